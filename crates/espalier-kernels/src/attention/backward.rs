@@ -1,0 +1,104 @@
+use super::blocks::Blocks;
+use super::product::{Left, ROWS, product};
+use super::{AttentionShape, HeadTask, QUERIES};
+use crate::math::exp;
+use crate::scratch::with_scratch;
+use crate::simd::{reduce2, simd};
+use rayon::prelude::*;
+
+/// What the forward pass left for the backward pass.
+#[derive(Clone, Copy, Debug)]
+pub struct AttentionForward<'a> {
+    /// Queries, keys and values, [T, 3H].
+    pub qkv: &'a [f32],
+    /// The output, [T, H].
+    pub out: &'a [f32],
+    /// Log-sum-exp of each row of scores, [T, heads].
+    pub log_sum: &'a [f32],
+}
+
+/// `d_qkv` [T, 3H] = gradient at queries, keys and values, from `d_out` [T, H].
+///
+/// ```text
+/// dV = P^T dO,  dP = dO V^T,  dS = P * (dP - rowsum(dO * O)),  dQ = dS K / sqrt(d),  dK = dS^T Q / sqrt(d)
+/// ```
+///
+/// # Panics
+/// If the shapes do not fit each other.
+pub fn attention_backward(saved: AttentionForward, shape: AttentionShape, d_out: &[f32], d_qkv: &mut [f32]) {
+    shape.check(saved.qkv, saved.out, saved.log_sum);
+    assert!(d_out.len() == saved.out.len() && d_qkv.len() == saved.qkv.len(), "attention_backward: shapes do not fit");
+    let d_qkv = Blocks::new(d_qkv, 3 * shape.width);
+    (0..shape.tasks()).into_par_iter().for_each(|index| {
+        let task = shape.task(index);
+        let rows = task.padded_length * task.padded_width;
+        let columns = task.padded_width * task.padded_length;
+        let scores = QUERIES * task.padded_length;
+        let sizes = [rows, rows, rows, rows, rows, columns, columns, scores, scores, QUERIES * task.padded_width];
+        with_scratch(sizes, |scratch| head(saved, shape, task, d_out, scratch, &d_qkv));
+    });
+}
+
+simd! {
+    fn head(
+        saved: AttentionForward,
+        shape: AttentionShape,
+        task: HeadTask,
+        d_out: &[f32],
+        scratch: [&mut [f32]; 10],
+        d_qkv: &Blocks,
+    ) {
+        // [l', d'] x 5, [d', l'] x 2, [QUERIES, l'] x 2, [QUERIES, d']
+        let [q, k, d_o, d_k, d_v, k_t, v_t, p, d_s, d_q] = scratch;
+        let HeadTask { first, length, head, width, padded_length, padded_width } = task;
+        let (qkv, layer_width) = (saved.qkv, shape.width);
+        task.gather(qkv, layer_width, 0, task.scale(), q);
+        task.gather(qkv, layer_width, 1, 1.0, k);
+        task.gather_transposed(qkv, layer_width, 1, k_t);
+        task.gather_transposed(qkv, layer_width, 2, v_t);
+        let columns = |token: usize| (first + token) * layer_width + head * width..(first + token) * layer_width + (head + 1) * width;
+        for (token, row) in d_o.chunks_exact_mut(padded_width).take(length).enumerate() {
+            row[..width].copy_from_slice(&d_out[columns(token)]);
+        }
+
+        for block in (0..length).step_by(QUERIES) {
+            let rows = QUERIES.min(length - block);
+            let at = block * padded_width;
+            let padded_rows = rows.next_multiple_of(ROWS);
+            let queries = Left { data: &q[at..], row_stride: padded_width, column_stride: 1 };
+            let gradients = Left { data: &d_o[at..], row_stride: padded_width, column_stride: 1 };
+            product::<FMA>((padded_rows, width, padded_length), queries, k_t, p, false); // S = Q K^T
+            product::<FMA>((padded_rows, width, padded_length), gradients, v_t, d_s, false); // dP = dO V^T
+            for r in 0..rows {
+                let token = block + r;
+                let log_sum = saved.log_sum[(first + token) * shape.heads + head];
+                let delta = reduce2(&d_out[columns(token)], &saved.out[columns(token)], |g, o| g * o);
+                let scores = r * padded_length..r * padded_length + length;
+                for (p, d_s) in p[scores.clone()].iter_mut().zip(&mut d_s[scores]) {
+                    *p = exp(*p - log_sum);
+                    *d_s = *p * (*d_s - delta);
+                }
+            }
+            let p_t = Left { data: p, row_stride: 1, column_stride: padded_length };
+            let d_s_t = Left { data: d_s, row_stride: 1, column_stride: padded_length };
+            product::<FMA>((padded_length, rows, padded_width), p_t, &d_o[at..], d_v, true); // dV += P^T dO
+            product::<FMA>((padded_length, rows, padded_width), d_s_t, &q[at..], d_k, true); // dK += dS^T Q
+            let d_scores = Left { data: d_s, row_stride: padded_length, column_stride: 1 };
+            product::<FMA>((padded_rows, length, padded_width), d_scores, k, d_q, false); // dQ = dS K
+            for (r, row) in d_q.chunks_exact(padded_width).take(rows).enumerate() {
+                // SAFETY: only this task writes this head's query columns of this sequence's rows.
+                let to = unsafe { d_qkv.row(first + block + r, head * width, width) };
+                for (to, &g) in to.iter_mut().zip(row) {
+                    *to = g * task.scale();
+                }
+            }
+        }
+        for (part, gradient) in [(1, d_k), (2, d_v)] {
+            for (token, row) in gradient.chunks_exact(padded_width).take(length).enumerate() {
+                // SAFETY: only this task writes this head's key and value columns of this sequence's rows.
+                let to = unsafe { d_qkv.row(first + token, part * layer_width + head * width, width) };
+                to.copy_from_slice(&row[..width]);
+            }
+        }
+    }
+}

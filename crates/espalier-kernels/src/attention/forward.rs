@@ -1,0 +1,77 @@
+use super::blocks::Blocks;
+use super::product::{Left, ROWS, product};
+use super::{AttentionShape, HeadTask, QUERIES};
+use crate::math::exp;
+use crate::scratch::with_scratch;
+use crate::simd::{largest, reduce, simd};
+use rayon::prelude::*;
+
+/// out = softmax(Q K^T / sqrt(d)) V for every head of every sequence.
+///
+/// `qkv` [T, 3H] holds queries, keys and values side by side; `out` [T, H]; `log_sum` [T, heads] receives the
+/// log-sum-exp of each row of scores.
+///
+/// # Panics
+/// If the shapes do not fit each other.
+pub fn attention(qkv: &[f32], shape: AttentionShape, out: &mut [f32], log_sum: &mut [f32]) {
+    shape.check(qkv, out, log_sum);
+    let out = Blocks::new(out, shape.width);
+    let log_sum = Blocks::new(log_sum, shape.heads);
+    (0..shape.tasks()).into_par_iter().for_each(|index| {
+        let task = shape.task(index);
+        let HeadTask { length, padded_length, padded_width, .. } = task;
+        let sizes = [
+            padded_length * padded_width,
+            padded_width * padded_length,
+            length * padded_width,
+            QUERIES * padded_length,
+            QUERIES * padded_width,
+        ];
+        with_scratch(sizes, |scratch| head(qkv, shape.width, task, scratch, &out, &log_sum));
+    });
+}
+
+simd! {
+    fn head(qkv: &[f32], layer_width: usize, task: HeadTask, scratch: [&mut [f32]; 5], out: &Blocks, log_sum: &Blocks) {
+        let [q, k_t, v, scores, mixed] = scratch; // [l', d'], [d', l'], [l, d'], [QUERIES, l'], [QUERIES, d']
+        let HeadTask { first, length, head, width, padded_length, padded_width } = task;
+        task.gather(qkv, layer_width, 0, task.scale(), q);
+        task.gather_transposed(qkv, layer_width, 1, k_t);
+        task.gather(qkv, layer_width, 2, 1.0, v);
+
+        for block in (0..length).step_by(QUERIES) {
+            let rows = QUERIES.min(length - block);
+            let padded_rows = rows.next_multiple_of(ROWS);
+            let queries = Left { data: &q[block * padded_width..], row_stride: padded_width, column_stride: 1 };
+            product::<FMA>((padded_rows, width, padded_length), queries, k_t, scores, false); // S = Q K^T
+            for (r, row) in scores.chunks_exact_mut(padded_length).take(rows).enumerate() {
+                let row = &mut row[..length];
+                // SAFETY: only this task writes this head's column of this sequence's rows.
+                let log_sum = unsafe { log_sum.row(first + block + r, head, 1) };
+                log_sum[0] = softmax(row);
+            }
+            let weights = Left { data: scores, row_stride: padded_length, column_stride: 1 };
+            product::<FMA>((padded_rows, length, padded_width), weights, v, mixed, false); // O = P V
+            for (r, row) in mixed.chunks_exact(padded_width).take(rows).enumerate() {
+                // SAFETY: only this task writes this head's columns of this sequence's rows.
+                let out = unsafe { out.row(first + block + r, head * width, width) };
+                out.copy_from_slice(&row[..width]);
+            }
+        }
+    }
+}
+
+/// Replaces scores by their softmax and returns their log-sum-exp.
+#[inline(always)]
+fn softmax(row: &mut [f32]) -> f32 {
+    let max = largest(row);
+    for s in row.iter_mut() {
+        *s = exp(*s - max);
+    }
+    let sum = reduce(row, |p| p);
+    let scale = 1.0 / sum;
+    for p in row.iter_mut() {
+        *p *= scale;
+    }
+    max + sum.ln()
+}

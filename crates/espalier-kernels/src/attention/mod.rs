@@ -1,0 +1,124 @@
+//! Multi-head self-attention over a ragged batch, forward and backward.
+//!
+//! A batch is the concatenation of its sequences, so a token attends to the rows between its sequence's two offsets and
+//! there is no mask. For one head of one sequence of l tokens, with d the width of a head:
+//!
+//! ```text
+//! S = Q K^T / sqrt(d)      [l, l]
+//! P = softmax(S)           row by row
+//! O = P V                  [l, d]
+//! ```
+//!
+//! S and P exist only for [`QUERIES`] rows at a time, in scratch. The forward pass keeps each row's log-sum-exp, from
+//! which the backward pass makes P again (as FlashAttention does, arXiv 2205.14135).
+
+mod backward;
+mod blocks;
+mod forward;
+mod product;
+
+pub use backward::{AttentionForward, attention_backward};
+pub use forward::attention;
+
+use crate::simd::LANES;
+
+/// Query rows whose scores exist at one time.
+const QUERIES: usize = 32;
+
+/// Shape of one attention problem.
+#[derive(Clone, Copy, Debug)]
+pub struct AttentionShape<'a> {
+    /// Sequence s is rows offsets[s]..offsets[s + 1]; the last offset is T.
+    pub offsets: &'a [usize],
+    /// Number of heads.
+    pub heads: usize,
+    /// Width H of the layer, a multiple of `heads`.
+    pub width: usize,
+}
+
+impl AttentionShape<'_> {
+    /// d = H / heads.
+    pub fn head_width(&self) -> usize {
+        self.width / self.heads
+    }
+
+    /// T, the number of tokens in the batch.
+    pub fn tokens(&self) -> usize {
+        self.offsets.last().copied().unwrap_or(0)
+    }
+
+    /// One task per head of each sequence.
+    fn tasks(&self) -> usize {
+        self.offsets.len().saturating_sub(1) * self.heads
+    }
+
+    fn task(&self, index: usize) -> HeadTask {
+        let (sequence, head) = (index / self.heads, index % self.heads);
+        let (first, end) = (self.offsets[sequence], self.offsets[sequence + 1]);
+        let (length, width) = (end - first, self.head_width());
+        HeadTask {
+            first,
+            length,
+            head,
+            width,
+            padded_length: length.next_multiple_of(LANES),
+            padded_width: width.next_multiple_of(LANES),
+        }
+    }
+
+    fn check(&self, qkv: &[f32], out: &[f32], log_sum: &[f32]) {
+        let tokens = self.tokens();
+        assert!(self.heads > 0 && self.width % self.heads == 0, "attention: width is not a multiple of heads");
+        assert!(self.offsets.is_sorted(), "attention: offsets decrease");
+        assert!(
+            qkv.len() == tokens * 3 * self.width
+                && out.len() == tokens * self.width
+                && log_sum.len() == tokens * self.heads,
+            "attention: shapes do not fit"
+        );
+    }
+}
+
+/// One head of one sequence. Scratch matrices are padded to whole vectors, so no kernel needs an edge.
+#[derive(Clone, Copy)]
+struct HeadTask {
+    first: usize,
+    length: usize,
+    head: usize,
+    width: usize,
+    padded_length: usize,
+    padded_width: usize,
+}
+
+impl HeadTask {
+    /// The task's part (0: query, 1: key, 2: value) of row `token` of qkv [T, 3H].
+    #[inline(always)]
+    fn part<'a>(&self, qkv: &'a [f32], layer_width: usize, part: usize, token: usize) -> &'a [f32] {
+        let start = (self.first + token) * 3 * layer_width + part * layer_width + self.head * self.width;
+        &qkv[start..start + self.width]
+    }
+
+    /// Copies a part, scaled, to rows of the padded width: [l, d'].
+    #[inline(always)]
+    fn gather(&self, qkv: &[f32], layer_width: usize, part: usize, scale: f32, to: &mut [f32]) {
+        for (token, row) in to.chunks_exact_mut(self.padded_width).take(self.length).enumerate() {
+            for (to, &from) in row.iter_mut().zip(self.part(qkv, layer_width, part, token)) {
+                *to = from * scale;
+            }
+        }
+    }
+
+    /// Copies a part transposed: [d', l'].
+    #[inline(always)]
+    fn gather_transposed(&self, qkv: &[f32], layer_width: usize, part: usize, to: &mut [f32]) {
+        for token in 0..self.length {
+            for (c, &value) in self.part(qkv, layer_width, part, token).iter().enumerate() {
+                to[c * self.padded_length + token] = value;
+            }
+        }
+    }
+
+    fn scale(&self) -> f32 {
+        1.0 / (self.width as f32).sqrt()
+    }
+}

@@ -1,0 +1,122 @@
+//! Views of matrices: where element (i, j) lies in a slice.
+
+/// A read-only matrix: element (i, j) is `data[i * row_stride + j * col_stride]`, one of the strides being 1.
+#[derive(Clone, Copy, Debug)]
+pub struct Matrix<'a> {
+    data: &'a [f32],
+    rows: usize,
+    cols: usize,
+    row_stride: usize,
+    col_stride: usize,
+}
+
+impl<'a> Matrix<'a> {
+    /// A dense matrix, row by row: `data` holds exactly `rows * cols` elements.
+    ///
+    /// # Panics
+    /// If `data` has another length.
+    pub fn new(data: &'a [f32], rows: usize, cols: usize) -> Self {
+        assert_eq!(Some(data.len()), rows.checked_mul(cols), "Matrix::new: data is not {rows} x {cols}");
+        Self::strided(data, rows, cols, cols)
+    }
+
+    /// A matrix whose rows start `row_stride` elements apart, such as a block of columns of a wider one.
+    ///
+    /// # Panics
+    /// If the last row ends beyond `data`.
+    pub fn strided(data: &'a [f32], rows: usize, cols: usize, row_stride: usize) -> Self {
+        assert!(extent(rows, cols, row_stride) <= data.len(), "Matrix::strided: the last row ends beyond the data");
+        Self { data, rows, cols, row_stride, col_stride: 1 }
+    }
+
+    /// The transpose, without a copy.
+    pub fn t(self) -> Self {
+        let Self { data, rows, cols, row_stride, col_stride } = self;
+        Self { data, rows: cols, cols: rows, row_stride: col_stride, col_stride: row_stride }
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Number of columns.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// Distance in memory from one row to the next.
+    pub(super) fn row_stride(&self) -> usize {
+        self.row_stride
+    }
+
+    /// The memory from element (i, j) on.
+    pub(super) fn from(&self, i: usize, j: usize) -> &'a [f32] {
+        &self.data[i * self.row_stride + j * self.col_stride..]
+    }
+
+    /// The block of `rows` x `cols` elements, neither zero, whose first element is (i, j).
+    pub(super) fn block(&self, i: usize, j: usize, rows: usize, cols: usize) -> Self {
+        debug_assert!(i + rows <= self.rows && j + cols <= self.cols);
+        Self { data: self.from(i, j), rows, cols, ..*self }
+    }
+}
+
+/// A matrix to be written, its columns contiguous: element (i, j) is `data[i * row_stride + j]`.
+#[derive(Debug)]
+pub struct MatrixMut<'a> {
+    data: &'a mut [f32],
+    rows: usize,
+    cols: usize,
+    row_stride: usize,
+}
+
+impl<'a> MatrixMut<'a> {
+    /// A dense matrix, row by row: `data` holds exactly `rows * cols` elements.
+    ///
+    /// # Panics
+    /// If `data` has another length.
+    pub fn new(data: &'a mut [f32], rows: usize, cols: usize) -> Self {
+        assert_eq!(Some(data.len()), rows.checked_mul(cols), "MatrixMut::new: data is not {rows} x {cols}");
+        Self::strided(data, rows, cols, cols)
+    }
+
+    /// A matrix whose rows start `row_stride` elements apart, such as a block of columns of a wider one.
+    ///
+    /// # Panics
+    /// If rows overlap, or the last row ends beyond `data`.
+    pub fn strided(data: &'a mut [f32], rows: usize, cols: usize, row_stride: usize) -> Self {
+        assert!(rows <= 1 || row_stride >= cols, "MatrixMut::strided: rows overlap");
+        assert!(extent(rows, cols, row_stride) <= data.len(), "MatrixMut::strided: the last row ends beyond the data");
+        Self { data, rows, cols, row_stride }
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Number of columns.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// The rows one after the other; a matrix without columns has none.
+    pub(super) fn rows_mut(&mut self) -> impl Iterator<Item = &mut [f32]> {
+        let cols = self.cols;
+        self.data.chunks_mut(self.row_stride.max(1)).take(self.rows).map(move |row| &mut row[..cols])
+    }
+
+    /// Address of the first element and distance between rows. Every element of the matrix may be reached from it.
+    pub(super) fn into_raw(self) -> (*mut f32, usize) {
+        (self.data.as_mut_ptr(), self.row_stride)
+    }
+}
+
+/// Number of elements from the first of a matrix to just after its last.
+fn extent(rows: usize, cols: usize, row_stride: usize) -> usize {
+    if rows == 0 || cols == 0 {
+        return 0;
+    }
+    (rows - 1).checked_mul(row_stride).and_then(|e| e.checked_add(cols)).expect("a matrix larger than the memory")
+}

@@ -1,0 +1,154 @@
+//! Layer normalisation over rows (arXiv 1607.06450), fused with the residual addition before it.
+//!
+//! y = (s - mean) * rstd * weight + bias, rstd = 1 / sqrt(var + eps), for each row s of H values.
+
+use crate::simd::{reduce, reduce2, simd};
+use rayon::prelude::*;
+
+/// Rows a task takes at a time.
+const ROWS: usize = 16;
+/// Columns a task takes when it sums gradients down the rows.
+const COLUMNS: usize = 64;
+
+/// What the backward pass needs of one row.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct RowStats {
+    /// Mean of the row.
+    pub mean: f32,
+    /// One over the standard deviation of the row (eps included).
+    pub rstd: f32,
+}
+
+/// The parameters of a layer normalisation of rows of width H.
+#[derive(Clone, Copy, Debug)]
+pub struct Norm<'a> {
+    /// Scale, [H].
+    pub weight: &'a [f32],
+    /// Shift, [H].
+    pub bias: &'a [f32],
+    /// Added to the variance.
+    pub eps: f32,
+}
+
+/// sum += residual; out = LayerNorm(sum). All [T, H]; `stats` [T].
+///
+/// # Panics
+/// If the shapes do not fit each other.
+pub fn add_layer_norm(residual: &[f32], sum: &mut [f32], norm: Norm, out: &mut [f32], stats: &mut [RowStats]) {
+    assert_eq!(residual.len(), sum.len(), "add_layer_norm: residual and branch differ in length");
+    let width = check(norm, sum, out, stats);
+    sum.par_chunks_mut(ROWS * width)
+        .zip(residual.par_chunks(ROWS * width))
+        .zip(out.par_chunks_mut(ROWS * width))
+        .zip(stats.par_chunks_mut(ROWS))
+        .for_each(|(((sum, residual), out), stats)| {
+            for (s, r) in sum.iter_mut().zip(residual) {
+                *s += r;
+            }
+            norm_rows(sum, norm, out, stats);
+        });
+}
+
+/// out = LayerNorm(x), both [T, H]; `stats` [T].
+///
+/// # Panics
+/// If the shapes do not fit each other.
+pub fn layer_norm(x: &[f32], norm: Norm, out: &mut [f32], stats: &mut [RowStats]) {
+    let width = check(norm, x, out, stats);
+    x.par_chunks(ROWS * width)
+        .zip(out.par_chunks_mut(ROWS * width))
+        .zip(stats.par_chunks_mut(ROWS))
+        .for_each(|((x, out), stats)| norm_rows(x, norm, out, stats));
+}
+
+/// Gradient at the normalised sum from the gradient at the output, in place on `dy` [T, H].
+///
+/// With x^ = (s - mean) rstd and g = dy * weight: ds = rstd (g - mean(g) - x^ mean(g x^)).
+/// `sum` and `stats` are those of the forward pass.
+///
+/// # Panics
+/// If the shapes do not fit each other.
+pub fn layer_norm_backward(sum: &[f32], stats: &[RowStats], weight: &[f32], dy: &mut [f32]) {
+    let width = weight.len();
+    assert!(sum.len() == dy.len() && sum.len() == stats.len() * width, "layer_norm_backward: shapes do not fit");
+    dy.par_chunks_mut(ROWS * width)
+        .zip(sum.par_chunks(ROWS * width))
+        .zip(stats.par_chunks(ROWS))
+        .for_each(|((dy, sum), stats)| backward_rows(sum, stats, weight, dy));
+}
+
+/// Adds the gradients of weight and bias, both [H], from the gradient `dy` [T, H] at the output.
+///
+/// # Panics
+/// If the shapes do not fit each other.
+pub fn layer_norm_parameter_gradients(
+    sum: &[f32],
+    stats: &[RowStats],
+    dy: &[f32],
+    d_weight: &mut [f32],
+    d_bias: &mut [f32],
+) {
+    let width = d_weight.len();
+    assert!(
+        d_bias.len() == width && sum.len() == dy.len() && sum.len() == stats.len() * width,
+        "layer_norm_parameter_gradients: shapes do not fit"
+    );
+    d_weight.par_chunks_mut(COLUMNS).zip(d_bias.par_chunks_mut(COLUMNS)).enumerate().for_each(|(block, (dw, db))| {
+        parameter_columns(sum, stats, dy, width, block * COLUMNS, dw, db);
+    });
+}
+
+fn check(norm: Norm, x: &[f32], out: &[f32], stats: &[RowStats]) -> usize {
+    let width = norm.weight.len();
+    assert!(
+        width > 0 && norm.bias.len() == width && x.len() == out.len() && x.len() == stats.len() * width,
+        "layer_norm: shapes do not fit"
+    );
+    width
+}
+
+simd! {
+    fn norm_rows(x: &[f32], norm: Norm, out: &mut [f32], stats: &mut [RowStats]) {
+        let width = norm.weight.len();
+        for ((x, out), stats) in x.chunks_exact(width).zip(out.chunks_exact_mut(width)).zip(stats) {
+            let mean = reduce(x, |v| v) / width as f32;
+            let variance = reduce(x, |v| (v - mean) * (v - mean)) / width as f32;
+            let rstd = 1.0 / (variance + norm.eps).sqrt();
+            *stats = RowStats { mean, rstd };
+            for (((out, &x), &w), &b) in out.iter_mut().zip(x).zip(norm.weight).zip(norm.bias) {
+                *out = (x - mean) * rstd * w + b;
+            }
+        }
+    }
+}
+
+simd! {
+    fn backward_rows(sum: &[f32], stats: &[RowStats], weight: &[f32], dy: &mut [f32]) {
+        let width = weight.len();
+        for ((dy, x), &RowStats { mean, rstd }) in dy.chunks_exact_mut(width).zip(sum.chunks_exact(width)).zip(stats) {
+            for (g, &w) in dy.iter_mut().zip(weight) {
+                *g *= w;
+            }
+            let mean_g = reduce(dy, |g| g) / width as f32;
+            let mean_gx = reduce2(dy, x, |g, x| g * (x - mean) * rstd) / width as f32;
+            for (g, &x) in dy.iter_mut().zip(x) {
+                *g = rstd * (*g - mean_g - (x - mean) * rstd * mean_gx);
+            }
+        }
+    }
+}
+
+simd! {
+    fn parameter_columns(
+        sum: &[f32], stats: &[RowStats], dy: &[f32], width: usize, first: usize, dw: &mut [f32], db: &mut [f32],
+    ) {
+        let columns = first..first + dw.len();
+        for ((dy, x), &RowStats { mean, rstd }) in dy.chunks_exact(width).zip(sum.chunks_exact(width)).zip(stats) {
+            let (dy, x) = (&dy[columns.clone()], &x[columns.clone()]);
+            for (((dw, db), &g), &x) in dw.iter_mut().zip(db.iter_mut()).zip(dy).zip(x) {
+                *dw += g * (x - mean) * rstd;
+                *db += g;
+            }
+        }
+    }
+}

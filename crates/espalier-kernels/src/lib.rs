@@ -1,0 +1,30 @@
+//! Arithmetic of a small transformer encoder on slices of f32: the fused operations, each with its backward pass.
+//!
+//! - [`gemm`]: matrix products, on which [`linear`] and [`lora`] stand
+//! - [`attention()`]: multi-head self-attention over ragged batches
+//! - [`layer_norm`](mod@layer_norm), [`gelu`](mod@gelu), [`embedding`], [`pooling`]
+//! - [`loss`]: softmax and binary cross-entropy
+//! - [`optimizer`]: AdamW and SGD updates
+//!
+//! A batch is ragged: the concatenation of its sequences' real tokens, T rows of width H, with the offsets of the
+//! sequences beside it. There is no padding. Matrices are row-major slices; functions check the shapes that they are given
+//! and panic when those do not fit, since that is a mistake of the calling program and never of its input.
+//!
+//! Work is shared among the threads of the current rayon pool. Results do not depend on their number, and a sequence's
+//! result does not depend on what else is in the batch.
+
+pub mod attention;
+pub mod embedding;
+pub mod gelu;
+pub mod gemm;
+pub mod layer_norm;
+pub mod linear;
+pub mod lora;
+pub mod loss;
+mod math;
+pub mod optimizer;
+pub mod pooling;
+mod scratch;
+mod simd;
+
+pub use simd::{InstructionSet, instruction_set};

@@ -1,0 +1,82 @@
+//! One update of a run of parameters, in one pass over memory.
+
+use crate::simd::{reduce, simd};
+use rayon::prelude::*;
+
+/// Elements a task takes at a time.
+const BLOCK: usize = 16 * 1024;
+
+/// Constants of one AdamW step (arXiv 1711.05101, as PyTorch computes it).
+#[derive(Clone, Copy, Debug)]
+pub struct AdamWStep {
+    /// Learning rate of this step.
+    pub learning_rate: f32,
+    /// Decoupled weight decay: weights shrink by `learning_rate * weight_decay`.
+    pub weight_decay: f32,
+    /// Decay of the first moment.
+    pub beta1: f32,
+    /// Decay of the second moment.
+    pub beta2: f32,
+    /// Added to the root of the second moment.
+    pub eps: f32,
+    /// Number of this step, counted from 1, for the correction of the moments' bias.
+    pub step: u64,
+    /// Gradients are multiplied by this first (clipping by the global norm).
+    pub gradient_scale: f32,
+}
+
+/// Updates weights and moments, all of one length.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn adamw(step: AdamWStep, weights: &mut [f32], gradients: &[f32], first: &mut [f32], second: &mut [f32]) {
+    let n = weights.len();
+    assert!(gradients.len() == n && first.len() == n && second.len() == n, "adamw: lengths differ");
+    weights
+        .par_chunks_mut(BLOCK)
+        .zip(gradients.par_chunks(BLOCK))
+        .zip(first.par_chunks_mut(BLOCK))
+        .zip(second.par_chunks_mut(BLOCK))
+        .for_each(|(((w, g), m), v)| adamw_block(step, w, g, m, v));
+}
+
+/// w -= learning_rate * (scale * g + weight_decay * w): plain gradient descent with decoupled decay.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn sgd(learning_rate: f32, weight_decay: f32, gradient_scale: f32, weights: &mut [f32], gradients: &[f32]) {
+    assert_eq!(weights.len(), gradients.len(), "sgd: lengths differ");
+    weights.par_chunks_mut(BLOCK).zip(gradients.par_chunks(BLOCK)).for_each(|(w, g)| {
+        for (w, g) in w.iter_mut().zip(g) {
+            *w -= learning_rate * (gradient_scale * g + weight_decay * *w);
+        }
+    });
+}
+
+/// Sum of squares, added up block by block in order, so that it does not depend on the number of threads.
+pub fn sum_of_squares(x: &[f32]) -> f64 {
+    let blocks: Vec<f64> = x.par_chunks(BLOCK).map(|block| squares(block) as f64).collect();
+    blocks.iter().sum()
+}
+
+simd! {
+    fn squares(x: &[f32]) -> f32 {
+        reduce(x, |v| v * v)
+    }
+}
+
+simd! {
+    fn adamw_block(step: AdamWStep, weights: &mut [f32], gradients: &[f32], first: &mut [f32], second: &mut [f32]) {
+        let AdamWStep { learning_rate, weight_decay, beta1, beta2, eps, step, gradient_scale } = step;
+        let correction1 = (1.0 - (beta1 as f64).powf(step as f64)) as f32;
+        let correction2 = (1.0 - (beta2 as f64).powf(step as f64)).sqrt() as f32;
+        let step_size = learning_rate / correction1;
+        let keep = 1.0 - learning_rate * weight_decay;
+        for (((w, &g), m), v) in weights.iter_mut().zip(gradients).zip(first).zip(second) {
+            let g = g * gradient_scale;
+            *m = beta1 * *m + (1.0 - beta1) * g;
+            *v = beta2 * *v + (1.0 - beta2) * g * g;
+            *w = *w * keep - step_size * *m / (v.sqrt() / correction2 + eps);
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! One source, several instruction sets.
+//!
+//! Elementwise kernels are written once as plain loops. The [`simd!`] macro compiles each of them for every instruction
+//! set that pays, and picks one at run time: the loops vectorise because the compiler may use wide registers inside that
+//! copy, and only there.
+
+use std::sync::OnceLock;
+
+/// The widest instruction set that the running processor offers and that the kernels have a version for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum InstructionSet {
+    /// Whatever the compile target guarantees (SSE2 on x86-64, NEON on aarch64).
+    Baseline,
+    /// AVX2 with fused multiply-add: 8 lanes of f32.
+    Avx2,
+    /// AVX-512 (F, BW, DQ, VL): 16 lanes of f32.
+    Avx512,
+}
+
+/// Finds the instruction set once; later calls read the cached answer.
+pub fn instruction_set() -> InstructionSet {
+    static FOUND: OnceLock<InstructionSet> = OnceLock::new();
+    *FOUND.get_or_init(detect)
+}
+
+#[cfg(target_arch = "x86_64")]
+fn detect() -> InstructionSet {
+    let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+    let avx512 = is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512dq")
+        && is_x86_feature_detected!("avx512vl");
+    match (avx2, avx512) {
+        (true, true) => InstructionSet::Avx512,
+        (true, false) => InstructionSet::Avx2,
+        _ => InstructionSet::Baseline,
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn detect() -> InstructionSet {
+    InstructionSet::Baseline
+}
+
+/// `a * b + c`, fused where the surrounding copy of the function may use the instruction.
+///
+/// `f32::mul_add` without hardware support is a slow library call, hence the switch.
+#[inline(always)]
+pub(crate) fn madd<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
+    if FMA { a.mul_add(b, c) } else { a * b + c }
+}
+
+/// Defines a function in one copy per instruction set, dispatched at run time.
+///
+/// Inside the body the constant `FMA` says whether this copy has fused multiply-add (see [`madd`]).
+macro_rules! simd {
+    ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? $body:block) => {
+        $(#[$meta])*
+        $vis fn $name($($arg: $ty),*) $(-> $ret)? {
+            #[inline(always)]
+            #[allow(clippy::extra_unused_type_parameters)]
+            fn body<const FMA: bool>($($arg: $ty),*) $(-> $ret)? $body
+
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+            fn avx512($($arg: $ty),*) $(-> $ret)? { body::<true>($($arg),*) }
+
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma")]
+            fn avx2($($arg: $ty),*) $(-> $ret)? { body::<true>($($arg),*) }
+
+            match $crate::simd::instruction_set() {
+                // SAFETY: `instruction_set` answers Avx512 only when the processor has every feature named above.
+                #[cfg(target_arch = "x86_64")]
+                $crate::simd::InstructionSet::Avx512 => unsafe { avx512($($arg),*) },
+                // SAFETY: `instruction_set` answers Avx2 only when the processor has AVX2 and FMA.
+                #[cfg(target_arch = "x86_64")]
+                $crate::simd::InstructionSet::Avx2 => unsafe { avx2($($arg),*) },
+                _ => body::<{ cfg!(target_arch = "aarch64") }>($($arg),*),
+            }
+        }
+    };
+}
+pub(crate) use simd;
+
+/// Lanes of the accumulators that reductions keep apart, so that their sums vectorise and never depend on the width of
+/// the registers.
+pub(crate) const LANES: usize = 16;
+
+/// Adds the lanes pairwise: the same order on every machine.
+#[inline(always)]
+pub(crate) fn sum_lanes(mut lanes: [f32; LANES]) -> f32 {
+    let mut half = LANES / 2;
+    while half > 0 {
+        for i in 0..half {
+            lanes[i] += lanes[i + half];
+        }
+        half /= 2;
+    }
+    lanes[0]
+}
+
+/// Sum of `f(x)` over a slice, in lanes.
+#[inline(always)]
+pub(crate) fn reduce(x: &[f32], f: impl Fn(f32) -> f32) -> f32 {
+    let mut lanes = [0.0; LANES];
+    let chunks = x.chunks_exact(LANES);
+    let tail = chunks.remainder();
+    for chunk in chunks {
+        for i in 0..LANES {
+            lanes[i] += f(chunk[i]);
+        }
+    }
+    for (lane, &value) in lanes.iter_mut().zip(tail) {
+        *lane += f(value);
+    }
+    sum_lanes(lanes)
+}
+
+/// Sum of `f(x, y)` over two slices of one length, in lanes.
+#[inline(always)]
+pub(crate) fn reduce2(x: &[f32], y: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut lanes = [0.0; LANES];
+    let (xs, ys) = (x.chunks_exact(LANES), y.chunks_exact(LANES));
+    let (x_tail, y_tail) = (xs.remainder(), ys.remainder());
+    for (a, b) in xs.zip(ys) {
+        for i in 0..LANES {
+            lanes[i] += f(a[i], b[i]);
+        }
+    }
+    for ((lane, &a), &b) in lanes.iter_mut().zip(x_tail).zip(y_tail) {
+        *lane += f(a, b);
+    }
+    sum_lanes(lanes)
+}
+
+/// The largest value of a slice, in lanes; minus infinity of an empty one.
+#[inline(always)]
+pub(crate) fn largest(x: &[f32]) -> f32 {
+    let larger = |a: f32, b: f32| if b > a { b } else { a };
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    let chunks = x.chunks_exact(LANES);
+    let tail = chunks.remainder();
+    for chunk in chunks {
+        for i in 0..LANES {
+            lanes[i] = larger(lanes[i], chunk[i]);
+        }
+    }
+    lanes.iter().chain(tail).fold(f32::NEG_INFINITY, |max, &value| larger(max, value))
+}

@@ -1,0 +1,87 @@
+use crate::oracle;
+use crate::support::*;
+use espalier_kernels::loss::*;
+use proptest::prelude::*;
+
+/// A loss is a mean of f32 terms: some roundings of 6e-8 each.
+fn assert_loss(got: f64, want: f64) {
+    assert!((got - want).abs() <= 2e-6 * (1.0 + want.abs()), "loss {got} is not {want}");
+}
+
+fn check_cross_entropy(scores: &[f32], targets: &[Option<u32>], classes: usize) {
+    let mut d_scores = scores.to_vec(); // [n, C]
+    let loss = cross_entropy(&mut d_scores, targets, classes);
+    let oracle = |scores: &[f64]| oracle::cross_entropy(scores, targets, classes);
+    assert_loss(loss, oracle(&wide(scores)));
+    assert_close("d_scores", &d_scores, &gradient(&wide(scores), oracle));
+}
+
+proptest! {
+    #[test]
+    fn cross_entropy_matches_the_oracle(rows in 0usize..8, classes in 1usize..40, without: u8, seed: u64) {
+        let mut random = Random(seed);
+        let scores = random.spread(rows * classes, 8.0);
+        // Bit r of `without` takes the target of row r away.
+        let target = |(row, class)| (without >> row & 1 == 0).then_some(class);
+        let targets: Vec<_> = random.below(rows, classes).into_iter().enumerate().map(target).collect();
+        check_cross_entropy(&scores, &targets, classes);
+    }
+
+    /// Classes taken out of a row, as the in-batch negatives of a contrastive loss are.
+    #[test]
+    fn cross_entropy_leaves_out_scores_of_minus_infinity(rows in 1usize..6, classes in 2usize..20, out: u32, seed: u64) {
+        let mut random = Random(seed);
+        let mut scores = random.spread(rows * classes, 8.0);
+        let targets = random.below(rows, classes);
+        for (row, &target) in scores.chunks_mut(classes).zip(&targets) {
+            for (class, score) in row.iter_mut().enumerate() {
+                if out >> class & 1 == 1 && class != target as usize {
+                    *score = f32::NEG_INFINITY;
+                }
+            }
+        }
+        check_cross_entropy(&scores, &targets.into_iter().map(Some).collect::<Vec<_>>(), classes);
+    }
+
+    #[test]
+    fn binary_cross_entropy_matches_the_oracle(n in 0usize..50, seed: u64) {
+        let mut random = Random(seed);
+        let scores = random.spread(n, 12.0);
+        let targets: Vec<bool> = random.below(n, 2).iter().map(|&b| b == 1).collect();
+        let mut d_scores = scores.clone();
+        let loss = binary_cross_entropy(&mut d_scores, &targets);
+        let oracle = |scores: &[f64]| oracle::binary_cross_entropy(scores, &targets);
+        assert_loss(loss, oracle(&wide(&scores)));
+        assert_close("d_scores", &d_scores, &gradient(&wide(&scores), oracle));
+    }
+}
+
+#[test]
+fn rows_without_a_target_give_nothing() {
+    let mut scores = [1.0, 2.0, 3.0, 4.0];
+    assert_eq!(cross_entropy(&mut scores, &[None, None], 2), 0.0);
+    assert_eq!(scores, [0.0; 4]);
+}
+
+/// Scores whose exponentials leave f32. Wrong by 100 against a far better class: the loss is that distance.
+#[test]
+fn large_scores_do_not_overflow() {
+    let mut scores = [1000.0, 900.0, 0.0];
+    assert_loss(cross_entropy(&mut scores, &[Some(1)], 3), 100.0);
+    assert_close("d_scores", &scores, &[1.0, -1.0, 0.0]);
+    let mut scores = [500.0, -500.0, 500.0, -500.0];
+    assert_loss(binary_cross_entropy(&mut scores, &[true, false, false, true]), (500.0 + 500.0) / 4.0);
+    assert_close("d_scores", &scores, &[0.0, 0.0, 0.25, -0.25]);
+}
+
+#[test]
+fn a_score_that_is_not_a_number_shows_in_the_loss() {
+    assert!(cross_entropy(&mut [0.0, f32::NAN], &[Some(0)], 2).is_nan());
+    assert!(binary_cross_entropy(&mut [f32::NAN], &[true]).is_nan());
+}
+
+#[test]
+#[should_panic]
+fn refuses_a_target_beyond_the_classes() {
+    cross_entropy(&mut [0.0; 3], &[Some(3)], 3);
+}

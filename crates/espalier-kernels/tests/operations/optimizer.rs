@@ -1,0 +1,128 @@
+use crate::fixture::{tensor, tensor_f32};
+use crate::support::*;
+use espalier_kernels::optimizer::*;
+use proptest::prelude::*;
+
+/// The settings of fixtures/parity.json.
+const STEP: AdamWStep = AdamWStep {
+    learning_rate: 0.01,
+    weight_decay: 0.1,
+    beta1: 0.9,
+    beta2: 0.999,
+    eps: 1e-8,
+    step: 1,
+    gradient_scale: 1.0,
+};
+
+/// Weights and moments after one step per row of gradients, by the formula of arXiv 1711.05101, in f64.
+fn oracle(step: AdamWStep, weights: &[f32], gradients: &[Vec<f32>]) -> [Vec<f64>; 3] {
+    let [rate, decay, beta1, beta2, eps, scale] =
+        [step.learning_rate, step.weight_decay, step.beta1, step.beta2, step.eps, step.gradient_scale].map(f64::from);
+    let (mut w, mut m, mut v) = (wide(weights), vec![0.0; weights.len()], vec![0.0; weights.len()]);
+    for (gradients, t) in gradients.iter().zip(1..) {
+        for i in 0..w.len() {
+            let g = gradients[i] as f64 * scale;
+            m[i] = beta1 * m[i] + (1.0 - beta1) * g;
+            v[i] = beta2 * v[i] + (1.0 - beta2) * g * g;
+            let (m_hat, v_hat) = (m[i] / (1.0 - beta1.powi(t)), v[i] / (1.0 - beta2.powi(t)));
+            w[i] -= rate * (m_hat / (v_hat.sqrt() + eps) + decay * w[i]);
+        }
+    }
+    [w, m, v]
+}
+
+fn run(step: AdamWStep, weights: &[f32], gradients: &[Vec<f32>]) -> [Vec<f32>; 3] {
+    let (mut w, mut m, mut v) = (weights.to_vec(), vec![0.0; weights.len()], vec![0.0; weights.len()]);
+    for (gradients, t) in gradients.iter().zip(1..) {
+        adamw(AdamWStep { step: t, ..step }, &mut w, gradients, &mut m, &mut v);
+    }
+    [w, m, v]
+}
+
+fn check_adamw(n: usize, scale: f32, seed: u64) {
+    let mut random = Random(seed);
+    let weights = random.vec(n);
+    let gradients: Vec<_> = (0..5).map(|_| random.vec(n)).collect();
+    let step = AdamWStep { gradient_scale: scale, ..STEP };
+    let (got, want) = (run(step, &weights, &gradients), oracle(step, &weights, &gradients));
+    for (what, (got, want)) in ["weights", "first", "second"].iter().zip(got.iter().zip(&want)) {
+        // Five steps of a few roundings each.
+        assert_close_within(1e-6, what, got, want);
+    }
+}
+
+proptest! {
+    #[test]
+    fn adamw_matches_the_formula(n in 0usize..70, scale in 0.1f32..2.0, seed: u64) {
+        check_adamw(n, scale, seed);
+    }
+
+    #[test]
+    fn sgd_matches_the_formula(n in 0usize..70, scale in 0.1f32..2.0, seed: u64) {
+        let mut random = Random(seed);
+        let (weights, gradients) = (random.vec(n), random.vec(n));
+        let mut w = weights.clone();
+        sgd(0.25, 0.5, scale, &mut w, &gradients);
+        let step = |(&w, &g): (&f32, &f32)| w as f64 - 0.25 * (scale as f64 * g as f64 + 0.5 * w as f64);
+        assert_close_within(1e-6, "weights", &w, &weights.iter().zip(&gradients).map(step).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn sum_of_squares_matches_the_formula(n in 0usize..100, seed: u64) {
+        let x = Random(seed).vec(n);
+        let want: f64 = wide(&x).iter().map(|v| v * v).sum();
+        assert!((sum_of_squares(&x) - want).abs() <= 1e-6 * want, "{} is not {want}", sum_of_squares(&x));
+    }
+}
+
+#[test]
+fn adamw_matches_the_formula_beyond_one_task() {
+    check_adamw(16 * 1024 + 21, 0.5, 1);
+}
+
+#[test]
+fn adamw_matches_pytorch() {
+    let (start, want) = (tensor_f32("adamw.start"), tensor("adamw.after"));
+    let gradients: Vec<_> = tensor_f32("adamw.grads").chunks(50).map(<[f32]>::to_vec).collect();
+    for (steps, want) in (1..).zip(want.chunks(50)) {
+        assert_close_within(1e-6, "weights", &run(STEP, &start, &gradients[..steps])[0], want);
+    }
+}
+
+/// Clipping as `clip_grad_norm_` does it: gradients times max_norm / (norm + 1e-6), where that is below one.
+#[test]
+fn clipped_adamw_matches_pytorch() {
+    let mut w = tensor_f32("adamw.start");
+    let (mut m, mut v) = (vec![0.0; 50], vec![0.0; 50]);
+    let (gradients, want) = (tensor_f32("adamw.grads"), tensor("adamw.clipped_after"));
+    let mut clipped = 0;
+    for (t, (gradient, want)) in (1..).zip(gradients.chunks(50).zip(want.chunks(50))) {
+        let gradient_scale = (1.0 / (sum_of_squares(gradient).sqrt() + 1e-6)).min(1.0) as f32;
+        clipped += (gradient_scale < 1.0) as u32;
+        adamw(AdamWStep { step: t, gradient_scale, ..STEP }, &mut w, gradient, &mut m, &mut v);
+        assert_close_within(1e-6, "weights", &w, want);
+    }
+    assert!((1..5).contains(&clipped), "the fixture has steps on both sides of the limit, {clipped} above it");
+}
+
+#[test]
+fn does_not_depend_on_threads() {
+    let mut random = Random(2);
+    let n = 5 * 16 * 1024 + 7;
+    let (weights, gradients) = (random.vec(n), vec![random.vec(n)]);
+    assert_independent_of_threads(|| {
+        let mut w = weights.clone();
+        sgd(0.1, 0.1, 1.0, &mut w, &gradients[0]);
+        let mut results = run(STEP, &weights, &gradients).to_vec();
+        results.push(w);
+        results
+    });
+    let sums = [1, 2, 3].map(|threads| on_threads(threads, || sum_of_squares(&weights).to_bits()));
+    assert_eq!([sums[0]; 3], sums);
+}
+
+#[test]
+#[should_panic(expected = "lengths differ")]
+fn refuses_moments_of_another_length() {
+    adamw(STEP, &mut [0.0; 3], &[0.0; 3], &mut [0.0; 3], &mut [0.0; 2]);
+}
