@@ -1,0 +1,83 @@
+//! Adapters on disk: a PEFT directory with `espalier.json` beside it.
+
+mod card;
+mod peft;
+
+pub use card::{AdapterCard, Family, Output};
+
+use crate::backbone::Backbone;
+use crate::error::{EncoderError, Result};
+use crate::files;
+use crate::head::Head;
+use crate::lora::Lora;
+use std::path::Path;
+
+/// A LoRA with its head and what is known about it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Adapter {
+    /// The low-rank updates.
+    pub lora: Lora,
+    /// The task's head; family adapters have none.
+    pub head: Option<Head>,
+    /// What the adapter is for, and where it comes from.
+    pub card: AdapterCard,
+}
+
+impl Adapter {
+    /// Reads an adapter directory and checks that it fits `backbone`.
+    ///
+    /// # Errors
+    /// [`EncoderError::WrongBackbone`] when it was trained on another backbone, [`EncoderError::Adapter`] when espalier.json is
+    /// missing, the head does not fit its labels, or the adapter uses a part of PEFT that this engine does not have.
+    pub fn open(directory: &Path, backbone: &Backbone) -> Result<Self> {
+        let path = directory.join("espalier.json");
+        if !path.exists() {
+            let reason = "no espalier.json in this directory: it holds the labels and the fingerprint of the backbone; \
+                          for an adapter made by PEFT alone, write one (see docs/formats.md)";
+            return Err(EncoderError::adapter(directory, reason));
+        }
+        let card: AdapterCard = files::read_json(&path)?;
+        if card.format != AdapterCard::FORMAT {
+            let reason =
+                format!("format {} is not one this program reads; it reads {}", card.format, AdapterCard::FORMAT);
+            return Err(EncoderError::adapter(&path, reason));
+        }
+        if card.backbone != backbone.fingerprint() {
+            let (expected, found) = (card.backbone, backbone.fingerprint().to_string());
+            return Err(EncoderError::WrongBackbone { path: directory.to_path_buf(), expected, found });
+        }
+        let (lora, head) = peft::read(directory, &backbone.encoder.config)?;
+        let classes = head.as_ref().map(|head| head.classes);
+        if classes != card.output.classes() {
+            let count = |n: Option<usize>| n.map_or("no head".to_string(), |n| format!("{n} classes"));
+            let (labels, head) = (count(card.output.classes()), count(classes));
+            return Err(EncoderError::adapter(
+                directory,
+                format!("espalier.json names {labels}, the weights hold {head}"),
+            ));
+        }
+        card.output.check().map_err(|reason| EncoderError::adapter(&path, reason))?;
+        Ok(Self { lora, head, card })
+    }
+
+    /// Reads the LoRA alone, from any PEFT directory that fits the encoder. Where espalier.json stands beside it, the backbone
+    /// must be the one named there.
+    ///
+    /// # Errors
+    /// As [`Adapter::open`], but for the labels.
+    pub fn open_lora(directory: &Path, backbone: &Backbone) -> Result<Lora> {
+        match directory.join("espalier.json").exists() {
+            true => Ok(Self::open(directory, backbone)?.lora),
+            false => Ok(peft::read(directory, &backbone.encoder.config)?.0),
+        }
+    }
+
+    /// Writes the directory; `espalier.json` comes last, so that a half-written adapter is never taken for a whole one.
+    ///
+    /// # Errors
+    /// [`EncoderError::Io`] when a file cannot be written.
+    pub fn save(&self, directory: &Path) -> Result<()> {
+        peft::write(directory, &self.lora, self.head.as_ref(), &self.card)?;
+        files::write_json(&directory.join("espalier.json"), &self.card)
+    }
+}

@@ -1,0 +1,174 @@
+//! A backbone: an encoder's weights with its tokenizer and pooling, from and to a Hugging Face directory.
+
+use crate::config::EncoderConfig;
+use crate::error::{EncoderError, Result};
+use crate::files;
+use crate::lora::Lora;
+use crate::model::{Encoder, Model};
+use crate::pooling::TextVectors;
+use crate::tensors::{TensorFile, write_tensors};
+use crate::tokenizer::Tokenizer;
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Files of a model directory that are carried along unchanged when a backbone is saved.
+const SIDE_FILES: [&str; 9] = [
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.txt",
+    "special_tokens_map.json",
+    "modules.json",
+    "sentence_bert_config.json",
+    "config_sentence_transformers.json",
+    "1_Pooling/config.json",
+];
+
+/// An encoder ready to read text.
+#[derive(Clone, Debug)]
+pub struct Backbone {
+    /// The architecture.
+    pub encoder: Arc<Encoder>,
+    /// Its tokenizer, limited to the length the model itself declares.
+    pub tokenizer: Arc<Tokenizer>,
+    /// How this model's text vectors are made.
+    pub text_vectors: TextVectors,
+    weights: Vec<f32>,
+    fingerprint: String,
+    side_files: Arc<Vec<(&'static str, Vec<u8>)>>,
+}
+
+impl Backbone {
+    /// Reads a Hugging Face directory: config.json, model.safetensors, and tokenizer.json or vocab.txt; sentence-transformers'
+    /// modules.json, pooling and sentence_bert_config.json where present.
+    ///
+    /// # Errors
+    /// [`EncoderError`] naming the file and what is wrong with it. Nothing is allocated by a size that has not been checked
+    /// against the weights' file.
+    pub fn open(directory: &Path) -> Result<Self> {
+        let encoder = Encoder::new(EncoderConfig::read(&required(directory, "config.json")?)?);
+        let weights = read_weights(&required(directory, "model.safetensors")?, &encoder)?;
+        let max_tokens = max_tokens(directory, &encoder.config)?;
+        let tokenizer = Tokenizer::read(directory, encoder.config.vocab_size, max_tokens)?;
+        let text_vectors = TextVectors::read(directory)?;
+        let mut side_files = Vec::new();
+        for name in SIDE_FILES {
+            let path = directory.join(name);
+            if path.exists() {
+                side_files.push((name, files::read(&path)?));
+            }
+        }
+        Ok(Self {
+            fingerprint: fingerprint(&encoder, &weights),
+            encoder: Arc::new(encoder),
+            tokenizer: Arc::new(tokenizer),
+            text_vectors,
+            weights,
+            side_files: Arc::new(side_files),
+        })
+    }
+
+    /// The same model with other weights.
+    ///
+    /// # Panics
+    /// If there are more or fewer weights than the architecture has.
+    pub fn with_weights(&self, weights: Vec<f32>) -> Self {
+        assert_eq!(weights.len(), self.weights.len(), "with_weights: another number of weights");
+        Self { fingerprint: fingerprint(&self.encoder, &weights), weights, ..self.clone() }
+    }
+
+    /// Writes a Hugging Face directory that [`Backbone::open`] and transformers read.
+    ///
+    /// # Errors
+    /// [`EncoderError::Io`] when a file cannot be written.
+    pub fn save(&self, directory: &Path) -> Result<()> {
+        for (name, bytes) in self.side_files.iter() {
+            files::write_whole(&directory.join(name), bytes)?;
+        }
+        let tensors = self.encoder.layout.tensors.iter();
+        let tensors = tensors.map(|spec| (spec.name.clone(), spec.shape.clone(), &self.weights[spec.range.clone()]));
+        write_tensors(&directory.join("model.safetensors"), tensors)
+    }
+
+    /// All weights, laid out as the encoder's layout says.
+    pub fn weights(&self) -> &[f32] {
+        &self.weights
+    }
+
+    /// The backbone's identity: a SHA-256 over the names, shapes and values of its tensors.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    /// The model, with an adapter on or without.
+    pub fn model<'a>(&'a self, adapter: Option<&'a Lora>) -> Model<'a> {
+        Model { encoder: &self.encoder, weights: &self.weights, adapter }
+    }
+}
+
+fn required(directory: &Path, file: &'static str) -> Result<PathBuf> {
+    let path = directory.join(file);
+    match path.exists() {
+        true => Ok(path),
+        false => Err(EncoderError::MissingFile { directory: directory.to_path_buf(), file }),
+    }
+}
+
+/// Reads all weights. Names may carry the prefix `bert.` of task models and the LayerNorm names `gamma` and `beta` of old files;
+/// tensors that the encoder does not have (pooler, heads) are left out.
+fn read_weights(path: &Path, encoder: &Encoder) -> Result<Vec<f32>> {
+    let bytes = files::read(path)?;
+    let file = TensorFile::parse(path, &bytes)?;
+    let specs = &encoder.layout.tensors;
+    let name_in_file = |name: &str| {
+        let old = name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta");
+        let candidates = [name.to_string(), format!("bert.{name}"), format!("bert.{old}"), old];
+        candidates.into_iter().find(|name| file.shape(name).is_some()).unwrap_or(name.to_string())
+    };
+    let names: Vec<String> = specs.iter().map(|spec| name_in_file(&spec.name)).collect();
+    // Every shape is checked before the weights are allocated: config.json alone may claim any size.
+    for (spec, name) in specs.iter().zip(&names) {
+        file.expect(name, &spec.shape)?;
+    }
+    let mut weights = vec![0.0; encoder.layout.len()];
+    for (spec, name) in specs.iter().zip(&names) {
+        file.read_into(name, &spec.shape, &mut weights[spec.range.clone()])?;
+    }
+    Ok(weights)
+}
+
+/// The longest text in tokens: what sentence_bert_config.json says, else what the tokenizer says, and never more than there
+/// are position embeddings.
+fn max_tokens(directory: &Path, config: &EncoderConfig) -> Result<usize> {
+    #[derive(Deserialize, Default)]
+    struct Limits {
+        max_seq_length: Option<f64>,
+        model_max_length: Option<f64>,
+    }
+    let read = |name: &str| -> Result<Limits> {
+        let path = directory.join(name);
+        if path.exists() { files::read_json(&path) } else { Ok(Limits::default()) }
+    };
+    // As a float: tokenizer_config.json writes 1e30 for "no limit".
+    let declared =
+        read("sentence_bert_config.json")?.max_seq_length.or(read("tokenizer_config.json")?.model_max_length);
+    let limit = declared.map_or(usize::MAX, |limit| limit as usize);
+    Ok(limit.max(2).min(config.max_position_embeddings))
+}
+
+fn fingerprint(encoder: &Encoder, weights: &[f32]) -> String {
+    let mut hash = Sha256::new();
+    let mut bytes = Vec::new();
+    for spec in &encoder.layout.tensors {
+        hash.update(format!("{}{:?}", spec.name, spec.shape));
+        for values in weights[spec.range.clone()].chunks(1 << 14) {
+            bytes.clear();
+            bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+            hash.update(&bytes);
+        }
+    }
+    let hex: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256:{hex}")
+}

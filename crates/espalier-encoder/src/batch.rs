@@ -1,0 +1,42 @@
+//! Ragged batches: the tokens of several texts, one after the other, without padding.
+
+use std::ops::Range;
+
+/// T tokens of n sequences.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// Token ids, [T].
+    pub ids: Vec<u32>,
+    /// Position of each token in its sequence, [T].
+    pub positions: Vec<u32>,
+    /// Sequence s is tokens offsets[s]..offsets[s + 1], [n + 1].
+    pub offsets: Vec<usize>,
+}
+
+impl Batch {
+    /// Concatenates sequences of token ids.
+    pub fn new<'a>(sequences: impl IntoIterator<Item = &'a [u32]>) -> Self {
+        let mut batch = Self { ids: Vec::new(), positions: Vec::new(), offsets: vec![0] };
+        for sequence in sequences {
+            batch.ids.extend_from_slice(sequence);
+            batch.positions.extend(0..sequence.len() as u32);
+            batch.offsets.push(batch.ids.len());
+        }
+        batch
+    }
+
+    /// T, the number of tokens.
+    pub fn tokens(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// n, the number of sequences.
+    pub fn sequences(&self) -> usize {
+        self.offsets.len().saturating_sub(1)
+    }
+
+    /// The tokens of sequence s.
+    pub fn sequence(&self, s: usize) -> Range<usize> {
+        self.offsets[s]..self.offsets[s + 1]
+    }
+}

@@ -1,0 +1,133 @@
+//! What can go wrong with an encoder's files: what, where, and how to mend it.
+
+use std::path::{Path, PathBuf};
+
+/// Result of this crate's fallible functions.
+pub type Result<T, E = EncoderError> = std::result::Result<T, E>;
+
+/// An encoder, tokenizer or adapter that cannot be read, written or used.
+#[derive(Debug, thiserror::Error)]
+pub enum EncoderError {
+    /// The operating system refused to read or write a file.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A directory lacks a file that every model directory has.
+    #[error("{}: no {file} in this directory; a backbone is a Hugging Face directory with config.json, model.safetensors and tokenizer.json or vocab.txt", directory.display())]
+    MissingFile {
+        /// The directory.
+        directory: PathBuf,
+        /// The file's name.
+        file: &'static str,
+    },
+    /// A JSON file does not parse, or lacks a key.
+    #[error("{}: {source}", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// What the parser said.
+        source: serde_json::Error,
+    },
+    /// A configuration asks for something that this engine does not have.
+    #[error("{}: {what}", path.display())]
+    Unsupported {
+        /// The file.
+        path: PathBuf,
+        /// What is asked for and what there is.
+        what: String,
+    },
+    /// A safetensors file is truncated or malformed.
+    #[error("{}: not a whole safetensors file ({reason}); download or copy it again", path.display())]
+    Safetensors {
+        /// The file.
+        path: PathBuf,
+        /// What the reader said.
+        reason: String,
+    },
+    /// A tensor that the architecture needs is not in the file.
+    #[error("{}: tensor {name:?} is missing; the file does not hold the weights that config.json describes", path.display())]
+    MissingTensor {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        name: String,
+    },
+    /// A tensor has another shape than the configuration says.
+    #[error("{}: tensor {name:?} has shape {found:?}, but the configuration asks for {expected:?}", path.display())]
+    TensorShape {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        name: String,
+        /// Shape in the file.
+        found: Vec<usize>,
+        /// Shape that the configuration implies.
+        expected: Vec<usize>,
+    },
+    /// A tensor's numbers are of a type that is not read.
+    #[error("{}: tensor {name:?} has dtype {dtype}; F32, F16 and BF16 are read", path.display())]
+    TensorType {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        name: String,
+        /// The type found.
+        dtype: String,
+    },
+    /// A tokenizer that cannot be built or used.
+    #[error("{}: {reason}", path.display())]
+    Tokenizer {
+        /// The tokenizer's file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The tokenizer has more tokens than the model has word vectors.
+    #[error("{}: the tokenizer's highest id is {highest}, but the model has {vocabulary} word vectors; tokenizer and model do not belong together", path.display())]
+    TokenizerDoesNotFit {
+        /// The tokenizer's file.
+        path: PathBuf,
+        /// The highest id that it can give.
+        highest: u32,
+        /// Rows of the model's word embeddings.
+        vocabulary: usize,
+    },
+    /// An adapter was trained on another backbone.
+    #[error("{}: this adapter was trained on the backbone {expected}, not on {found}; use that backbone, or train the adapter again on this one", path.display())]
+    WrongBackbone {
+        /// The adapter's directory.
+        path: PathBuf,
+        /// Fingerprint in espalier.json.
+        expected: String,
+        /// Fingerprint of the backbone given.
+        found: String,
+    },
+    /// An adapter that does not fit the backbone or that this engine does not support.
+    #[error("{}: {reason}", path.display())]
+    Adapter {
+        /// The adapter's directory or file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl EncoderError {
+    pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_path_buf();
+        move |source| Self::Io { path, source }
+    }
+
+    pub(crate) fn json(path: &Path) -> impl FnOnce(serde_json::Error) -> Self {
+        let path = path.to_path_buf();
+        move |source| Self::Json { path, source }
+    }
+
+    pub(crate) fn adapter(path: &Path, reason: impl Into<String>) -> Self {
+        Self::Adapter { path: path.to_path_buf(), reason: reason.into() }
+    }
+}

@@ -1,0 +1,60 @@
+//! A linear head on token vectors or on text vectors.
+
+use espalier_kernels::gemm::Start;
+use espalier_kernels::linear::{Linear, linear_parameter_gradients};
+
+/// A linear map H -> C with its parameters in one flat vector: weight [C, H], then bias [C].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Head {
+    /// C.
+    pub classes: usize,
+    /// Weight, then bias.
+    pub values: Vec<f32>,
+}
+
+impl Head {
+    /// A fresh head: weights drawn by `uniform` (numbers from [-1, 1)) from +-1/sqrt(H), bias zero.
+    pub fn fresh(width: usize, classes: usize, mut uniform: impl FnMut() -> f32) -> Self {
+        let bound = 1.0 / (width as f32).sqrt();
+        let mut values: Vec<f32> = (0..width * classes).map(|_| uniform() * bound).collect();
+        values.resize(width * classes + classes, 0.0);
+        Self { classes, values }
+    }
+
+    /// H.
+    pub fn width(&self) -> usize {
+        self.values.len() / self.classes - 1
+    }
+
+    /// The map.
+    pub fn linear(&self) -> Linear<'_> {
+        let (weight, bias) = self.values.split_at(self.classes * self.width());
+        Linear { weight, bias }
+    }
+
+    /// Scores [n, C] of vectors [n, H].
+    pub fn forward(&self, vectors: &[f32], scores: &mut Vec<f32>) {
+        scores.resize(vectors.len() / self.width() * self.classes, 0.0);
+        self.linear().forward(vectors, scores);
+    }
+
+    /// Adds the head's own gradient to `gradient` (laid out as `values`) and writes the gradient at the vectors [n, H].
+    pub fn backward(&self, vectors: &[f32], d_scores: &[f32], gradient: &mut [f32], d_vectors: &mut Vec<f32>) {
+        let (d_weight, d_bias) = gradient.split_at_mut(self.classes * self.width());
+        linear_parameter_gradients(vectors, d_scores, d_weight, d_bias);
+        d_vectors.resize(vectors.len(), 0.0);
+        self.linear().input_gradient(d_scores, Start::Zero, d_vectors);
+    }
+}
+
+/// Index of the highest score of a row and its probability under softmax.
+pub fn best_class(scores: &[f32]) -> (usize, f32) {
+    let (mut best, mut max) = (0, f32::NEG_INFINITY);
+    for (class, &score) in scores.iter().enumerate() {
+        if score > max {
+            (best, max) = (class, score);
+        }
+    }
+    let sum: f32 = scores.iter().map(|score| (score - max).exp()).sum();
+    (best, 1.0 / sum)
+}

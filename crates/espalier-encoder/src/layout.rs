@@ -1,0 +1,202 @@
+//! Where each tensor of an encoder lies in one flat vector of parameters.
+//!
+//! All weights are one `Vec<f32>`; gradients and the optimizer's moments are vectors of the same layout. An update is one
+//! pass over memory, a norm is one sum, and a checkpoint is one tensor. Query, key and value weights lie side by side, so
+//! that the three maps are one matrix [3H, H] without copying.
+
+use crate::config::EncoderConfig;
+use espalier_kernels::embedding::{EmbeddingTables, EmbeddingTablesMut};
+use espalier_kernels::layer_norm::Norm;
+use espalier_kernels::linear::Linear;
+use std::ops::Range;
+
+/// One named tensor of the flat vector.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TensorSpec {
+    /// Name in a Hugging Face checkpoint, without the `bert.` prefix.
+    pub name: String,
+    /// Shape, outermost first.
+    pub shape: Vec<usize>,
+    /// Its elements in the flat vector.
+    pub range: Range<usize>,
+}
+
+impl TensorSpec {
+    /// Whether weight decay applies: to matrices, not to biases and LayerNorm weights.
+    pub fn decays(&self) -> bool {
+        self.shape.len() > 1
+    }
+}
+
+/// A linear map in the flat vector: its weight, then its bias.
+#[derive(Clone, Debug)]
+pub struct LinearAt {
+    weight: Range<usize>,
+    bias: Range<usize>,
+}
+
+impl LinearAt {
+    /// The map, read from `parameters`.
+    pub fn of<'a>(&self, parameters: &'a [f32]) -> Linear<'a> {
+        Linear { weight: &parameters[self.weight.clone()], bias: &parameters[self.bias.clone()] }
+    }
+
+    /// Weight and bias, to write to.
+    pub fn of_mut<'a>(&self, parameters: &'a mut [f32]) -> (&'a mut [f32], &'a mut [f32]) {
+        parameters[self.weight.start..self.bias.end].split_at_mut(self.weight.len())
+    }
+}
+
+/// A LayerNorm in the flat vector: its weight, then its bias.
+#[derive(Clone, Debug)]
+pub struct NormAt {
+    weight: Range<usize>,
+    bias: Range<usize>,
+}
+
+impl NormAt {
+    /// The normalisation, read from `parameters`.
+    pub fn of<'a>(&self, parameters: &'a [f32], eps: f32) -> Norm<'a> {
+        Norm { weight: &parameters[self.weight.clone()], bias: &parameters[self.bias.clone()], eps }
+    }
+
+    /// Weight and bias, to write to.
+    pub fn of_mut<'a>(&self, parameters: &'a mut [f32]) -> (&'a mut [f32], &'a mut [f32]) {
+        parameters[self.weight.start..self.bias.end].split_at_mut(self.weight.len())
+    }
+}
+
+/// The embedding tables and the LayerNorm after them.
+#[derive(Clone, Debug)]
+pub struct EmbeddingsAt {
+    words: Range<usize>,
+    positions: Range<usize>,
+    token_type: Range<usize>,
+    /// LayerNorm of the sum.
+    pub norm: NormAt,
+    /// Everything of the embeddings, the LayerNorm included.
+    pub all: Range<usize>,
+}
+
+impl EmbeddingsAt {
+    /// The tables, read from `parameters`.
+    pub fn of<'a>(&self, parameters: &'a [f32]) -> EmbeddingTables<'a> {
+        EmbeddingTables {
+            words: &parameters[self.words.clone()],
+            positions: &parameters[self.positions.clone()],
+            token_type: &parameters[self.token_type.clone()],
+        }
+    }
+
+    /// The tables, to write to.
+    pub fn of_mut<'a>(&self, parameters: &'a mut [f32]) -> EmbeddingTablesMut<'a> {
+        let (words, rest) = parameters[self.words.start..].split_at_mut(self.words.len());
+        let (positions, rest) = rest.split_at_mut(self.positions.len());
+        EmbeddingTablesMut { words, positions, token_type: &mut rest[..self.token_type.len()] }
+    }
+}
+
+/// The parts of one transformer layer.
+#[derive(Clone, Debug)]
+pub struct LayerAt {
+    /// Query, key and value as one map H -> 3H.
+    pub qkv: LinearAt,
+    /// Map H -> H after attention.
+    pub attention_output: LinearAt,
+    /// LayerNorm after attention.
+    pub attention_norm: NormAt,
+    /// Map H -> F.
+    pub intermediate: LinearAt,
+    /// Map F -> H.
+    pub output: LinearAt,
+    /// LayerNorm after the feed-forward block.
+    pub output_norm: NormAt,
+}
+
+/// The whole encoder.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    /// Every tensor, in the order of the flat vector, without gaps.
+    pub tensors: Vec<TensorSpec>,
+    /// The embeddings.
+    pub embeddings: EmbeddingsAt,
+    /// The layers, first to last.
+    pub layers: Vec<LayerAt>,
+}
+
+impl Layout {
+    /// Lays out the encoder that `config` describes.
+    pub fn new(config: &EncoderConfig) -> Self {
+        let mut writer = Writer { tensors: Vec::new(), next: 0 };
+        let embeddings = writer.embeddings(config);
+        let layers = (0..config.num_hidden_layers).map(|layer| writer.layer(config, layer)).collect();
+        Self { tensors: writer.tensors, embeddings, layers }
+    }
+
+    /// Number of parameters.
+    pub fn len(&self) -> usize {
+        self.tensors.last().map_or(0, |tensor| tensor.range.end)
+    }
+
+    /// Whether there are no parameters (never, for a valid configuration).
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Hands out consecutive ranges.
+struct Writer {
+    tensors: Vec<TensorSpec>,
+    next: usize,
+}
+
+impl Writer {
+    fn tensor(&mut self, name: String, shape: &[usize]) -> Range<usize> {
+        let range = self.next..self.next + shape.iter().product::<usize>();
+        self.next = range.end;
+        self.tensors.push(TensorSpec { name, shape: shape.to_vec(), range: range.clone() });
+        range
+    }
+
+    fn norm(&mut self, name: &str, width: usize) -> NormAt {
+        let weight = self.tensor(format!("{name}.weight"), &[width]);
+        NormAt { weight, bias: self.tensor(format!("{name}.bias"), &[width]) }
+    }
+
+    /// Maps of one input that are computed as one: all their weights, then all their biases.
+    fn linear(&mut self, names: &[String], outputs: usize, inputs: usize) -> LinearAt {
+        let start = self.next;
+        for name in names {
+            self.tensor(format!("{name}.weight"), &[outputs, inputs]);
+        }
+        let middle = self.next;
+        for name in names {
+            self.tensor(format!("{name}.bias"), &[outputs]);
+        }
+        LinearAt { weight: start..middle, bias: middle..self.next }
+    }
+
+    fn embeddings(&mut self, config: &EncoderConfig) -> EmbeddingsAt {
+        let width = config.hidden_size;
+        let mut table = |name: &str, rows| self.tensor(format!("embeddings.{name}_embeddings.weight"), &[rows, width]);
+        let words = table("word", config.vocab_size);
+        let positions = table("position", config.max_position_embeddings);
+        let types = table("token_type", config.type_vocab_size);
+        let norm = self.norm("embeddings.LayerNorm", width);
+        EmbeddingsAt { words, positions, token_type: types.start..types.start + width, norm, all: 0..self.next }
+    }
+
+    fn layer(&mut self, config: &EncoderConfig, layer: usize) -> LayerAt {
+        let (hidden, inner) = (config.hidden_size, config.intermediate_size);
+        let name = |part: &str| format!("encoder.layer.{layer}.{part}");
+        let qkv = ["query", "key", "value"].map(|part| name(&format!("attention.self.{part}")));
+        LayerAt {
+            qkv: self.linear(&qkv, hidden, hidden),
+            attention_output: self.linear(&[name("attention.output.dense")], hidden, hidden),
+            attention_norm: self.norm(&name("attention.output.LayerNorm"), hidden),
+            intermediate: self.linear(&[name("intermediate.dense")], inner, hidden),
+            output: self.linear(&[name("output.dense")], hidden, inner),
+            output_norm: self.norm(&name("output.LayerNorm"), hidden),
+        }
+    }
+}

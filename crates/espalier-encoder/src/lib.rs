@@ -1,0 +1,42 @@
+//! Small BERT-like encoders: Hugging Face weights and tokenizers, ragged batches, forward and backward, LoRA adapters.
+//!
+//! A [`Backbone`] is read from a Hugging Face directory. Its [`Model`] turns a [`Batch`] of token ids into token vectors, with
+//! an [`Adapter`]'s low-rank updates or without, and gives gradients for training.
+//!
+//! ```no_run
+//! use espalier_encoder::{Backbone, Batch};
+//!
+//! let backbone = Backbone::open("all-MiniLM-L6-v2".as_ref())?;
+//! let text = backbone.tokenizer.encode("One trunk, many branches.");
+//! let batch = Batch::new([text.ids.as_slice()]);
+//! let hidden = backbone.model(None).encode(&batch); // [T, H]
+//! assert_eq!(hidden.len(), text.ids.len() * backbone.encoder.width());
+//! # Ok::<(), espalier_encoder::EncoderError>(())
+//! ```
+
+pub mod adapter;
+mod backbone;
+mod batch;
+mod config;
+pub mod decode;
+mod error;
+pub mod files;
+mod head;
+pub mod layout;
+pub mod lora;
+pub mod model;
+mod pooling;
+pub mod tags;
+pub mod tensors;
+mod tokenizer;
+
+pub use adapter::{Adapter, AdapterCard, Family, Output};
+pub use backbone::Backbone;
+pub use batch::Batch;
+pub use config::EncoderConfig;
+pub use error::{EncoderError, Result};
+pub use head::{Head, best_class};
+pub use lora::{Lora, LoraConfig, Module};
+pub use model::{Activations, Encoder, Gradients, Model};
+pub use pooling::{Pooling, TextVectors};
+pub use tokenizer::{Encoded, Tokenizer};

@@ -1,0 +1,187 @@
+//! LoRA adapters on chosen linear modules of chosen layers, in one flat vector.
+
+use crate::config::EncoderConfig;
+use espalier_kernels::lora::{LoraPair, LoraPairMut};
+use serde::{Deserialize, Serialize};
+use std::ops::Range;
+
+/// The linear modules of a transformer layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Module {
+    /// Query projection of attention, H -> H.
+    Query,
+    /// Key projection of attention, H -> H.
+    Key,
+    /// Value projection of attention, H -> H.
+    Value,
+    /// Projection after attention, H -> H.
+    AttentionOutput,
+    /// First map of the feed-forward block, H -> F.
+    Intermediate,
+    /// Second map of the feed-forward block, F -> H.
+    Output,
+}
+
+impl Module {
+    /// All of them, in the order of computation.
+    pub const ALL: [Module; 6] =
+        [Self::Query, Self::Key, Self::Value, Self::AttentionOutput, Self::Intermediate, Self::Output];
+
+    /// The module's name inside a layer in Hugging Face checkpoints.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Query => "attention.self.query",
+            Self::Key => "attention.self.key",
+            Self::Value => "attention.self.value",
+            Self::AttentionOutput => "attention.output.dense",
+            Self::Intermediate => "intermediate.dense",
+            Self::Output => "output.dense",
+        }
+    }
+
+    /// Number of inputs and of outputs.
+    pub fn shape(self, config: &EncoderConfig) -> (usize, usize) {
+        let (hidden, inner) = (config.hidden_size, config.intermediate_size);
+        match self {
+            Self::Intermediate => (hidden, inner),
+            Self::Output => (inner, hidden),
+            _ => (hidden, hidden),
+        }
+    }
+}
+
+/// The shape of a fresh adapter.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LoraConfig {
+    /// k: adapters go on the last k layers.
+    pub layers: usize,
+    /// The modules of each of these layers.
+    pub modules: Vec<Module>,
+    /// r, the rank of the update.
+    pub rank: usize,
+    /// alpha: the update is scaled by alpha / r.
+    pub alpha: f32,
+}
+
+impl LoraConfig {
+    /// The default for an encoder of L layers: all modules of the last third (2 of 6, 4 of 12), r = 8, alpha = 16.
+    pub fn for_layers(layers: usize) -> Self {
+        Self { layers: (layers / 3).max(1), modules: Module::ALL.to_vec(), rank: 8, alpha: 16.0 }
+    }
+}
+
+/// The shape of one module's pair.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SiteSpec {
+    /// Layer, counted from 0.
+    pub layer: usize,
+    /// Module of that layer.
+    pub module: Module,
+    /// r.
+    pub rank: usize,
+    /// alpha.
+    pub alpha: f32,
+    /// Whether the scale is alpha / sqrt(r) (rsLoRA, arXiv 2312.03732) instead of alpha / r.
+    pub rank_stabilized: bool,
+}
+
+impl SiteSpec {
+    /// Factor of the update.
+    pub fn scale(&self) -> f32 {
+        let rank = self.rank as f32;
+        self.alpha / if self.rank_stabilized { rank.sqrt() } else { rank }
+    }
+}
+
+/// The adapter of one module.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoraSite {
+    /// Its shape.
+    pub spec: SiteSpec,
+    /// A [r, in] in the flat vector; B follows it.
+    pub a: Range<usize>,
+    /// B [out, r] in the flat vector.
+    pub b: Range<usize>,
+}
+
+/// An adapter: where its factors lie, and their values.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Lora {
+    /// The adapted modules, by layer and module.
+    pub sites: Vec<LoraSite>,
+    /// All factors, one after the other.
+    pub values: Vec<f32>,
+    /// For each layer and each of [`Module::ALL`] the index of its site.
+    index: Vec<[Option<usize>; 6]>,
+}
+
+impl Lora {
+    /// An adapter of this shape, all zeros: it changes nothing.
+    ///
+    /// # Panics
+    /// If a site names a layer that the encoder does not have or has rank zero.
+    pub fn zeros(config: &EncoderConfig, mut specs: Vec<SiteSpec>) -> Self {
+        specs.sort_by_key(|spec| (spec.layer, spec.module));
+        let mut lora = Self { sites: Vec::new(), values: Vec::new(), index: vec![[None; 6]; config.num_hidden_layers] };
+        let mut next = 0;
+        for spec in specs {
+            let SiteSpec { layer, module, rank, .. } = spec;
+            assert!(rank > 0, "LoRA rank of {} in layer {layer} is zero", module.name());
+            let (inputs, outputs) = module.shape(config);
+            let a = next..next + rank * inputs;
+            let b = a.end..a.end + outputs * rank;
+            next = b.end;
+            lora.index[layer][module as usize] = Some(lora.sites.len());
+            lora.sites.push(LoraSite { spec, a, b });
+        }
+        lora.values = vec![0.0; next];
+        lora
+    }
+
+    /// A fresh adapter on the last k layers: A drawn by `uniform` from +-1/sqrt(in) (PEFT's Kaiming-uniform with a =
+    /// sqrt 5), B zero, so that it changes nothing yet. `uniform` gives numbers from [-1, 1).
+    ///
+    /// # Panics
+    /// If the configuration asks for rank zero or for more layers than there are.
+    pub fn fresh(config: &EncoderConfig, lora: &LoraConfig, mut uniform: impl FnMut() -> f32) -> Self {
+        let first = config.num_hidden_layers.checked_sub(lora.layers).expect("more adapted layers than layers");
+        let mut modules = lora.modules.clone();
+        modules.sort_unstable();
+        modules.dedup();
+        let specs = (first..config.num_hidden_layers).flat_map(|layer| {
+            let (rank, alpha) = (lora.rank, lora.alpha);
+            modules.iter().map(move |&module| SiteSpec { layer, module, rank, alpha, rank_stabilized: false })
+        });
+        let mut adapter = Self::zeros(config, specs.collect());
+        for site in &adapter.sites {
+            let bound = 1.0 / (site.spec.module.shape(config).0 as f32).sqrt();
+            adapter.values[site.a.clone()].fill_with(|| uniform() * bound);
+        }
+        adapter
+    }
+
+    /// The first layer that carries an adapter; layers below it are the trunk. `None` when nothing is adapted.
+    pub fn first_layer(&self) -> Option<usize> {
+        self.sites.first().map(|site| site.spec.layer)
+    }
+
+    /// The pair at one module, if it is adapted.
+    pub fn pair(&self, layer: usize, module: Module) -> Option<LoraPair<'_>> {
+        let site = self.site(layer, module)?;
+        let (a, b) = (&self.values[site.a.clone()], &self.values[site.b.clone()]);
+        Some(LoraPair { a, b, rank: site.spec.rank, scale: site.spec.scale() })
+    }
+
+    /// The pair's place in a gradient vector laid out as [`Lora::values`].
+    pub fn pair_mut<'g>(&self, layer: usize, module: Module, gradient: &'g mut [f32]) -> Option<LoraPairMut<'g>> {
+        let site = self.site(layer, module)?;
+        let (a, b) = gradient[site.a.start..site.b.end].split_at_mut(site.a.len());
+        Some(LoraPairMut { a, b })
+    }
+
+    fn site(&self, layer: usize, module: Module) -> Option<&LoraSite> {
+        self.index[layer][module as usize].map(|site| &self.sites[site])
+    }
+}

@@ -1,0 +1,61 @@
+//! The encoder's mathematics: forward and backward through embeddings and transformer layers.
+//!
+//! BERT (arXiv 1810.04805), post-norm. With x [T, H] the input of a layer:
+//!
+//! ```text
+//! q, k, v  = x Wq^T + bq, x Wk^T + bk, x Wv^T + bv
+//! attended = LayerNorm(x + attention(q, k, v) Wo^T + bo)
+//! output   = LayerNorm(attended + GELU(attended Wi^T + bi) Wp^T + bp)
+//! ```
+//!
+//! Every W may carry a LoRA pair. A forward pass leaves what its backward pass needs in [`Activations`], whose buffers are
+//! reused from step to step.
+
+mod activations;
+mod backward;
+mod forward;
+
+pub use activations::{Activations, LayerActivations};
+pub use backward::Gradients;
+
+use crate::config::EncoderConfig;
+use crate::layout::Layout;
+use crate::lora::Lora;
+
+/// An encoder's architecture, without weights.
+#[derive(Clone, Debug)]
+pub struct Encoder {
+    /// Its shape.
+    pub config: EncoderConfig,
+    /// Where its tensors lie in a flat vector of weights.
+    pub layout: Layout,
+}
+
+impl Encoder {
+    /// The encoder that `config` describes.
+    pub fn new(config: EncoderConfig) -> Self {
+        let layout = Layout::new(&config);
+        Self { config, layout }
+    }
+
+    /// Number of layers.
+    pub fn layers(&self) -> usize {
+        self.config.num_hidden_layers
+    }
+
+    /// H.
+    pub fn width(&self) -> usize {
+        self.config.hidden_size
+    }
+}
+
+/// Weights, and perhaps an adapter, to run a batch through.
+#[derive(Clone, Copy, Debug)]
+pub struct Model<'a> {
+    /// The architecture.
+    pub encoder: &'a Encoder,
+    /// All weights, laid out as [`Encoder::layout`] says.
+    pub weights: &'a [f32],
+    /// The adapter, if one is on.
+    pub adapter: Option<&'a Lora>,
+}

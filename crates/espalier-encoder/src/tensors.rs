@@ -1,0 +1,148 @@
+//! Reading and writing safetensors files.
+
+use crate::error::{EncoderError, Result};
+use crate::files;
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+/// A safetensors file in memory; its header is checked, its tensors are converted when they are asked for.
+pub struct TensorFile<'a> {
+    path: PathBuf,
+    tensors: SafeTensors<'a>,
+}
+
+impl<'a> TensorFile<'a> {
+    /// Checks the header of the file's `bytes`; `path` is for messages.
+    ///
+    /// # Errors
+    /// [`EncoderError::Safetensors`] when the file is truncated or malformed.
+    pub fn parse(path: &Path, bytes: &'a [u8]) -> Result<Self> {
+        let tensors = SafeTensors::deserialize(bytes)
+            .map_err(|error| EncoderError::Safetensors { path: path.to_path_buf(), reason: error.to_string() })?;
+        Ok(Self { path: path.to_path_buf(), tensors })
+    }
+
+    /// Names of the tensors, sorted.
+    pub fn names(&self) -> Vec<&str> {
+        let mut names = self.tensors.names();
+        names.sort_unstable();
+        names
+    }
+
+    /// Shape of a tensor, if it is there.
+    pub fn shape(&self, name: &str) -> Option<Vec<usize>> {
+        self.tensors.tensor(name).ok().map(|view| view.shape().to_vec())
+    }
+
+    /// Checks that a tensor is there with this shape and a type that can be read.
+    ///
+    /// # Errors
+    /// [`EncoderError::MissingTensor`], [`EncoderError::TensorShape`] or [`EncoderError::TensorType`].
+    pub fn expect(&self, name: &str, shape: &[usize]) -> Result<()> {
+        self.view(name, shape).map(|_| ())
+    }
+
+    /// Converts a tensor of this shape to f32, into `to`.
+    ///
+    /// # Errors
+    /// As [`TensorFile::expect`].
+    ///
+    /// # Panics
+    /// If `to` has another number of elements than `shape`.
+    pub fn read_into(&self, name: &str, shape: &[usize], to: &mut [f32]) -> Result<()> {
+        let view = self.view(name, shape)?;
+        assert_eq!(to.len(), shape.iter().product::<usize>(), "read_into: target does not fit the shape");
+        match view.dtype() {
+            Dtype::F32 => convert(view.data(), to, |bytes: [u8; 4]| f32::from_le_bytes(bytes)),
+            Dtype::BF16 => {
+                convert(view.data(), to, |bytes: [u8; 2]| f32::from_bits((u16::from_le_bytes(bytes) as u32) << 16))
+            }
+            _ => convert(view.data(), to, |bytes: [u8; 2]| f16_to_f32(u16::from_le_bytes(bytes))),
+        }
+        Ok(())
+    }
+
+    fn view(&self, name: &str, shape: &[usize]) -> Result<TensorView<'a>> {
+        let path = || self.path.clone();
+        let view = self
+            .tensors
+            .tensor(name)
+            .map_err(|_| EncoderError::MissingTensor { path: path(), name: name.to_string() })?;
+        if view.shape() != shape {
+            let (found, expected) = (view.shape().to_vec(), shape.to_vec());
+            return Err(EncoderError::TensorShape { path: path(), name: name.to_string(), found, expected });
+        }
+        match view.dtype() {
+            Dtype::F32 | Dtype::F16 | Dtype::BF16 => Ok(view),
+            other => {
+                Err(EncoderError::TensorType { path: path(), name: name.to_string(), dtype: format!("{other:?}") })
+            }
+        }
+    }
+}
+
+fn convert<const N: usize>(bytes: &[u8], to: &mut [f32], from_bytes: impl Fn([u8; N]) -> f32) {
+    for (to, bytes) in to.iter_mut().zip(bytes.as_chunks::<N>().0) {
+        *to = from_bytes(*bytes);
+    }
+}
+
+/// IEEE 754 half to single precision, exactly.
+fn f16_to_f32(half: u16) -> f32 {
+    let sign = if half & 0x8000 == 0 { 1.0 } else { -1.0 };
+    let (exponent, fraction) = ((half >> 10) & 0x1f, (half & 0x3ff) as f32);
+    sign * match exponent {
+        0 => fraction * 2f32.powi(-24),
+        31 if fraction == 0.0 => f32::INFINITY,
+        31 => f32::NAN,
+        _ => (1.0 + fraction / 1024.0) * 2f32.powi(exponent as i32 - 15),
+    }
+}
+
+/// Writes f32 tensors as one safetensors file, whole or not at all.
+///
+/// # Errors
+/// [`EncoderError::Io`] when the file cannot be written, [`EncoderError::Safetensors`] when a name repeats.
+///
+/// # Panics
+/// If a tensor's values do not fit its shape.
+pub fn write_tensors<'t>(
+    path: &Path,
+    tensors: impl IntoIterator<Item = (String, Vec<usize>, &'t [f32])>,
+) -> Result<()> {
+    let data: Vec<(String, Vec<usize>, Vec<u8>)> = tensors
+        .into_iter()
+        .map(|(name, shape, values)| {
+            assert_eq!(values.len(), shape.iter().product::<usize>(), "write_tensors: {name} does not fit its shape");
+            (name, shape, values.iter().flat_map(|value| value.to_le_bytes()).collect())
+        })
+        .collect();
+    let fail = |error: safetensors::SafeTensorError| EncoderError::Safetensors {
+        path: path.to_path_buf(),
+        reason: error.to_string(),
+    };
+    let views = data
+        .iter()
+        .map(|(name, shape, bytes)| Ok((name.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes)?)))
+        .collect::<std::result::Result<Vec<_>, _>>()
+        .map_err(fail)?;
+    let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
+    files::write_whole(path, &safetensors::serialize(views, Some(metadata)).map_err(fail)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::f16_to_f32;
+
+    #[test]
+    fn halves_convert_exactly() {
+        // Bit patterns from the table of examples in IEEE 754-2008 binary16.
+        for (bits, value) in
+            [(0x3c00, 1.0), (0xc000, -2.0), (0x7bff, 65504.0), (0x0400, 6.103_515_6e-5), (0x0001, 5.960_464_5e-8)]
+        {
+            assert_eq!(f16_to_f32(bits), value);
+        }
+        assert!(f16_to_f32(0x7c00).is_infinite() && f16_to_f32(0x7e00).is_nan());
+    }
+}

@@ -1,0 +1,41 @@
+//! A real model: its sentence embeddings against those of sentence-transformers, on 100 awkward sentences.
+//!
+//! ```text
+//! ESPALIER_MINILM=path/to/all-MiniLM-L6-v2 cargo test --release -p espalier-encoder --features slow-tests --test minilm
+//! ```
+//!
+//! The recorded embeddings are those of scripts/make_embedding_fixture.py.
+
+mod common;
+
+use common::{fixture, raw, read_json};
+use espalier_encoder::{Backbone, Batch};
+use std::path::Path;
+
+#[test]
+fn embeddings_equal_those_of_sentence_transformers() {
+    let directory =
+        std::env::var_os("ESPALIER_MINILM").expect("ESPALIER_MINILM names the directory of all-MiniLM-L6-v2");
+    let backbone = Backbone::open(Path::new(&directory)).unwrap();
+    let width = backbone.encoder.width();
+    let sentences: Vec<String> = serde_json::from_value(read_json(&fixture("minilm/sentences.json"))).unwrap();
+    let recorded = &raw::read(&fixture("minilm/embeddings.safetensors"))["embeddings"];
+    assert_eq!(recorded.shape, [sentences.len(), width]);
+
+    let encoded: Vec<_> = sentences.iter().map(|sentence| backbone.tokenizer.encode(sentence)).collect();
+    let batch = Batch::new(encoded.iter().map(|text| text.ids.as_slice()));
+    let (hidden, mut vectors) = (backbone.model(None).encode(&batch), Vec::new());
+    backbone.text_vectors.pooling.forward(&hidden, &batch, width, &mut vectors);
+
+    let recorded = recorded.f32s();
+    let rows = vectors.chunks(width).zip(recorded.chunks(width));
+    let cosines: Vec<f64> = rows.map(|(found, recorded)| cosine(found, recorded)).collect();
+    let worst = (0..cosines.len()).min_by(|&a, &b| cosines[a].total_cmp(&cosines[b])).unwrap();
+    println!("worst cosine of {}: 1 - {:.2e}, of {:?}", cosines.len(), 1.0 - cosines[worst], sentences[worst]);
+    assert!(cosines[worst] > 0.99999, "cosine {} of {:?}", cosines[worst], sentences[worst]);
+}
+
+fn cosine(a: &[f32], b: &[f32]) -> f64 {
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(&a, &b)| a as f64 * b as f64).sum::<f64>();
+    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+}
