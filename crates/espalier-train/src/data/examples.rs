@@ -1,0 +1,277 @@
+//! Labelled examples of one split of a task: sentences with tags (NER) or texts with a class (classification).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use espalier_encoder::tags::{entities_lenient, parse_tag};
+use serde::Deserialize;
+
+use super::{DataError, JsonLines, RecordError};
+
+/// A sentence in words, each with its BIO2 tag.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TaggedSentence {
+    /// The words, at least one.
+    pub tokens: Vec<String>,
+    /// One valid BIO2 tag a word.
+    pub tags: Vec<String>,
+}
+
+/// A text and its class.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LabelledText {
+    /// The text.
+    pub text: String,
+    /// The class, not blank.
+    pub label: String,
+}
+
+/// The examples of a split.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Examples {
+    /// Named entity recognition.
+    Ner(Vec<TaggedSentence>),
+    /// Text classification.
+    Classification(Vec<LabelledText>),
+}
+
+impl Examples {
+    /// Number of examples.
+    pub fn len(&self) -> usize {
+        match self {
+            Examples::Ner(sentences) => sentences.len(),
+            Examples::Classification(texts) => texts.len(),
+        }
+    }
+
+    /// Whether there is no example.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How often each label occurs: entities of a label for NER, texts of a class for classification.
+    pub fn label_counts(&self) -> BTreeMap<String, usize> {
+        let mut counts = BTreeMap::new();
+        for i in 0..self.len() {
+            for label in self.labels_of(i) {
+                *counts.entry(label).or_default() += 1;
+            }
+        }
+        counts
+    }
+
+    /// The labels of example `i`: one for each of its entities, or its class.
+    pub(super) fn labels_of(&self, i: usize) -> Vec<String> {
+        match self {
+            // Lenient, so that a label that only ever stands on an `I-` is not overlooked.
+            Examples::Ner(rows) => entities_lenient(&rows[i].tags).into_iter().map(|entity| entity.label).collect(),
+            Examples::Classification(rows) => vec![rows[i].label.clone()],
+        }
+    }
+
+    /// The examples at `indices`, in their order.
+    pub(super) fn select(&self, indices: &[usize]) -> Examples {
+        match self {
+            Examples::Ner(rows) => Examples::Ner(indices.iter().map(|&i| rows[i].clone()).collect()),
+            Examples::Classification(rows) => {
+                Examples::Classification(indices.iter().map(|&i| rows[i].clone()).collect())
+            }
+        }
+    }
+
+    /// How many examples have the input (words or text) of an example of `other`.
+    pub(super) fn count_shared_with(&self, other: &Examples) -> usize {
+        match (self, other) {
+            (Examples::Ner(rows), Examples::Ner(others)) => {
+                let known: BTreeSet<&[String]> = others.iter().map(|row| row.tokens.as_slice()).collect();
+                rows.iter().filter(|row| known.contains(row.tokens.as_slice())).count()
+            }
+            (Examples::Classification(rows), Examples::Classification(others)) => {
+                let known: BTreeSet<&str> = others.iter().map(|row| row.text.as_str()).collect();
+                rows.iter().filter(|row| known.contains(row.text.as_str())).count()
+            }
+            _ => 0,
+        }
+    }
+}
+
+/// The two kinds of task.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Ner,
+    Classification,
+}
+
+impl Kind {
+    pub(super) fn of(examples: &Examples) -> Kind {
+        match examples {
+            Examples::Ner(_) => Kind::Ner,
+            Examples::Classification(_) => Kind::Classification,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Kind::Ner => "NER",
+            Kind::Classification => "classification",
+        }
+    }
+}
+
+/// A record as the file has it: which keys are there says what kind it is.
+#[derive(Deserialize)]
+struct Row {
+    tokens: Option<Vec<String>>,
+    tags: Option<Vec<String>>,
+    text: Option<String>,
+    label: Option<String>,
+}
+
+enum Example {
+    Ner(TaggedSentence),
+    Classification(LabelledText),
+}
+
+/// Reads a split. The first record says whether it is NER or classification, and all others must agree.
+///
+/// # Errors
+/// The first line that cannot be read or is not valid; a file without records.
+pub fn read_examples(path: &Path) -> Result<Examples, DataError> {
+    read_examples_of(path, None)
+}
+
+/// As [`read_examples`], but of a kind that is known from another split.
+pub(super) fn read_examples_of(path: &Path, mut kind: Option<Kind>) -> Result<Examples, DataError> {
+    let (mut sentences, mut texts) = (Vec::new(), Vec::new());
+    for item in JsonLines::<Row>::open(path)? {
+        let (line, row) = item?;
+        let example = validated(row).and_then(|example| of_one_kind(example, &mut kind));
+        match example.map_err(|problem| DataError::Record { path: path.to_owned(), line, problem })? {
+            Example::Ner(sentence) => sentences.push(sentence),
+            Example::Classification(text) => texts.push(text),
+        }
+    }
+    match (sentences.is_empty(), texts.is_empty()) {
+        (false, _) => Ok(Examples::Ner(sentences)),
+        (_, false) => Ok(Examples::Classification(texts)),
+        _ => Err(DataError::Empty { path: path.to_owned() }),
+    }
+}
+
+fn validated(row: Row) -> Result<Example, RecordError> {
+    match row {
+        Row { tokens: Some(tokens), tags: Some(tags), label: None, .. } => tagged(tokens, tags),
+        Row { text: Some(text), label: Some(label), tags: None, .. } => labelled(text, label),
+        _ => Err(RecordError::UnknownKind),
+    }
+}
+
+fn tagged(tokens: Vec<String>, tags: Vec<String>) -> Result<Example, RecordError> {
+    if tokens.is_empty() {
+        return Err(RecordError::NoTokens);
+    }
+    if tokens.len() != tags.len() {
+        return Err(RecordError::TagCount { tokens: tokens.len(), tags: tags.len() });
+    }
+    for tag in &tags {
+        parse_tag(tag)?;
+    }
+    Ok(Example::Ner(TaggedSentence { tokens, tags }))
+}
+
+fn labelled(text: String, label: String) -> Result<Example, RecordError> {
+    if label.trim().is_empty() {
+        return Err(RecordError::Blank { key: "label" });
+    }
+    Ok(Example::Classification(LabelledText { text, label }))
+}
+
+/// Lets an example pass that is of `kind`, which the first example decides if it is not known before.
+fn of_one_kind(example: Example, kind: &mut Option<Kind>) -> Result<Example, RecordError> {
+    let found = match example {
+        Example::Ner(_) => Kind::Ner,
+        Example::Classification(_) => Kind::Classification,
+    };
+    let expected = *kind.get_or_insert(found);
+    if found != expected {
+        return Err(RecordError::MixedKinds { expected: expected.name(), found: found.name() });
+    }
+    Ok(example)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NER: &str = r#"{"tokens":["Ada","wrote"],"tags":["B-person","O"]}"#;
+    const TEXT: &str = r#"{"text":"fine","label":"good"}"#;
+
+    fn read(text: &str) -> Result<Examples, String> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("train.jsonl");
+        std::fs::write(&path, text).unwrap();
+        read_examples(&path).map_err(|error| error.to_string().replace(&format!("{}/", dir.path().display()), ""))
+    }
+
+    #[test]
+    fn the_keys_of_the_first_record_tell_the_kind() {
+        let sentence =
+            TaggedSentence { tokens: vec!["Ada".into(), "wrote".into()], tags: vec!["B-person".into(), "O".into()] };
+        assert_eq!(read(NER), Ok(Examples::Ner(vec![sentence])));
+        let text = LabelledText { text: "fine".into(), label: "good".into() };
+        assert_eq!(read(TEXT), Ok(Examples::Classification(vec![text])));
+    }
+
+    #[test]
+    fn further_keys_are_ignored() {
+        let ner = read(r#"{"id":7,"text":"a","tokens":["a"],"tags":["O"]}"#).unwrap();
+        assert!(matches!(ner, Examples::Ner(_)));
+        let classification = read(r#"{"tokens":["a"],"text":"a","label":"x"}"#).unwrap();
+        assert!(matches!(classification, Examples::Classification(_)));
+    }
+
+    #[test]
+    fn records_of_neither_or_both_kinds_are_refused() {
+        for row in [
+            "{}",
+            r#"{"tokens":["a"]}"#,
+            r#"{"text":"a","tags":["O"]}"#,
+            r#"{"text":"a","label":null}"#,
+            r#"{"tokens":["a"],"tags":["O"],"text":"a","label":"x"}"#,
+        ] {
+            let error = read(&format!("\n{row}\n")).unwrap_err();
+            assert!(error.starts_with("train.jsonl:2: cannot tell the kind of task"), "{row}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_mixture_of_kinds_is_refused() {
+        let error = read(&format!("{NER}\n{TEXT}\n")).unwrap_err();
+        assert!(error.starts_with("train.jsonl:2: a classification record among NER records"), "{error}");
+        let error = read(&format!("{TEXT}\n{TEXT}\n{NER}\n")).unwrap_err();
+        assert!(error.starts_with("train.jsonl:3: a NER record among classification records"), "{error}");
+    }
+
+    #[test]
+    fn invalid_content_is_refused_with_its_line() {
+        for (good, row, message) in [
+            (NER, r#"{"tokens":[],"tags":[]}"#, "\"tokens\" is empty"),
+            (NER, r#"{"tokens":["a","b"],"tags":["O"]}"#, "2 tokens but 1 tags"),
+            (NER, r#"{"tokens":["a"],"tags":["S-person"]}"#, "tag \"S-person\" is not BIO2"),
+            (TEXT, r#"{"text":"a","label":" "}"#, "\"label\" is blank"),
+            (TEXT, r#"{"text":"a","label":3}"#, "not the JSON record expected here: invalid type: integer `3`"),
+        ] {
+            let error = read(&format!("{good}\n{row}\n")).unwrap_err();
+            assert!(error.starts_with(&format!("train.jsonl:2: {message}")), "{error}");
+        }
+        assert_eq!(read(" \n").unwrap_err(), "train.jsonl: holds no records");
+    }
+
+    #[test]
+    fn labels_are_counted_by_entity_and_by_text() {
+        let ner = read(r#"{"tokens":["a","b","c","d"],"tags":["B-x","B-x","I-x","I-y"]}"#).unwrap();
+        assert_eq!(ner.label_counts(), BTreeMap::from([("x".to_owned(), 2), ("y".to_owned(), 1)]));
+        let texts = read(&format!("{TEXT}\n{TEXT}\n")).unwrap();
+        assert_eq!(texts.label_counts(), BTreeMap::from([("good".to_owned(), 2)]));
+    }
+}

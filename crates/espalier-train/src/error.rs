@@ -1,0 +1,83 @@
+//! What can go wrong in training.
+
+use crate::data::DataError;
+use espalier_encoder::{EncoderError, Family};
+use std::path::PathBuf;
+
+/// Result of this crate's fallible functions.
+pub type Result<T, E = TrainError> = std::result::Result<T, E>;
+
+/// A training run that cannot start or must stop.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// A corpus or a task cannot be read.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// A backbone or an adapter cannot be read or written.
+    #[error(transparent)]
+    Encoder(#[from] EncoderError),
+    /// The configuration file cannot be read.
+    #[error("{}: {source}", path.display())]
+    ConfigFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The configuration is not valid TOML, or a value has the wrong type.
+    #[error("{origin}: {problem}")]
+    ConfigSyntax {
+        /// The file, or the override.
+        origin: String,
+        /// What the parser said.
+        problem: String,
+    },
+    /// A key that no part of the program reads.
+    #[error("{origin}: unknown key {key:?}; {hint}")]
+    UnknownKey {
+        /// The file, or the override.
+        origin: String,
+        /// The key, dotted.
+        key: String,
+        /// The nearest known key, or all of them.
+        hint: String,
+    },
+    /// A value outside its range.
+    #[error("configuration: {key} is {value}; {rule}")]
+    ConfigValue {
+        /// The key, dotted.
+        key: &'static str,
+        /// What it is set to.
+        value: String,
+        /// What it must be.
+        rule: &'static str,
+    },
+    /// A strategy needs a corpus that the configuration does not name.
+    #[error("strategy {strategy:?} trains on {} data, but {key} names no file", family.name())]
+    NoCorpus {
+        /// The strategy.
+        strategy: String,
+        /// The family without data.
+        family: Family,
+        /// The key to set.
+        key: &'static str,
+    },
+    /// A loss became infinite or not a number.
+    #[error(
+        "the {} loss is {loss} at step {step} (batch: {batch}); lower the learning rate or look at that batch",
+        family.name()
+    )]
+    NotFinite {
+        /// The step, from 1.
+        step: usize,
+        /// The family whose loss it is.
+        family: Family,
+        /// The loss.
+        loss: f64,
+        /// The beginning of the batch's first text.
+        batch: String,
+    },
+    /// An adapter to start from belongs to another family or does not fit.
+    #[error("{0}")]
+    Init(String),
+}

@@ -1,0 +1,72 @@
+//! An adapter's answers on a task's examples.
+
+use super::trunk::Trunk;
+use crate::data::Examples;
+use crate::error::{Result, TrainError};
+use espalier_encoder::decode::word_tags;
+use espalier_encoder::tags::TagSet;
+use espalier_encoder::{Adapter, Backbone, Output, best_class};
+
+/// Examples that go through the adapted layers at a time.
+const EXAMPLES: usize = 64;
+
+/// Predicted tags or labels, in the order of the examples.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Predictions {
+    /// BIO2 tags of each sentence's words.
+    Tags(Vec<Vec<String>>),
+    /// The label of each text.
+    Labels(Vec<String>),
+}
+
+/// Runs the adapter over the examples. Words beyond the model's longest text get `O`.
+///
+/// # Errors
+/// [`TrainError::Init`] when the adapter is for the other kind of task, or has no head.
+pub fn predict(backbone: &Backbone, adapter: &Adapter, examples: &Examples) -> Result<Predictions> {
+    let head = adapter.head.as_ref();
+    let head = head.ok_or_else(|| TrainError::Init("this adapter has no head: it gives vectors only".into()))?;
+    let encoder = &backbone.encoder;
+    let (layers, width) = (encoder.layers(), encoder.width());
+    let first = adapter.lora.first_layer().unwrap_or(layers);
+    let trunk = Trunk::new(backbone, examples, first);
+    let model = backbone.model(Some(&adapter.lora));
+    let all: Vec<usize> = (0..examples.len()).collect();
+    let hidden = |picked: &[usize]| {
+        let (batch, input) = trunk.batch(picked);
+        let hidden = model.encode_layers(first..layers, input, &batch);
+        (batch, hidden)
+    };
+    let mut scores = Vec::new();
+    match (examples, &adapter.card.output) {
+        (Examples::Ner(sentences), Output::Tags { tags }) => {
+            let tags = TagSet::from_tags(tags.clone()).map_err(|error| TrainError::Init(error.to_string()))?;
+            let mut predicted = Vec::with_capacity(sentences.len());
+            for picked in all.chunks(EXAMPLES) {
+                let (batch, hidden) = hidden(picked);
+                head.forward(&hidden, &mut scores); // [T, C]
+                for (s, &index) in picked.iter().enumerate() {
+                    let tokens = batch.sequence(s);
+                    let scores = &scores[tokens.start * tags.len()..tokens.end * tags.len()];
+                    let words = sentences[index].tokens.len();
+                    predicted.push(word_tags(scores, &trunk.encoded()[index], words, &tags).0);
+                }
+            }
+            Ok(Predictions::Tags(predicted))
+        }
+        (Examples::Classification(_), Output::Labels { labels }) => {
+            let (mut predicted, mut pooled) = (Vec::with_capacity(examples.len()), Vec::new());
+            for picked in all.chunks(EXAMPLES) {
+                let (batch, hidden) = hidden(picked);
+                adapter.card.pooling.forward(&hidden, &batch, width, &mut pooled); // [n, H]
+                head.forward(&pooled, &mut scores); // [n, C]
+                predicted.extend(scores.chunks_exact(labels.len()).map(|row| labels[best_class(row).0].clone()));
+            }
+            Ok(Predictions::Labels(predicted))
+        }
+        (_, output) => {
+            let gives = if matches!(output, Output::Tags { .. }) { "tags words" } else { "labels texts" };
+            Err(TrainError::Init(format!("this adapter {gives}, and the task's examples are of the other kind")))
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! Pre-finetuning and fine-tuning: corpora, objectives, strategies, optimizers and the loops that join them.
+//!
+//! - [`data`]: corpora and tasks
+//! - [`objectives`]: what is learned: concept contrast for NER, pair contrast for classification, heads on tasks
+//! - [`strategies`]: whose gradient reaches which weights when both families are trained at once
+//! - [`optimizer`]: AdamW and SGD, schedules, clipping
+//! - [`prefinetune()`]: many corpora, one shared encoder
+//! - [`finetune()`]: one task, a small adapter and a head on the frozen encoder
+
+pub mod config;
+pub mod data;
+mod error;
+pub mod finetune;
+pub mod objectives;
+pub mod optimizer;
+pub mod prefinetune;
+pub mod sampling;
+pub mod strategies;
+
+pub use config::PrefinetuneConfig;
+pub use error::{Result, TrainError};
+pub use finetune::{FinetuneConfig, finetune};
+pub use prefinetune::{Prefinetuned, prefinetune};

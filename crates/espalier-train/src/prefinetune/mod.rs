@@ -1,0 +1,175 @@
+//! Pre-finetuning: one shared encoder learns from both families' corpora.
+
+mod ner_side;
+mod tc_side;
+
+use crate::config::PrefinetuneConfig;
+use crate::error::{Result, TrainError};
+use crate::optimizer::{Group, Optimizer};
+use crate::sampling::{generator, uniform};
+use espalier_encoder::{Activations, Backbone, Encoder, Family, Gradients, Lora, Model};
+use ner_side::NerSide;
+use std::collections::BTreeMap;
+use std::time::Instant;
+use tc_side::TcSide;
+
+/// The result of a run.
+#[derive(Debug)]
+pub struct Prefinetuned {
+    /// The shared encoder with its new weights.
+    pub backbone: Backbone,
+    /// The family adapters, for strategies that have them.
+    pub adapters: BTreeMap<Family, Lora>,
+}
+
+/// What one step did.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct StepReport {
+    /// The step, from 1.
+    pub step: usize,
+    /// Steps of the whole run.
+    pub steps: usize,
+    /// Loss of each family trained, before its weight.
+    pub losses: BTreeMap<Family, f64>,
+    /// Global norm of all gradients before clipping.
+    pub gradient_norm: f64,
+    /// Factor of the learning rates by the schedule.
+    pub learning_rate_factor: f32,
+    /// Tokens that went through the encoder.
+    pub tokens: usize,
+    /// Duration, seconds.
+    pub seconds: f64,
+}
+
+/// One family's part of a step: forward, loss and backward of its next batch.
+trait Side {
+    /// The family.
+    fn family(&self) -> Family;
+
+    /// Draws the next batch, adds the gradients of the weighted loss, and reports.
+    fn step(&mut self, model: &Model, activations: &mut Activations, gradients: Gradients) -> SideReport;
+
+    /// Parameters of the objective itself, with their gradients, if it has any.
+    fn own_parameters(&mut self) -> Option<(&mut [f32], &mut Group)>;
+}
+
+/// What a side's part of a step did.
+struct SideReport {
+    /// Loss before its weight.
+    loss: f64,
+    tokens: usize,
+    /// Beginning of the batch's first text, for the message when the loss is not finite.
+    first_text: String,
+}
+
+/// Trains `backbone` as `config` says, calling `observe` after each step.
+///
+/// The same seed, data and machine give the same weights to the bit, whatever the number of threads.
+///
+/// # Errors
+/// [`TrainError`] for an invalid configuration, unreadable corpora, or a loss that is no longer a number.
+pub fn prefinetune(
+    backbone: &Backbone,
+    config: &PrefinetuneConfig,
+    mut observe: impl FnMut(&StepReport),
+) -> Result<Prefinetuned> {
+    config.check()?;
+    let encoder = &backbone.encoder;
+    let lora_config = config.adapter.lora(encoder.layers());
+    if config.strategy.has_family_adapters() && lora_config.layers > encoder.layers() {
+        let rule = "the encoder has fewer layers than that";
+        return Err(TrainError::ConfigValue { key: "adapter.layers", value: lora_config.layers.to_string(), rule });
+    }
+    let mut sides = sides(backbone, config)?;
+    if sides.is_empty() {
+        return Ok(Prefinetuned { backbone: backbone.clone(), adapters: BTreeMap::new() });
+    }
+
+    let mut weights = backbone.weights().to_vec();
+    let mut theta = theta_group(encoder, config);
+    let mut adapters: BTreeMap<Family, (Lora, Group)> = BTreeMap::new();
+    if config.strategy.has_family_adapters() {
+        for side in &sides {
+            let mut rng = generator(config.seed, &format!("adapter {}", side.family().name()));
+            let lora = Lora::fresh(&encoder.config, &lora_config, uniform(&mut rng));
+            let length = lora.values.len();
+            let run = (0..length, config.adapter.weight_decay);
+            adapters.insert(side.family(), (lora, Group::new(length, config.adapter.learning_rate, vec![run])));
+        }
+    }
+
+    let train = &config.train;
+    let warmup = (train.warmup * train.steps as f32) as usize;
+    let mut optimizer = Optimizer::new(train.optimizer, train.schedule, train.steps, warmup, train.clip_norm);
+    let mut activations = Activations::default();
+    for step in 1..=train.steps {
+        let start = Instant::now();
+        theta.zero_gradients();
+        let (mut losses, mut tokens) = (BTreeMap::new(), 0);
+        for side in &mut sides {
+            let family = side.family();
+            let (adapter, adapter_gradients) = match adapters.get_mut(&family) {
+                Some((lora, group)) => {
+                    group.zero_gradients();
+                    (Some(&*lora), Some(group.gradients.as_mut_slice()))
+                }
+                None => (None, None),
+            };
+            let model = Model { encoder, weights: &weights, adapter };
+            let gradients = Gradients {
+                weights: Some(&mut theta.gradients),
+                embeddings: !train.freeze_embeddings,
+                adapter: adapter_gradients,
+            };
+            let report = side.step(&model, &mut activations, gradients);
+            if !report.loss.is_finite() {
+                return Err(TrainError::NotFinite { step, family, loss: report.loss, batch: report.first_text });
+            }
+            losses.insert(family, report.loss);
+            tokens += report.tokens;
+        }
+        let mut groups = vec![(weights.as_mut_slice(), &mut theta)];
+        groups.extend(adapters.values_mut().map(|(lora, group)| (lora.values.as_mut_slice(), group)));
+        groups.extend(sides.iter_mut().filter_map(|side| side.own_parameters()));
+        let summary = optimizer.step(&mut groups);
+        observe(&StepReport {
+            step,
+            steps: train.steps,
+            losses,
+            gradient_norm: summary.gradient_norm,
+            learning_rate_factor: summary.learning_rate_factor,
+            tokens,
+            seconds: start.elapsed().as_secs_f64(),
+        });
+    }
+    let adapters = adapters.into_iter().map(|(family, (lora, _))| (family, lora)).collect();
+    Ok(Prefinetuned { backbone: backbone.with_weights(weights), adapters })
+}
+
+fn sides(backbone: &Backbone, config: &PrefinetuneConfig) -> Result<Vec<Box<dyn Side>>> {
+    let side = |family: &Family| -> Result<Box<dyn Side>> {
+        Ok(match family {
+            Family::Ner => Box::new(NerSide::new(backbone, &config.ner, config.seed)?),
+            Family::Tc => Box::new(TcSide::new(backbone, &config.tc, config.seed)?),
+        })
+    };
+    config.strategy.families().iter().map(side).collect()
+}
+
+/// The backbone's parameters: matrices decay, biases and LayerNorms do not, frozen embeddings stay out.
+fn theta_group(encoder: &Encoder, config: &PrefinetuneConfig) -> Group {
+    let layout = &encoder.layout;
+    let frozen = if config.train.freeze_embeddings { layout.embeddings.all.end } else { 0 };
+    let trained = layout.tensors.iter().filter(|spec| spec.range.start >= frozen);
+    let runs = trained.map(|spec| (spec.range.clone(), if spec.decays() { config.train.weight_decay } else { 0.0 }));
+    Group::new(layout.len(), config.train.learning_rate, runs.collect())
+}
+
+/// The beginning of a text, for messages.
+fn excerpt(text: &str) -> String {
+    let mut excerpt: String = text.chars().take(80).collect();
+    if excerpt.len() < text.len() {
+        excerpt.push_str("...");
+    }
+    excerpt
+}

@@ -1,0 +1,129 @@
+//! The NER side of pre-finetuning: concept contrast on weakly annotated sentences.
+
+use super::{Side, SideReport, excerpt};
+use crate::config::NerConfig;
+use crate::data::{ConceptSentence, read_concepts};
+use crate::error::Result;
+use crate::objectives::{ConceptBatch, ConceptObjective, ConceptProjections};
+use crate::optimizer::Group;
+use crate::sampling::{Shuffled, generator};
+use espalier_encoder::{Activations, Backbone, Batch, Encoded, Family, Gradients, Model, Pooling};
+use rayon::prelude::*;
+use std::collections::{BTreeSet, HashMap};
+
+/// Sentences, and the concepts' vectors by the encoder as it was before training.
+pub(super) struct NerSide {
+    sentences: Vec<ConceptSentence>,
+    order: Shuffled,
+    batch: usize,
+    weight: f32,
+    objective: ConceptObjective,
+    projections: ConceptProjections,
+    projection_group: Group,
+    /// The concept encoder, frozen.
+    backbone: Backbone,
+    concept_vectors: HashMap<String, Vec<f32>>,
+}
+
+impl NerSide {
+    pub(super) fn new(backbone: &Backbone, config: &NerConfig, seed: u64) -> Result<Self> {
+        let mut sentences = Vec::new();
+        for path in &config.corpora {
+            sentences.extend(read_concepts(path)?);
+        }
+        let projections = ConceptProjections::identity(backbone.encoder.width());
+        let length = projections.values.len();
+        Ok(Self {
+            order: Shuffled::new(sentences.len(), generator(seed, "ner order")),
+            sentences,
+            batch: config.batch,
+            weight: config.weight,
+            objective: ConceptObjective { scale: config.scale, bias: config.bias },
+            projections,
+            projection_group: Group::new(length, config.projection_learning_rate, vec![(0..length, 0.0)]),
+            backbone: backbone.clone(),
+            concept_vectors: HashMap::new(),
+        })
+    }
+
+    /// Vectors [J, H] of the concepts' names: mean of the frozen encoder's token vectors.
+    fn concept_vectors(&mut self, concepts: &[&str]) -> Vec<f32> {
+        let missing: Vec<&str> =
+            concepts.iter().copied().filter(|concept| !self.concept_vectors.contains_key(*concept)).collect();
+        if !missing.is_empty() {
+            let width = self.backbone.encoder.width();
+            let encoded: Vec<Encoded> = missing.iter().map(|name| self.backbone.tokenizer.encode(name)).collect();
+            let batch = Batch::new(encoded.iter().map(|text| text.ids.as_slice()));
+            let mut pooled = Vec::new();
+            Pooling::Mean.forward(&self.backbone.model(None).encode(&batch), &batch, width, &mut pooled);
+            for (name, vector) in missing.iter().zip(pooled.chunks_exact(width)) {
+                self.concept_vectors.insert(name.to_string(), vector.to_vec());
+            }
+        }
+        concepts.iter().flat_map(|concept| self.concept_vectors[*concept].iter().copied()).collect()
+    }
+}
+
+impl Side for NerSide {
+    fn family(&self) -> Family {
+        Family::Ner
+    }
+
+    fn step(&mut self, model: &Model, activations: &mut Activations, gradients: Gradients) -> SideReport {
+        let picked: Vec<ConceptSentence> =
+            self.order.batch(self.batch).into_iter().map(|index| self.sentences[index].clone()).collect();
+        let encoded: Vec<Encoded> =
+            picked.par_iter().map(|sentence| self.backbone.tokenizer.encode_words(&sentence.tokens)).collect();
+        let batch = Batch::new(encoded.iter().map(|sentence| sentence.ids.as_slice()));
+        let names: BTreeSet<&str> =
+            picked.iter().flat_map(|sentence| &sentence.spans).map(|span| span.concept.as_str()).collect();
+        let names: Vec<&str> = names.into_iter().collect();
+        let concepts = self.concept_vectors(&names);
+        let (tokens, targets) = targets(&picked, &encoded, &batch, &names);
+
+        let layers = model.encoder.layers();
+        model.forward(&batch, activations);
+        let mut d_hidden = Vec::new();
+        self.projection_group.zero_gradients();
+        let loss = self.objective.loss(
+            activations.output(layers - 1),
+            &ConceptBatch { tokens: &tokens, concepts: &concepts, targets: &targets },
+            &self.projections,
+            self.weight,
+            &mut d_hidden,
+            &mut self.projection_group.gradients,
+        );
+        model.backward(0..layers, &batch, activations, &mut d_hidden, gradients);
+        let first_text = excerpt(&picked.first().map(|sentence| sentence.tokens.join(" ")).unwrap_or_default());
+        SideReport { loss, tokens: batch.tokens(), first_text }
+    }
+
+    fn own_parameters(&mut self) -> Option<(&mut [f32], &mut Group)> {
+        Some((&mut self.projections.values, &mut self.projection_group))
+    }
+}
+
+/// The rows of real tokens, [n], and whether each lies in an entity of each concept, [n, J].
+fn targets(
+    sentences: &[ConceptSentence],
+    encoded: &[Encoded],
+    batch: &Batch,
+    concepts: &[&str],
+) -> (Vec<usize>, Vec<bool>) {
+    let (mut tokens, mut targets) = (Vec::new(), Vec::new());
+    for (s, (sentence, encoded)) in sentences.iter().zip(encoded).enumerate() {
+        let first = batch.sequence(s).start;
+        for (token, word) in encoded.words.iter().enumerate() {
+            let Some(word) = word.map(|word| word as usize) else { continue };
+            tokens.push(first + token);
+            let row = targets.len();
+            targets.resize(row + concepts.len(), false);
+            for span in sentence.spans.iter().filter(|span| (span.start..span.end).contains(&word)) {
+                if let Ok(concept) = concepts.binary_search(&span.concept.as_str()) {
+                    targets[row + concept] = true;
+                }
+            }
+        }
+    }
+    (tokens, targets)
+}
