@@ -1,0 +1,54 @@
+//! An adapter's scores on a task's examples.
+
+use crate::metrics::{ClassificationScores, NerScores, classification_scores, entity_scores};
+use espalier_encoder::{Adapter, Backbone};
+use espalier_train::data::Examples;
+use espalier_train::finetune::{Predictions, predict};
+use espalier_train::{Result, TrainError};
+use serde::Serialize;
+
+/// Scores by the task's kind.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "lowercase", tag = "kind")]
+pub enum Scores {
+    /// Entity-level scores, strict and lenient.
+    Ner(NerScores),
+    /// Accuracy and macro F1.
+    Classification(ClassificationScores),
+}
+
+impl Scores {
+    /// The figure that stands for the task: strict micro F1, or accuracy.
+    pub fn headline(&self) -> f64 {
+        match self {
+            Self::Ner(scores) => scores.strict.f1,
+            Self::Classification(scores) => scores.accuracy,
+        }
+    }
+
+    /// What [`Scores::headline`] is called.
+    pub fn headline_name(&self) -> &'static str {
+        match self {
+            Self::Ner(_) => "strict F1",
+            Self::Classification(_) => "accuracy",
+        }
+    }
+}
+
+/// Runs the adapter over the examples and compares its answers with theirs.
+///
+/// # Errors
+/// [`TrainError::Init`] when the adapter is for the other kind of task or has no head.
+pub fn evaluate(backbone: &Backbone, adapter: &Adapter, examples: &Examples) -> Result<Scores> {
+    match (predict(backbone, adapter, examples)?, examples) {
+        (Predictions::Tags(predicted), Examples::Ner(sentences)) => {
+            let gold: Vec<Vec<String>> = sentences.iter().map(|sentence| sentence.tags.clone()).collect();
+            Ok(Scores::Ner(entity_scores(&gold, &predicted)))
+        }
+        (Predictions::Labels(predicted), Examples::Classification(texts)) => {
+            let gold: Vec<String> = texts.iter().map(|text| text.label.clone()).collect();
+            Ok(Scores::Classification(classification_scores(&gold, &predicted)))
+        }
+        _ => Err(TrainError::Init("the adapter's answers are not of the examples' kind".into())),
+    }
+}

@@ -1,0 +1,16 @@
+//! Proving it: metrics, the comparison of strategies over tasks, and its report.
+//!
+//! - [`metrics`]: entity F1, accuracy, macro F1
+//! - [`evaluate()`]: an adapter's scores on a task's examples
+//! - [`compare()`]: strategies x tasks x seeds, each cell trained and scored alike
+//! - [`statistics`]: means and confidence intervals over seeds
+//! - [`report`]: the result for people (HTML, plain text) and for scripts (JSON)
+
+mod compare;
+mod evaluate;
+pub mod metrics;
+pub mod report;
+pub mod statistics;
+
+pub use compare::{Cell, Comparison, ComparisonConfig, Event, Outcome, compare};
+pub use evaluate::{Scores, evaluate};

@@ -1,0 +1,142 @@
+//! The sentence at the top: which strategy leads each family, by how much, and whether that is more than noise.
+
+use super::text::{FAMILIES, listed, points, with_interval};
+use crate::report::Report;
+use crate::statistics::Mean;
+use espalier_encoder::Family;
+use espalier_train::strategies::Strategy;
+
+/// What every other strategy has to beat: nothing at all, and the naive way.
+const RIVALS: [Strategy; 2] = [Strategy::None, Strategy::Joint];
+
+/// The conclusion, plain text.
+pub fn conclusion(report: &Report) -> String {
+    let parts: Vec<String> = FAMILIES.into_iter().filter_map(|family| of_family(report, family)).collect();
+    match parts.is_empty() {
+        true => "No strategy has a score yet.".into(),
+        false => format!("On {}.", parts.join("; on ")),
+    }
+}
+
+type Row = (Strategy, Mean);
+
+fn of_family(report: &Report, family: Family) -> Option<String> {
+    let rows = report.strategies.iter().filter_map(|row| Some((row.strategy, *row.families.get(&family)?)));
+    let rows: Vec<Row> = rows.filter(|(_, mean)| mean.mean.is_finite()).collect();
+    let best = *rows.iter().reduce(|a, b| if b.1.mean > a.1.mean { b } else { a })?;
+    let others: Vec<Row> = rows.into_iter().filter(|row| row.0 != best.0).collect();
+    let (name, strategy, score) = (family.name().to_uppercase(), best.0, with_interval(&best.1));
+    if others.is_empty() {
+        return Some(format!("{name}, {strategy} alone was run: {score} points on average"));
+    }
+    let margins = margins(best, &others);
+    Some(match verdict(best, &others) {
+        Verdict::Clear => format!(
+            "{name}, {strategy} is best on average with {score} points{margins}, its 95 % interval clear of all others"
+        ),
+        Verdict::Noise(rivals) => format!(
+            "{name}, {strategy} has the highest average, {score} points{margins}, but within the noise: its 95 % interval \
+             overlaps that of {}",
+            listed(&rivals)
+        ),
+        Verdict::OneSeed => format!(
+            "{name}, {strategy} has the highest average, {score} points{margins}, but one seed cannot tell that from noise"
+        ),
+    })
+}
+
+/// ` (+3.1 against none, +1.2 against joint)`, as far as these were run and are not the best themselves.
+fn margins(best: Row, others: &[Row]) -> String {
+    let rivals = RIVALS.iter().filter_map(|rival| others.iter().find(|row| row.0 == *rival));
+    let margins: Vec<String> =
+        rivals.map(|(rival, mean)| format!("+{} against {rival}", points(best.1.mean - mean.mean))).collect();
+    if margins.is_empty() { String::new() } else { format!(" ({})", margins.join(", ")) }
+}
+
+/// What a lead is worth.
+enum Verdict {
+    /// No other interval reaches the leader's.
+    Clear,
+    /// The intervals of these do.
+    Noise(Vec<String>),
+    /// There are no intervals.
+    OneSeed,
+}
+
+fn verdict(best: Row, others: &[Row]) -> Verdict {
+    let Some(best_half) = best.1.half_width else { return Verdict::OneSeed };
+    let mut rivals = Vec::new();
+    for (strategy, mean) in others {
+        let Some(half) = mean.half_width else { return Verdict::OneSeed };
+        // Clear only if surely so: a half-width that is not a number makes it noise.
+        let clear = best.1.mean - best_half > mean.mean + half;
+        if !clear {
+            rivals.push(strategy.to_string());
+        }
+    }
+    if rivals.is_empty() { Verdict::Clear } else { Verdict::Noise(rivals) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::html::sample;
+    use Strategy::{Joint, None as Nothing, Tpl};
+
+    /// The conclusion of a report with these NER means and half-widths.
+    fn on_ner(rows: &[(Strategy, f64, Option<f64>)]) -> String {
+        let mut report = sample::report();
+        report.strategies.retain(|row| rows.iter().any(|(strategy, ..)| *strategy == row.strategy));
+        for row in &mut report.strategies {
+            let &(_, mean, half_width) = rows.iter().find(|(strategy, ..)| *strategy == row.strategy).unwrap();
+            row.families = [(Family::Ner, Mean { mean, half_width, n: 3 })].into();
+        }
+        conclusion(&report)
+    }
+
+    #[test]
+    fn a_clear_win() {
+        let rows = [(Nothing, 0.40, Some(0.01)), (Joint, 0.42, Some(0.005)), (Tpl, 0.444, Some(0.01))];
+        assert_eq!(
+            on_ner(&rows),
+            "On NER, tpl is best on average with 44.4 ± 1.0 points (+4.4 against none, +2.4 against joint), its 95 % interval \
+             clear of all others."
+        );
+    }
+
+    #[test]
+    fn a_lead_within_the_noise() {
+        // 44.4 - 1.0 reaches 43.0 + 0.5 but not 40.0 + 1.0.
+        let rows = [(Nothing, 0.40, Some(0.01)), (Joint, 0.43, Some(0.005)), (Tpl, 0.444, Some(0.01))];
+        assert_eq!(
+            on_ner(&rows),
+            "On NER, tpl has the highest average, 44.4 ± 1.0 points (+4.4 against none, +1.4 against joint), but within the \
+             noise: its 95 % interval overlaps that of joint."
+        );
+        let unsure = [(Nothing, 0.40, Some(f64::NAN)), (Tpl, 0.444, Some(0.01))];
+        assert!(on_ner(&unsure).contains("within the noise"));
+    }
+
+    #[test]
+    fn a_lead_from_one_seed() {
+        let rows = [(Nothing, 0.40, None), (Tpl, 0.444, None)];
+        assert_eq!(
+            on_ner(&rows),
+            "On NER, tpl has the highest average, 44.4 points (+4.4 against none), but one seed cannot tell that from noise."
+        );
+    }
+
+    #[test]
+    fn a_baseline_may_be_best() {
+        let rows = [(Nothing, 0.45, Some(0.001)), (Joint, 0.42, Some(0.001)), (Tpl, f64::NAN, None)];
+        assert_eq!(
+            on_ner(&rows),
+            "On NER, none is best on average with 45.0 ± 0.1 points (+3.0 against joint), its 95 % interval clear of all others."
+        );
+    }
+
+    #[test]
+    fn one_strategy_is_not_compared() {
+        assert_eq!(on_ner(&[(Tpl, 0.4, None)]), "On NER, tpl alone was run: 40.0 points on average.");
+    }
+}

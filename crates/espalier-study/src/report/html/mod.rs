@@ -1,0 +1,169 @@
+//! The report as one self-contained page: inline style and figures, no scripts, nothing fetched. The page is also
+//! well-formed XML, so that it can be checked and cut up by tools.
+
+mod chart;
+mod conclusion;
+mod curves;
+mod details;
+mod dots;
+#[cfg(test)]
+mod sample;
+mod scores;
+mod settings;
+mod text;
+
+use super::{Example, Report};
+use text::{counted, duration, escape};
+
+const STYLE: &str = include_str!("style.css");
+
+/// The page.
+pub fn html(report: &Report) -> String {
+    let sections = [
+        scores::section(report),
+        dots::section(report),
+        curves::section(report),
+        details::section(report),
+        report.example.as_ref().map_or(String::new(), example),
+        settings::section(report),
+    ];
+    format!(
+        r#"<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8"/>
+<meta name="viewport" content="width=device-width, initial-scale=1"/>
+<title>Strategies of pre-finetuning compared</title>
+<style>
+{STYLE}</style>
+</head>
+<body>
+<main>
+<header>
+<h1>Strategies of pre-finetuning compared</h1>
+<p class="faint">{summary}</p>
+<p class="conclusion">{conclusion}</p>
+</header>
+{sections}</main>
+</body>
+</html>
+"#,
+        summary = summary(report),
+        conclusion = escape(&conclusion::conclusion(report)),
+        sections = sections.concat(),
+    )
+}
+
+fn summary(report: &Report) -> String {
+    let parts = [
+        escape(&report.backbone),
+        counted(report.strategies.len(), "strategy", "strategies"),
+        counted(report.tasks.len(), "task", "tasks"),
+        counted(report.seeds.len(), "seed", "seeds"),
+        duration(report.seconds),
+    ];
+    parts.join(" · ")
+}
+
+fn example(example: &Example) -> String {
+    let rows = example.answers.iter().map(|(application, answer)| {
+        format!("<tr><th scope=\"row\">{}</th><td>{}</td></tr>\n", escape(application), escape(answer))
+    });
+    format!(
+        "<section>\n<h2>One sentence, every application</h2>\n<blockquote>{}</blockquote>\n\
+         <div class=\"scroll\"><table class=\"words\">\n\
+         <thead><tr><th scope=\"col\">application</th><th scope=\"col\">answer</th></tr></thead>\n\
+         <tbody>\n{}</tbody></table></div>\n</section>\n",
+        escape(&example.text),
+        rows.collect::<String>()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::statistics::Mean;
+    use espalier_train::strategies::Strategy;
+
+    /// The page as XML: an unescaped `<`, an unclosed tag or an attribute given twice is an error.
+    fn assert_well_formed(page: &str) -> usize {
+        let body = page.strip_prefix("<!DOCTYPE html>\n").expect("the page declares itself HTML");
+        let document = roxmltree::Document::parse(body).unwrap_or_else(|error| panic!("{error}\n{page}"));
+        for attribute in document.descendants().flat_map(|node| node.attributes()) {
+            let broken = ["NaN", "inf"].iter().any(|word| attribute.value().contains(word));
+            assert!(!broken, "{}={:?}", attribute.name(), attribute.value());
+        }
+        document.descendants().filter(|node| node.has_tag_name("svg")).count()
+    }
+
+    #[test]
+    fn the_page_is_well_formed_and_complete() {
+        let page = html(&sample::report());
+        // Means and loss curves, each for both families.
+        assert_eq!(assert_well_formed(&page), 4);
+        for part in ["wikigold", "banking77", "One sentence", "Loss", "lenient", "macro F1", "How this was made"] {
+            assert!(page.contains(part), "{part} is missing");
+        }
+        for foreign in ["<script", "<link", "<img", "http://", "https://", "url("] {
+            assert!(!page.contains(foreign), "{foreign} would run or fetch something");
+        }
+    }
+
+    #[test]
+    fn names_and_texts_are_escaped() {
+        let attack = "<script>alert(\"x\")</script> & 'y'";
+        let mut report = sample::report();
+        let renamed = std::mem::replace(&mut report.tasks[0].name, attack.into());
+        for row in &mut report.strategies {
+            let mean = row.tasks.remove(&renamed).unwrap();
+            row.tasks.insert(attack.into(), mean);
+        }
+        report.cells.iter_mut().filter(|cell| cell.task == renamed).for_each(|cell| cell.task = attack.into());
+        report.backbone = attack.into();
+        report.machine = attack.into();
+        report.prefinetune.ner.corpora = vec![attack.into()];
+        report.example = Some(Example { text: attack.into(), answers: vec![(attack.into(), attack.into())] });
+        let page = html(&report);
+        assert_well_formed(&page);
+        assert!(!page.contains("<script"));
+        assert!(page.contains("&lt;script&gt;alert(&quot;x&quot;)&lt;/script&gt; &amp; &#39;y&#39;"));
+    }
+
+    #[test]
+    fn an_empty_report_is_a_page() {
+        let mut report = sample::report();
+        report.tasks.clear();
+        report.strategies.clear();
+        report.cells.clear();
+        report.seeds.clear();
+        report.example = None;
+        let page = html(&report);
+        assert_eq!(assert_well_formed(&page), 0);
+        assert!(page.contains("No strategy has a score yet."));
+    }
+
+    #[test]
+    fn numbers_that_are_none_leave_gaps() {
+        for value in [f64::NAN, f64::INFINITY, f64::MAX] {
+            let mut report = sample::report();
+            let row = report.strategies.iter_mut().find(|row| row.strategy == Strategy::Tpl).unwrap();
+            row.seconds = value;
+            row.tasks.values_mut().for_each(|mean| *mean = Mean { mean: value, half_width: Some(value), n: 2 });
+            row.families.values_mut().for_each(|mean| *mean = Mean { mean: value, half_width: Some(value), n: 2 });
+            row.steps.iter_mut().flat_map(|step| step.losses.values_mut()).for_each(|loss| *loss = value);
+            report.cells.iter_mut().for_each(|cell| cell.seconds = value);
+            assert_well_formed(&html(&report));
+        }
+    }
+
+    #[test]
+    fn one_step_and_equal_scores_still_have_axes() {
+        let mut report = sample::report();
+        for row in &mut report.strategies {
+            row.steps.truncate(1);
+            row.families.values_mut().for_each(|mean| *mean = Mean::of(&[0.5]));
+        }
+        report.cells.clear();
+        assert_eq!(assert_well_formed(&html(&report)), 4);
+    }
+}

@@ -1,0 +1,114 @@
+//! The table of strategies and tasks.
+
+use super::text::{FAMILIES, NOTHING, counted, escape, family_score, family_title, points, strategy_words};
+use crate::report::Report;
+use crate::statistics::Mean;
+use espalier_encoder::Family;
+
+/// A column: a task, or the mean of a family.
+struct Column {
+    title: String,
+    is_mean: bool,
+    /// One per strategy.
+    values: Vec<Option<Mean>>,
+}
+
+/// The section.
+pub fn section(report: &Report) -> String {
+    let families: Vec<(Family, Vec<Column>)> = FAMILIES
+        .into_iter()
+        .map(|family| (family, columns(report, family)))
+        .filter(|(_, columns)| !columns.is_empty())
+        .collect();
+    if families.is_empty() || report.strategies.is_empty() {
+        return String::new();
+    }
+    let columns: Vec<&Column> = families.iter().flat_map(|(_, columns)| columns).collect();
+    format!(
+        "<section>\n<h2>Scores</h2>\n\
+         <p>Points on each task's test split, means of {} of fine-tuning with their 95 % intervals. The highest value of a \
+         column is <b class=\"best\">marked</b>.</p>\n\
+         <div class=\"scroll\"><table class=\"scores\">\n<thead>\n{}</thead>\n<tbody>\n{}</tbody></table></div>\n</section>\n",
+        counted(report.seeds.len(), "seed", "seeds"),
+        head(&families),
+        (0..report.strategies.len()).map(|i| row(report, &columns, i)).collect::<String>()
+    )
+}
+
+fn columns(report: &Report, family: Family) -> Vec<Column> {
+    let mut columns: Vec<Column> = report
+        .tasks
+        .iter()
+        .filter(|task| task.family == family)
+        .map(|task| {
+            let values = report.strategies.iter().map(|row| row.tasks.get(&task.name).copied()).collect();
+            Column { title: escape(&task.name), is_mean: false, values }
+        })
+        .collect();
+    if !columns.is_empty() {
+        let values = report.strategies.iter().map(|row| row.families.get(&family).copied()).collect();
+        columns.push(Column { title: "mean".into(), is_mean: true, values });
+    }
+    columns
+}
+
+fn head(families: &[(Family, Vec<Column>)]) -> String {
+    let groups = families.iter().map(|(family, columns)| {
+        let (title, score) = (family_title(*family), family_score(*family));
+        format!("<th scope=\"colgroup\" colspan=\"{}\">{title} <small>{score}</small></th>", columns.len())
+    });
+    let titles = families.iter().flat_map(|(_, columns)| columns).map(|column| {
+        let class = if column.is_mean { " class=\"mean\"" } else { "" };
+        format!("<th scope=\"col\"{class}>{}</th>", column.title)
+    });
+    format!(
+        "<tr class=\"groups\"><td></td>{}</tr>\n<tr><th scope=\"col\">strategy</th>{}</tr>\n",
+        groups.collect::<String>(),
+        titles.collect::<String>()
+    )
+}
+
+fn row(report: &Report, columns: &[&Column], i: usize) -> String {
+    let strategy = report.strategies[i].strategy;
+    let cells = columns.iter().map(|column| {
+        let class = if column.is_mean { " class=\"mean\"" } else { "" };
+        format!("<td{class}>{}</td>", value(column, i))
+    });
+    format!(
+        "<tr><th scope=\"row\" class=\"strategy-{strategy}\"><i class=\"swatch\"></i>{strategy} <small>{}</small></th>{}</tr>\n",
+        strategy_words(strategy),
+        cells.collect::<String>()
+    )
+}
+
+fn value(column: &Column, i: usize) -> String {
+    let Some(mean) = column.values[i] else { return NOTHING.into() };
+    let shown = points(mean.mean);
+    let interval = mean.half_width.map_or(String::new(), |half| format!(" <small>± {}</small>", points(half)));
+    match is_best(column, mean) {
+        true => format!("<b class=\"best\">{shown}</b>{interval}"),
+        false => format!("{shown}{interval}"),
+    }
+}
+
+/// Whether this is the highest of several, to the digits shown.
+fn is_best(column: &Column, mean: Mean) -> bool {
+    let finite = column.values.iter().flatten().map(|mean| mean.mean).filter(|mean| mean.is_finite());
+    let best = finite.max_by(f64::total_cmp);
+    column.values.len() > 1 && best.is_some_and(|best| points(best) == points(mean.mean))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_the_highest_and_its_equals() {
+        let values = [0.6101, 0.6104, 0.59, f64::NAN].map(|mean| Some(Mean { mean, half_width: None, n: 1 }));
+        let column = Column { title: "task".into(), is_mean: false, values: values.to_vec() };
+        let shown: Vec<String> = (0..4).map(|i| value(&column, i)).collect();
+        assert_eq!(shown, ["<b class=\"best\">61.0</b>", "<b class=\"best\">61.0</b>", "59.0", "–"]);
+        let alone = Column { values: values[..1].to_vec(), ..column };
+        assert_eq!(value(&alone, 0), "61.0");
+    }
+}

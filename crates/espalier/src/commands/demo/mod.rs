@@ -1,0 +1,133 @@
+mod samples;
+
+use super::predict::{in_words, lines};
+use super::prefinetune::{losses, save};
+use crate::progress::Progress;
+use espalier_encoder::{Backbone, files};
+use espalier_runtime::Runtime;
+use espalier_study::report::{Example, Report, html, table};
+use espalier_study::{Comparison, ComparisonConfig, Event, compare};
+use espalier_train::data::Task;
+use espalier_train::strategies::Strategy;
+use espalier_train::{FinetuneConfig, PrefinetuneConfig};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// The sentence that all four applications read at the end.
+const SENTENCE: &str =
+    "Anna Kowalski wants a table for four in London tomorrow at 7 pm, but her new card was declined at Nobu.";
+
+/// Do the whole job on a small scale: pre-finetune, fine-tune four tasks, compare, and run them
+///
+/// Takes a real backbone, sample corpora and four tasks with few labels, compares the strategies none, joint and tpl, writes
+/// DIR/report.json and DIR/report.html, and leaves the tpl backbone and its adapters in DIR. A few minutes on two cores.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Where everything goes
+    #[arg(long, default_value = "espalier-demo", value_name = "DIR")]
+    out: PathBuf,
+    /// The encoder to start from: a directory or a hub id
+    #[arg(long, default_value = "sentence-transformers/all-MiniLM-L6-v2", value_name = "DIR|ID")]
+    backbone: String,
+}
+
+pub fn run(args: Args) -> anyhow::Result<()> {
+    let start = Instant::now();
+    let backbone = super::open_backbone(&args.backbone)?;
+    let data = args.out.join("data");
+    samples::write(&data)?;
+    let tasks = samples::TASKS.map(|name| Task::open(&data.join("tasks").join(name)));
+    let tasks = tasks.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let config = config(&args.backbone, &data);
+    let comparison = compare_with_progress(&backbone, &tasks, &config)?;
+
+    let mut report = Report::new(&args.backbone, &tasks, &config, &comparison, start.elapsed().as_secs_f64());
+    leave_tpl(&comparison, &config, &args.out)?;
+    let (example, shown) = answer(&args.out)?;
+    report.example = Some(example);
+    files::write_json(&args.out.join("report.json"), &report)?;
+    files::write_whole(&args.out.join("report.html"), html(&report).as_bytes())?;
+
+    println!("\nTest scores in points: strict entity F1 and accuracy, mean of {} seeds.\n", config.seeds.len());
+    println!("{}", table(&report));
+    println!("{SENTENCE}\n{shown}");
+    print_next_steps(&args.out, start.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// Small enough for a few minutes on two cores; everything else is the programs' defaults.
+fn config(backbone: &str, data: &Path) -> ComparisonConfig {
+    let mut prefinetune = PrefinetuneConfig { backbone: backbone.into(), ..Default::default() };
+    prefinetune.ner.corpora = vec![data.join("corpora/concepts.jsonl.gz")];
+    prefinetune.tc.corpora = vec![data.join("corpora/pairs.jsonl.gz")];
+    prefinetune.train.steps = 100;
+    prefinetune.train.freeze_embeddings = true;
+    prefinetune.tc.batch = 32;
+    ComparisonConfig {
+        strategies: vec![Strategy::None, Strategy::Joint, Strategy::Tpl],
+        seeds: vec![0, 1],
+        prefinetune,
+        finetune: FinetuneConfig::default(),
+    }
+}
+
+fn compare_with_progress(backbone: &Backbone, tasks: &[Task], config: &ComparisonConfig) -> anyhow::Result<Comparison> {
+    let mut progress: Option<Progress> = None;
+    let comparison = compare(backbone, tasks, config, |event| match event {
+        Event::Prefinetune(strategy, step) => {
+            let title = || format!("{strategy}: pre-finetuning");
+            progress
+                .get_or_insert_with(|| Progress::new(&title(), step.steps))
+                .step(step.step, step.steps, || losses(step));
+            if step.step == step.steps {
+                progress.take().into_iter().for_each(|progress| progress.finish(&losses(step)));
+            }
+        }
+        Event::Finetune(strategy, task, seed, step) => {
+            progress
+                .get_or_insert_with(|| Progress::new(&format!("{strategy}: {task}, seed {seed}"), step.steps))
+                .step(step.step, step.steps, || format!("loss {:.4}", step.loss));
+        }
+        Event::Scored(cell) => {
+            let (name, score) = (cell.scores.headline_name(), 100.0 * cell.scores.headline());
+            progress.take().into_iter().for_each(|progress| progress.finish(&format!("{name} {score:.1}")));
+        }
+    })?;
+    Ok(comparison)
+}
+
+/// Writes tpl's encoder, family adapters and task adapters.
+fn leave_tpl(comparison: &Comparison, config: &ComparisonConfig, out: &Path) -> anyhow::Result<()> {
+    for outcome in comparison.outcomes.iter().filter(|outcome| outcome.strategy == Strategy::Tpl) {
+        let settings = PrefinetuneConfig { strategy: Strategy::Tpl, ..config.prefinetune.clone() };
+        save(&outcome.prefinetuned, &settings, out)?;
+        for (task, adapter) in &outcome.adapters {
+            adapter.save(&out.join("adapters").join(task))?;
+        }
+    }
+    Ok(())
+}
+
+/// All four applications on one sentence, from the files just written.
+fn answer(out: &Path) -> anyhow::Result<(Example, String)> {
+    let mut runtime = Runtime::open(&out.join("backbone"))?;
+    for name in samples::TASKS {
+        runtime.attach(name, &out.join("adapters").join(name))?;
+    }
+    let all = runtime.run(&[SENTENCE], &samples::TASKS)?;
+    let shown: Vec<String> = all.iter().flat_map(|one| lines(&samples::TASKS, one)).map(|l| format!("  {l}")).collect();
+    let answers = all.iter().flat_map(|one| samples::TASKS.into_iter().zip(&one.answers));
+    let answers = answers.map(|(name, answer)| (name.to_string(), in_words(answer))).collect();
+    Ok((Example { text: SENTENCE.into(), answers }, shown.join("\n")))
+}
+
+fn print_next_steps(out: &Path, seconds: f64) {
+    let out = out.display();
+    println!("\n{seconds:.0} s in all. The report: {out}/report.html. Next:");
+    println!(
+        "  echo 'book me a table for two' | espalier predict --backbone {out}/backbone --adapter {out}/adapters/clinc150"
+    );
+    println!(
+        "  espalier finetune --backbone {out}/backbone --init {out}/adapters/tc --task YOUR_TASK --out YOUR_ADAPTER"
+    );
+}

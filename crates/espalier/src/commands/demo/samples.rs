@@ -1,0 +1,36 @@
+//! The sample corpora and tasks (samples/README.md says where they come from), carried inside the program.
+
+use espalier_encoder::{Result, files};
+use std::path::Path;
+
+/// The tasks: two of named entities, two of classification.
+pub const TASKS: [&str; 4] = ["wikigold", "restaurant8k", "banking77", "clinc150"];
+
+macro_rules! sample {
+    ($path:literal) => {
+        ($path, include_bytes!(concat!("../../../../../samples/", $path)).as_slice())
+    };
+}
+
+const FILES: [(&str, &[u8]); 12] = [
+    sample!("README.md"),
+    sample!("LICENSES.md"),
+    sample!("corpora/concepts.jsonl.gz"),
+    sample!("corpora/pairs.jsonl.gz"),
+    sample!("tasks/wikigold/train.jsonl"),
+    sample!("tasks/wikigold/test.jsonl"),
+    sample!("tasks/restaurant8k/train.jsonl"),
+    sample!("tasks/restaurant8k/test.jsonl"),
+    sample!("tasks/banking77/train.jsonl"),
+    sample!("tasks/banking77/test.jsonl"),
+    sample!("tasks/clinc150/train.jsonl"),
+    sample!("tasks/clinc150/test.jsonl"),
+];
+
+/// Writes the samples, so that every command can be tried on them.
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn write(directory: &Path) -> Result<()> {
+    FILES.iter().try_for_each(|(path, bytes)| files::write_whole(&directory.join(path), bytes))
+}

@@ -1,0 +1,61 @@
+use crate::input::write_json;
+use espalier_encoder::Adapter;
+use espalier_study::{Scores, evaluate};
+use espalier_train::data::Task;
+use serde_json::json;
+use std::io::stdout;
+use std::path::PathBuf;
+
+/// Score an adapter on a task
+#[derive(clap::Args)]
+#[command(
+    after_help = "Example: espalier evaluate --backbone run/backbone --adapter banking --task samples/tasks/banking77"
+)]
+pub struct Args {
+    /// The shared encoder: a directory or a hub id
+    #[arg(long, value_name = "DIR|ID")]
+    backbone: String,
+    /// The adapter's directory
+    #[arg(long, value_name = "DIR")]
+    adapter: PathBuf,
+    /// The task's folder
+    #[arg(long, value_name = "DIR")]
+    task: PathBuf,
+    /// Which of its files: train, dev or test
+    #[arg(long, default_value = "test")]
+    split: String,
+    /// Print scores as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: Args) -> anyhow::Result<()> {
+    let examples = Task::open_split(&args.task, &args.split)?;
+    let backbone = super::open_backbone(&args.backbone)?;
+    let adapter = Adapter::open(&args.adapter, &backbone)?;
+    let scores = evaluate(&backbone, &adapter, &examples)?;
+    match args.json {
+        true => {
+            write_json(&mut stdout(), &json!({ "split": args.split, "examples": examples.len(), "scores": scores }))
+        }
+        false => {
+            print_scores(&format!("{} {}", args.task.display(), args.split), &scores);
+            Ok(())
+        }
+    }
+}
+
+/// Scores in points, a line each.
+pub fn print_scores(title: &str, scores: &Scores) {
+    match scores {
+        Scores::Ner(scores) => {
+            for (name, s) in [("strict", &scores.strict), ("lenient", &scores.lenient)] {
+                let [f1, precision, recall] = [s.f1, s.precision, s.recall].map(|x| 100.0 * x);
+                println!("{title}: {name} F1 {f1:.1} (precision {precision:.1}, recall {recall:.1})");
+            }
+        }
+        Scores::Classification(scores) => {
+            println!("{title}: accuracy {:.1}, macro F1 {:.1}", 100.0 * scores.accuracy, 100.0 * scores.macro_f1);
+        }
+    }
+}

@@ -1,0 +1,98 @@
+use crate::input::{read_lines, write_json};
+use anyhow::ensure;
+use espalier_runtime::{Answer, Runtime, TextAnswers};
+use serde_json::{Map, Value, json};
+use std::io::{BufWriter, Write, stdout};
+use std::path::PathBuf;
+
+/// Run adapters over text, one text a line: entities with their place, or labels
+///
+/// The shared lower layers run once per text, whatever the number of adapters.
+#[derive(clap::Args)]
+#[command(
+    after_help = "Example: echo 'wake me up at seven' | espalier predict --backbone demo/backbone --adapter demo/adapters/clinc150"
+)]
+pub struct Args {
+    /// The shared encoder: a directory or a hub id
+    #[arg(long, value_name = "DIR|ID")]
+    backbone: String,
+    /// An adapter's directory (may be repeated)
+    #[arg(long = "adapter", value_name = "DIR", required = true)]
+    adapters: Vec<PathBuf>,
+    /// Texts, one a line [default: standard input]
+    #[arg(long, value_name = "FILE")]
+    input: Option<PathBuf>,
+    /// One JSON object per text
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: Args) -> anyhow::Result<()> {
+    let mut runtime = Runtime::new(super::open_backbone(&args.backbone)?);
+    let names = names(&args.adapters)?;
+    for (name, directory) in names.iter().zip(&args.adapters) {
+        runtime.attach(name, directory)?;
+    }
+    let texts = read_lines(args.input.as_deref())?;
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut out = BufWriter::new(stdout().lock());
+    for (text, answers) in texts.iter().zip(runtime.run(&texts, &names)?) {
+        match args.json {
+            true => write_json(&mut out, &as_json(text, &names, &answers))?,
+            false => {
+                writeln!(out, "{text}")?;
+                for line in lines(&names, &answers) {
+                    writeln!(out, "  {line}")?;
+                }
+            }
+        }
+    }
+    Ok(out.flush()?)
+}
+
+/// Adapters go by the names of their directories.
+fn names(directories: &[PathBuf]) -> anyhow::Result<Vec<String>> {
+    let name = |path: &PathBuf| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+    let names: Vec<String> = directories.iter().map(name).collect();
+    for (index, name) in names.iter().enumerate() {
+        ensure!(!names[..index].contains(name), "two adapters are named {name:?}; rename one of their directories");
+    }
+    Ok(names)
+}
+
+fn as_json(text: &str, names: &[&str], answers: &TextAnswers) -> Value {
+    let by_name: Map<String, Value> =
+        names.iter().zip(&answers.answers).map(|(name, answer)| (name.to_string(), json!(answer))).collect();
+    json!({ "text": text, "truncated": answers.truncated, "answers": by_name })
+}
+
+/// The answers in words, a line per adapter.
+pub fn lines(names: &[&str], answers: &TextAnswers) -> Vec<String> {
+    let width = names.iter().map(|name| name.len()).max().unwrap_or(0);
+    let mut lines: Vec<String> = names
+        .iter()
+        .zip(&answers.answers)
+        .map(|(name, answer)| format!("{name:width$}  {}", in_words(answer)))
+        .collect();
+    if answers.truncated {
+        lines.push("(longer than the model takes; the end was not read)".into());
+    }
+    lines
+}
+
+/// An answer in words.
+pub fn in_words(answer: &Answer) -> String {
+    match answer {
+        Answer::Entities(entities) if entities.is_empty() => "-".into(),
+        Answer::Entities(entities) => {
+            let entities =
+                entities.iter().map(|e| format!("{} = {:?} ({}..{}, {:.2})", e.label, e.text, e.start, e.end, e.score));
+            entities.collect::<Vec<_>>().join(", ")
+        }
+        Answer::Label { label, score } => format!("{label} ({score:.2})"),
+        Answer::Vector(vector) => {
+            let head: Vec<String> = vector.iter().take(4).map(|x| format!("{x:.3}")).collect();
+            format!("vector of {}: {} ...", vector.len(), head.join(" "))
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! The folder in which fetched backbones live.
+//!
+//! `$ESPALIER_CACHE`, else `$XDG_CACHE_HOME/espalier`, else `~/.cache/espalier`; in it one directory a model,
+//! `models/<org>--<name>/`, in the hub's own layout. A directory is filled under another name and renamed when whole, and the last
+//! file written into it is a record of the others' sizes and checksums. So a half-made one is never seen, and a damaged one is
+//! noticed. A directory that a person put there has no record; it is used as it is, once the files that it needs are there.
+
+use super::digest;
+use super::model_id::ModelId;
+use super::scratch::Scratch;
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+/// Every file of a model repository that espalier reads.
+pub const FILES: [&str; 9] = [
+    "config.json",
+    "model.safetensors",
+    "tokenizer.json",
+    "vocab.txt",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "modules.json",
+    "1_Pooling/config.json",
+    "sentence_bert_config.json",
+];
+/// No file of a lightweight encoder is larger; what claims to be is refused before it fills the disk.
+pub const MAX_FILE_BYTES: u64 = 4 << 30;
+const RECORD: &str = "fetched.json";
+
+/// The files without which a directory is no backbone, as far as `has` does not find them.
+pub fn missing(has: impl Fn(&str) -> bool) -> Vec<&'static str> {
+    let mut missing: Vec<_> = ["config.json", "model.safetensors"].into_iter().filter(|name| !has(name)).collect();
+    if !has("tokenizer.json") && !has("vocab.txt") {
+        missing.push("tokenizer.json (or vocab.txt)");
+    }
+    missing
+}
+
+/// `name` in the environment; set but empty counts as not set.
+pub fn env(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// `<application>` inside the user's cache folder, by the XDG rules.
+pub fn user_cache(env: impl Fn(&str) -> Option<String>, application: &str) -> Option<PathBuf> {
+    let home = || env("HOME").or_else(|| env("USERPROFILE")).map(|home| Path::new(&home).join(".cache"));
+    Some(env("XDG_CACHE_HOME").map(PathBuf::from).or_else(home)?.join(application))
+}
+
+/// The cache, by its folder.
+pub struct Cache {
+    models: PathBuf,
+}
+
+/// What a complete directory says about itself.
+#[derive(Serialize, Deserialize)]
+struct Record {
+    id: String,
+    files: BTreeMap<String, Entry>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Entry {
+    bytes: u64,
+    sha256: String,
+}
+
+impl Cache {
+    /// The cache that the environment names.
+    pub fn from_env() -> Result<Self> {
+        Self::from_vars(env)
+    }
+
+    fn from_vars(env: impl Fn(&str) -> Option<String>) -> Result<Self> {
+        let root = env("ESPALIER_CACHE").map(PathBuf::from).or_else(|| user_cache(&env, "espalier"));
+        let root =
+            root.context("there is no cache folder: set ESPALIER_CACHE to a directory (neither it nor HOME is set)")?;
+        Ok(Self::at(&root))
+    }
+
+    /// The cache in a given folder.
+    pub fn at(root: &Path) -> Self {
+        Self { models: root.join("models") }
+    }
+
+    /// The directory of `id`, there or not.
+    pub fn dir(&self, id: &ModelId) -> PathBuf {
+        self.models.join(id.folder())
+    }
+
+    /// The directory of `id` if it is complete, judged by the sizes of its files.
+    ///
+    /// # Errors
+    /// A directory that a person put there and that lacks a needed file: it is neither used nor overwritten.
+    pub fn find(&self, id: &ModelId) -> Result<Option<PathBuf>> {
+        self.find_where(id, |file, entry| fs::metadata(file).is_ok_and(|m| m.len() == entry.bytes))
+    }
+
+    /// As [`Cache::find`], but judged by the checksums of its files, all of which are read.
+    pub fn verify(&self, id: &ModelId) -> Result<Option<PathBuf>> {
+        self.find_where(id, |file, entry| digest::sha256(file).is_ok_and(|sum| sum == entry.sha256))
+    }
+
+    fn find_where(&self, id: &ModelId, intact: impl Fn(&Path, &Entry) -> bool) -> Result<Option<PathBuf>> {
+        let dir = self.dir(id);
+        if !dir.exists() {
+            return Ok(None);
+        }
+        let complete = match fs::read(dir.join(RECORD)) {
+            Ok(json) => serde_json::from_slice::<Record>(&json).is_ok_and(|record| {
+                let listed = |name: &str| record.files.contains_key(name);
+                missing(listed).is_empty() && record.files.iter().all(|(name, entry)| intact(&dir.join(name), entry))
+            }),
+            Err(_) => {
+                let missing = missing(|name| dir.join(name).is_file());
+                if !missing.is_empty() {
+                    bail!(
+                        "{}: lacks {}; put it there, or remove the directory to have it fetched",
+                        dir.display(),
+                        missing.join(", ")
+                    );
+                }
+                true
+            }
+        };
+        Ok(complete.then_some(dir))
+    }
+
+    /// Waits until no other process fetches `id`; holds the others off until the returned file is dropped.
+    pub fn lock(&self, id: &ModelId) -> Result<File> {
+        let models = self.models.display();
+        fs::create_dir_all(&self.models).with_context(|| {
+            format!("{models}: cannot create; set ESPALIER_CACHE to a directory that can be written")
+        })?;
+        let path = self.beside(id, "lock");
+        let file = File::create(&path).with_context(|| format!("{}: cannot create", path.display()))?;
+        file.lock().with_context(|| format!("{}: cannot lock", path.display()))?;
+        Ok(file)
+    }
+
+    /// An empty directory beside that of `id`, on the same file system.
+    pub fn scratch(&self, id: &ModelId, purpose: &str) -> Result<Scratch> {
+        Scratch::new(self.beside(id, purpose))
+    }
+
+    /// A path that is no model's directory: no id begins with a dot.
+    fn beside(&self, id: &ModelId, purpose: &str) -> PathBuf {
+        self.models.join(format!(".{}.{purpose}", id.folder()))
+    }
+
+    /// Writes the record into a filled directory and gives it its place, that of a damaged one included.
+    pub fn publish(&self, id: &ModelId, filled: Scratch) -> Result<PathBuf> {
+        let missing = missing(|name| filled.path().join(name).is_file());
+        if !missing.is_empty() {
+            bail!("it lacks {}", missing.join(", "));
+        }
+        let record = Record { id: id.to_string(), files: entries(filled.path())? };
+        let path = filled.path().join(RECORD);
+        fs::write(&path, serde_json::to_vec_pretty(&record)?)
+            .with_context(|| format!("{}: cannot write", path.display()))?;
+        let dir = self.dir(id);
+        if dir.exists() {
+            fs::remove_dir_all(&dir).with_context(|| format!("{}: cannot replace", dir.display()))?;
+        }
+        fs::rename(filled.path(), &dir).with_context(|| format!("{}: cannot rename to it", dir.display()))?;
+        Ok(dir)
+    }
+}
+
+fn entries(dir: &Path) -> Result<BTreeMap<String, Entry>> {
+    let mut entries = BTreeMap::new();
+    for name in FILES {
+        let path = dir.join(name);
+        if path.is_file() {
+            let sha256 = digest::sha256(&path).with_context(|| format!("{}: cannot read", path.display()))?;
+            entries.insert(name.to_string(), Entry { bytes: fs::metadata(&path)?.len(), sha256 });
+        }
+    }
+    Ok(entries)
+}
+
+/// Bytes of the files of a backbone directory.
+pub fn size(dir: &Path) -> u64 {
+    FILES.iter().filter_map(|name| fs::metadata(dir.join(name)).ok()).map(|m| m.len()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id() -> ModelId {
+        ModelId::parse("org/name").unwrap()
+    }
+
+    fn fill(dir: &Path) {
+        fs::create_dir_all(dir.join("1_Pooling")).unwrap();
+        for name in ["config.json", "model.safetensors", "vocab.txt", "1_Pooling/config.json"] {
+            fs::write(dir.join(name), name).unwrap();
+        }
+    }
+
+    fn published(root: &Path) -> (Cache, PathBuf) {
+        let cache = Cache::at(root);
+        let scratch = cache.scratch(&id(), "partial").unwrap();
+        fill(scratch.path());
+        let dir = cache.publish(&id(), scratch).unwrap();
+        (cache, dir)
+    }
+
+    #[test]
+    fn the_folder_comes_from_the_environment() {
+        let models = |vars: &[(&str, &str)]| {
+            let vars: BTreeMap<_, _> = vars.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+            Cache::from_vars(|name| vars.get(name).cloned()).map(|cache| cache.models)
+        };
+        let all = [("ESPALIER_CACHE", "/e"), ("XDG_CACHE_HOME", "/x"), ("HOME", "/h")];
+        assert_eq!(models(&all).unwrap(), Path::new("/e/models"));
+        assert_eq!(models(&all[1..]).unwrap(), Path::new("/x/espalier/models"));
+        assert_eq!(models(&all[2..]).unwrap(), Path::new("/h/.cache/espalier/models"));
+        assert!(models(&[]).unwrap_err().to_string().contains("ESPALIER_CACHE"));
+    }
+
+    #[test]
+    fn a_published_directory_is_found_and_leaves_nothing_beside_it() {
+        let root = tempfile::tempdir().unwrap();
+        let (cache, dir) = published(root.path());
+        assert_eq!(dir, root.path().join("models/org--name"));
+        assert_eq!(cache.find(&id()).unwrap(), Some(dir.clone()));
+        assert_eq!(cache.verify(&id()).unwrap(), Some(dir.clone()));
+        assert_eq!(fs::read_dir(root.path().join("models")).unwrap().count(), 1);
+        // The four names are the contents: 11 + 17 + 9 + 21 characters.
+        assert_eq!(size(&dir), 58);
+    }
+
+    #[test]
+    fn damage_is_noticed_and_mended() {
+        let damages = [
+            ("model.safetensors", "mod"),
+            ("vocab.txt", "longer than it was"),
+            (RECORD, "{\"id\":"),
+            (RECORD, "{\"id\":\"org/name\",\"files\":{}}"),
+        ];
+        for (name, content) in damages {
+            let root = tempfile::tempdir().unwrap();
+            let (cache, dir) = published(root.path());
+            fs::write(dir.join(name), content).unwrap();
+            assert_eq!(cache.find(&id()).unwrap(), None, "{name}: {content}");
+            published(root.path());
+            assert_eq!(cache.verify(&id()).unwrap(), Some(dir), "{name}: {content}");
+        }
+    }
+
+    #[test]
+    fn a_changed_byte_is_seen_by_verify_alone() {
+        let root = tempfile::tempdir().unwrap();
+        let (cache, dir) = published(root.path());
+        fs::write(dir.join("model.safetensors"), "model.safetensorS").unwrap();
+        assert!(cache.find(&id()).unwrap().is_some());
+        assert!(cache.verify(&id()).unwrap().is_none());
+    }
+
+    #[test]
+    fn an_incomplete_directory_is_not_published() {
+        let root = tempfile::tempdir().unwrap();
+        let cache = Cache::at(root.path());
+        let scratch = cache.scratch(&id(), "partial").unwrap();
+        fs::write(scratch.path().join("config.json"), "{}").unwrap();
+        let error = cache.publish(&id(), scratch).unwrap_err().to_string();
+        assert_eq!(error, "it lacks model.safetensors, tokenizer.json (or vocab.txt)");
+        assert_eq!(cache.find(&id()).unwrap(), None);
+    }
+
+    #[test]
+    fn a_directory_put_there_by_hand_is_used_when_complete_and_kept_when_not() {
+        let root = tempfile::tempdir().unwrap();
+        let cache = Cache::at(root.path());
+        let dir = cache.dir(&id());
+        fill(&dir);
+        assert_eq!(cache.find(&id()).unwrap(), Some(dir.clone()));
+        fs::remove_file(dir.join("model.safetensors")).unwrap();
+        let error = cache.find(&id()).unwrap_err().to_string();
+        assert!(error.contains("org--name: lacks model.safetensors"), "{error}");
+    }
+}

@@ -1,0 +1,66 @@
+//! The espalier command line: thin, one file per subcommand.
+
+mod commands;
+mod fetch;
+mod input;
+mod progress;
+
+use clap::{Parser, Subcommand};
+use commands::{demo, encode, evaluate, fetch as fetch_command, finetune, predict, prefinetune};
+use std::process::ExitCode;
+
+/// One encoder, many adapters: pre-finetune, fine-tune, evaluate and run small BERT-like encoders.
+#[derive(Parser)]
+#[command(version, arg_required_else_help = true, after_help = "Start with: espalier demo")]
+struct Cli {
+    /// Threads to compute with [default: one per core]
+    #[arg(long, global = true, value_name = "N")]
+    threads: Option<usize>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Demo(demo::Args),
+    Fetch(fetch_command::Args),
+    Prefinetune(prefinetune::Args),
+    Finetune(finetune::Args),
+    Evaluate(evaluate::Args),
+    Predict(predict::Args),
+    Encode(encode::Args),
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<()> {
+    if let Some(threads) = cli.threads {
+        anyhow::ensure!(threads > 0, "--threads is 0; give at least 1");
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
+    }
+    match cli.command {
+        Command::Demo(args) => demo::run(args),
+        Command::Fetch(args) => fetch_command::run(args),
+        Command::Prefinetune(args) => prefinetune::run(args),
+        Command::Finetune(args) => finetune::run(args),
+        Command::Evaluate(args) => evaluate::run(args),
+        Command::Predict(args) => predict::run(args),
+        Command::Encode(args) => encode::run(args),
+    }
+}
+
+/// Whoever reads our output may stop early (`| head`): no reason to complain.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+    })
+}

@@ -1,0 +1,55 @@
+//! Progress: a bar with rate and time left on a terminal, a plain line now and then elsewhere.
+
+use indicatif::{ProgressBar, ProgressStyle};
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+/// Seconds between plain lines.
+const INTERVAL: Duration = Duration::from_secs(10);
+
+/// Progress of one piece of work, on standard error.
+pub struct Progress {
+    title: String,
+    bar: Option<ProgressBar>,
+    start: Instant,
+    last_line: Instant,
+}
+
+impl Progress {
+    /// Starts a bar, or nothing yet where there is no terminal.
+    pub fn new(title: &str, steps: usize) -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let style = ProgressStyle::with_template("{prefix:32} {bar:24} {pos}/{len} {per_sec} {eta} left  {msg}")
+                .unwrap_or_else(|_| ProgressStyle::default_bar());
+            ProgressBar::new(steps as u64).with_style(style).with_prefix(title.to_string())
+        });
+        let now = Instant::now();
+        Self { title: title.to_string(), bar, start: now, last_line: now }
+    }
+
+    /// Reports that `step` of `steps` is done.
+    pub fn step(&mut self, step: usize, steps: usize, message: impl FnOnce() -> String) {
+        if let Some(bar) = &self.bar {
+            bar.set_position(step as u64);
+            bar.set_message(message());
+        } else if self.last_line.elapsed() >= INTERVAL {
+            self.last_line = Instant::now();
+            let seconds = self.start.elapsed().as_secs_f64();
+            let left = seconds / step as f64 * (steps - step) as f64;
+            eprintln!(
+                "{}: {step}/{steps}, {:.1}/s, {left:.0} s left, {}",
+                self.title,
+                step as f64 / seconds,
+                message()
+            );
+        }
+    }
+
+    /// Ends the bar and leaves a line with the time taken.
+    pub fn finish(self, message: &str) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+        eprintln!("{}: {message} ({:.1} s)", self.title, self.start.elapsed().as_secs_f64());
+    }
+}
