@@ -5,11 +5,11 @@ use std::ops::Range;
 /// T tokens of n sequences.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Batch {
-    /// Token ids, [T].
+    /// Token ids, `[T]`.
     pub ids: Vec<u32>,
-    /// Position of each token in its sequence, [T].
+    /// Position of each token in its sequence, `[T]`.
     pub positions: Vec<u32>,
-    /// Sequence s is tokens offsets[s]..offsets[s + 1], [n + 1].
+    /// Sequence s is tokens `offsets[s]..offsets[s + 1]`, [n + 1].
     pub offsets: Vec<usize>,
 }
 

@@ -3,7 +3,7 @@
 use espalier_kernels::gemm::Start;
 use espalier_kernels::linear::{Linear, linear_parameter_gradients};
 
-/// A linear map H -> C with its parameters in one flat vector: weight [C, H], then bias [C].
+/// A linear map H -> C with its parameters in one flat vector: weight `[C, H]`, then bias `[C]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Head {
     /// C.

@@ -89,8 +89,8 @@ fn bf16_weights_are_read() {
     narrowed(Dtype::BF16, |bits| (bits >> 16) as u16, |bits| bits & 0xffff_0000);
 }
 
-/// Half precision: the exponent's bias is 15 instead of 127, and 13 bits fewer of the fraction. Weights here are below 2^4;
-/// those below 2^-14, the smallest normal half, become a zero of their sign.
+/// Half precision: the exponent's bias is 15 instead of 127, and 13 bits fewer of the fraction. Weights here are below
+/// 2^4; those below 2^-14, the smallest normal half, become a zero of their sign.
 #[test]
 fn f16_weights_are_read() {
     let normal = |bits: u32| (bits >> 23 & 0xff) >= 127 - 14;

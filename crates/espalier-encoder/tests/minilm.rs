@@ -1,7 +1,8 @@
-//! A real model: its sentence embeddings against those of sentence-transformers, on 100 awkward sentences.
+//! A real model: its sentence embeddings against those of sentence-transformers, on 100 plain and awkward sentences.
 //!
 //! ```text
-//! ESPALIER_MINILM=path/to/all-MiniLM-L6-v2 cargo test --release -p espalier-encoder --features slow-tests --test minilm
+//! export ESPALIER_MINILM=path/to/all-MiniLM-L6-v2
+//! cargo test --release -p espalier-encoder --features slow-tests --test minilm
 //! ```
 //!
 //! The recorded embeddings are those of scripts/make_embedding_fixture.py.
@@ -9,16 +10,22 @@
 mod common;
 
 use common::{fixture, raw, read_json};
-use espalier_encoder::{Backbone, Batch};
-use std::path::Path;
+use espalier_encoder::{Backbone, Batch, Tokenizer};
+use std::path::PathBuf;
+use tempfile::TempDir;
+
+fn directory() -> PathBuf {
+    std::env::var_os("ESPALIER_MINILM").expect("ESPALIER_MINILM names the directory of all-MiniLM-L6-v2").into()
+}
+
+fn sentences() -> Vec<String> {
+    serde_json::from_value(read_json(&fixture("minilm/sentences.json"))).unwrap()
+}
 
 #[test]
 fn embeddings_equal_those_of_sentence_transformers() {
-    let directory =
-        std::env::var_os("ESPALIER_MINILM").expect("ESPALIER_MINILM names the directory of all-MiniLM-L6-v2");
-    let backbone = Backbone::open(Path::new(&directory)).unwrap();
+    let (backbone, sentences) = (Backbone::open(&directory()).unwrap(), sentences());
     let width = backbone.encoder.width();
-    let sentences: Vec<String> = serde_json::from_value(read_json(&fixture("minilm/sentences.json"))).unwrap();
     let recorded = &raw::read(&fixture("minilm/embeddings.safetensors"))["embeddings"];
     assert_eq!(recorded.shape, [sentences.len(), width]);
 
@@ -38,4 +45,18 @@ fn embeddings_equal_those_of_sentence_transformers() {
 fn cosine(a: &[f32], b: &[f32]) -> f64 {
     let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(&a, &b)| a as f64 * b as f64).sum::<f64>();
     dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+}
+
+/// Without tokenizer.json, vocab.txt and tokenizer_config.json make the same tokenizer.
+#[test]
+fn the_vocabulary_alone_gives_the_same_tokens() {
+    let (backbone, alone) = (Backbone::open(&directory()).unwrap(), TempDir::new().unwrap());
+    for file in ["vocab.txt", "tokenizer_config.json"] {
+        std::fs::copy(directory().join(file), alone.path().join(file)).unwrap();
+    }
+    let vocabulary = backbone.encoder.config.vocab_size;
+    let tokenizer = Tokenizer::read(alone.path(), vocabulary, backbone.tokenizer.max_tokens()).unwrap();
+    for sentence in sentences() {
+        assert_eq!(tokenizer.encode(&sentence), backbone.tokenizer.encode(&sentence), "{sentence:?}");
+    }
 }

@@ -6,7 +6,8 @@ use common::{copy_of, edit_json, fixture, read_json, refusal, tiny_bert};
 use espalier_encoder::{Encoded, EncoderError, Tokenizer};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use serde_json::{Value, json};
+use serde::Deserialize;
+use serde_json::json;
 use std::fs;
 use std::path::Path;
 use std::sync::LazyLock;
@@ -22,16 +23,16 @@ fn read(directory: &Path, max_tokens: usize) -> Tokenizer {
     Tokenizer::read(directory, VOCABULARY, max_tokens).unwrap()
 }
 
-/// Texts with the ids and offsets that tokenizers recorded in fixtures/parity.json.
-fn recorded() -> Vec<(String, Vec<u32>, Vec<(usize, usize)>)> {
-    let cases = read_json(&fixture("parity.json"))["tokenization"].take();
-    let part = |case: &Value, key: &str| case[key].clone();
-    let case = |case: &Value| {
-        let text = part(case, "text").as_str().unwrap().to_string();
-        let ids = serde_json::from_value(part(case, "ids")).unwrap();
-        (text, ids, serde_json::from_value(part(case, "offsets")).unwrap())
-    };
-    cases.as_array().unwrap().iter().map(case).collect()
+/// What the tokenizers library recorded in fixtures/parity.json.
+#[derive(Deserialize)]
+struct Recording {
+    text: String,
+    ids: Vec<u32>,
+    offsets: Vec<(usize, usize)>,
+}
+
+fn recorded() -> Vec<Recording> {
+    serde_json::from_value(read_json(&fixture("parity.json"))["tokenization"].take()).unwrap()
 }
 
 #[test]
@@ -40,7 +41,7 @@ fn ids_and_offsets_are_the_recorded_ones() {
     let directory = copy_of("tiny-bert");
     fs::remove_file(directory.path().join("tokenizer.json")).unwrap();
     let from_vocabulary = read(directory.path(), UNLIMITED);
-    for (text, ids, offsets) in recorded() {
+    for Recording { text, ids, offsets } in recorded() {
         let encoded = from_json.encode(&text);
         assert_eq!((&encoded.ids, &encoded.spans), (&ids, &offsets), "{text:?}");
         assert_eq!(encoded, from_vocabulary.encode(&text), "{text:?} by vocab.txt");
@@ -64,7 +65,7 @@ fn long_texts_are_cut_to_what_the_model_declares() {
     assert_eq!(backbone.tokenizer.max_tokens(), 48); // max_seq_length of sentence_bert_config.json
     let whole = read(&fixture("tiny-bert"), UNLIMITED);
     let mut cut = 0;
-    for (text, ids, _) in recorded() {
+    for Recording { text, ids, .. } in recorded() {
         let encoded = backbone.tokenizer.encode(&text);
         assert_eq!(encoded.truncated, ids.len() > 48, "{text:?}");
         match encoded.truncated {
@@ -122,7 +123,7 @@ fn padding_and_truncation_of_the_file_are_ignored() {
             json!({"direction": "Left", "max_length": 6, "strategy": "LongestFirst", "stride": 3});
     });
     let (with, without) = (read(directory.path(), 48), read(&fixture("tiny-bert"), 48));
-    for (text, ..) in recorded() {
+    for Recording { text, .. } in recorded() {
         assert_eq!(with.encode(&text), without.encode(&text), "{text:?}");
     }
 }

@@ -1,9 +1,10 @@
-//! Model directories that are incomplete, damaged or hostile: a typed error that says what and where, and never a panic.
+//! Model directories that are incomplete, damaged or hostile: a typed error that says what and where, never a panic.
 
 mod common;
 
 use common::raw::{self, RawTensor};
 use common::{bits, copy_of, edit_json, edit_tensors, fixture, refusal, tiny_bert};
+use espalier_encoder::tensors::TensorFile;
 use espalier_encoder::{Backbone, EncoderError};
 use safetensors::tensor::Dtype;
 use serde_json::{Value, json};
@@ -118,8 +119,8 @@ fn sizes_that_make_no_model_are_refused() {
     }
 }
 
-/// The largest sizes that are accepted: 200 terabytes of weights, more than an address space holds. Allocating them would
-/// abort the process.
+/// The largest sizes that are accepted: 200 terabytes of weights, more than an address space holds. Allocating them
+/// would abort the process.
 #[test]
 fn sizes_are_compared_with_the_weights_before_anything_is_allocated() {
     let error = with_config(|config| {
@@ -209,22 +210,25 @@ fn a_header_of_a_huge_length_is_refused() {
 /// One bit of every byte of the header: the file is refused, or the bit did not matter (in the metadata).
 #[test]
 fn a_flipped_bit_in_the_header_is_refused_or_harmless() {
-    let (directory, mut bytes) = (copy_of("tiny-bert"), fs::read(fixture("tiny-bert/model.safetensors")).unwrap());
-    let (path, weights) = (directory.path().join("model.safetensors"), bits(tiny_bert().weights()));
-    let mut harmless = 0;
+    let (path, backbone) = (fixture("tiny-bert/model.safetensors"), tiny_bert());
+    let read = |bytes: &[u8]| {
+        let file = TensorFile::parse(&path, bytes)?;
+        let mut weights = vec![0.0; backbone.weights().len()];
+        for spec in &backbone.encoder.layout.tensors {
+            file.read_into(&spec.name, &spec.shape, &mut weights[spec.range.clone()])?;
+        }
+        Ok::<_, EncoderError>(weights)
+    };
+    let (mut bytes, mut harmless) = (fs::read(&path).unwrap(), 0);
     for i in 0..8 + header_length(&bytes) {
         let bit = 1 << (i % 8);
         bytes[i] ^= bit;
-        fs::write(&path, &bytes).unwrap();
-        match Backbone::open(directory.path()) {
-            Ok(backbone) => {
-                assert_eq!(bits(backbone.weights()), weights, "byte {i}");
+        match read(&bytes) {
+            Ok(weights) => {
+                assert_eq!(bits(&weights), bits(backbone.weights()), "byte {i}");
                 harmless += 1;
             }
-            Err(error) => {
-                let named = error.to_string().contains("model.safetensors");
-                assert!(named, "byte {i}: {error}");
-            }
+            Err(error) => assert!(error.to_string().contains("model.safetensors"), "byte {i}: {error}"),
         }
         bytes[i] ^= bit;
     }

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "every test file is a crate of its own and uses a part of this")]
 
+pub mod adapters;
 pub mod raw;
 
 use espalier_encoder::{Backbone, Batch, EncoderError};
@@ -55,8 +56,8 @@ impl Recorded {
 
 /// Fails unless `found` is within 1e-4 of `recorded`, relative to the largest value of that tensor.
 ///
-/// Some gradients are zero in theory and recorded as zero: those of the keys' biases. In single precision they are sums of
-/// terms below 1 that cancel to about 1e-8, for which 1e-6 is allowed.
+/// Some gradients are zero in theory and recorded as zero: those of the keys' biases. In single precision they are sums
+/// of terms below 1 that cancel to about 1e-8, for which 1e-6 is allowed.
 pub fn assert_close(what: &str, found: &[f32], recorded: &[f32]) {
     assert_eq!(found.len(), recorded.len(), "{what}: number of values");
     let largest = recorded.iter().fold(0f32, |max, value| max.max(value.abs()));

@@ -1,0 +1,207 @@
+//! Adapters that are damaged, foreign or beyond this engine: a typed error that says what and where.
+
+mod common;
+
+use common::adapters::{CONFIG, Edit, WEIGHTS, token_classifier};
+use common::raw::{RawTensor, RawTensors};
+use common::{edit_json, edit_tensors, fixture, refusal, tiny_bert};
+use espalier_encoder::{Adapter, EncoderError};
+use safetensors::tensor::Dtype;
+use serde_json::{Value, json};
+use std::fs;
+
+const QUERY_A: &str = "base_model.model.bert.encoder.layer.2.attention.self.query.lora_A.weight";
+const QUERY_B: &str = "base_model.model.bert.encoder.layer.2.attention.self.query.lora_B.weight";
+
+#[test]
+fn options_that_change_the_mathematics_are_refused() {
+    let backbone = tiny_bert();
+    for (key, value, message) in [
+        ("use_dora", json!(true), "use_dora"),
+        ("bias", json!("lora_only"), "bias"),
+        ("bias", json!("all"), "bias"),
+        ("lora_bias", json!(true), "lora_bias"),
+        ("fan_in_fan_out", json!(true), "fan_in_fan_out"),
+        ("peft_type", json!("IA3"), "\"IA3\""),
+        ("alpha_pattern", json!({"layer.[01].*": 4.0}), "layer.[01].*"),
+    ] {
+        let directory = token_classifier(&backbone);
+        edit_json(&directory.path().join(CONFIG), |config| config[key] = value);
+        let error = refusal(Adapter::open(directory.path(), &backbone), &[CONFIG, message, "support"]);
+        assert!(matches!(error, EncoderError::Adapter { .. }), "{error}");
+        refusal(Adapter::open_lora(directory.path(), &backbone), &[message]);
+    }
+    for (key, value) in [("lora_alpha", json!("much")), ("peft_type", Value::Null), ("r", json!(-1))] {
+        let directory = token_classifier(&backbone);
+        edit_json(&directory.path().join(CONFIG), |config| config[key] = value);
+        let error = refusal(Adapter::open(directory.path(), &backbone), &[CONFIG]);
+        assert!(matches!(error, EncoderError::Json { .. }), "{error}");
+    }
+}
+
+/// Opens peft's token classifier with its weights changed.
+fn with_tensors(edit: impl FnOnce(&mut RawTensors)) -> Result<Adapter, EncoderError> {
+    let backbone = tiny_bert();
+    let directory = token_classifier(&backbone);
+    edit_tensors(&directory.path().join(WEIGHTS), edit);
+    Adapter::open(directory.path(), &backbone)
+}
+
+/// Moves a tensor to another name.
+fn rename(tensors: &mut RawTensors, from: &str, to: &str) {
+    let tensor = tensors.remove(from).unwrap();
+    tensors.insert(to.to_string(), tensor);
+}
+
+#[test]
+fn tensors_that_nothing_is_known_about_are_refused() {
+    for name in [
+        "base_model.model.bert.encoder.layer.2.attention.self.query.lora_magnitude_vector",
+        "base_model.model.bert.encoder.layer.2.attention.self.query.base_layer.bias",
+        "base_model.model.bert.embeddings.word_embeddings.lora_embedding_A",
+        "base_model.model.classifier.out_proj.weight",
+        "classifier.weight",
+        "bert.encoder.layer.2.attention.self.query.lora_A.weight",
+        "",
+    ] {
+        let error = with_tensors(|tensors| drop(tensors.insert(name.into(), RawTensor::f32(&[1], &[0.0]))));
+        let error = refusal(error, &[WEIGHTS, &format!("{name:?}")]);
+        assert!(matches!(error, EncoderError::Adapter { .. }), "{error}");
+    }
+}
+
+#[test]
+fn modules_beyond_the_encoder_are_refused() {
+    for module in [
+        "bert.encoder.layer.3.attention.self.query",
+        "bert.encoder.layer.18446744073709551616.attention.self.query",
+        "bert.encoder.layer.-1.attention.self.query",
+        "bert.encoder.layer.2.attention.self.pooler",
+        "bert.pooler.dense",
+        "roberta.encoder.layer.2.attention.self.query",
+    ] {
+        let error = with_tensors(|tensors| {
+            rename(tensors, QUERY_A, &format!("base_model.model.{module}.lora_A.weight"));
+            rename(tensors, QUERY_B, &format!("base_model.model.{module}.lora_B.weight"));
+        });
+        let error = refusal(error, &[WEIGHTS, module, "module that this encoder does not have"]);
+        assert!(matches!(error, EncoderError::Adapter { .. }), "{error}");
+    }
+}
+
+#[test]
+fn missing_halves_are_named() {
+    let head = "base_model.model.classifier";
+    for name in [QUERY_A, QUERY_B, &format!("{head}.weight"), &format!("{head}.bias")] {
+        let error = refusal(with_tensors(|tensors| drop(tensors.remove(name).unwrap())), &[WEIGHTS, name, "missing"]);
+        assert!(matches!(error, EncoderError::Adapter { .. } | EncoderError::MissingTensor { .. }), "{error}");
+    }
+}
+
+#[test]
+fn shapes_that_do_not_fit_are_named() {
+    let classifier = "base_model.model.classifier.weight";
+    for (name, shape) in [
+        (QUERY_A, [2, 33].as_slice()), // another width
+        (QUERY_A, &[3, 32]),           // A and B of different rank
+        (QUERY_A, &[64]),
+        (QUERY_A, &[2, 32, 1]),
+        (QUERY_B, &[33, 2]),
+        (QUERY_B, &[2, 32]),
+        (classifier, &[5, 31]),
+        (classifier, &[4, 32]), // fewer rows than biases
+    ] {
+        let error = with_tensors(|tensors| drop(tensors.insert(name.into(), RawTensor::zeros(Dtype::F32, shape))));
+        let error = refusal(error, &[WEIGHTS, "shape"]);
+        assert!(matches!(error, EncoderError::TensorShape { .. }), "{error}");
+    }
+    for (name, shape) in [(QUERY_A, [0, 32].as_slice()), (QUERY_A, &[]), (classifier, &[0, 32])] {
+        let error = with_tensors(|tensors| drop(tensors.insert(name.into(), RawTensor::zeros(Dtype::F32, shape))));
+        let error = refusal(error, &[WEIGHTS, name]);
+        assert!(matches!(error, EncoderError::Adapter { .. }), "{error}");
+    }
+    let error = with_tensors(|tensors| drop(tensors.insert(QUERY_A.into(), RawTensor::zeros(Dtype::I32, &[2, 32]))));
+    assert!(matches!(refusal(error, &[WEIGHTS, QUERY_A, "I32"]), EncoderError::TensorType { .. }));
+}
+
+#[test]
+fn half_an_adapter_is_refused() {
+    let backbone = tiny_bert();
+    for file in [CONFIG, WEIGHTS] {
+        let directory = token_classifier(&backbone);
+        let path = directory.path().join(file);
+        let bytes = fs::read(&path).unwrap();
+        for length in (0..bytes.len() - 1).step_by(97) {
+            fs::write(&path, &bytes[..length]).unwrap();
+            refusal(Adapter::open(directory.path(), &backbone), &[file]);
+        }
+        fs::remove_file(&path).unwrap();
+        let error = refusal(Adapter::open(directory.path(), &backbone), &[file]);
+        assert!(matches!(error, EncoderError::Io { .. }), "{error}");
+    }
+}
+
+#[test]
+fn an_adapter_without_a_card_is_refused() {
+    let backbone = tiny_bert();
+    let error = refusal(Adapter::open(&fixture("peft-token-cls"), &backbone), &["no espalier.json", "docs/formats.md"]);
+    assert!(matches!(error, EncoderError::Adapter { .. }), "{error}");
+}
+
+#[test]
+fn an_adapter_of_another_backbone_is_refused() {
+    let backbone = tiny_bert();
+    let other = backbone.with_weights(vec![0.5; backbone.weights().len()]);
+    let directory = token_classifier(&backbone);
+    let error = refusal(
+        Adapter::open(directory.path(), &other),
+        &[backbone.fingerprint(), other.fingerprint(), "use that backbone"],
+    );
+    assert!(matches!(error, EncoderError::WrongBackbone { .. }), "{error}");
+    refusal(Adapter::open_lora(directory.path(), &other), &[backbone.fingerprint(), other.fingerprint()]);
+}
+
+#[test]
+fn cards_that_do_not_fit_the_weights_are_refused() {
+    let backbone = tiny_bert();
+    let edits: [(Edit, &[&str]); 8] = [
+        (|card| card["output"] = json!({"kind": "tags", "tags": ["O", "B-a", "I-a"]}), &["3 classes", "5 classes"]),
+        (|card| card["output"] = json!({"kind": "labels", "labels": []}), &["0 classes", "5 classes"]),
+        (|card| card["output"] = json!({"kind": "vectors"}), &["no head", "5 classes"]),
+        (
+            |card| card["output"] = json!({"kind": "labels", "labels": ["a", "b", "a", "c", "d"]}),
+            &["espalier.json", "\"a\" is listed twice"],
+        ),
+        (
+            |card| card["output"] = json!({"kind": "tags", "tags": ["O", "B-a", "I-a", "B-b", "B-a"]}),
+            &["espalier.json", "\"B-a\""],
+        ),
+        (
+            |card| card["output"] = json!({"kind": "tags", "tags": ["O", "B-a", "I-a", "LABEL_3", "I-b"]}),
+            &["espalier.json", "\"LABEL_3\""],
+        ),
+        (
+            |card| card["output"] = json!({"kind": "tags", "tags": ["B-c", "B-a", "I-a", "B-b", "I-b"]}),
+            &["espalier.json", "O"],
+        ),
+        (|card| card["format"] = json!(2), &["espalier.json", "format 2"]),
+    ];
+    for (edit, message) in edits {
+        let directory = token_classifier(&backbone);
+        edit_json(&directory.path().join("espalier.json"), edit);
+        let error = refusal(Adapter::open(directory.path(), &backbone), message);
+        assert!(matches!(error, EncoderError::Adapter { .. }), "{error}");
+    }
+    let unreadable: [Edit; 4] = [
+        |card| card["family"] = json!("pos"),
+        |card| card["output"] = json!({"kind": "spans"}),
+        |card| card["pooling"] = json!("max"),
+        |card| drop(card.as_object_mut().unwrap().remove("backbone")),
+    ];
+    for edit in unreadable {
+        let directory = token_classifier(&backbone);
+        edit_json(&directory.path().join("espalier.json"), edit);
+        let error = refusal(Adapter::open(directory.path(), &backbone), &["espalier.json"]);
+        assert!(matches!(error, EncoderError::Json { .. }), "{error}");
+    }
+}
