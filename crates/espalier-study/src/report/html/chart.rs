@@ -103,15 +103,20 @@ impl Frame {
         out
     }
 
-    /// A vertical axis left of the plot, with grid lines.
-    pub fn y_axis(&self, axis: &Axis) -> String {
-        let Self { left, right, .. } = self;
+    /// A vertical axis left of the plot, with grid lines and a title.
+    pub fn y_axis(&self, axis: &Axis, title: &str) -> String {
+        let Self { left, right, top, bottom, .. } = self;
         let mut out = String::new();
         for (y, label) in axis.ticks() {
             let _ = writeln!(out, r#"<line class="grid" x1="{left}" x2="{right}" y1="{y:.1}" y2="{y:.1}"/>"#);
             let (x, y) = (left - 8.0, y + 4.0);
             let _ = writeln!(out, r#"<text class="tick" x="{x:.1}" y="{y:.1}" text-anchor="end">{label}</text>"#);
         }
+        let (x, y) = (left - 46.0, 0.5 * (top + bottom));
+        let _ = writeln!(
+            out,
+            r#"<text class="title" transform="translate({x:.1} {y:.1}) rotate(-90)" text-anchor="middle">{title}</text>"#
+        );
         out
     }
 }

@@ -9,7 +9,7 @@ use espalier_train::strategies::Strategy;
 /// What every other strategy has to beat: nothing at all, and the naive way.
 const RIVALS: [Strategy; 2] = [Strategy::None, Strategy::Joint];
 
-/// The conclusion, plain text.
+/// The conclusion as HTML.
 pub fn conclusion(report: &Report) -> String {
     let parts: Vec<String> = FAMILIES.into_iter().filter_map(|family| of_family(report, family)).collect();
     match parts.is_empty() {
@@ -25,56 +25,52 @@ fn of_family(report: &Report, family: Family) -> Option<String> {
     let rows: Vec<Row> = rows.filter(|(_, mean)| mean.mean.is_finite()).collect();
     let best = *rows.iter().reduce(|a, b| if b.1.mean > a.1.mean { b } else { a })?;
     let others: Vec<Row> = rows.into_iter().filter(|row| row.0 != best.0).collect();
-    let (name, strategy, score) = (family.name().to_uppercase(), best.0, with_interval(&best.1));
+    let (on, strategy, score) = (family.name().to_uppercase(), name(best.0), with_interval(&best.1));
     if others.is_empty() {
-        return Some(format!("{name}, {strategy} alone was run: {score} points on average"));
+        return Some(format!("{on}, {strategy} alone was run: {score} points on average"));
     }
     let margins = margins(best, &others);
-    Some(match verdict(best, &others) {
-        Verdict::Clear => format!(
-            "{name}, {strategy} is best on average with {score} points{margins}, its 95 % interval clear of all others"
-        ),
-        Verdict::Noise(rivals) => format!(
-            "{name}, {strategy} has the highest average, {score} points{margins}, but within the noise: its 95 % interval \
-             overlaps that of {}",
-            listed(&rivals)
-        ),
-        Verdict::OneSeed => format!(
-            "{name}, {strategy} has the highest average, {score} points{margins}, but one seed cannot tell that from noise"
-        ),
-    })
+    let Some((near, far)) = by_interval(best, &others) else {
+        return Some(format!(
+            "{on}, {strategy} has the highest average, {score} points{margins}, but one seed cannot tell that from noise"
+        ));
+    };
+    if near.is_empty() {
+        return Some(format!(
+            "{on}, {strategy} is best on average with {score} points{margins}, its 95\u{a0}% interval clear of all others"
+        ));
+    }
+    let rest = if far.is_empty() { "" } else { " but clear of all others" };
+    Some(format!(
+        "{on}, {strategy} has the highest average, {score} points{margins}, within the noise of {} (overlapping 95\u{a0}% \
+         intervals){rest}",
+        listed(&near)
+    ))
 }
 
 /// ` (+3.1 against none, +1.2 against joint)`, as far as these were run and are not the best themselves.
 fn margins(best: Row, others: &[Row]) -> String {
     let rivals = RIVALS.iter().filter_map(|rival| others.iter().find(|row| row.0 == *rival));
     let margins: Vec<String> =
-        rivals.map(|(rival, mean)| format!("+{} against {rival}", points(best.1.mean - mean.mean))).collect();
+        rivals.map(|(rival, mean)| format!("+{} against {}", points(best.1.mean - mean.mean), name(*rival))).collect();
     if margins.is_empty() { String::new() } else { format!(" ({})", margins.join(", ")) }
 }
 
-/// What a lead is worth.
-enum Verdict {
-    /// No other interval reaches the leader's.
-    Clear,
-    /// The intervals of these do.
-    Noise(Vec<String>),
-    /// There are no intervals.
-    OneSeed,
+/// The names of those whose interval overlaps the best one's, and of those clear of it; `None` without intervals.
+fn by_interval(best: Row, others: &[Row]) -> Option<(Vec<String>, Vec<String>)> {
+    let least = best.1.mean - best.1.half_width?;
+    let (mut near, mut far) = (Vec::new(), Vec::new());
+    for (strategy, mean) in others {
+        // Clear only if surely so: a half-width that is not a number makes it noise.
+        let clear = least > mean.mean + mean.half_width?;
+        if clear { &mut far } else { &mut near }.push(name(*strategy));
+    }
+    Some((near, far))
 }
 
-fn verdict(best: Row, others: &[Row]) -> Verdict {
-    let Some(best_half) = best.1.half_width else { return Verdict::OneSeed };
-    let mut rivals = Vec::new();
-    for (strategy, mean) in others {
-        let Some(half) = mean.half_width else { return Verdict::OneSeed };
-        // Clear only if surely so: a half-width that is not a number makes it noise.
-        let clear = best.1.mean - best_half > mean.mean + half;
-        if !clear {
-            rivals.push(strategy.to_string());
-        }
-    }
-    if rivals.is_empty() { Verdict::Clear } else { Verdict::Noise(rivals) }
+/// The name, set apart from the words of the sentence.
+fn name(strategy: Strategy) -> String {
+    format!("<b>{strategy}</b>")
 }
 
 #[cfg(test)]
@@ -83,7 +79,7 @@ mod tests {
     use crate::report::html::sample;
     use Strategy::{Joint, None as Nothing, Tpl};
 
-    /// The conclusion of a report with these NER means and half-widths.
+    /// The conclusion, without tags and with plain spaces, of a report with these NER means and half-widths.
     fn on_ner(rows: &[(Strategy, f64, Option<f64>)]) -> String {
         let mut report = sample::report();
         report.strategies.retain(|row| rows.iter().any(|(strategy, ..)| *strategy == row.strategy));
@@ -91,7 +87,7 @@ mod tests {
             let &(_, mean, half_width) = rows.iter().find(|(strategy, ..)| *strategy == row.strategy).unwrap();
             row.families = [(Family::Ner, Mean { mean, half_width, n: 3 })].into();
         }
-        conclusion(&report)
+        conclusion(&report).replace("<b>", "").replace("</b>", "").replace('\u{a0}', " ")
     }
 
     #[test]
@@ -110,11 +106,15 @@ mod tests {
         let rows = [(Nothing, 0.40, Some(0.01)), (Joint, 0.43, Some(0.005)), (Tpl, 0.444, Some(0.01))];
         assert_eq!(
             on_ner(&rows),
-            "On NER, tpl has the highest average, 44.4 ± 1.0 points (+4.4 against none, +1.4 against joint), but within the \
-             noise: its 95 % interval overlaps that of joint."
+            "On NER, tpl has the highest average, 44.4 ± 1.0 points (+4.4 against none, +1.4 against joint), within the \
+             noise of joint (overlapping 95 % intervals) but clear of all others."
         );
-        let unsure = [(Nothing, 0.40, Some(f64::NAN)), (Tpl, 0.444, Some(0.01))];
-        assert!(on_ner(&unsure).contains("within the noise"));
+        let rows = [(Nothing, 0.40, Some(f64::NAN)), (Joint, 0.43, Some(0.03)), (Tpl, 0.444, Some(0.01))];
+        assert_eq!(
+            on_ner(&rows),
+            "On NER, tpl has the highest average, 44.4 ± 1.0 points (+4.4 against none, +1.4 against joint), within the \
+             noise of none and joint (overlapping 95 % intervals)."
+        );
     }
 
     #[test]
@@ -138,5 +138,14 @@ mod tests {
     #[test]
     fn one_strategy_is_not_compared() {
         assert_eq!(on_ner(&[(Tpl, 0.4, None)]), "On NER, tpl alone was run: 40.0 points on average.");
+    }
+
+    #[test]
+    fn both_families_in_one_sentence() {
+        let sentence = conclusion(&sample::report());
+        assert!(
+            sentence.starts_with("On NER, <b>") && sentence.contains("; on TC, <b>") && sentence.ends_with('.'),
+            "{sentence}"
+        );
     }
 }

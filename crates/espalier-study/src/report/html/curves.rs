@@ -46,12 +46,12 @@ fn chart(report: &Report, family: Family) -> Option<String> {
             (!finite.is_empty()).then(|| Line::new(row.strategy, &finite))
         })
         .collect();
-    let frame = Frame { width: 520.0, height: 300.0, left: 52.0, right: 468.0, top: 10.0, bottom: 258.0 };
+    let frame = Frame { width: 520.0, height: 300.0, left: 62.0, right: 468.0, top: 10.0, bottom: 258.0 };
     let steps = lines.iter().flat_map(|line| &line.raw).map(|point| point.0);
     let x = Axis::over(steps.chain([0.0]), (frame.left, frame.right))?;
     let y = Axis::over(lines.iter().flat_map(|line| &line.raw).map(|point| point.1), (frame.bottom, frame.top))?;
 
-    let mut out = frame.y_axis(&y);
+    let mut out = frame.y_axis(&y, "loss");
     out.push_str(&frame.x_axis(&x, "step"));
     for (class, smooth) in [("raw", false), ("smooth", true)] {
         for line in &lines {
@@ -70,7 +70,7 @@ fn chart(report: &Report, family: Family) -> Option<String> {
 impl Line {
     fn new(strategy: Strategy, losses: &[(f64, f64)]) -> Self {
         let raw = thin(losses, POINTS);
-        let smooth = moving_average(&raw, raw.len() / 24);
+        let smooth = moving_average(&raw, raw.len() / 20);
         Self { strategy, raw, smooth }
     }
 }
@@ -80,13 +80,9 @@ fn thin(points: &[(f64, f64)], most: usize) -> Vec<(f64, f64)> {
     points.chunks(points.len().div_ceil(most).max(1)).map(mean).collect()
 }
 
-/// The mean over a window of `reach` points to either side, fewer at the ends but as many on both sides.
+/// The mean over each window of `reach` points to either side; the ends, which have no such window, are left out.
 fn moving_average(points: &[(f64, f64)], reach: usize) -> Vec<(f64, f64)> {
-    let window = |i: usize| {
-        let reach = reach.min(i).min(points.len() - 1 - i);
-        mean(&points[i - reach..=i + reach])
-    };
-    (0..points.len()).map(window).collect()
+    points.windows(2 * reach + 1).map(mean).collect()
 }
 
 fn mean(points: &[(f64, f64)]) -> (f64, f64) {
@@ -97,7 +93,10 @@ fn mean(points: &[(f64, f64)]) -> (f64, f64) {
 /// Each line's strategy beside its end, moved apart where two ends meet.
 fn names(lines: &[Line], x: &Axis, y: &Axis) -> String {
     const LINE_HEIGHT: f64 = 15.0;
-    let ends = lines.iter().filter_map(|line| line.smooth.last().map(|end| (y.at(end.1), x.at(end.0), line.strategy)));
+    let ends = lines.iter().filter_map(|line| {
+        let (step, loss) = (line.raw.last()?.0, line.smooth.last()?.1);
+        Some((y.at(loss), x.at(step), line.strategy))
+    });
     let mut ends: Vec<(f64, f64, Strategy)> = ends.collect();
     ends.sort_by(|a, b| a.0.total_cmp(&b.0));
     // From below, so that names are pushed upwards and never onto the axis.
@@ -118,9 +117,8 @@ mod tests {
     #[test]
     fn averages_are_centred() {
         let points: Vec<(f64, f64)> = (1..=5).map(|i| (i as f64, (i * i) as f64)).collect();
-        // (1 + 4 + 9) / 3, (4 + 9 + 16) / 3, (9 + 16 + 25) / 3; the ends have no neighbour on one side.
-        let smooth: Vec<f64> = moving_average(&points, 1).into_iter().map(|point| point.1).collect();
-        assert_eq!(smooth, [1.0, 14.0 / 3.0, 29.0 / 3.0, 50.0 / 3.0, 25.0]);
+        // (1 + 4 + 9) / 3, (4 + 9 + 16) / 3, (9 + 16 + 25) / 3.
+        assert_eq!(moving_average(&points, 1), [(2.0, 14.0 / 3.0), (3.0, 29.0 / 3.0), (4.0, 50.0 / 3.0)]);
         assert_eq!(moving_average(&points, 0), points);
     }
 

@@ -49,7 +49,7 @@ pub fn html(report: &Report) -> String {
 </html>
 "#,
         summary = summary(report),
-        conclusion = escape(&conclusion::conclusion(report)),
+        conclusion = conclusion::conclusion(report),
         sections = sections.concat(),
     )
 }

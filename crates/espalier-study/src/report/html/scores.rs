@@ -26,7 +26,7 @@ pub fn section(report: &Report) -> String {
     let columns: Vec<&Column> = families.iter().flat_map(|(_, columns)| columns).collect();
     format!(
         "<section>\n<h2>Scores</h2>\n\
-         <p>Points on each task's test split, means of {} of fine-tuning with their 95 % intervals. The highest value of a \
+         <p>Points on each task’s test split, means of {} of fine-tuning with their 95 % intervals. The highest value of a \
          column is <b class=\"best\">marked</b>.</p>\n\
          <div class=\"scroll\"><table class=\"scores\">\n<thead>\n{}</thead>\n<tbody>\n{}</tbody></table></div>\n</section>\n",
         counted(report.seeds.len(), "seed", "seeds"),

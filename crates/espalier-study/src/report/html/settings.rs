@@ -32,8 +32,8 @@ fn caveats(report: &Report) -> String {
              pre-finetuning.",
             report.prefinetune.seed
         ),
-        "Steps, learning rates and adapter shape of fine-tuning are the same for every strategy; only the starting point \
-         differs."
+        "Steps, batches and learning rates of fine-tuning are the same for every strategy. Adapters start fresh, those of tpl \
+         from their family’s."
             .into(),
     ];
     let sizes = report.tasks.iter().map(|task| task.test).filter(|&test| test > 0);
@@ -41,11 +41,12 @@ fn caveats(report: &Report) -> String {
         // 1.96 standard errors of a share of 0.8, by the normal approximation of the binomial distribution.
         let error = 1.96 * (0.8 * 0.2 / least as f64).sqrt();
         let sizes = if least == most { least.to_string() } else { format!("{least} to {most}") };
+        let size = if least < 2000 { "small " } else { "" };
         notes.insert(
             0,
             format!(
-                "The test samples are small ({sizes} examples): 80 % right of {least} is uncertain by ± {} points by the choice \
-                 of examples alone. All strategies see the same ones, so differences are surer than levels.",
+                "Scores are on {size}test samples of {sizes} examples: 80 % right of {least} is uncertain by ±\u{a0}{} points by \
+                 the choice of examples alone. All strategies see the same ones, so differences are surer than levels.",
                 points(error)
             ),
         );
@@ -99,7 +100,7 @@ fn prefinetuning(report: &Report) -> Vec<Setting> {
         ),
         ("embeddings", if train.freeze_embeddings { "frozen" } else { "trained" }.into()),
         ("NER batch", format!("{} sentences, weight {}", ner.batch, ner.weight)),
-        ("NER score", format!("{} × cosine {:+}", ner.scale, ner.bias)),
+        ("NER score", format!("{} × cosine {} {}", ner.scale, if ner.bias < 0.0 { '−' } else { '+' }, ner.bias.abs())),
         ("NER projections", format!("learning rate {:e}", ner.projection_learning_rate)),
         ("NER corpora", corpora(&ner.corpora)),
         ("TC batch", format!("{} pairs, weight {}", tc.batch, tc.weight)),

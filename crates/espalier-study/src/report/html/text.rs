@@ -36,10 +36,10 @@ pub fn points(score: f64) -> String {
     if score.abs() <= 1e3 { format!("{:.1}", 100.0 * score) } else { NOTHING.into() }
 }
 
-/// A mean in points with its 95 % interval, `61.3 ± 0.8`.
+/// A mean in points with its 95 % interval, `61.3 ± 0.8`, which no line break parts.
 pub fn with_interval(mean: &Mean) -> String {
     match mean.half_width {
-        Some(half_width) => format!("{} ± {}", points(mean.mean), points(half_width)),
+        Some(half_width) => format!("{}\u{a0}±\u{a0}{}", points(mean.mean), points(half_width)),
         None => points(mean.mean),
     }
 }
