@@ -75,7 +75,7 @@ impl EncoderConfig {
 
     /// What makes these sizes impossible, if anything does. The bounds are far above every published encoder; they keep
     /// the arithmetic on sizes from overflowing.
-    fn mistake(&self) -> Option<String> {
+    pub fn mistake(&self) -> Option<String> {
         let sizes = [
             ("hidden_size", self.hidden_size, 1 << 16),
             ("num_hidden_layers", self.num_hidden_layers, 1 << 10),

@@ -1,7 +1,13 @@
 //! Losses over rows of scores, each with the gradient at the scores.
 
-use crate::math::exp;
-use crate::simd::reduce;
+use crate::math::{exp, ln_1p};
+use crate::simd::{largest, reduce, simd};
+use rayon::prelude::*;
+
+/// Elements a task takes at a time.
+const BLOCK: usize = 4 * 1024;
+/// Losses that are added up in f32 before their sum joins the f64 total.
+const RUN: usize = 256;
 
 /// Softmax cross-entropy, averaged over the rows that have a target.
 ///
@@ -14,26 +20,38 @@ use crate::simd::reduce;
 pub fn cross_entropy(scores: &mut [f32], targets: &[Option<u32>], classes: usize) -> f64 {
     assert_eq!(scores.len(), targets.len() * classes, "cross_entropy: shapes do not fit");
     let counted = targets.iter().flatten().count().max(1) as f32;
-    let mut loss = 0.0;
-    for (row, target) in scores.chunks_exact_mut(classes).zip(targets) {
-        let Some(target) = *target else {
-            row.fill(0.0);
-            continue;
-        };
-        let target = target as usize;
-        let max = row.iter().fold(f32::NEG_INFINITY, |max, &s| max.max(s));
-        let target_score = row[target] - max;
-        for s in row.iter_mut() {
-            *s = if *s == f32::NEG_INFINITY { 0.0 } else { exp(*s - max) };
+    let rows = BLOCK.div_ceil(classes);
+    let losses: Vec<f64> = scores
+        .par_chunks_mut(rows * classes)
+        .zip(targets.par_chunks(rows))
+        .map(|(scores, targets)| cross_entropy_rows(scores, targets, classes, counted))
+        .collect();
+    losses.iter().sum::<f64>() / counted as f64
+}
+
+simd! {
+    fn cross_entropy_rows(scores: &mut [f32], targets: &[Option<u32>], classes: usize, counted: f32) -> f64 {
+        let mut total = 0.0;
+        for (row, target) in scores.chunks_exact_mut(classes).zip(targets) {
+            let Some(target) = *target else {
+                row.fill(0.0);
+                continue;
+            };
+            let target = target as usize;
+            let max = largest(row);
+            let target_score = row[target] - max;
+            for s in row.iter_mut() {
+                *s = if *s == f32::NEG_INFINITY { 0.0 } else { exp(*s - max) };
+            }
+            let sum = reduce(row, |p| p);
+            total += (sum.ln() - target_score) as f64;
+            for p in row.iter_mut() {
+                *p /= sum * counted;
+            }
+            row[target] -= 1.0 / counted;
         }
-        let sum = reduce(row, |p| p);
-        loss += (sum.ln() - target_score) as f64;
-        for p in row.iter_mut() {
-            *p /= sum * counted;
-        }
-        row[target] -= 1.0 / counted;
+        total
     }
-    loss / counted as f64
 }
 
 /// Binary cross-entropy of sigmoid(score) against 0/1 targets, averaged over all elements.
@@ -46,12 +64,29 @@ pub fn cross_entropy(scores: &mut [f32], targets: &[Option<u32>], classes: usize
 pub fn binary_cross_entropy(scores: &mut [f32], targets: &[bool]) -> f64 {
     assert_eq!(scores.len(), targets.len(), "binary_cross_entropy: shapes do not fit");
     let count = scores.len().max(1) as f32;
-    let mut loss = 0.0;
-    for (s, &target) in scores.iter_mut().zip(targets) {
-        let y = if target { 1.0 } else { 0.0 };
-        loss += (s.max(0.0) - *s * y + exp(-s.abs()).ln_1p()) as f64;
-        let sigmoid = 1.0 / (1.0 + exp(-*s));
-        *s = (sigmoid - y) / count;
+    let losses: Vec<f64> = scores
+        .par_chunks_mut(BLOCK)
+        .zip(targets.par_chunks(BLOCK))
+        .map(|(scores, targets)| binary_cross_entropy_block(scores, targets, count))
+        .collect();
+    losses.iter().sum::<f64>() / count as f64
+}
+
+simd! {
+    fn binary_cross_entropy_block(scores: &mut [f32], targets: &[bool], count: f32) -> f64 {
+        let mut total = 0.0;
+        let mut losses = [0.0; RUN];
+        for (scores, targets) in scores.chunks_mut(RUN).zip(targets.chunks(RUN)) {
+            let losses = &mut losses[..scores.len()];
+            for ((s, &target), loss) in scores.iter_mut().zip(targets).zip(losses.iter_mut()) {
+                let y = target as u8 as f32;
+                let e = exp(-s.abs());
+                *loss = s.max(0.0) - *s * y + ln_1p(e);
+                let sigmoid = if *s >= 0.0 { 1.0 } else { e } / (1.0 + e);
+                *s = (sigmoid - y) / count;
+            }
+            total += reduce(losses, |loss| loss) as f64;
+        }
+        total
     }
-    loss / count as f64
 }

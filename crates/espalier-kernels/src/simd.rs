@@ -134,9 +134,10 @@ pub(crate) fn reduce2(x: &[f32], y: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 
     sum_lanes(lanes)
 }
 
-/// The largest value of a slice, in lanes; minus infinity of an empty one.
+/// The largest value of a slice, in lanes; minus infinity of an empty one. NaN counts as smaller than everything.
 #[inline(always)]
 pub(crate) fn largest(x: &[f32]) -> f32 {
+    // `f32::max` orders signed zeros and NaN on both sides; this is the single instruction.
     let larger = |a: f32, b: f32| if b > a { b } else { a };
     let mut lanes = [f32::NEG_INFINITY; LANES];
     let chunks = x.chunks_exact(LANES);
@@ -146,5 +147,8 @@ pub(crate) fn largest(x: &[f32]) -> f32 {
             lanes[i] = larger(lanes[i], chunk[i]);
         }
     }
-    lanes.iter().chain(tail).fold(f32::NEG_INFINITY, |max, &value| larger(max, value))
+    for (lane, &value) in lanes.iter_mut().zip(tail) {
+        *lane = larger(*lane, value);
+    }
+    lanes.into_iter().fold(f32::NEG_INFINITY, larger)
 }

@@ -76,8 +76,8 @@ fn check(kernel: Kernel, alpha: f32, a: &Operand, b: &Operand, begin: Begin, gap
             };
             let products = (0..k).map(|p| f64::from(alpha) * a.at(i, p) * b.at(p, j));
             let (sum, size) = products.fold((start, start.abs()), |(sum, size), x| (sum + x, size + x.abs()));
-            // Higham, Accuracy and Stability of Numerical Algorithms, section 3.1: each of the k products takes part in at
-            // most k + 3 roundings, whatever the order of the sum.
+            // Higham, Accuracy and Stability of Numerical Algorithms, section 3.1: each of the k products takes part
+            // in at most k + 3 roundings, whatever the order of the sum.
             let bound = (k + 3) as f64 * f64::from(f32::EPSILON) * size;
             let got = f64::from(c[i * (n + gap) + j]);
             assert!((got - sum).abs() <= bound, "{kernel:?} {m}x{n}x{k} at ({i}, {j}): {got}, not {sum} +- {bound}");

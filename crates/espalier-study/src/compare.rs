@@ -84,6 +84,9 @@ pub fn compare(
     config: &ComparisonConfig,
     mut observe: impl FnMut(Event),
 ) -> Result<Comparison> {
+    for task in tasks {
+        test_split(task)?; // before hours of training, not after
+    }
     let mut comparison = Comparison { outcomes: Vec::new(), cells: Vec::new() };
     for &strategy in &config.strategies {
         let start = Instant::now();

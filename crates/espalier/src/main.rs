@@ -6,7 +6,7 @@ mod input;
 mod progress;
 
 use clap::{Parser, Subcommand};
-use commands::{demo, encode, evaluate, fetch as fetch_command, finetune, predict, prefinetune};
+use commands::{bench, demo, encode, evaluate, fetch as fetch_command, finetune, predict, prefinetune};
 use std::process::ExitCode;
 
 /// One encoder, many adapters: pre-finetune, fine-tune, evaluate and run small BERT-like encoders.
@@ -29,6 +29,7 @@ enum Command {
     Evaluate(evaluate::Args),
     Predict(predict::Args),
     Encode(encode::Args),
+    Bench(bench::Args),
 }
 
 fn main() -> ExitCode {
@@ -55,6 +56,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Evaluate(args) => evaluate::run(args),
         Command::Predict(args) => predict::run(args),
         Command::Encode(args) => encode::run(args),
+        Command::Bench(args) => bench::run(args),
     }
 }
 

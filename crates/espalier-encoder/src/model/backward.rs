@@ -112,7 +112,7 @@ impl Model<'_> {
         let (dy, dx) = (Matrix::new(d, tokens, width), Some(d_context.as_mut_slice()));
         self.adapt_backward(layer, Module::AttentionOutput, &kept.context, dy, kept, d_down, gradients, dx);
         let shape = AttentionShape { offsets: &batch.offsets, heads: config.num_attention_heads, width };
-        let saved = AttentionForward { qkv: &kept.qkv, out: &kept.context, log_sum: &kept.log_sum };
+        let saved = AttentionForward { qkv: &kept.qkv, log_sum: &kept.log_sum };
         attention_backward(saved, shape, d_context, d_qkv); // [T, 3H]
         gradients.linear(&at.qkv, x, d_qkv);
         if passes_on {

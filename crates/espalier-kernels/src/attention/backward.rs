@@ -11,8 +11,6 @@ use rayon::prelude::*;
 pub struct AttentionForward<'a> {
     /// Queries, keys and values, [T, 3H].
     pub qkv: &'a [f32],
-    /// The output, [T, H].
-    pub out: &'a [f32],
     /// Log-sum-exp of each row of scores, [T, heads].
     pub log_sum: &'a [f32],
 }
@@ -20,21 +18,20 @@ pub struct AttentionForward<'a> {
 /// `d_qkv` [T, 3H] = gradient at queries, keys and values, from `d_out` [T, H].
 ///
 /// ```text
-/// dV = P^T dO,  dP = dO V^T,  dS = P * (dP - rowsum(dO * O)),  dQ = dS K / sqrt(d),  dK = dS^T Q / sqrt(d)
+/// dV = P^T dO,  dP = dO V^T,  dS = P * (dP - rowsum(P * dP)),  dQ = dS K / sqrt(d),  dK = dS^T Q / sqrt(d)
 /// ```
 ///
 /// # Panics
 /// If the shapes do not fit each other.
 pub fn attention_backward(saved: AttentionForward, shape: AttentionShape, d_out: &[f32], d_qkv: &mut [f32]) {
-    shape.check(saved.qkv, saved.out, saved.log_sum);
-    assert!(d_out.len() == saved.out.len() && d_qkv.len() == saved.qkv.len(), "attention_backward: shapes do not fit");
+    shape.check(saved.qkv, d_out, saved.log_sum);
+    assert_eq!(d_qkv.len(), saved.qkv.len(), "attention_backward: shapes do not fit");
     let d_qkv = Blocks::new(d_qkv, 3 * shape.width);
     (0..shape.tasks()).into_par_iter().for_each(|index| {
         let task = shape.task(index);
-        let rows = task.padded_length * task.padded_width;
-        let columns = task.padded_width * task.padded_length;
-        let scores = QUERIES * task.padded_length;
-        let sizes = [rows, rows, rows, rows, rows, columns, columns, scores, scores, QUERIES * task.padded_width];
+        let HeadTask { padded_length, padded_width, .. } = task;
+        let (all, scores) = (padded_length * padded_width, QUERIES * padded_length);
+        let sizes = [all, all, all, all, all, all, all, all, scores, scores, QUERIES * padded_width];
         with_scratch(sizes, |scratch| head(saved, shape, task, d_out, scratch, &d_qkv));
     });
 }
@@ -45,20 +42,20 @@ simd! {
         shape: AttentionShape,
         task: HeadTask,
         d_out: &[f32],
-        scratch: [&mut [f32]; 10],
+        scratch: [&mut [f32]; 11],
         d_qkv: &Blocks,
     ) {
-        // [l', d'] x 5, [d', l'] x 2, [QUERIES, l'] x 2, [QUERIES, d']
-        let [q, k, d_o, d_k, d_v, k_t, v_t, p, d_s, d_q] = scratch;
+        // [l', d'] x 6, [d', l'] x 2, [QUERIES, l'] x 2, [QUERIES, d']
+        let [q, k, v, d_o, d_k, d_v, k_t, v_t, p, d_s, d_q] = scratch;
         let HeadTask { first, length, head, width, padded_length, padded_width } = task;
         let (qkv, layer_width) = (saved.qkv, shape.width);
         task.gather(qkv, layer_width, 0, task.scale(), q);
         task.gather(qkv, layer_width, 1, 1.0, k);
-        task.gather_transposed(qkv, layer_width, 1, k_t);
-        task.gather_transposed(qkv, layer_width, 2, v_t);
-        let columns = |token: usize| (first + token) * layer_width + head * width..(first + token) * layer_width + (head + 1) * width;
+        task.gather(qkv, layer_width, 2, 1.0, v);
+        task.transpose(k, k_t);
+        task.transpose(v, v_t);
         for (token, row) in d_o.chunks_exact_mut(padded_width).take(length).enumerate() {
-            row[..width].copy_from_slice(&d_out[columns(token)]);
+            row[..width].copy_from_slice(&d_out[(first + token) * layer_width + head * width..][..width]);
         }
 
         for block in (0..length).step_by(QUERIES) {
@@ -70,12 +67,14 @@ simd! {
             product::<FMA>((padded_rows, width, padded_length), queries, k_t, p, false); // S = Q K^T
             product::<FMA>((padded_rows, width, padded_length), gradients, v_t, d_s, false); // dP = dO V^T
             for r in 0..rows {
-                let token = block + r;
-                let log_sum = saved.log_sum[(first + token) * shape.heads + head];
-                let delta = reduce2(&d_out[columns(token)], &saved.out[columns(token)], |g, o| g * o);
+                let log_sum = saved.log_sum[(first + block + r) * shape.heads + head];
                 let scores = r * padded_length..r * padded_length + length;
-                for (p, d_s) in p[scores.clone()].iter_mut().zip(&mut d_s[scores]) {
+                let (p, d_s) = (&mut p[scores.clone()], &mut d_s[scores]);
+                for p in p.iter_mut() {
                     *p = exp(*p - log_sum);
+                }
+                let delta = reduce2(p, d_s, |p, g| p * g);
+                for (d_s, p) in d_s.iter_mut().zip(p) {
                     *d_s = *p * (*d_s - delta);
                 }
             }

@@ -19,24 +19,20 @@ pub fn attention(qkv: &[f32], shape: AttentionShape, out: &mut [f32], log_sum: &
     let log_sum = Blocks::new(log_sum, shape.heads);
     (0..shape.tasks()).into_par_iter().for_each(|index| {
         let task = shape.task(index);
-        let HeadTask { length, padded_length, padded_width, .. } = task;
-        let sizes = [
-            padded_length * padded_width,
-            padded_width * padded_length,
-            length * padded_width,
-            QUERIES * padded_length,
-            QUERIES * padded_width,
-        ];
+        let HeadTask { padded_length, padded_width, .. } = task;
+        let all = padded_length * padded_width;
+        let sizes = [all, all, all, all, QUERIES * padded_length, QUERIES * padded_width];
         with_scratch(sizes, |scratch| head(qkv, shape.width, task, scratch, &out, &log_sum));
     });
 }
 
 simd! {
-    fn head(qkv: &[f32], layer_width: usize, task: HeadTask, scratch: [&mut [f32]; 5], out: &Blocks, log_sum: &Blocks) {
-        let [q, k_t, v, scores, mixed] = scratch; // [l', d'], [d', l'], [l, d'], [QUERIES, l'], [QUERIES, d']
+    fn head(qkv: &[f32], layer_width: usize, task: HeadTask, scratch: [&mut [f32]; 6], out: &Blocks, log_sum: &Blocks) {
+        let [q, k, k_t, v, scores, mixed] = scratch; // [l', d'] x 2, [d', l'], [l', d'], [QUERIES, l'], [QUERIES, d']
         let HeadTask { first, length, head, width, padded_length, padded_width } = task;
         task.gather(qkv, layer_width, 0, task.scale(), q);
-        task.gather_transposed(qkv, layer_width, 1, k_t);
+        task.gather(qkv, layer_width, 1, 1.0, k);
+        task.transpose(k, k_t);
         task.gather(qkv, layer_width, 2, 1.0, v);
 
         for block in (0..length).step_by(QUERIES) {

@@ -21,6 +21,7 @@ pub use backward::{AttentionForward, attention_backward};
 pub use forward::attention;
 
 use crate::simd::LANES;
+use std::array::from_fn;
 
 /// Query rows whose scores exist at one time.
 const QUERIES: usize = 32;
@@ -68,7 +69,7 @@ impl AttentionShape<'_> {
 
     fn check(&self, qkv: &[f32], out: &[f32], log_sum: &[f32]) {
         let tokens = self.tokens();
-        assert!(self.heads > 0 && self.width % self.heads == 0, "attention: width is not a multiple of heads");
+        assert!(self.heads > 0 && self.width.is_multiple_of(self.heads), "attention: width is not a multiple of heads");
         assert!(self.offsets.is_sorted(), "attention: offsets decrease");
         assert!(
             qkv.len() == tokens * 3 * self.width
@@ -98,7 +99,7 @@ impl HeadTask {
         &qkv[start..start + self.width]
     }
 
-    /// Copies a part, scaled, to rows of the padded width: [l, d'].
+    /// Copies a part, scaled, to the first rows and columns of a matrix of zeros, [l', d'].
     #[inline(always)]
     fn gather(&self, qkv: &[f32], layer_width: usize, part: usize, scale: f32, to: &mut [f32]) {
         for (token, row) in to.chunks_exact_mut(self.padded_width).take(self.length).enumerate() {
@@ -108,12 +109,13 @@ impl HeadTask {
         }
     }
 
-    /// Copies a part transposed: [d', l'].
+    /// Transposes a gathered part, [l', d'], to [d', l'], a vector at a time.
     #[inline(always)]
-    fn gather_transposed(&self, qkv: &[f32], layer_width: usize, part: usize, to: &mut [f32]) {
-        for token in 0..self.length {
-            for (c, &value) in self.part(qkv, layer_width, part, token).iter().enumerate() {
-                to[c * self.padded_length + token] = value;
+    fn transpose(&self, from: &[f32], to: &mut [f32]) {
+        for token in (0..self.padded_length).step_by(LANES) {
+            for (c, row) in to.chunks_exact_mut(self.padded_length).enumerate() {
+                let lanes: [f32; LANES] = from_fn(|lane| from[(token + lane) * self.padded_width + c]);
+                row[token..token + LANES].copy_from_slice(&lanes);
             }
         }
     }

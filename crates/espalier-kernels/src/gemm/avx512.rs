@@ -1,4 +1,5 @@
-//! The micro-kernel for AVX-512: 8 x 48, that is 24 sums, 3 vectors of B and broadcasts of A from memory in 32 registers.
+//! The micro-kernel for AVX-512: 8 x 48, that is 24 sums, 3 vectors of B and broadcasts of A from memory in 32
+//! registers.
 
 use super::kernel::{MicroKernel, Tile};
 use std::arch::x86_64::*;

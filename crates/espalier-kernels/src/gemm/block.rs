@@ -14,9 +14,6 @@ const KC: usize = 384;
 /// Pieces of k are multiples of this, which suits packing.
 const STEPS: usize = 16;
 
-/// Panels of A packed at a time: enough to use up the cache lines of a source whose columns are contiguous.
-const A_PANELS: usize = 8;
-
 /// C = start + alpha * A B, with C as a bare pointer because tasks on several threads write parts of it.
 pub(super) struct Product<'a> {
     pub alpha: f32,
@@ -27,8 +24,8 @@ pub(super) struct Product<'a> {
     pub c_stride: usize,
 }
 
-// SAFETY: everything but `c` is shared read-only; what is behind `c` is only touched by `Product::block`, whose callers
-// promise that no two concurrent calls share an element.
+// SAFETY: everything but `c` is shared read-only; what is behind `c` is only touched by `Product::block`, whose
+// callers promise that no two concurrent calls share an element.
 unsafe impl Sync for Product<'_> {}
 
 impl Product<'_> {
@@ -39,48 +36,31 @@ impl Product<'_> {
     pub unsafe fn block<K: MicroKernel>(&self, rows: Range<usize>, cols: Range<usize>) {
         let k = self.a.cols();
         let step = even_step(k, KC, STEPS);
-        let height = rows.len().next_multiple_of(K::MR).min(A_PANELS * K::MR);
         let width = cols.len().next_multiple_of(K::LANES);
-        with_scratch(step * (height + width), |scratch| {
+        with_scratch(step * (K::MR + width), |scratch| {
             for first in (0..k).step_by(step) {
                 let depth = step.min(k - first);
-                let (a_panels, rest) = scratch.split_at_mut(depth * height);
-                let b_panels = &mut rest[..depth * width];
-                pack(self.b.t().block(cols.start, first, cols.len(), depth), K::NR, b_panels);
-                for top in rows.clone().step_by(height) {
-                    let strip = top..rows.end.min(top + height);
-                    let a_panels = &mut a_panels[..depth * strip.len().next_multiple_of(K::MR)];
-                    pack(self.a.block(top, first, strip.len(), depth), K::MR, a_panels);
-                    // SAFETY: the strip is a part of the block; the rest is promised by the caller.
-                    unsafe { self.strip::<K>(strip, cols.clone(), depth, first == 0, a_panels, b_panels) };
+                let (b, rest) = scratch.split_at_mut(depth * width); // B first: it is the one read by whole vectors
+                let a = &mut rest[..depth * K::MR];
+                // Panels of B, each [depth, NR] but for a narrower last one.
+                for (j, b) in cols.clone().step_by(K::NR).zip(b.chunks_mut(depth * K::NR)) {
+                    pack(self.b.t().block(j, first, K::NR.min(cols.end - j), depth), b);
+                }
+                for i in rows.clone().step_by(K::MR) {
+                    let height = K::MR.min(rows.end - i);
+                    pack(self.a.block(i, first, height, depth), a);
+                    for (j, b) in cols.clone().step_by(K::NR).zip(b.chunks(depth * K::NR)) {
+                        let at = Place { i, j, rows: height, cols: K::NR.min(cols.end - j), first: first == 0 };
+                        // SAFETY: the tile lies inside the block; the rest is promised by the caller.
+                        unsafe { self.tile::<K>(at, a, b) };
+                    }
                 }
             }
         });
     }
 
-    /// Adds the products of some steps along k, of which the panels hold `depth`, to the tiles of `rows` x `cols`.
-    ///
-    /// # Safety
-    /// As for `block`.
-    unsafe fn strip<K: MicroKernel>(
-        &self,
-        rows: Range<usize>,
-        cols: Range<usize>,
-        depth: usize,
-        first: bool,
-        a_panels: &[f32],
-        b_panels: &[f32],
-    ) {
-        for (i, a) in rows.clone().step_by(K::MR).zip(a_panels.chunks_exact(depth * K::MR)) {
-            for (j, b) in cols.clone().step_by(K::NR).zip(b_panels.chunks(depth * K::NR)) {
-                let at = Place { i, j, rows: K::MR.min(rows.end - i), cols: K::NR.min(cols.end - j), first };
-                // SAFETY: the tile lies inside the strip; the rest is promised by the caller.
-                unsafe { self.tile::<K>(at, a, b) };
-            }
-        }
-    }
-
-    /// Computes one tile from its packed panels; at the edges of C through a buffer, of which only the inner part is kept.
+    /// Computes one tile from its packed panels; at the edges of C through a buffer, of which only the inner part is
+    /// kept.
     ///
     /// # Safety
     /// As for `block`.
@@ -129,7 +109,8 @@ struct Place {
     first: bool,
 }
 
-/// The length, a multiple of `unit`, that cuts `total` > 0 into as few even pieces as pieces of at most `longest` would.
+/// The length, a multiple of `unit`, that cuts `total` > 0 into as few even pieces as pieces of at most `longest`
+/// would.
 pub(super) fn even_step(total: usize, longest: usize, unit: usize) -> usize {
     total.div_ceil(total.div_ceil(longest)).next_multiple_of(unit)
 }

@@ -23,8 +23,8 @@ pub(super) struct Tile<'a> {
 
 /// The innermost product, kept in registers.
 ///
-/// All kernels compute an element the same way, whatever the tile's width: one sum from zero in the order of k, then one
-/// multiplication by alpha, then one addition to C. Those with fused multiply-add hence agree bit by bit.
+/// All kernels compute an element the same way, whatever the tile's width: one sum from zero in the order of k, then
+/// one multiplication by alpha, then one addition to C. Those with fused multiply-add hence agree bit by bit.
 pub(super) trait MicroKernel {
     /// Rows of a tile.
     const MR: usize;
@@ -35,9 +35,8 @@ pub(super) trait MicroKernel {
 
     /// Computes a tile.
     ///
-    /// # Safety
-    /// The processor has the instructions of this kernel; `tile.width` is one of LANES, 2 LANES .. NR; `tile.c` points to MR
-    /// rows of `width` elements, `c_stride` apart, that nothing else reads or writes meanwhile.
+    /// # Safety The processor has the instructions of this kernel; `tile.width` is one of LANES, 2 LANES .. NR;
+    /// `tile.c` points to MR rows of `width` elements, `c_stride` apart, that nothing else reads or writes meanwhile.
     unsafe fn tile(tile: &Tile);
 }
 

@@ -101,10 +101,10 @@ impl<'a> MatrixMut<'a> {
         self.cols
     }
 
-    /// The rows one after the other; a matrix without columns has none.
+    /// The rows one after the other, of a matrix that has columns.
     pub(super) fn rows_mut(&mut self) -> impl Iterator<Item = &mut [f32]> {
         let cols = self.cols;
-        self.data.chunks_mut(self.row_stride.max(1)).take(self.rows).map(move |row| &mut row[..cols])
+        self.data.chunks_mut(self.row_stride.max(cols)).take(self.rows).map(move |row| &mut row[..cols])
     }
 
     /// Address of the first element and distance between rows. Every element of the matrix may be reached from it.

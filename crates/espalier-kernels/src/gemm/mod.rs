@@ -1,16 +1,17 @@
 //! Products of matrices: C = start + alpha * A B, for f32, any shape, either operand transposed or strided.
 //!
-//! The scheme is that of BLIS (arXiv 1605.05234 names its parts), with the first-level cache given to A. C is cut into
-//! blocks, one task each. A task takes k in pieces: it packs the piece of B that its columns need, panel by panel, into a
-//! buffer that stays in the second-level cache; then, MR rows at a time, it packs a panel of A that stays in the first, and runs
-//! the micro-kernel over the panels of B. The micro-kernel keeps a tile of MR x NR sums in registers and is all that differs from
-//! one instruction set to another ([`Kernel`]). At the edges panels are filled up with zeros and the tile goes through
-//! a buffer, so that kernels only know full tiles. Blocks share nothing, hence need no barrier: packing B again for each block
-//! of rows costs a few per cent and buys tasks that the thread pool can place as it likes.
+//! The scheme is that of BLIS (Van Zee and van de Geijn, ACM TOMS 41(3), 2015), with the first-level cache given to
+//! A. C is cut into blocks, one task each. A task takes k in pieces: it packs the piece of B that its columns need,
+//! panel by panel, into a buffer that stays in the second-level cache; then, MR rows at a time, it packs a panel of A
+//! that stays in the first, and runs the micro-kernel over the panels of B. The micro-kernel keeps a tile of MR x NR
+//! sums in registers and is all that differs from one instruction set to another ([`Kernel`]). At the edges, panels
+//! are filled up with zeros and the tile goes through a buffer, so that kernels only know full tiles. Blocks share
+//! nothing, hence need no barrier: packing B again for each block of rows costs a few per cent and buys tasks that
+//! the thread pool can place as it likes.
 //!
-//! An element of C is always the same sum in the same order: it depends on its row of A, its column of B, k and alpha, and
-//! neither on the number of threads nor on the other rows and columns. So a batch of n texts gives bit by bit what n
-//! batches of one give. Between processors with and without fused multiply-add the last bits differ.
+//! An element of C is always the same sum in the same order: it depends on its row of A, its column of B, k and
+//! alpha, and neither on the number of threads nor on the other rows and columns. So a batch of n texts gives bit by
+//! bit what n batches of one give. Between processors with and without fused multiply-add the last bits differ.
 
 mod block;
 mod kernel;
@@ -49,7 +50,7 @@ pub enum Start<'a> {
     Zero,
     /// What it held.
     Accumulate,
-    /// This vector in each row, [n].
+    /// This vector, as long as a row, in each row.
     Bias(&'a [f32]),
 }
 
@@ -118,8 +119,8 @@ unsafe fn run<K: MicroKernel>(alpha: f32, a: Matrix, b: Matrix, start: Start, mu
     }
 }
 
-/// Rows and columns of the blocks that C is cut into: as few as keep the threads busy, and nearly square, because a block
-/// of h x w elements packs (h + w) k elements.
+/// Rows and columns of the blocks that C is cut into: as few as keep the threads busy, and nearly square, because a
+/// block of h x w elements packs (h + w) k elements.
 fn block_shape<K: MicroKernel>(m: usize, n: usize, k: usize) -> (usize, usize) {
     let operations = 2usize.saturating_mul(m).saturating_mul(n).saturating_mul(k);
     let worth_it = operations / OPERATIONS_PER_TASK;

@@ -14,7 +14,8 @@ impl MicroKernel for Neon {
     const LANES: usize = LANES;
 
     unsafe fn tile(tile: &Tile) {
-        // SAFETY: every aarch64 processor that runs Rust's std has NEON; the tile is as `MicroKernel::tile` asks for it.
+        // SAFETY: every aarch64 processor that runs Rust's std has NEON; the tile is as `MicroKernel::tile` asks for
+        // it.
         unsafe {
             match tile.width / LANES {
                 1 => tile_of::<1>(tile),

@@ -15,7 +15,7 @@ fn run(qkv: &[f32], d_out: &[f32], shape: AttentionShape) -> Run {
     let mut log_sum = vec![f32::NAN; shape.tokens() * shape.heads];
     let mut d_qkv = vec![f32::NAN; qkv.len()];
     attention(qkv, shape, &mut out, &mut log_sum);
-    attention_backward(AttentionForward { qkv, out: &out, log_sum: &log_sum }, shape, d_out, &mut d_qkv);
+    attention_backward(AttentionForward { qkv, log_sum: &log_sum }, shape, d_out, &mut d_qkv);
     Run { out, log_sum, d_qkv }
 }
 

@@ -56,6 +56,51 @@ proptest! {
     }
 }
 
+/// More elements than one task takes (4096), with remainders. The gradient here by its formula: differences would take
+/// thousands of passes.
+#[test]
+fn matches_the_oracle_beyond_one_task() {
+    let mut random = Random(1);
+    let (rows, classes) = (1001, 9);
+    let scores = random.spread(rows * classes, 8.0);
+    let targets: Vec<_> = random.below(rows, classes).into_iter().map(Some).collect();
+    let mut d_scores = scores.clone();
+    let loss = cross_entropy(&mut d_scores, &targets, classes);
+    assert_loss(loss, oracle::cross_entropy(&wide(&scores), &targets, classes));
+    let mut want = Vec::new();
+    for (row, target) in wide(&scores).chunks(classes).zip(&targets) {
+        let sum: f64 = row.iter().map(|s| s.exp()).sum();
+        want.extend((0..classes).map(|c| row[c].exp() / sum - (*target == Some(c as u32)) as u8 as f64));
+    }
+    // Times the rows: the tolerance is one of gradients of the size of one.
+    assert_close("d_scores", &d_scores.iter().map(|d| d * rows as f32).collect::<Vec<_>>(), &want);
+
+    let targets: Vec<bool> = random.below(rows * classes, 2).iter().map(|&b| b == 1).collect();
+    let mut d_scores = scores.clone();
+    let loss = binary_cross_entropy(&mut d_scores, &targets);
+    assert_loss(loss, oracle::binary_cross_entropy(&wide(&scores), &targets));
+    let slope = |(s, &target): (f64, &bool)| 1.0 / (1.0 + (-s).exp()) - target as u8 as f64;
+    let want: Vec<f64> = wide(&scores).into_iter().zip(&targets).map(slope).collect();
+    let times_n: Vec<f32> = d_scores.iter().map(|d| d * (rows * classes) as f32).collect();
+    assert_close("d_scores", &times_n, &want);
+}
+
+#[test]
+fn does_not_depend_on_threads() {
+    let mut random = Random(2);
+    let scores = random.spread(1001 * 9, 8.0);
+    let targets: Vec<_> = random.below(1001, 9).into_iter().map(Some).collect();
+    let marks: Vec<bool> = targets.iter().cycle().take(scores.len()).map(|&t| t > Some(4)).collect();
+    let losses = [1, 2, 3].map(|threads| {
+        on_threads(threads, || {
+            let (mut categorical, mut binary) = (scores.clone(), scores.clone());
+            let losses = [cross_entropy(&mut categorical, &targets, 9), binary_cross_entropy(&mut binary, &marks)];
+            (losses.map(f64::to_bits), bits(&categorical), bits(&binary))
+        })
+    });
+    assert!(losses[0] == losses[1] && losses[0] == losses[2]);
+}
+
 #[test]
 fn rows_without_a_target_give_nothing() {
     let mut scores = [1.0, 2.0, 3.0, 4.0];

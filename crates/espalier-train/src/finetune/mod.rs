@@ -13,7 +13,10 @@ use crate::data::Examples;
 use crate::error::{Result, TrainError};
 use crate::optimizer::{Group, Optimizer, OptimizerKind, Schedule};
 use crate::sampling::{Shuffled, generator, uniform};
-use espalier_encoder::{Activations, Adapter, AdapterCard, Backbone, Family, Gradients, Head, Lora, LoraConfig};
+use espalier_encoder::lora::SiteSpec;
+use espalier_encoder::{
+    Activations, Adapter, AdapterCard, Backbone, EncoderConfig, Family, Gradients, Head, Lora, LoraConfig,
+};
 use espalier_kernels::loss::cross_entropy;
 use labels::{Targets, output_of};
 use serde::{Deserialize, Serialize};
@@ -72,6 +75,8 @@ impl FinetuneConfig {
                 number(self.head_learning_rate),
                 "it must be at least 0",
             ),
+            ("weight-decay", self.weight_decay.to_string(), number(self.weight_decay), "it must be at least 0"),
+            ("clip-norm", self.clip_norm.to_string(), number(self.clip_norm), "it must be at least 0"),
         ];
         match rules.into_iter().find(|(_, _, holds, _)| !holds) {
             Some((key, value, _, rule)) => Err(TrainError::ConfigValue { key, value, rule }),
@@ -107,6 +112,9 @@ pub fn finetune(
     mut observe: impl FnMut(FinetuneStep),
 ) -> Result<Adapter> {
     config.check()?;
+    if train.is_empty() {
+        return Err(TrainError::Init("the task has no examples to train on".into()));
+    }
     let family = family_of(train);
     let encoder = &backbone.encoder;
     let (layers, width) = (encoder.layers(), encoder.width());
@@ -181,10 +189,16 @@ pub fn family_of(examples: &Examples) -> Family {
 }
 
 fn starting_point(backbone: &Backbone, init: Option<&Lora>, config: &FinetuneConfig) -> Result<Lora> {
-    if let Some(lora) = init {
-        return Ok(lora.clone());
-    }
     let layers = backbone.encoder.layers();
+    if let Some(lora) = init {
+        return match fits(lora, &backbone.encoder.config) {
+            true => Ok(lora.clone()),
+            false => Err(TrainError::Init(format!(
+                "the adapter to start from does not fit this encoder of {layers} layers and width {}; it was made for another",
+                backbone.encoder.width()
+            ))),
+        };
+    }
     let shape = config.lora.clone().unwrap_or_else(|| LoraConfig::for_layers(layers));
     if shape.layers > layers {
         let rule = "the encoder has fewer layers than that";
@@ -195,6 +209,14 @@ fn starting_point(backbone: &Backbone, init: Option<&Lora>, config: &FinetuneCon
     }
     let mut rng = generator(config.seed, "adapter");
     Ok(Lora::fresh(&backbone.encoder.config, &shape, uniform(&mut rng)))
+}
+
+/// Whether an adapter has the layout that it would have on this encoder.
+fn fits(lora: &Lora, config: &EncoderConfig) -> bool {
+    let specs: Vec<SiteSpec> = lora.sites.iter().map(|site| site.spec).collect();
+    let mut blank = lora.clone();
+    blank.values.fill(0.0);
+    specs.iter().all(|spec| spec.layer < config.num_hidden_layers) && blank == Lora::zeros(config, specs)
 }
 
 fn group(length: usize, learning_rate: f32, config: &FinetuneConfig) -> Group {

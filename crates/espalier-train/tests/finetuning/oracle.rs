@@ -1,0 +1,75 @@
+//! Fine-tuning against the obvious version of itself: the whole model in every step, no trunk kept.
+
+use crate::common::{bits, tiny_bert};
+use crate::tasks::{TAGS, noisy_lora, sentences};
+use espalier_encoder::{Activations, Batch, Gradients, Head, Lora};
+use espalier_kernels::loss::cross_entropy;
+use espalier_train::finetune;
+use espalier_train::finetune::FinetuneConfig;
+use espalier_train::optimizer::{Group, Optimizer, OptimizerKind, Schedule};
+
+/// Trains on one batch, over and over, by AdamW with decay 0.1, a warm-up of 2 of 8 steps and clipping to the norm 0.5.
+fn plain_loop(mut lora: Lora, mut head: Head, batch: &Batch, targets: &[Option<u32>]) -> (Lora, Head, Vec<f64>) {
+    let backbone = tiny_bert();
+    let layers = backbone.encoder.layers();
+    let group = |length, rate| Group::new(length, rate, vec![(0..length, 0.1)]);
+    let (mut lora_group, mut head_group) = (group(lora.values.len(), 1e-2), group(head.values.len(), 2e-2));
+    let mut optimizer = Optimizer::new(OptimizerKind::AdamW, Schedule::Linear, 8, 2, 0.5);
+    let mut losses = Vec::new();
+    for _ in 0..8 {
+        let (mut activations, mut scores, mut d_hidden) = (Activations::default(), Vec::new(), Vec::new());
+        lora_group.zero_gradients();
+        head_group.zero_gradients();
+        let model = backbone.model(Some(&lora));
+        model.forward(batch, &mut activations);
+        let hidden = activations.output(layers - 1).to_vec(); // [T, H]
+        head.forward(&hidden, &mut scores); // [T, C]
+        losses.push(cross_entropy(&mut scores, targets, head.classes));
+        head.backward(&hidden, &scores, &mut head_group.gradients, &mut d_hidden);
+        let gradients = Gradients { adapter: Some(&mut lora_group.gradients), ..Gradients::default() };
+        model.backward(0..layers, batch, &mut activations, &mut d_hidden, gradients);
+        optimizer.step(&mut [(&mut lora.values, &mut lora_group), (&mut head.values, &mut head_group)]);
+    }
+    (lora, head, losses)
+}
+
+/// One sentence, so that every batch is the same: "smith", "##ville" is one word, whose second token has no target.
+#[test]
+fn one_sentence_is_learned_as_by_a_plain_loop() {
+    let backbone = tiny_bert();
+    let words = ["we", "love", "smithville", "the", "new", "york"];
+    let tags = |word: &str| match word {
+        "smithville" | "new" => TAGS[1],
+        "york" => TAGS[2],
+        _ => TAGS[0],
+    };
+    let task = sentences(&[words.to_vec()], tags);
+    let config = FinetuneConfig {
+        steps: 8,
+        learning_rate: 1e-2,
+        head_learning_rate: 2e-2,
+        weight_decay: 0.1,
+        warmup: 0.25,
+        clip_norm: 0.5,
+        ..FinetuneConfig::default()
+    };
+    let init = noisy_lora(&backbone, &[1, 2]);
+    // A step at rates of zero shows the head that training starts from.
+    let still = FinetuneConfig { steps: 1, learning_rate: 0.0, head_learning_rate: 0.0, ..config.clone() };
+    let head = finetune(&backbone, Some(&init), &task, &still, |_| {}).unwrap().head.unwrap();
+
+    let text = backbone.tokenizer.encode_words(&words);
+    let first_of = text.first_tokens(words.len());
+    assert_eq!((text.ids.len(), first_of[3]), (9, Some(5)), "[CLS], six words of which one has two tokens, [SEP]");
+    let mut targets = vec![None; text.ids.len()];
+    for (word, token) in words.iter().zip(first_of) {
+        targets[token.unwrap()] = TAGS.iter().position(|tag| *tag == tags(word)).map(|class| class as u32);
+    }
+    let (lora, head, losses) = plain_loop(init.clone(), head, &Batch::new([text.ids.as_slice()]), &targets);
+
+    let mut found = Vec::new();
+    let adapter = finetune(&backbone, Some(&init), &task, &config, |step| found.push(step.loss)).unwrap();
+    assert_eq!(found, losses);
+    assert_eq!(bits(&adapter.lora.values), bits(&lora.values));
+    assert_eq!(bits(&adapter.head.unwrap().values), bits(&head.values));
+}

@@ -1,0 +1,147 @@
+use crate::common::{refusal, tiny_bert};
+use crate::tasks::{TAGS, adapter, config, constant_head, names, noise, noisy_lora, opinions, sentences, tags, texts};
+use espalier_encoder::{Adapter, Batch, EncoderError, Head, Output, Pooling, best_class};
+use espalier_train::data::Examples;
+use espalier_train::finetune::{FinetuneConfig, Predictions, predict};
+use espalier_train::{TrainError, finetune};
+use tempfile::TempDir;
+
+#[test]
+fn an_adapter_answers_the_same_after_saving_and_opening() {
+    let backbone = tiny_bert();
+    for task in [opinions(), names()] {
+        let config = FinetuneConfig { steps: 10, ..config() };
+        let adapter = finetune(&backbone, None, &task, &config, |_| {}).unwrap();
+        let directory = TempDir::new().unwrap();
+        adapter.save(directory.path()).unwrap();
+        let opened = Adapter::open(directory.path(), &backbone).unwrap();
+        assert_eq!(opened, adapter);
+        assert_eq!(predict(&backbone, &opened, &task).unwrap(), predict(&backbone, &adapter, &task).unwrap());
+    }
+}
+
+#[test]
+fn an_adapter_is_refused_on_another_backbone() {
+    let backbone = tiny_bert();
+    let config = FinetuneConfig { steps: 1, ..config() };
+    let directory = TempDir::new().unwrap();
+    finetune(&backbone, None, &opinions(), &config, |_| {}).unwrap().save(directory.path()).unwrap();
+    let mut weights = backbone.weights().to_vec();
+    weights[0] += 1e-3;
+    let other = backbone.with_weights(weights);
+    let error = refusal(Adapter::open(directory.path(), &other), &[backbone.fingerprint(), other.fingerprint()]);
+    assert!(matches!(error, EncoderError::WrongBackbone { .. }));
+}
+
+#[test]
+fn adapters_answer_only_what_they_are_for() {
+    let backbone = tiny_bert();
+    let lora = || noisy_lora(&backbone, &[2]);
+    let head = |classes| Some(constant_head(backbone.encoder.width(), classes, 0));
+    let tagger = adapter(&backbone, lora(), head(TAGS.len()), tags());
+    let labeller = adapter(&backbone, lora(), head(2), Output::Labels { labels: vec!["a".into(), "b".into()] });
+    let headless = adapter(&backbone, lora(), None, Output::Vectors);
+    for (adapter, task, part) in [
+        (&tagger, opinions(), "tags words"),
+        (&labeller, names(), "labels texts"),
+        (&headless, names(), "no head"),
+        (&headless, opinions(), "no head"),
+    ] {
+        let error = predict(&backbone, adapter, &task).unwrap_err();
+        assert!(matches!(error, TrainError::Init(_)) && error.to_string().contains(part), "{error}");
+    }
+}
+
+#[test]
+fn labels_that_were_never_seen_are_no_trouble() {
+    let backbone = tiny_bert();
+    let config = FinetuneConfig { steps: 2, ..config() };
+    let labeller = finetune(&backbone, None, &opinions(), &config, |_| {}).unwrap();
+    let unseen = texts(&[("the hotel was good", "neither"), ("", "kind"), ("日本 🙂", "")]);
+    let Predictions::Labels(labels) = predict(&backbone, &labeller, &unseen).unwrap() else { panic!("no labels") };
+    assert!(labels.len() == 3 && labels.iter().all(|label| label == "kind" || label == "unkind"), "{labels:?}");
+
+    let tagger = finetune(&backbone, None, &names(), &config, |_| {}).unwrap();
+    let unseen = sentences(&[vec!["flight", "to", "paris"]], |word| if word == "flight" { "B-thing" } else { "O" });
+    let Predictions::Tags(tags) = predict(&backbone, &tagger, &unseen).unwrap() else { panic!("no tags") };
+    assert!(tags.len() == 1 && tags[0].len() == 3 && !tags[0].contains(&"B-thing".to_string()), "{tags:?}");
+}
+
+#[test]
+fn no_examples_no_answers() {
+    let backbone = tiny_bert();
+    let tagger = adapter(&backbone, noisy_lora(&backbone, &[2]), Some(constant_head(32, TAGS.len(), 0)), tags());
+    assert_eq!(predict(&backbone, &tagger, &Examples::Ner(Vec::new())).unwrap(), Predictions::Tags(Vec::new()));
+}
+
+/// The tags that a head gives which calls every token "B-city".
+fn all_cities(sentence: Vec<&str>) -> Vec<String> {
+    let backbone = tiny_bert();
+    let head = constant_head(backbone.encoder.width(), TAGS.len(), 1);
+    let tagger = adapter(&backbone, noisy_lora(&backbone, &[2]), Some(head), tags());
+    match predict(&backbone, &tagger, &sentences(&[sentence], |_| "O")).unwrap() {
+        Predictions::Tags(mut tags) => tags.remove(0),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The tiny BERT takes 48 tokens, two of them special: of words of one token each it reads 46.
+#[test]
+fn words_beyond_the_longest_text_are_outside() {
+    let tags = all_cities(vec!["hotel"; 60]);
+    assert_eq!(tags, [vec!["B-city"; 46], vec!["O"; 14]].concat());
+    // Words of three tokens (z ##o ##o): the sixteenth is cut after its first token, which is the one that counts.
+    assert_eq!(all_cities(vec!["zoo"; 20]), [vec!["B-city"; 16], vec!["O"; 4]].concat());
+}
+
+#[test]
+fn words_without_tokens_are_outside() {
+    let words = vec!["", "london", "\u{200b}", " ", "paris", "\u{0}", ""];
+    assert_eq!(all_cities(words), ["O", "B-city", "O", "O", "B-city", "O", "O"]);
+}
+
+/// Such texts can be trained on, too: what has no token has no target.
+#[test]
+fn long_texts_and_words_without_tokens_can_be_trained_on() {
+    let backbone = tiny_bert();
+    let config = FinetuneConfig { steps: 3, ..config() };
+    let task = sentences(&[vec!["london"; 70], vec!["", "\u{200b}"], vec!["", "paris", "to"]], |word| {
+        if word == "to" { "O" } else { "B-city" }
+    });
+    let tagger = finetune(&backbone, None, &task, &config, |step| assert!(step.loss.is_finite())).unwrap();
+    let Predictions::Tags(tags) = predict(&backbone, &tagger, &task).unwrap() else { panic!("no tags") };
+    assert_eq!(tags.iter().map(Vec::len).collect::<Vec<_>>(), [70, 2, 3]);
+
+    let long = "hotel ".repeat(200);
+    let task = texts(&[(&long, "long"), ("", "short"), ("hotel", "short")]);
+    finetune(&backbone, None, &task, &config, |step| assert!(step.loss.is_finite())).unwrap();
+}
+
+/// Predictions run the adapted layers on the cached trunk, 64 texts at a time; here the whole model runs on one text alone.
+#[test]
+fn predictions_are_those_of_the_whole_model() {
+    let backbone = tiny_bert();
+    let (width, classes) = (backbone.encoder.width(), 4);
+    let mut noise = noise(3);
+    let head = Head::fresh(width, classes, || 3.0 * noise());
+    let labels: Vec<String> = (0..classes).map(|class| format!("label {class}")).collect();
+    let output = Output::Labels { labels: labels.clone() };
+    let labeller = adapter(&backbone, noisy_lora(&backbone, &[1, 2]), Some(head.clone()), output);
+    let words = ["london", "7", "music", "東", ",", "not", "zoo", "good", "é", "river"];
+    let rows: Vec<String> = (0..100).map(|n| [words[n % 10], words[n / 10], words[n * n % 10]].join(" ")).collect();
+    let task = texts(&rows.iter().map(|row| (row.as_str(), "?")).collect::<Vec<_>>());
+
+    let expected: Vec<String> = rows
+        .iter()
+        .map(|row| {
+            let batch = Batch::new([backbone.tokenizer.encode(row).ids.as_slice()]);
+            let (mut pooled, mut scores) = (Vec::new(), Vec::new());
+            let hidden = backbone.model(Some(&labeller.lora)).encode(&batch);
+            Pooling::Mean.forward(&hidden, &batch, width, &mut pooled);
+            head.forward(&pooled, &mut scores);
+            labels[best_class(&scores).0].clone()
+        })
+        .collect();
+    assert!(labels.iter().filter(|label| expected.contains(label)).count() > 1, "a head that always says the same");
+    assert_eq!(predict(&backbone, &labeller, &task).unwrap(), Predictions::Labels(expected));
+}

@@ -1,0 +1,57 @@
+use crate::common::{fixture, tiny_bert};
+use crate::tasks::{config, names, opinions};
+use espalier_encoder::{EncoderConfig, Lora, LoraConfig};
+use espalier_train::data::Examples;
+use espalier_train::finetune::FinetuneConfig;
+use espalier_train::{TrainError, finetune};
+
+/// The error of a fine-tuning that must be refused.
+fn refusal(init: Option<&Lora>, task: &Examples, config: &FinetuneConfig) -> TrainError {
+    finetune(&tiny_bert(), init, task, config, |_| {}).expect_err("accepted, but should be refused")
+}
+
+#[test]
+fn settings_out_of_range_are_refused() {
+    type Spoil = fn(&mut FinetuneConfig);
+    let cases: [(&str, Spoil); 9] = [
+        ("steps", |config| config.steps = 0),
+        ("batch", |config| config.batch = 0),
+        ("learning-rate", |config| config.learning_rate = -1.0),
+        ("learning-rate", |config| config.learning_rate = f32::NAN),
+        ("head-learning-rate", |config| config.head_learning_rate = f32::INFINITY),
+        ("weight-decay", |config| config.weight_decay = f32::NAN),
+        ("clip-norm", |config| config.clip_norm = -1.0),
+        ("layers", |config| config.lora = Some(LoraConfig { layers: 4, ..LoraConfig::for_layers(3) })),
+        ("rank", |config| config.lora = Some(LoraConfig { rank: 0, ..LoraConfig::for_layers(3) })),
+    ];
+    for (expected, spoil) in cases {
+        let mut config = FinetuneConfig { steps: 1, ..config() };
+        spoil(&mut config);
+        let error = refusal(None, &opinions(), &config);
+        assert!(matches!(error, TrainError::ConfigValue { key, .. } if key == expected), "{expected}: {error}");
+    }
+}
+
+#[test]
+fn a_task_without_examples_is_refused() {
+    for task in [Examples::Ner(Vec::new()), Examples::Classification(Vec::new())] {
+        let error = refusal(None, &task, &config());
+        assert!(matches!(error, TrainError::Init(_)) && error.to_string().contains("no examples"), "{error}");
+    }
+}
+
+/// An adapter for wider vectors, and one for a deeper encoder.
+#[test]
+fn an_adapter_of_another_encoder_is_no_start() {
+    let read = EncoderConfig::read(&fixture("tiny-bert").join("config.json")).unwrap();
+    let wide = EncoderConfig { hidden_size: 48, ..read.clone() };
+    let deep = EncoderConfig { num_hidden_layers: 5, ..read };
+    for config_of_init in [wide, deep] {
+        let shape = LoraConfig::for_layers(config_of_init.num_hidden_layers);
+        let init = Lora::fresh(&config_of_init, &shape, || 0.5);
+        for task in [opinions(), names()] {
+            let error = refusal(Some(&init), &task, &config());
+            assert!(matches!(error, TrainError::Init(_)) && error.to_string().contains("does not fit"), "{error}");
+        }
+    }
+}

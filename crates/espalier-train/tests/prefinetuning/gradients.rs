@@ -1,0 +1,194 @@
+//! One step of plain gradient descent moves each weight by its gradient, which can so be read off and compared.
+
+use crate::common::{bits, tiny_bert};
+use crate::corpora::{Corpora, trained};
+use espalier_encoder::{Activations, Backbone, Batch, Encoded, Family, Gradients, Pooling};
+use espalier_train::PrefinetuneConfig;
+use espalier_train::config::AdapterConfig;
+use espalier_train::objectives::{ConceptBatch, ConceptObjective, ConceptProjections, PairObjective};
+use espalier_train::optimizer::OptimizerKind;
+use espalier_train::strategies::Strategy;
+use serde_json::json;
+
+/// Large, so that rounding the new weight hides nothing of the gradient; a power of two, so that dividing by it is exact.
+const RATE: f32 = 1024.0;
+
+fn one_step(corpora: &Corpora, strategy: Strategy) -> PrefinetuneConfig {
+    let mut config = corpora.config(strategy);
+    config.train.steps = 1;
+    config.train.optimizer = OptimizerKind::Sgd;
+    (config.train.warmup, config.train.clip_norm, config.train.weight_decay) = (0.0, 0.0, 0.0);
+    config.train.learning_rate = RATE;
+    config.adapter = AdapterConfig { learning_rate: RATE, weight_decay: 0.0, ..AdapterConfig::default() };
+    config
+}
+
+/// What a run subtracted from theta, over the learning rate: theta's gradient.
+fn theta_gradient(config: &PrefinetuneConfig) -> Vec<f32> {
+    let (before, after) = (tiny_bert(), trained(config).backbone);
+    before.weights().iter().zip(after.weights()).map(|(before, after)| (before - after) / RATE).collect()
+}
+
+/// Fails unless each tensor of `found` is within `relative` of `expected`, relative to that tensor's largest value. The gradients
+/// of the keys' biases are zero in theory; single precision leaves sums of terms below 1 that cancel to about 1e-8.
+fn assert_gradients(found: &[f32], expected: &[f32], relative: f32) {
+    for spec in &tiny_bert().encoder.layout.tensors {
+        let (found, expected) = (&found[spec.range.clone()], &expected[spec.range.clone()]);
+        let largest = expected.iter().fold(0f32, |max, value| max.max(value.abs()));
+        let tolerance = if spec.name.ends_with("key.bias") { 1e-6 } else { relative * largest };
+        for (i, (a, b)) in found.iter().zip(expected).enumerate() {
+            assert!((a - b).abs() <= tolerance, "{}[{i}] is {a} instead of {b} (+- {tolerance})", spec.name);
+        }
+    }
+    assert!(expected.iter().any(|&gradient| gradient != 0.0), "nothing to compare");
+}
+
+/// The gradient of all weights by a loss on the token vectors [T, H], which returns its gradient there.
+fn backbone_gradient(
+    backbone: &Backbone,
+    texts: &[Encoded],
+    loss: impl FnOnce(&[f32], &Batch) -> Vec<f32>,
+) -> Vec<f32> {
+    let (model, layers) = (backbone.model(None), backbone.encoder.layers());
+    let batch = Batch::new(texts.iter().map(|text| text.ids.as_slice()));
+    let mut activations = Activations::default();
+    model.forward(&batch, &mut activations);
+    let mut d_hidden = loss(activations.output(layers - 1), &batch);
+    let mut weights = vec![0.0; backbone.weights().len()];
+    let gradients = Gradients { weights: Some(&mut weights), embeddings: true, adapter: None };
+    model.backward(0..layers, &batch, &mut activations, &mut d_hidden, gradients);
+    weights
+}
+
+/// The batch is the whole corpus, so the order that it is drawn in changes nothing but the last digits. The first and the last
+/// pair have one anchor: their positives are no negatives of each other.
+#[test]
+fn a_tc_step_descends_the_contrast_of_its_pairs() {
+    let pairs =
+        [("cheap hotel", "a hotel near you"), ("play music", "open music"), ("cheap hotel", "not a good hotel")];
+    let excluded = [false, false, true, false, false, false, true, false, false];
+    let records = pairs.map(|(anchor, positive)| json!({"anchor": anchor, "positive": positive}));
+    let corpora = Corpora::of(&[], &records);
+    let mut config = one_step(&corpora, Strategy::Tc);
+    config.tc.weight = 0.5;
+
+    let backbone = tiny_bert();
+    let texts = pairs.iter().map(|pair| pair.0).chain(pairs.iter().map(|pair| pair.1));
+    let texts: Vec<Encoded> = texts.map(|text| backbone.tokenizer.encode(text)).collect();
+    let expected = backbone_gradient(&backbone, &texts, |hidden, batch| {
+        let (mut pooled, mut d_hidden, width) = (Vec::new(), Vec::new(), backbone.encoder.width());
+        Pooling::Mean.forward(hidden, batch, width, &mut pooled);
+        let (anchors, positives) = pooled.split_at_mut(pairs.len() * width);
+        PairObjective { temperature: 0.05 }.loss(width, anchors, positives, &excluded, 0.5);
+        Pooling::Mean.backward(&pooled, batch, width, &mut d_hidden);
+        d_hidden
+    });
+    assert_gradients(&theta_gradient(&config), &expected, 1e-4);
+}
+
+/// "smithville" is two tokens and "zoo" three: all tokens of a word count, special tokens do not. "john" is in two spans.
+#[test]
+fn a_ner_step_descends_the_contrast_of_its_tokens() {
+    type Span = (usize, usize, &'static str);
+    let sentences: [(&[&str], &[Span]); 3] = [
+        (&["john", "smithville", "in", "new", "york"], &[(0, 2, "person name"), (3, 5, "city"), (0, 1, "first name")]),
+        (&["the", "zoo", "in", "london"], &[(3, 4, "city")]),
+        (&["not", "this"], &[]),
+    ];
+    let names = ["city", "first name", "person name"];
+    let records = sentences.map(|(tokens, spans)| {
+        let span = |&(start, end, name): &Span| json!({"start": start, "end": end, "type": name});
+        json!({"tokens": tokens, "spans": spans.iter().map(span).collect::<Vec<_>>()})
+    });
+    let corpora = Corpora::of(&records, &[]);
+    let mut config = one_step(&corpora, Strategy::Ner);
+    config.ner.weight = 2.0;
+
+    let backbone = tiny_bert();
+    let width = backbone.encoder.width();
+    let texts: Vec<Encoded> = sentences.iter().map(|(words, _)| backbone.tokenizer.encode_words(words)).collect();
+    let concepts: Vec<f32> = names
+        .iter()
+        .flat_map(|name| {
+            let batch = Batch::new([backbone.tokenizer.encode(name).ids.as_slice()]);
+            let mut vector = Vec::new();
+            Pooling::Mean.forward(&backbone.model(None).encode(&batch), &batch, width, &mut vector);
+            vector
+        })
+        .collect();
+    let (mut row, mut tokens, mut targets) = (0, Vec::new(), Vec::new());
+    for (text, (_, spans)) in texts.iter().zip(sentences) {
+        for word in &text.words {
+            if let Some(word) = word.map(|word| word as usize) {
+                tokens.push(row);
+                let named = |name: &&str| spans.iter().any(|span| span.2 == *name && span.0 <= word && word < span.1);
+                targets.extend(names.iter().map(named));
+            }
+            row += 1;
+        }
+    }
+    assert_eq!((row, tokens.len()), (20, 14));
+    let expected = backbone_gradient(&backbone, &texts, |hidden, _| {
+        let (mut d_hidden, mut d_projections) = (Vec::new(), vec![0.0; 2 * width * width]);
+        let batch = ConceptBatch { tokens: &tokens, concepts: &concepts, targets: &targets };
+        let projections = ConceptProjections::identity(width);
+        let objective = ConceptObjective { scale: 10.0, bias: -4.0 };
+        objective.loss(hidden, &batch, &projections, 2.0, &mut d_hidden, &mut d_projections);
+        d_hidden
+    });
+    assert_gradients(&theta_gradient(&config), &expected, 1e-4);
+}
+
+#[test]
+fn joint_descends_the_weighted_sum_of_both() {
+    let corpora = Corpora::easy();
+    let ner = theta_gradient(&one_step(&corpora, Strategy::Ner));
+    let tc = theta_gradient(&one_step(&corpora, Strategy::Tc));
+    for (ner_weight, tc_weight) in [(1.0, 1.0), (0.5, 2.0), (0.0, 1.0)] {
+        let mut joint = one_step(&corpora, Strategy::Joint);
+        (joint.ner.weight, joint.tc.weight) = (ner_weight, tc_weight);
+        let expected: Vec<f32> = ner.iter().zip(&tc).map(|(ner, tc)| ner_weight * ner + tc_weight * tc).collect();
+        assert_gradients(&theta_gradient(&joint), &expected, 1e-5);
+    }
+}
+
+/// B is zero at first, so a fresh adapter changes neither what the encoder computes nor the gradients of its weights.
+#[test]
+fn in_the_first_step_theta_moves_under_tpl_as_under_joint() {
+    let corpora = Corpora::easy();
+    let [joint, tpl] = [Strategy::Joint, Strategy::Tpl].map(|strategy| trained(&one_step(&corpora, strategy)));
+    assert_eq!(bits(tpl.backbone.weights()), bits(joint.backbone.weights()));
+}
+
+#[test]
+fn no_gradient_reaches_the_other_familys_adapter() {
+    let corpora = Corpora::easy();
+    let with_tc_weight = |weight| {
+        let mut config = one_step(&corpora, Strategy::Tpl);
+        config.tc.weight = weight;
+        trained(&config).adapters
+    };
+    let (one, three) = (with_tc_weight(1.0), with_tc_weight(3.0));
+    assert_eq!(bits(&three[&Family::Ner].values), bits(&one[&Family::Ner].values));
+    // B was zero: now it is -RATE times its gradient, which is three times as large.
+    for site in &one[&Family::Tc].sites {
+        let (b, b3) = (&one[&Family::Tc].values[site.b.clone()], &three[&Family::Tc].values[site.b.clone()]);
+        let largest = b.iter().fold(0f32, |max, value| max.max(value.abs()));
+        assert!(largest > 0.0, "{:?}", site.spec);
+        assert!(b.iter().zip(b3).all(|(b, b3)| (3.0 * b - b3).abs() <= 3e-5 * largest), "{:?}", site.spec);
+    }
+}
+
+#[test]
+fn gradients_are_clipped_over_everything_trained() {
+    let corpora = Corpora::easy();
+    let mut config = one_step(&corpora, Strategy::Joint);
+    config.train.learning_rate = 1.0;
+    config.ner.projection_learning_rate = 0.0; // part of the norm, but not of the update measured here
+    config.train.clip_norm = 1e-3;
+    let (result, reports) = crate::corpora::run(&config).unwrap();
+    assert!(reports[0].gradient_norm > 0.1, "{:?}", reports[0]);
+    let squares = |(before, after): (&f32, &f32)| ((after - before) as f64).powi(2);
+    let moved = tiny_bert().weights().iter().zip(result.backbone.weights()).map(squares).sum::<f64>().sqrt();
+    assert!(moved > 0.5e-3 && moved <= 1.01e-3, "moved by {moved}");
+}

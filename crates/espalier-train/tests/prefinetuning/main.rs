@@ -1,0 +1,11 @@
+//! Pre-finetuning of the tiny BERT on small corpora: what each strategy trains, that every update is the gradient it should be,
+//! that runs repeat to the bit, and what is refused.
+
+#[path = "../../../espalier-encoder/tests/common/mod.rs"]
+mod common;
+mod corpora;
+mod gradients;
+mod refusals;
+mod repeatability;
+mod strategies;
+mod training;

@@ -1,0 +1,143 @@
+use crate::corpora::{Corpora, run};
+use espalier_encoder::{Family, Module};
+use espalier_train::data::DataError;
+use espalier_train::strategies::Strategy;
+use espalier_train::{PrefinetuneConfig, TrainError};
+use serde_json::json;
+use std::path::PathBuf;
+
+/// The error of a run that must be refused.
+fn refusal(config: &PrefinetuneConfig) -> TrainError {
+    run(config).err().unwrap_or_else(|| panic!("accepted, but should be refused: {config:?}"))
+}
+
+#[test]
+fn a_loss_that_is_no_number_stops_the_run() {
+    let corpora = Corpora::easy();
+    for (strategy, family, texts) in [
+        (Strategy::Ner, Family::Ner, ["train to", "we love", "flight with"].as_slice()),
+        (Strategy::Tc, Family::Tc, &["near the river", "was it the"]),
+    ] {
+        let mut config = corpora.config(strategy);
+        config.train.learning_rate = 1e30;
+        let error = refusal(&config);
+        let message = error.to_string();
+        let TrainError::NotFinite { step, family: found, loss, batch } = error else { panic!("{message}") };
+        // The first step is sound: it runs on the weights as they were.
+        assert!((2..=4).contains(&step) && found == family && !loss.is_finite(), "{message}");
+        assert!(texts.iter().any(|text| batch.contains(text)), "{message}");
+        for part in [format!("the {} loss is", family.name()), format!("at step {step}"), batch] {
+            assert!(message.contains(&part), "the message lacks {part:?}: {message}");
+        }
+    }
+}
+
+#[test]
+fn messages_show_the_beginning_of_a_long_text() {
+    let long = "weather ".repeat(40);
+    let pair = |n| json!({"anchor": format!("{long}{n}"), "positive": format!("bad {n}")});
+    let corpora = Corpora::of(&[], &[pair(1), pair(2)]);
+    let mut config = corpora.config(Strategy::Tc);
+    config.train.learning_rate = 1e30;
+    let TrainError::NotFinite { batch, .. } = refusal(&config) else { panic!("another error") };
+    assert_eq!(batch, format!("{}...", &long[..80]));
+}
+
+#[test]
+fn a_strategy_without_its_corpus_is_refused() {
+    let corpora = Corpora::easy();
+    for (strategy, without, key) in [
+        (Strategy::Ner, Family::Ner, "ner.corpora"),
+        (Strategy::Tc, Family::Tc, "tc.corpora"),
+        (Strategy::Joint, Family::Ner, "ner.corpora"),
+        (Strategy::Joint, Family::Tc, "tc.corpora"),
+        (Strategy::Tpl, Family::Tc, "tc.corpora"),
+    ] {
+        let mut config = corpora.config(strategy);
+        match without {
+            Family::Ner => config.ner.corpora.clear(),
+            Family::Tc => config.tc.corpora.clear(),
+        }
+        let error = refusal(&config);
+        let message = error.to_string();
+        assert!(
+            matches!(error, TrainError::NoCorpus { family, key: k, .. } if family == without && k == key),
+            "{message}"
+        );
+        assert!(message.contains(strategy.name()) && message.contains(key), "{message}");
+    }
+}
+
+#[test]
+fn corpora_that_cannot_be_read_are_refused() {
+    let corpora = Corpora::easy();
+    let mut config = corpora.config(Strategy::Ner);
+    config.ner.corpora.push(PathBuf::from("no/such/corpus.jsonl"));
+    let error = refusal(&config);
+    assert!(matches!(error, TrainError::Data(DataError::Open { .. })), "{error}");
+    assert!(error.to_string().contains("no/such/corpus.jsonl"), "{error}");
+    config.ner.corpora = vec![corpora.tc()];
+    let error = refusal(&config).to_string();
+    assert!(error.contains("pairs.jsonl:1: "), "{error}");
+}
+
+#[test]
+fn sources_of_one_pair_have_no_negatives() {
+    let pair = |source: &str| json!({"anchor": "cheap hotel", "positive": "good hotel", "source": source});
+    let corpora = Corpora::of(&[json!({"tokens": ["a"], "spans": []})], &["a", "b", "c"].map(pair));
+    for strategy in [Strategy::Tc, Strategy::Joint] {
+        let error = refusal(&corpora.config(strategy));
+        let message = error.to_string();
+        assert!(matches!(error, TrainError::ConfigValue { key: "tc.corpora", .. }), "{message}");
+        assert!(message.contains("pairs.jsonl") && message.contains("two pairs or more"), "{message}");
+    }
+}
+
+#[test]
+fn values_out_of_range_are_refused() {
+    type Spoil = fn(&mut PrefinetuneConfig);
+    let cases: [(&str, Spoil); 20] = [
+        ("train.steps", |config| config.train.steps = 0),
+        ("train.learning_rate", |config| config.train.learning_rate = f32::NAN),
+        ("train.learning_rate", |config| config.train.learning_rate = -1e-3),
+        ("train.weight_decay", |config| config.train.weight_decay = f32::INFINITY),
+        ("train.clip_norm", |config| config.train.clip_norm = -1.0),
+        ("train.warmup", |config| config.train.warmup = 1.5),
+        ("train.warmup", |config| config.train.warmup = f32::NAN),
+        ("ner.batch", |config| config.ner.batch = 0),
+        ("ner.weight", |config| config.ner.weight = -1.0),
+        ("ner.scale", |config| config.ner.scale = 0.0),
+        ("ner.bias", |config| config.ner.bias = f32::NAN),
+        ("ner.projection_learning_rate", |config| config.ner.projection_learning_rate = -1.0),
+        ("tc.batch", |config| config.tc.batch = 1),
+        ("tc.weight", |config| config.tc.weight = f32::INFINITY),
+        ("tc.temperature", |config| config.tc.temperature = 0.0),
+        ("tc.source_exponent", |config| config.tc.source_exponent = f64::NAN),
+        ("adapter.rank", |config| config.adapter.rank = 0),
+        ("adapter.alpha", |config| config.adapter.alpha = -2.0),
+        ("adapter.modules", |config| config.adapter.modules.clear()),
+        ("adapter.layers", |config| config.adapter.layers = 4),
+    ];
+    let corpora = Corpora::easy();
+    for (expected, spoil) in cases {
+        let mut config = corpora.config(Strategy::Tpl);
+        spoil(&mut config);
+        let error = refusal(&config);
+        assert!(matches!(error, TrainError::ConfigValue { key, .. } if key == expected), "{expected}: {error}");
+        assert!(error.to_string().starts_with(&format!("configuration: {expected} is ")), "{error}");
+    }
+}
+
+#[test]
+fn the_shape_of_adapters_is_the_configurations() {
+    let corpora = Corpora::easy();
+    let mut config = corpora.config(Strategy::Tpl);
+    (config.adapter.layers, config.adapter.rank) = (3, 2);
+    config.adapter.modules = vec![Module::Value, Module::Query];
+    let (result, _) = run(&config).unwrap();
+    for lora in result.adapters.values() {
+        let sites: Vec<_> = lora.sites.iter().map(|site| (site.spec.layer, site.spec.module, site.spec.rank)).collect();
+        let expected = (0..3).flat_map(|layer| [(layer, Module::Query, 2), (layer, Module::Value, 2)]);
+        assert_eq!(sites, expected.collect::<Vec<_>>());
+    }
+}

@@ -1,0 +1,35 @@
+use crate::common::bits;
+use crate::corpora::{Corpora, trained};
+use espalier_train::strategies::Strategy;
+use espalier_train::{PrefinetuneConfig, Prefinetuned};
+
+/// Bit patterns of theta and of all adapters.
+fn fingerprint(result: &Prefinetuned) -> Vec<Vec<u32>> {
+    let adapters = result.adapters.values().map(|lora| bits(&lora.values));
+    std::iter::once(bits(result.backbone.weights())).chain(adapters).collect()
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bits_and_another_seed_others() {
+    let corpora = Corpora::easy();
+    for strategy in [Strategy::Ner, Strategy::Tc, Strategy::Joint, Strategy::Tpl] {
+        let with_seed = |seed| fingerprint(&trained(&PrefinetuneConfig { seed, ..corpora.config(strategy) }));
+        let first = with_seed(1);
+        assert!(with_seed(1) == first, "{strategy}: a second run differs");
+        let other = with_seed(2);
+        assert!(first.iter().zip(&other).all(|(first, other)| first != other), "{strategy}: the seed changes nothing");
+    }
+}
+
+#[test]
+fn the_number_of_threads_changes_nothing() {
+    let corpora = Corpora::long();
+    let mut config = corpora.config(Strategy::Tpl);
+    (config.ner.batch, config.tc.batch) = (16, 16);
+    let with_threads = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        fingerprint(&pool.install(|| trained(&config)))
+    };
+    let one = with_threads(1);
+    assert!(with_threads(2) == one && with_threads(3) == one);
+}

@@ -1,0 +1,115 @@
+use crate::common::{bits, tiny_bert};
+use crate::corpora::{Corpora, run, trained};
+use espalier_encoder::{Family, Lora};
+use espalier_train::config::{AdapterConfig, PrefinetuneConfig};
+use espalier_train::prefinetune::StepReport;
+use espalier_train::strategies::Strategy;
+
+#[test]
+fn every_strategy_trains_what_it_says() {
+    let corpora = Corpora::easy();
+    for strategy in Strategy::ALL {
+        let (result, reports) = run(&corpora.config(strategy)).unwrap();
+        let steps: Vec<usize> = reports.iter().map(|report| report.step).collect();
+        let expected: &[usize] = if strategy == Strategy::None { &[] } else { &[1, 2, 3, 4] };
+        assert_eq!(steps, expected, "{strategy}");
+        for report in &reports {
+            assert!(report.losses.keys().eq(strategy.families()), "{strategy}: {report:?}");
+            assert!(report.losses.values().all(|loss| loss.is_finite() && *loss > 0.0), "{strategy}: {report:?}");
+            assert!(report.steps == 4 && report.tokens > 0 && report.gradient_norm > 0.0, "{strategy}: {report:?}");
+        }
+        let unchanged = result.backbone.fingerprint() == tiny_bert().fingerprint();
+        assert_eq!(unchanged, strategy == Strategy::None, "{strategy}");
+        let families: Vec<Family> = result.adapters.keys().copied().collect();
+        let expected: &[Family] = if strategy == Strategy::Tpl { &[Family::Ner, Family::Tc] } else { &[] };
+        assert_eq!(families, expected, "{strategy}");
+        // A third of three layers, that is the last one, carries adapters.
+        assert!(result.adapters.values().all(|lora| lora.first_layer() == Some(2) && lora.sites.len() == 6));
+    }
+}
+
+#[test]
+fn without_pre_finetuning_no_corpus_is_needed() {
+    let config = PrefinetuneConfig { strategy: Strategy::None, ..PrefinetuneConfig::default() };
+    assert_eq!(bits(trained(&config).backbone.weights()), bits(tiny_bert().weights()));
+}
+
+/// The values of all B or of all A.
+fn factors(lora: &Lora, b: bool) -> Vec<f32> {
+    let ranges = lora.sites.iter().map(|site| if b { site.b.clone() } else { site.a.clone() });
+    ranges.flat_map(|range| lora.values[range].iter().copied()).collect()
+}
+
+/// A family whose loss does not count leaves its adapter alone, while the other family trains both factors of its own.
+#[test]
+fn a_family_trains_its_own_adapter_only() {
+    let corpora = Corpora::easy();
+    let mut config = corpora.config(Strategy::Tpl);
+    let untrained = AdapterConfig { learning_rate: 0.0, ..AdapterConfig::default() };
+    let fresh = trained(&PrefinetuneConfig { adapter: untrained, ..config.clone() }).adapters;
+    config.adapter.weight_decay = 0.0;
+    for (silent, other) in [(Family::Ner, Family::Tc), (Family::Tc, Family::Ner)] {
+        config.ner.weight = if silent == Family::Ner { 0.0 } else { 1.0 };
+        config.tc.weight = if silent == Family::Tc { 0.0 } else { 1.0 };
+        let adapters = trained(&config).adapters;
+        assert_eq!(bits(&adapters[&silent].values), bits(&fresh[&silent].values), "{silent:?}");
+        assert!(factors(&adapters[&silent], true).iter().all(|&b| b == 0.0), "{silent:?}: B starts at zero");
+        for b in [false, true] {
+            assert_ne!(factors(&adapters[&other], b), factors(&fresh[&other], b), "{other:?}");
+        }
+    }
+}
+
+/// Weight decay is all that happens to the adapter of a family whose loss does not count: A shrinks, B stays zero.
+#[test]
+fn weight_decay_reaches_adapters() {
+    let corpora = Corpora::easy();
+    let mut config = corpora.config(Strategy::Tpl);
+    (config.tc.weight, config.adapter.learning_rate, config.adapter.weight_decay) = (0.0, 0.1, 0.5);
+    let untrained = AdapterConfig { learning_rate: 0.0, ..AdapterConfig::default() };
+    let (before, after) = (
+        trained(&PrefinetuneConfig { adapter: untrained, ..config.clone() }).adapters.remove(&Family::Tc).unwrap(),
+        trained(&config).adapters.remove(&Family::Tc).unwrap(),
+    );
+    assert!(factors(&after, true).iter().all(|&b| b == 0.0));
+    // Four steps without warm-up, the rate falling from 0.1 on a straight line: 1, 3/4, 1/2 and 1/4 of it.
+    let shrunk: f32 = [1.0, 0.75, 0.5, 0.25].iter().map(|factor| 1.0 - 0.1 * factor * 0.5).product();
+    for (a, start) in factors(&after, false).iter().zip(factors(&before, false)) {
+        assert!((a - shrunk * start).abs() <= 1e-6 * start.abs(), "{a} is not {shrunk} x {start}");
+    }
+}
+
+#[test]
+fn frozen_embeddings_stay() {
+    let corpora = Corpora::easy();
+    let before = tiny_bert();
+    let embeddings = before.encoder.layout.embeddings.all.clone();
+    for strategy in [Strategy::Ner, Strategy::Tc, Strategy::Joint, Strategy::Tpl] {
+        for frozen in [false, true] {
+            let mut config = corpora.config(strategy);
+            config.train.freeze_embeddings = frozen;
+            let after = trained(&config).backbone;
+            let same = bits(&after.weights()[embeddings.clone()]) == bits(&before.weights()[embeddings.clone()]);
+            assert_eq!(same, frozen, "{strategy}");
+            assert_ne!(after.weights()[embeddings.end..], before.weights()[embeddings.end..], "{strategy}");
+        }
+    }
+}
+
+#[test]
+fn easy_corpora_are_learned() {
+    let corpora = Corpora::easy();
+    for strategy in [Strategy::Joint, Strategy::Tpl] {
+        let mut config = corpora.config(strategy);
+        config.train.steps = 60;
+        config.ner.projection_learning_rate = 1e-2;
+        let (_, reports) = run(&config).unwrap();
+        for family in [Family::Ner, Family::Tc] {
+            let mean = |reports: &[StepReport]| {
+                reports.iter().map(|report| report.losses[&family]).sum::<f64>() / reports.len() as f64
+            };
+            let (first, last) = (mean(&reports[..5]), mean(&reports[55..]));
+            assert!(last < 0.5 * first, "{strategy}, {family:?}: from {first} to {last}");
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The loop: schedule, weight decay, what a step starts from, and where its batches come from.
+
+use crate::common::{bits, tiny_bert};
+use crate::corpora::{Corpora, run, trained};
+use espalier_encoder::Family;
+use espalier_train::PrefinetuneConfig;
+use espalier_train::strategies::Strategy;
+use serde_json::json;
+use std::collections::BTreeSet;
+
+#[test]
+fn learning_rates_rise_and_fall() {
+    let corpora = Corpora::easy();
+    let mut config = corpora.config(Strategy::Joint);
+    config.train.warmup = 0.5;
+    let factors: Vec<f32> = run(&config).unwrap().1.iter().map(|report| report.learning_rate_factor).collect();
+    assert_eq!(factors, [0.5, 1.0, 1.0, 0.5]);
+}
+
+#[test]
+fn matrices_decay_and_biases_and_norms_do_not() {
+    let corpora = Corpora::easy();
+    let mut config = corpora.config(Strategy::Ner);
+    config.ner.weight = 0.0; // leaves nothing but decay
+    (config.train.learning_rate, config.train.weight_decay) = (0.1, 0.5);
+    let (before, after) = (tiny_bert(), trained(&config).backbone);
+    // Four steps without warm-up, the rate falling from 0.1 on a straight line: 1, 3/4, 1/2 and 1/4 of it.
+    let shrunk: f32 = [1.0, 0.75, 0.5, 0.25].iter().map(|factor| 1.0 - 0.1 * factor * 0.5).product();
+    for spec in &before.encoder.layout.tensors {
+        let (before, after) = (&before.weights()[spec.range.clone()], &after.weights()[spec.range.clone()]);
+        if spec.name.contains("LayerNorm") || spec.name.ends_with("bias") {
+            assert_eq!(bits(after), bits(before), "{}", spec.name);
+        } else {
+            let close = |(before, after): (&f32, &f32)| (after - shrunk * before).abs() <= 1e-6 * before.abs();
+            assert!(before.iter().zip(after).all(close), "{}", spec.name);
+        }
+    }
+}
+
+/// Every batch is the whole corpus and nothing moves, so every step finds the same loss and the same gradient.
+fn still(corpora: &Corpora) -> PrefinetuneConfig {
+    let mut config = corpora.config(Strategy::Tpl);
+    (config.ner.batch, config.tc.batch) = (16, 16);
+    config.train.learning_rate = 0.0;
+    config.adapter.learning_rate = 0.0;
+    config.ner.projection_learning_rate = 0.0;
+    config
+}
+
+#[test]
+fn a_step_forgets_the_gradients_of_the_step_before() {
+    let corpora = Corpora::long();
+    let (_, reports) = run(&still(&corpora)).unwrap();
+    for report in &reports[1..] {
+        let (norm, first) = (report.gradient_norm, reports[0].gradient_norm);
+        assert!((norm - first).abs() < 1e-4 * first, "{norm} after {first}");
+    }
+}
+
+#[test]
+fn what_has_a_learning_rate_learns() {
+    let corpora = Corpora::long();
+    type Move = fn(&mut PrefinetuneConfig);
+    let cases: [(&str, Move, &[Family]); 4] = [
+        ("nothing", |_| {}, &[]),
+        ("theta", |config| config.train.learning_rate = 1e-3, &[Family::Ner, Family::Tc]),
+        ("adapters", |config| config.adapter.learning_rate = 1e-3, &[Family::Ner, Family::Tc]),
+        ("projections", |config| config.ner.projection_learning_rate = 1e-3, &[Family::Ner]),
+    ];
+    for (moving, set, learning) in cases {
+        let mut config = still(&corpora);
+        set(&mut config);
+        let (_, reports) = run(&config).unwrap();
+        for family in [Family::Ner, Family::Tc] {
+            let (first, last) = (reports[0].losses[&family], reports[3].losses[&family]);
+            let learned = last < first - 1e-3 * first;
+            assert_eq!(learned, learning.contains(&family), "{moving}: {family:?} from {first} to {last}");
+        }
+    }
+}
+
+/// Texts of one source have 3 tokens, of the other 8, so the number of tokens of a batch tells its sources.
+#[test]
+fn a_batch_of_pairs_comes_from_one_source() {
+    let texts = ["a", "b", "c", "d"].map(|letter| (letter.to_string(), format!("{letter} good bad in to of")));
+    let pair = |text: String, source: &str| json!({"anchor": text, "positive": text.to_uppercase(), "source": source});
+    let pairs = texts.into_iter().flat_map(|(short, long)| [pair(short, "short"), pair(long, "long")]);
+    let corpora = Corpora::of(&[], &pairs.collect::<Vec<_>>());
+    let mut config = corpora.config(Strategy::Tc);
+    (config.train.steps, config.tc.batch) = (20, 3);
+    let tokens: BTreeSet<usize> = run(&config).unwrap().1.iter().map(|report| report.tokens).collect();
+    assert_eq!(tokens, BTreeSet::from([6 * 3, 6 * 8]));
+}

@@ -1,0 +1,200 @@
+//! The command line as a user meets it: every subcommand but the demo on a tiny random encoder, and what wrong input leads to.
+
+use serde_json::Value;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use tempfile::TempDir;
+
+/// A fresh directory with corpora, two tasks and a configuration, on the tiny encoder of the fixtures.
+struct Workspace {
+    directory: TempDir,
+}
+
+const INTENTS: [(&str, &str); 6] = [
+    ("the cheap hotel near the station", "hotel"),
+    ("a great hotel", "hotel"),
+    ("cheap hotel in paris", "hotel"),
+    ("trains to london", "train"),
+    ("a train from paris", "train"),
+    ("the trains to berlin", "train"),
+];
+
+impl Workspace {
+    fn new() -> Self {
+        let workspace = Self { directory: tempfile::tempdir().unwrap() };
+        let cities = ["london", "paris", "berlin"];
+        let tagged = |city: &str| format!(r#"{{"tokens":["trains","to","{city}"],"tags":["O","O","B-city"]}}"#);
+        let concept = |city: &str| {
+            format!(r#"{{"tokens":["trains","to","{city}"],"spans":[{{"start":2,"end":3,"type":"city"}},{{"start":0,"end":1,"type":"vehicle"}}]}}"#)
+        };
+        let label = |(text, label): (&str, &str)| format!(r#"{{"text":"{text}","label":"{label}"}}"#);
+        let pair = |(text, label): (&str, &str)| format!(r#"{{"anchor":"{text}","positive":"about a {label}"}}"#);
+        workspace.lines("concepts.jsonl", cities.map(concept));
+        workspace.lines("pairs.jsonl", INTENTS.map(pair));
+        for split in ["train", "test"] {
+            workspace.lines(&format!("cities/{split}.jsonl"), cities.map(tagged));
+            workspace.lines(&format!("intents/{split}.jsonl"), INTENTS.map(label));
+        }
+        let config = format!(
+            "backbone = {:?}\n[ner]\ncorpora = [\"concepts.jsonl\"]\nbatch = 2\n[tc]\ncorpora = [\"pairs.jsonl\"]\nbatch = 3\n[train]\nsteps = 3\n",
+            backbone()
+        );
+        fs::write(workspace.path("run.toml"), config).unwrap();
+        workspace
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn lines<const N: usize>(&self, name: &str, lines: [String; N]) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, lines.join("\n")).unwrap();
+    }
+
+    /// Runs espalier in the directory; arguments are separated by white space.
+    fn run(&self, arguments: &str) -> Output {
+        self.run_with_input(arguments, "")
+    }
+
+    fn run_with_input(&self, arguments: &str, input: &str) -> Output {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_espalier"))
+            .args(arguments.replace("BACKBONE", &backbone()).split_whitespace())
+            .current_dir(self.directory.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // A program that refuses its arguments does not read its input.
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        child.wait_with_output().unwrap()
+    }
+
+    /// Standard output of a run that must succeed.
+    fn ok(&self, arguments: &str) -> String {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// The error message of a run that must fail, and not by a panic.
+    fn fails(&self, arguments: &str) -> String {
+        let output = self.run(arguments);
+        assert!(matches!(output.status.code(), Some(1 | 2)), "{arguments}: {:?}", output.status);
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert!(!message.contains("panicked"), "{message}");
+        message
+    }
+}
+
+fn backbone() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/tiny-bert");
+    path.canonicalize().unwrap().display().to_string()
+}
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap()
+}
+
+#[test]
+fn the_whole_job() {
+    let workspace = Workspace::new();
+    workspace.ok("prefinetune run.toml --set strategy=tpl --out run");
+    for file in ["backbone/model.safetensors", "adapters/ner/espalier.json", "adapters/tc/adapter_config.json", "config.toml"] {
+        assert!(workspace.path("run").join(file).exists(), "{file}");
+    }
+    let metrics = fs::read_to_string(workspace.path("run/metrics.jsonl")).unwrap();
+    assert_eq!(metrics.lines().count(), 3);
+    assert!(json(metrics.lines().next().unwrap())["losses"]["tc"].as_f64().unwrap() > 0.0);
+
+    let tuned = "--steps 40 --learning-rate 0.01 --json";
+    let scores = json(&workspace.ok(&format!(
+        "finetune --backbone run/backbone --init run/adapters/ner --task cities --out cities-adapter {tuned}"
+    )));
+    assert_eq!(scores["scores"]["test"]["strict"]["f1"], 1.0);
+    workspace.ok(&format!("finetune --backbone run/backbone --init run/adapters/tc --task intents --out intents-adapter {tuned}"));
+    let scores = json(&workspace.ok("evaluate --backbone run/backbone --adapter intents-adapter --task intents --json"));
+    assert_eq!(scores["scores"]["accuracy"], 1.0);
+
+    let both = "predict --backbone run/backbone --adapter cities-adapter --adapter intents-adapter --json";
+    let output = workspace.run_with_input(both, "trains to london\n\n");
+    let lines: Vec<Value> = String::from_utf8(output.stdout).unwrap().lines().map(json).collect();
+    assert_eq!(lines.len(), 2, "an empty line is a text too");
+    let entity = &lines[0]["answers"]["cities-adapter"]["entities"][0];
+    assert_eq!((entity["label"].as_str(), entity["start"].as_u64(), entity["end"].as_u64()), (Some("city"), Some(10), Some(16)));
+    assert_eq!(lines[0]["answers"]["intents-adapter"]["label"]["label"], "train");
+}
+
+#[test]
+fn encode_writes_one_vector_a_line() {
+    let workspace = Workspace::new();
+    workspace.lines("texts.txt", ["a hotel".to_string(), String::new(), "trains to london ".repeat(40)]);
+    workspace.ok("encode --backbone BACKBONE --input texts.txt --output vectors.safetensors");
+    let bytes = fs::read(workspace.path("vectors.safetensors")).unwrap();
+    let header: Value = serde_json::from_slice(&bytes[8..8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize]).unwrap();
+    assert_eq!(header["embeddings"]["shape"], serde_json::json!([3, 32]));
+    assert_eq!(header["embeddings"]["dtype"], "F32");
+}
+
+#[test]
+fn one_step_of_sgd_is_the_gradient() {
+    // Without clipping, decay and warm-up the change of the weights is proportional to the learning rate: twice the rate, twice the change.
+    let workspace = Workspace::new();
+    let bare = "--set strategy=tc --optimizer sgd --set train.steps=1 --set train.warmup=0 --set train.clip_norm=0 --set train.weight_decay=0";
+    for (rate, out) in [("0.001", "one"), ("0.002", "two")] {
+        workspace.ok(&format!("prefinetune run.toml {bare} --set train.learning_rate={rate} --out {out}"));
+    }
+    let weights = |name: &str| {
+        let directory = if name.is_empty() { PathBuf::from(backbone()) } else { workspace.path(name).join("backbone") };
+        espalier_encoder::Backbone::open(&directory).unwrap().weights().to_vec()
+    };
+    let (start, one, two) = (weights(""), weights("one"), weights("two"));
+    let largest = |a: &[f32]| a.iter().zip(&start).map(|(a, s)| (a - s).abs()).fold(0.0, f32::max);
+    let (change, twice) = (largest(&one), largest(&two));
+    assert!(change > 0.0 && (twice / change - 2.0).abs() < 1e-3, "{change} {twice}");
+}
+
+#[test]
+fn wrong_input_is_explained() {
+    let workspace = Workspace::new();
+    workspace.lines("broken/train.jsonl", [r#"{"text":"a","label":"b"}"#.into(), r#"{"text":"#.into()]);
+    workspace.lines("tags/train.jsonl", [r#"{"tokens":["a"],"tags":["S-city"]}"#.into()]);
+    workspace.lines("empty/train.jsonl", [String::new()]);
+    workspace.ok("finetune --backbone BACKBONE --task intents --out adapter --steps 1");
+    workspace.ok("prefinetune run.toml --set strategy=tc --out other");
+    for (arguments, expected) in [
+        ("finetune --backbone BACKBONE --task broken --out x", "train.jsonl:2"),
+        ("finetune --backbone BACKBONE --task tags --out x", "\"S-city\" is not BIO2"),
+        ("finetune --backbone BACKBONE --task empty --out x", "no training examples"),
+        ("finetune --backbone BACKBONE --task nowhere --out x", "nowhere"),
+        ("finetune --backbone BACKBONE --task intents --fraction 0 --out x", "fraction"),
+        ("finetune --backbone BACKBONE --task intents --steps 0 --out x", "steps"),
+        ("finetune --backbone cities --task intents --out x", "config.json"),
+        ("evaluate --backbone BACKBONE --adapter adapter --task cities", "other kind"),
+        ("evaluate --backbone BACKBONE --adapter adapter --task intents --split dev", "dev.jsonl"),
+        ("evaluate --backbone other/backbone --adapter adapter --task intents", "trained on the backbone sha256:"),
+        ("predict --backbone BACKBONE --adapter nowhere", "espalier.json"),
+        ("predict --backbone BACKBONE --adapter adapter --input nowhere.txt", "nowhere.txt"),
+        ("prefinetune run.toml --set train.step=3 --out x", "did you mean \"train.steps\"?"),
+        ("prefinetune run.toml --set strategy=tpll --out x", "tpll"),
+        ("prefinetune run.toml --set ner.corpora=[] --out x", "ner.corpora"),
+        ("prefinetune nowhere.toml --out x", "nowhere.toml"),
+        ("--threads 0 encode --backbone BACKBONE --input run.toml --output x", "--threads"),
+    ] {
+        let message = workspace.fails(arguments);
+        assert!(message.contains(expected), "{arguments}\n{message}");
+    }
+}
+
+#[test]
+fn help_teaches_by_example() {
+    let workspace = Workspace::new();
+    for command in ["prefinetune", "finetune", "evaluate", "predict", "encode", "bench"] {
+        assert!(workspace.ok(&format!("{command} --help")).contains("Example: "), "{command}");
+    }
+    assert!(workspace.ok("--help").contains("demo"));
+}
