@@ -77,6 +77,12 @@ pub enum TrainError {
         /// The beginning of the batch's first text.
         batch: String,
     },
+    /// A gradient became infinite or not a number; the weights of the step before are not lost to it.
+    #[error("the gradient of step {step} is not finite; lower the learning rate")]
+    GradientNotFinite {
+        /// The step, from 1.
+        step: usize,
+    },
     /// An adapter to start from belongs to another family or does not fit.
     #[error("{0}")]
     Init(String),

@@ -1,5 +1,6 @@
 //! Optimizers over groups of parameters, each with its own learning rate and weight decay.
 
+use crate::error::{Result, TrainError};
 use espalier_kernels::optimizer::{AdamWStep, adamw, sgd, sum_of_squares};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -104,8 +105,14 @@ impl Optimizer {
     }
 
     /// Updates the values of each group by its gradients.
-    pub fn step(&mut self, groups: &mut [(&mut [f32], &mut Group)]) -> StepSummary {
+    ///
+    /// # Errors
+    /// [`TrainError::GradientNotFinite`], before anything is updated.
+    pub fn step(&mut self, groups: &mut [(&mut [f32], &mut Group)]) -> Result<StepSummary> {
         let gradient_norm = groups.iter().map(|(_, group)| group.sum_of_squares()).sum::<f64>().sqrt();
+        if !gradient_norm.is_finite() {
+            return Err(TrainError::GradientNotFinite { step: self.done + 1 });
+        }
         let factor = self.schedule.factor(self.done, self.steps, self.warmup);
         let scale = match self.clip_norm > 0.0 {
             true => (self.clip_norm as f64 / (gradient_norm + 1e-6)).min(1.0) as f32,
@@ -115,7 +122,7 @@ impl Optimizer {
         for (values, group) in groups {
             self.update(values, group, factor, scale);
         }
-        StepSummary { gradient_norm, learning_rate_factor: factor }
+        Ok(StepSummary { gradient_norm, learning_rate_factor: factor })
     }
 
     fn update(&self, values: &mut [f32], group: &mut Group, factor: f32, gradient_scale: f32) {
@@ -167,9 +174,20 @@ mod tests {
         let (mut a, mut b) = (Group::new(1, 1.0, vec![(0..1, 0.0)]), Group::new(1, 1.0, vec![(0..1, 0.0)]));
         (a.gradients[0], b.gradients[0]) = (3.0, 4.0);
         let mut optimizer = Optimizer::new(OptimizerKind::Sgd, Schedule::Constant, 1, 0, 1.0);
-        let summary = optimizer.step(&mut [(&mut x, &mut a), (&mut y, &mut b)]);
+        let summary = optimizer.step(&mut [(&mut x, &mut a), (&mut y, &mut b)]).unwrap();
         assert!((summary.gradient_norm - 5.0).abs() < 1e-6);
         assert!((x[0] - 0.4).abs() < 1e-5 && (y[0] - 0.2).abs() < 1e-5);
+    }
+
+    #[test]
+    fn a_gradient_that_is_no_number_updates_nothing() {
+        let mut values = vec![1.0];
+        let mut group = Group::new(1, 0.1, vec![(0..1, 0.0)]);
+        group.gradients[0] = f32::NAN;
+        let mut optimizer = Optimizer::new(OptimizerKind::AdamW, Schedule::Constant, 1, 0, 1.0);
+        let refused = optimizer.step(&mut [(&mut values, &mut group)]);
+        assert!(matches!(refused, Err(TrainError::GradientNotFinite { step: 1 })));
+        assert_eq!(values, [1.0]);
     }
 
     #[test]
@@ -177,7 +195,8 @@ mod tests {
         let mut values = vec![1.0, 1.0];
         let mut group = Group::new(2, 0.1, vec![(1..2, 0.0)]);
         group.gradients.fill(1.0);
-        Optimizer::new(OptimizerKind::AdamW, Schedule::Constant, 1, 0, 0.0).step(&mut [(&mut values, &mut group)]);
+        let mut optimizer = Optimizer::new(OptimizerKind::AdamW, Schedule::Constant, 1, 0, 0.0);
+        optimizer.step(&mut [(&mut values, &mut group)]).unwrap();
         // The first AdamW step is learning_rate * sign(gradient).
         assert!(values[0] == 1.0 && (values[1] - 0.9).abs() < 1e-6);
     }

@@ -27,7 +27,9 @@ impl Workspace {
         let cities = ["london", "paris", "berlin"];
         let tagged = |city: &str| format!(r#"{{"tokens":["trains","to","{city}"],"tags":["O","O","B-city"]}}"#);
         let concept = |city: &str| {
-            format!(r#"{{"tokens":["trains","to","{city}"],"spans":[{{"start":2,"end":3,"type":"city"}},{{"start":0,"end":1,"type":"vehicle"}}]}}"#)
+            format!(
+                r#"{{"tokens":["trains","to","{city}"],"spans":[{{"start":2,"end":3,"type":"city"}},{{"start":0,"end":1,"type":"vehicle"}}]}}"#
+            )
         };
         let label = |(text, label): (&str, &str)| format!(r#"{{"text":"{text}","label":"{label}"}}"#);
         let pair = |(text, label): (&str, &str)| format!(r#"{{"anchor":"{text}","positive":"about a {label}"}}"#);
@@ -104,7 +106,9 @@ fn json(text: &str) -> Value {
 fn the_whole_job() {
     let workspace = Workspace::new();
     workspace.ok("prefinetune run.toml --set strategy=tpl --out run");
-    for file in ["backbone/model.safetensors", "adapters/ner/espalier.json", "adapters/tc/adapter_config.json", "config.toml"] {
+    for file in
+        ["backbone/model.safetensors", "adapters/ner/espalier.json", "adapters/tc/adapter_config.json", "config.toml"]
+    {
         assert!(workspace.path("run").join(file).exists(), "{file}");
     }
     let metrics = fs::read_to_string(workspace.path("run/metrics.jsonl")).unwrap();
@@ -116,8 +120,11 @@ fn the_whole_job() {
         "finetune --backbone run/backbone --init run/adapters/ner --task cities --out cities-adapter {tuned}"
     )));
     assert_eq!(scores["scores"]["test"]["strict"]["f1"], 1.0);
-    workspace.ok(&format!("finetune --backbone run/backbone --init run/adapters/tc --task intents --out intents-adapter {tuned}"));
-    let scores = json(&workspace.ok("evaluate --backbone run/backbone --adapter intents-adapter --task intents --json"));
+    workspace.ok(&format!(
+        "finetune --backbone run/backbone --init run/adapters/tc --task intents --out intents-adapter {tuned}"
+    ));
+    let scores =
+        json(&workspace.ok("evaluate --backbone run/backbone --adapter intents-adapter --task intents --json"));
     assert_eq!(scores["scores"]["accuracy"], 1.0);
 
     let both = "predict --backbone run/backbone --adapter cities-adapter --adapter intents-adapter --json";
@@ -125,7 +132,10 @@ fn the_whole_job() {
     let lines: Vec<Value> = String::from_utf8(output.stdout).unwrap().lines().map(json).collect();
     assert_eq!(lines.len(), 2, "an empty line is a text too");
     let entity = &lines[0]["answers"]["cities-adapter"]["entities"][0];
-    assert_eq!((entity["label"].as_str(), entity["start"].as_u64(), entity["end"].as_u64()), (Some("city"), Some(10), Some(16)));
+    assert_eq!(
+        (entity["label"].as_str(), entity["start"].as_u64(), entity["end"].as_u64()),
+        (Some("city"), Some(10), Some(16))
+    );
     assert_eq!(lines[0]["answers"]["intents-adapter"]["label"]["label"], "train");
 }
 
@@ -135,7 +145,8 @@ fn encode_writes_one_vector_a_line() {
     workspace.lines("texts.txt", ["a hotel".to_string(), String::new(), "trains to london ".repeat(40)]);
     workspace.ok("encode --backbone BACKBONE --input texts.txt --output vectors.safetensors");
     let bytes = fs::read(workspace.path("vectors.safetensors")).unwrap();
-    let header: Value = serde_json::from_slice(&bytes[8..8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize]).unwrap();
+    let header: Value =
+        serde_json::from_slice(&bytes[8..8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize]).unwrap();
     assert_eq!(header["embeddings"]["shape"], serde_json::json!([3, 32]));
     assert_eq!(header["embeddings"]["dtype"], "F32");
 }

@@ -166,7 +166,7 @@ pub fn finetune(
         }
         let gradients = Gradients { adapter: Some(&mut lora_group.gradients), ..Default::default() };
         model.backward(first..layers, &batch, &mut activations, &mut d_hidden, gradients);
-        optimizer.step(&mut [(&mut lora.values, &mut lora_group), (&mut head.values, &mut head_group)]);
+        optimizer.step(&mut [(&mut lora.values, &mut lora_group), (&mut head.values, &mut head_group)])?;
         observe(FinetuneStep { step, steps: config.steps, loss });
     }
     let card = AdapterCard {

@@ -131,7 +131,7 @@ pub fn prefinetune(
         let mut groups = vec![(weights.as_mut_slice(), &mut theta)];
         groups.extend(adapters.values_mut().map(|(lora, group)| (lora.values.as_mut_slice(), group)));
         groups.extend(sides.iter_mut().filter_map(|side| side.own_parameters()));
-        let summary = optimizer.step(&mut groups);
+        let summary = optimizer.step(&mut groups)?;
         observe(&StepReport {
             step,
             steps: train.steps,
