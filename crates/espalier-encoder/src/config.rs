@@ -42,6 +42,8 @@ struct Variant {
     model_type: Option<String>,
     hidden_act: Option<String>,
     position_embedding_type: Option<String>,
+    #[serde(default)]
+    is_decoder: bool,
 }
 
 impl EncoderConfig {
@@ -65,6 +67,9 @@ impl EncoderConfig {
             return unsupported(format!(
                 "position embeddings of type {other:?} are not supported; supported: \"absolute\""
             ));
+        }
+        if variant.is_decoder {
+            return unsupported("\"is_decoder\" is true; only encoders are supported, which read both ways".into());
         }
         let config: Self = files::read_json(path)?;
         match config.mistake() {

@@ -92,6 +92,7 @@ fn what_the_engine_does_not_have_is_refused() {
         ("hidden_act", json!("relu"), "activation \"relu\""),
         ("hidden_act", json!("gelu_new"), "activation \"gelu_new\""),
         ("position_embedding_type", json!("relative_key"), "relative_key"),
+        ("is_decoder", json!(true), "is_decoder"),
     ] {
         let error = refusal(with_config(|config| config[key] = value), &["config.json", message]);
         assert!(matches!(error, EncoderError::Unsupported { .. }), "{error}");

@@ -60,14 +60,14 @@ fn config(backbone: &str, data: &Path) -> ComparisonConfig {
     let mut prefinetune = PrefinetuneConfig { backbone: backbone.into(), ..Default::default() };
     prefinetune.ner.corpora = vec![data.join("corpora/concepts.jsonl.gz")];
     prefinetune.tc.corpora = vec![data.join("corpora/pairs.jsonl.gz")];
-    prefinetune.train.steps = 80;
+    prefinetune.train.steps = 50;
     prefinetune.train.freeze_embeddings = true;
     prefinetune.tc.batch = 32;
     ComparisonConfig {
         strategies: vec![Strategy::None, Strategy::Joint, Strategy::Tpl],
         seeds: vec![0, 1, 2],
         prefinetune,
-        finetune: FinetuneConfig { steps: 150, ..FinetuneConfig::default() },
+        finetune: FinetuneConfig { steps: 120, ..FinetuneConfig::default() },
     }
 }
 

@@ -18,13 +18,13 @@ const FILES: [(&str, &[u8]); 12] = [
     sample!("corpora/concepts.jsonl.gz"),
     sample!("corpora/pairs.jsonl.gz"),
     sample!("tasks/wikigold/train.jsonl"),
-    sample!("tasks/wikigold/test.jsonl"),
+    sample!("tasks/wikigold/test.jsonl.gz"),
     sample!("tasks/restaurant8k/train.jsonl"),
-    sample!("tasks/restaurant8k/test.jsonl"),
+    sample!("tasks/restaurant8k/test.jsonl.gz"),
     sample!("tasks/banking77/train.jsonl"),
-    sample!("tasks/banking77/test.jsonl"),
+    sample!("tasks/banking77/test.jsonl.gz"),
     sample!("tasks/clinc150/train.jsonl"),
-    sample!("tasks/clinc150/test.jsonl"),
+    sample!("tasks/clinc150/test.jsonl.gz"),
 ];
 
 /// Writes the samples, so that every command can be tried on them.
