@@ -9,6 +9,8 @@ const TOKENS: usize = 2048;
 
 /// Encoded texts and their token vectors after the trunk.
 pub(super) struct Trunk {
+    /// The first layer above the trunk.
+    first: usize,
     encoded: Vec<Encoded>,
     /// Token vectors of each text, [t, H].
     hidden: Vec<Vec<f32>>,
@@ -29,7 +31,11 @@ impl Trunk {
                 rows[tokens.start * width..tokens.end * width].to_vec()
             }));
         }
-        Self { encoded, hidden }
+        Self { first, encoded, hidden }
+    }
+
+    pub(super) fn first(&self) -> usize {
+        self.first
     }
 
     pub(super) fn encoded(&self) -> &[Encoded] {

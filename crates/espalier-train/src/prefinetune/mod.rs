@@ -5,7 +5,7 @@ mod tc_side;
 
 use crate::config::PrefinetuneConfig;
 use crate::error::{Result, TrainError};
-use crate::optimizer::{Group, Optimizer};
+use crate::optimizer::{Group, Optimizer, StepSummary};
 use crate::sampling::{generator, uniform};
 use espalier_encoder::{Activations, Backbone, Encoder, Family, Gradients, Lora, Model};
 use ner_side::NerSide;
@@ -74,76 +74,111 @@ pub fn prefinetune(
     mut observe: impl FnMut(&StepReport),
 ) -> Result<Prefinetuned> {
     config.check()?;
-    let encoder = &backbone.encoder;
-    let lora_config = config.adapter.lora(encoder.layers());
-    if config.strategy.has_family_adapters() && lora_config.layers > encoder.layers() {
-        let rule = "the encoder has fewer layers than that";
-        return Err(TrainError::ConfigValue { key: "adapter.layers", value: lora_config.layers.to_string(), rule });
-    }
-    let mut sides = sides(backbone, config)?;
-    if sides.is_empty() {
+    let mut run = Run::new(backbone, config)?;
+    if run.sides.is_empty() {
         return Ok(Prefinetuned { backbone: backbone.clone(), adapters: BTreeMap::new() });
     }
+    for step in 1..=config.train.steps {
+        observe(&run.step(step)?);
+    }
+    let adapters = run.adapters.into_iter().map(|(family, (lora, _))| (family, lora)).collect();
+    Ok(Prefinetuned { backbone: backbone.with_weights(run.weights), adapters })
+}
 
-    let mut weights = backbone.weights().to_vec();
-    let mut theta = theta_group(encoder, config);
-    let mut adapters: BTreeMap<Family, (Lora, Group)> = BTreeMap::new();
-    if config.strategy.has_family_adapters() {
-        for side in &sides {
-            let mut rng = generator(config.seed, &format!("adapter {}", side.family().name()));
-            let lora = Lora::fresh(&encoder.config, &lora_config, uniform(&mut rng));
-            let length = lora.values.len();
-            let run = (0..length, config.adapter.weight_decay);
-            adapters.insert(side.family(), (lora, Group::new(length, config.adapter.learning_rate, vec![run])));
-        }
+/// A run in progress: everything that is trained, and what trains it.
+struct Run<'a> {
+    config: &'a PrefinetuneConfig,
+    encoder: &'a Encoder,
+    weights: Vec<f32>,
+    theta: Group,
+    adapters: BTreeMap<Family, (Lora, Group)>,
+    sides: Vec<Box<dyn Side>>,
+    optimizer: Optimizer,
+    activations: Activations,
+}
+
+impl<'a> Run<'a> {
+    fn new(backbone: &'a Backbone, config: &'a PrefinetuneConfig) -> Result<Self> {
+        let train = &config.train;
+        let warmup = (train.warmup * train.steps as f32) as usize;
+        Ok(Self {
+            config,
+            encoder: &backbone.encoder,
+            weights: backbone.weights().to_vec(),
+            theta: theta_group(&backbone.encoder, config),
+            adapters: family_adapters(&backbone.encoder, config)?,
+            sides: sides(backbone, config)?,
+            optimizer: Optimizer::new(train.optimizer, train.schedule, train.steps, warmup, train.clip_norm),
+            activations: Activations::default(),
+        })
     }
 
-    let train = &config.train;
-    let warmup = (train.warmup * train.steps as f32) as usize;
-    let mut optimizer = Optimizer::new(train.optimizer, train.schedule, train.steps, warmup, train.clip_norm);
-    let mut activations = Activations::default();
-    for step in 1..=train.steps {
+    /// One update, by a batch of each family.
+    fn step(&mut self, step: usize) -> Result<StepReport> {
         let start = Instant::now();
-        theta.zero_gradients();
+        self.theta.zero_gradients();
         let (mut losses, mut tokens) = (BTreeMap::new(), 0);
-        for side in &mut sides {
+        for side in &mut self.sides {
             let family = side.family();
-            let (adapter, adapter_gradients) = match adapters.get_mut(&family) {
+            let (adapter, adapter_gradients) = match self.adapters.get_mut(&family) {
                 Some((lora, group)) => {
                     group.zero_gradients();
                     (Some(&*lora), Some(group.gradients.as_mut_slice()))
                 }
                 None => (None, None),
             };
-            let model = Model { encoder, weights: &weights, adapter };
+            let model = Model { encoder: self.encoder, weights: &self.weights, adapter };
             let gradients = Gradients {
-                weights: Some(&mut theta.gradients),
-                embeddings: !train.freeze_embeddings,
+                weights: Some(&mut self.theta.gradients),
+                embeddings: !self.config.train.freeze_embeddings,
                 adapter: adapter_gradients,
             };
-            let report = side.step(&model, &mut activations, gradients);
+            let report = side.step(&model, &mut self.activations, gradients);
             if !report.loss.is_finite() {
                 return Err(TrainError::NotFinite { step, family, loss: report.loss, batch: report.first_text });
             }
             losses.insert(family, report.loss);
             tokens += report.tokens;
         }
-        let mut groups = vec![(weights.as_mut_slice(), &mut theta)];
-        groups.extend(adapters.values_mut().map(|(lora, group)| (lora.values.as_mut_slice(), group)));
-        groups.extend(sides.iter_mut().filter_map(|side| side.own_parameters()));
-        let summary = optimizer.step(&mut groups)?;
-        observe(&StepReport {
+        let summary = self.update()?;
+        Ok(StepReport {
             step,
-            steps: train.steps,
+            steps: self.config.train.steps,
             losses,
             gradient_norm: summary.gradient_norm,
             learning_rate_factor: summary.learning_rate_factor,
             tokens,
             seconds: start.elapsed().as_secs_f64(),
-        });
+        })
     }
-    let adapters = adapters.into_iter().map(|(family, (lora, _))| (family, lora)).collect();
-    Ok(Prefinetuned { backbone: backbone.with_weights(weights), adapters })
+
+    /// Moves theta, the family adapters and the objectives' own parameters by their gradients.
+    fn update(&mut self) -> Result<StepSummary> {
+        let mut groups = vec![(self.weights.as_mut_slice(), &mut self.theta)];
+        groups.extend(self.adapters.values_mut().map(|(lora, group)| (lora.values.as_mut_slice(), group)));
+        groups.extend(self.sides.iter_mut().filter_map(|side| side.own_parameters()));
+        self.optimizer.step(&mut groups)
+    }
+}
+
+/// A fresh adapter for each family that the strategy trains, if it has family adapters.
+fn family_adapters(encoder: &Encoder, config: &PrefinetuneConfig) -> Result<BTreeMap<Family, (Lora, Group)>> {
+    if !config.strategy.has_family_adapters() {
+        return Ok(BTreeMap::new());
+    }
+    let shape = config.adapter.lora(encoder.layers());
+    if shape.layers > encoder.layers() {
+        let rule = "the encoder has fewer layers than that";
+        return Err(TrainError::ConfigValue { key: "adapter.layers", value: shape.layers.to_string(), rule });
+    }
+    let adapter = |&family: &Family| {
+        let mut rng = generator(config.seed, &format!("adapter {}", family.name()));
+        let lora = Lora::fresh(&encoder.config, &shape, uniform(&mut rng));
+        let run = (0..lora.values.len(), config.adapter.weight_decay);
+        let group = Group::new(lora.values.len(), config.adapter.learning_rate, vec![run]);
+        (family, (lora, group))
+    };
+    Ok(config.strategy.families().iter().map(adapter).collect())
 }
 
 fn sides(backbone: &Backbone, config: &PrefinetuneConfig) -> Result<Vec<Box<dyn Side>>> {

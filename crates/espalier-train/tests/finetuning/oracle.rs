@@ -28,7 +28,7 @@ fn plain_loop(mut lora: Lora, mut head: Head, batch: &Batch, targets: &[Option<u
         head.backward(&hidden, &scores, &mut head_group.gradients, &mut d_hidden);
         let gradients = Gradients { adapter: Some(&mut lora_group.gradients), ..Gradients::default() };
         model.backward(0..layers, batch, &mut activations, &mut d_hidden, gradients);
-        optimizer.step(&mut [(&mut lora.values, &mut lora_group), (&mut head.values, &mut head_group)]);
+        optimizer.step(&mut [(&mut lora.values, &mut lora_group), (&mut head.values, &mut head_group)]).unwrap();
     }
     (lora, head, losses)
 }

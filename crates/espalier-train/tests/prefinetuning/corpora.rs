@@ -66,7 +66,7 @@ impl Corpora {
         PrefinetuneConfig {
             strategy,
             train: TrainConfig { steps: 4, learning_rate: 1e-3, ..TrainConfig::default() },
-            ner: NerConfig { corpora: vec![self.ner()], batch: 6, ..NerConfig::default() },
+            ner: NerConfig { corpora: vec![self.ner()], batch: 6, weight: 1.0, ..NerConfig::default() },
             tc: TcConfig { corpora: vec![self.tc()], batch: 6, ..TcConfig::default() },
             ..PrefinetuneConfig::default()
         }

@@ -67,7 +67,7 @@ fn config(backbone: &str, data: &Path) -> ComparisonConfig {
         strategies: vec![Strategy::None, Strategy::Joint, Strategy::Tpl],
         seeds: vec![0, 1, 2],
         prefinetune,
-        finetune: FinetuneConfig { steps: 120, ..FinetuneConfig::default() },
+        finetune: FinetuneConfig { steps: 120, batch: 12, ..FinetuneConfig::default() },
     }
 }
 
