@@ -73,11 +73,14 @@ pub fn family_of(examples: &Examples) -> Family {
     }
 }
 
+/// What `espalier.json` says about the training.
 fn provenance(train: &Examples, init: Option<&Lora>, config: &FinetuneConfig) -> BTreeMap<String, serde_json::Value> {
+    // By way of text, which writes 0.005 and not the f64 that an f32 of 0.005 widens to.
+    let config = serde_json::to_string(config).and_then(|text| serde_json::from_str(&text)).unwrap_or_default();
     BTreeMap::from([
         ("examples".to_string(), train.len().into()),
         ("started_from".to_string(), if init.is_some() { "adapter" } else { "fresh" }.into()),
-        ("config".to_string(), serde_json::to_value(config).unwrap_or_default()),
+        ("config".to_string(), config),
         ("program".to_string(), concat!("espalier ", env!("CARGO_PKG_VERSION")).into()),
     ])
 }

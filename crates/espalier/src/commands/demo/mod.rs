@@ -125,7 +125,7 @@ fn print_next_steps(out: &Path, seconds: f64) {
     let out = out.display();
     println!("\n{seconds:.0} s in all. The report: {out}/report.html. Next:");
     println!(
-        "  echo 'book me a table for two' | espalier predict --backbone {out}/backbone --adapter {out}/adapters/clinc150"
+        "  echo 'wake me up at seven' | espalier predict --backbone {out}/backbone --adapter {out}/adapters/clinc150"
     );
     println!(
         "  espalier finetune --backbone {out}/backbone --init {out}/adapters/tc --task YOUR_TASK --out YOUR_ADAPTER"
