@@ -12,11 +12,11 @@ pub struct EmbeddingTables<'a> {
     pub words: &'a [f32],
     /// [longest text, H].
     pub positions: &'a [f32],
-    /// The row [H] of the only token type that single texts use.
+    /// The row `[H]` of the only token type that single texts use.
     pub token_type: &'a [f32],
 }
 
-/// out[t] = words[ids[t]] + positions[positions[t]] + token_type, [T, H].
+/// `out[t]` = `words[ids[t]]` + `positions[positions[t]]` + token_type, [T, H].
 ///
 /// # Panics
 /// If an id or a position has no row, or the shapes do not fit.
@@ -43,7 +43,7 @@ pub struct EmbeddingTablesMut<'a> {
     pub words: &'a mut [f32],
     /// [longest text, H].
     pub positions: &'a mut [f32],
-    /// [H].
+    /// `[H]`.
     pub token_type: &'a mut [f32],
 }
 

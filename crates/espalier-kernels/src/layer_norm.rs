@@ -22,15 +22,15 @@ pub struct RowStats {
 /// The parameters of a layer normalisation of rows of width H.
 #[derive(Clone, Copy, Debug)]
 pub struct Norm<'a> {
-    /// Scale, [H].
+    /// Scale, `[H]`.
     pub weight: &'a [f32],
-    /// Shift, [H].
+    /// Shift, `[H]`.
     pub bias: &'a [f32],
     /// Added to the variance.
     pub eps: f32,
 }
 
-/// sum += residual; out = LayerNorm(sum). All [T, H]; `stats` [T].
+/// sum += residual; out = LayerNorm(sum). All [T, H]; `stats` `[T]`.
 ///
 /// # Panics
 /// If the shapes do not fit each other.
@@ -49,7 +49,7 @@ pub fn add_layer_norm(residual: &[f32], sum: &mut [f32], norm: Norm, out: &mut [
         });
 }
 
-/// out = LayerNorm(x), both [T, H]; `stats` [T].
+/// out = LayerNorm(x), both [T, H]; `stats` `[T]`.
 ///
 /// # Panics
 /// If the shapes do not fit each other.
@@ -77,7 +77,7 @@ pub fn layer_norm_backward(sum: &[f32], stats: &[RowStats], weight: &[f32], dy: 
         .for_each(|((dy, sum), stats)| backward_rows(sum, stats, weight, dy));
 }
 
-/// Adds the gradients of weight and bias, both [H], from the gradient `dy` [T, H] at the output.
+/// Adds the gradients of weight and bias, both `[H]`, from the gradient `dy` [T, H] at the output.
 ///
 /// # Panics
 /// If the shapes do not fit each other.

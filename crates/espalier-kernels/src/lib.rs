@@ -1,7 +1,7 @@
 //! Arithmetic of a small transformer encoder on slices of f32: the fused operations, each with its backward pass.
 //!
 //! - [`gemm`]: matrix products, on which [`linear`] and [`lora`] stand
-//! - [`attention()`]: multi-head self-attention over ragged batches
+//! - [`mod@attention`]: multi-head self-attention over ragged batches
 //! - [`layer_norm`](mod@layer_norm), [`gelu`](mod@gelu), [`embedding`], [`pooling`]
 //! - [`loss`]: softmax and binary cross-entropy
 //! - [`optimizer`]: AdamW and SGD updates

@@ -14,7 +14,7 @@ const COLUMNS: usize = 64;
 pub struct Linear<'a> {
     /// W, [out, in] row by row.
     pub weight: &'a [f32],
-    /// b, [out].
+    /// b, `[out]`.
     pub bias: &'a [f32],
 }
 
@@ -55,7 +55,7 @@ impl<'a> Linear<'a> {
     }
 }
 
-/// dW += dy^T x and db += column sums of dy, for x [T, in], dy [T, out], dW [out, in], db [out].
+/// dW += dy^T x and db += column sums of dy, for x [T, in], dy [T, out], dW [out, in], db `[out]`.
 ///
 /// # Panics
 /// If the shapes do not fit each other.

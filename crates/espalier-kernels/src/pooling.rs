@@ -2,7 +2,7 @@
 
 use crate::simd::{reduce, reduce2, simd};
 
-/// out[s] = mean of the rows of sequence s, `x` [T, H], `out` [n, H]. An empty sequence gives zeros.
+/// `out[s]` = mean of the rows of sequence s, `x` [T, H], `out` [n, H]. An empty sequence gives zeros.
 ///
 /// # Panics
 /// If the shapes do not fit each other.
@@ -22,7 +22,7 @@ pub fn mean_pool(x: &[f32], offsets: &[usize], width: usize, out: &mut [f32]) {
     }
 }
 
-/// dx[t] = d_out[s] / length of s, for every row t of sequence s. Overwrites `dx` [T, H].
+/// `dx[t]` = `d_out[s]` / length of s, for every row t of sequence s. Overwrites `dx` [T, H].
 ///
 /// # Panics
 /// If the shapes do not fit each other.
@@ -38,7 +38,7 @@ pub fn mean_pool_backward(d_out: &[f32], offsets: &[usize], width: usize, dx: &m
     }
 }
 
-/// out[s] = the first row ([CLS]) of sequence s. An empty sequence gives zeros.
+/// `out[s]` = the first row (`[CLS]`) of sequence s. An empty sequence gives zeros.
 ///
 /// # Panics
 /// If the shapes do not fit each other.
@@ -52,7 +52,7 @@ pub fn cls_pool(x: &[f32], offsets: &[usize], width: usize, out: &mut [f32]) {
     }
 }
 
-/// dx[t] = d_out[s] at the first row of sequence s, zero elsewhere. Overwrites `dx` [T, H].
+/// `dx[t]` = `d_out[s]` at the first row of sequence s, zero elsewhere. Overwrites `dx` [T, H].
 ///
 /// # Panics
 /// If the shapes do not fit each other.
@@ -70,7 +70,7 @@ pub fn cls_pool_backward(d_out: &[f32], offsets: &[usize], width: usize, dx: &mu
 const SMALLEST_NORM: f32 = 1e-12;
 
 simd! {
-    /// Scales each row of `x` [n, H] to length one and writes the former lengths to `norms` [n].
+    /// Scales each row of `x` [n, H] to length one and writes the former lengths to `norms` `[n]`.
     ///
     /// # Panics
     /// If the shapes do not fit each other.

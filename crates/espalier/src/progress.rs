@@ -1,6 +1,7 @@
 //! Progress: a bar with rate and time left on a terminal, a plain line now and then elsewhere.
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
+use std::fmt::Write;
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
@@ -19,8 +20,12 @@ impl Progress {
     /// Starts a bar, or nothing yet where there is no terminal.
     pub fn new(title: &str, steps: usize) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
-            let style = ProgressStyle::with_template("{prefix:32} {bar:24} {pos}/{len} {per_sec} {eta} left  {msg}")
-                .unwrap_or_else(|_| ProgressStyle::default_bar());
+            let style = ProgressStyle::with_template("{prefix:32} {bar:24} {pos}/{len} {rate} {eta} left  {msg}")
+                .unwrap_or_else(|_| ProgressStyle::default_bar())
+                .with_key("rate", |state: &ProgressState, out: &mut dyn Write| {
+                    // Nobody is left to tell when a line of a progress bar cannot be formatted.
+                    let _ = write!(out, "{:.1}/s", state.per_sec());
+                });
             ProgressBar::new(steps as u64).with_style(style).with_prefix(title.to_string())
         });
         let now = Instant::now();

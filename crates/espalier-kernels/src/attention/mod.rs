@@ -9,7 +9,7 @@
 //! O = P V                  [l, d]
 //! ```
 //!
-//! S and P exist only for [`QUERIES`] rows at a time, in scratch. The forward pass keeps each row's log-sum-exp, from
+//! S and P exist only for a few rows at a time, in scratch. The forward pass keeps each row's log-sum-exp, from
 //! which the backward pass makes P again (as FlashAttention does, arXiv 2205.14135).
 
 mod backward;
@@ -29,7 +29,7 @@ const QUERIES: usize = 32;
 /// Shape of one attention problem.
 #[derive(Clone, Copy, Debug)]
 pub struct AttentionShape<'a> {
-    /// Sequence s is rows offsets[s]..offsets[s + 1]; the last offset is T.
+    /// Sequence s is rows `offsets[s]..offsets[s + 1]`; the last offset is T.
     pub offsets: &'a [usize],
     /// Number of heads.
     pub heads: usize,

@@ -14,7 +14,7 @@ pub struct Classification {
 }
 
 impl Classification {
-    /// Loss of token vectors `hidden` [T, H] against `targets` [T]; tokens without a target do not count.
+    /// Loss of token vectors `hidden` [T, H] against `targets` `[T]`; tokens without a target do not count.
     ///
     /// The head's gradient is added to `d_head`; that at the token vectors is left in [`Classification::d_hidden`].
     ///
@@ -27,7 +27,7 @@ impl Classification {
         loss
     }
 
-    /// Loss of the pooled vectors of n texts, out of their token vectors `hidden` [T, H], against `targets` [n].
+    /// Loss of the pooled vectors of n texts, out of their token vectors `hidden` [T, H], against `targets` `[n]`.
     ///
     /// Gradients go where those of [`Classification::tokens`] go.
     ///

@@ -17,7 +17,7 @@ pub struct ConceptObjective {
 /// What the objective compares: real tokens (no special ones) and the concepts of the batch.
 #[derive(Debug)]
 pub struct ConceptBatch<'a> {
-    /// The rows of the hidden states that count, ascending, [n].
+    /// The rows of the hidden states that count, ascending, `[n]`.
     pub tokens: &'a [usize],
     /// Concept vectors, [J, H].
     pub concepts: &'a [f32],
