@@ -12,15 +12,15 @@
 mod concepts;
 mod error;
 mod examples;
+mod fraction;
 mod jsonl;
 mod pairs;
-mod sampling;
 mod task;
 
 pub use concepts::{ConceptSentence, ConceptSpan, read_concepts};
 pub use error::{DataError, RecordError};
 pub use examples::{Examples, LabelledText, TaggedSentence, read_examples};
+pub use fraction::fraction;
 pub use jsonl::{JsonLines, MAX_LINE_BYTES};
 pub use pairs::{TextPair, read_pairs};
-pub use sampling::fraction;
 pub use task::Task;
