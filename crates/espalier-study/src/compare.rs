@@ -1,6 +1,7 @@
 //! The comparison: every strategy pre-finetunes the same encoder, then every task is fine-tuned from it under the same budget.
 
 use crate::evaluate::{Scores, evaluate};
+use crate::statistics::Mean;
 use espalier_encoder::{Adapter, Backbone, Family};
 use espalier_train::data::{Examples, Task};
 use espalier_train::finetune::{FinetuneConfig, FinetuneStep, family_of};
@@ -140,19 +141,13 @@ impl Comparison {
         let cells = self.cells.iter().filter(|cell| cell.strategy == strategy && cell.task == task);
         cells.map(|cell| cell.scores.headline()).collect()
     }
+}
 
-    /// Headline scores of a strategy averaged over the tasks of a family, one per seed.
-    pub fn family_headlines(&self, strategy: Strategy, family: Family) -> Vec<f64> {
-        let mut by_seed: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
-        for cell in self.cells.iter().filter(|cell| cell.strategy == strategy) {
-            let of_family = matches!(
-                (&cell.scores, family),
-                (Scores::Ner(_), Family::Ner) | (Scores::Classification(_), Family::Tc)
-            );
-            if of_family {
-                by_seed.entry(cell.seed).or_default().push(cell.scores.headline());
-            }
-        }
-        by_seed.into_values().map(|scores| scores.iter().sum::<f64>() / scores.len() as f64).collect()
+/// For each seed a strategy's headline score, averaged over the tasks of a family.
+pub fn family_headlines(cells: &[Cell], strategy: Strategy, family: Family) -> BTreeMap<u64, f64> {
+    let mut by_seed: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
+    for cell in cells.iter().filter(|cell| cell.strategy == strategy && cell.scores.family() == family) {
+        by_seed.entry(cell.seed).or_default().push(cell.scores.headline());
     }
+    by_seed.into_iter().map(|(seed, scores)| (seed, Mean::of(&scores).mean)).collect()
 }

@@ -1,7 +1,7 @@
 //! An adapter's scores on a task's examples.
 
 use crate::metrics::{ClassificationScores, NerScores, classification_scores, entity_scores};
-use espalier_encoder::{Adapter, Backbone};
+use espalier_encoder::{Adapter, Backbone, Family};
 use espalier_train::data::Examples;
 use espalier_train::finetune::{Predictions, predict};
 use espalier_train::{Result, TrainError};
@@ -23,6 +23,14 @@ impl Scores {
         match self {
             Self::Ner(scores) => scores.strict.f1,
             Self::Classification(scores) => scores.accuracy,
+        }
+    }
+
+    /// The family of the task scored.
+    pub fn family(&self) -> Family {
+        match self {
+            Self::Ner(_) => Family::Ner,
+            Self::Classification(_) => Family::Tc,
         }
     }
 

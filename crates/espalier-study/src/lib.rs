@@ -12,5 +12,5 @@ pub mod metrics;
 pub mod report;
 pub mod statistics;
 
-pub use compare::{Cell, Comparison, ComparisonConfig, Event, Outcome, compare};
+pub use compare::{Cell, Comparison, ComparisonConfig, Event, Outcome, compare, family_headlines};
 pub use evaluate::{Scores, evaluate};

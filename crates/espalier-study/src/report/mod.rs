@@ -6,7 +6,7 @@ mod table;
 pub use html::html;
 pub use table::table;
 
-use crate::compare::{Cell, Comparison, ComparisonConfig};
+use crate::compare::{Cell, Comparison, ComparisonConfig, family_headlines};
 use crate::statistics::Mean;
 use espalier_encoder::Family;
 use espalier_train::PrefinetuneConfig;
@@ -95,7 +95,10 @@ impl Report {
         let strategies = comparison.outcomes.iter().map(|outcome| {
             let of_task =
                 |task: &Task| (task.name.clone(), Mean::of(&comparison.headlines(outcome.strategy, &task.name)));
-            let of_family = |family| (family, Mean::of(&comparison.family_headlines(outcome.strategy, family)));
+            let of_family = |family| {
+                let by_seed = family_headlines(&comparison.cells, outcome.strategy, family);
+                (family, Mean::of(&by_seed.into_values().collect::<Vec<_>>()))
+            };
             StrategySummary {
                 strategy: outcome.strategy,
                 seconds: outcome.seconds,

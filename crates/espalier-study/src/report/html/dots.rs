@@ -2,7 +2,7 @@
 
 use super::chart::{Axis, Frame};
 use super::text::{FAMILIES, family_score, family_title, points};
-use crate::evaluate::Scores;
+use crate::compare::family_headlines;
 use crate::report::Report;
 use crate::statistics::Mean;
 use espalier_encoder::Family;
@@ -60,15 +60,7 @@ fn rows(report: &Report, family: Family) -> Vec<Row> {
 }
 
 fn seed_means(report: &Report, strategy: Strategy, family: Family) -> BTreeMap<u64, f64> {
-    let mut by_seed: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
-    for cell in report.cells.iter().filter(|cell| cell.strategy == strategy) {
-        let of_family =
-            matches!((&cell.scores, family), (Scores::Ner(_), Family::Ner) | (Scores::Classification(_), Family::Tc));
-        if of_family {
-            by_seed.entry(cell.seed).or_default().push(cell.scores.headline());
-        }
-    }
-    let means = by_seed.into_iter().map(|(seed, scores)| (seed, Mean::of(&scores).mean));
+    let means = family_headlines(&report.cells, strategy, family).into_iter();
     means.filter(|(_, mean)| mean.is_finite()).collect()
 }
 
