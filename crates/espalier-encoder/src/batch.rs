@@ -1,5 +1,6 @@
 //! Ragged batches: the tokens of several texts, one after the other, without padding.
 
+use crate::tokenizer::Encoded;
 use std::ops::Range;
 
 /// T tokens of n sequences.
@@ -25,6 +26,11 @@ impl Batch {
         batch
     }
 
+    /// The tokens of encoded texts.
+    pub fn of_texts<'a>(texts: impl IntoIterator<Item = &'a Encoded>) -> Self {
+        Self::new(texts.into_iter().map(|text| text.ids.as_slice()))
+    }
+
     /// T, the number of tokens.
     pub fn tokens(&self) -> usize {
         self.ids.len()
@@ -38,5 +44,10 @@ impl Batch {
     /// The tokens of sequence s.
     pub fn sequence(&self, s: usize) -> Range<usize> {
         self.offsets[s]..self.offsets[s + 1]
+    }
+
+    /// The rows of sequence s in `values` [T, width].
+    pub fn rows<'v>(&self, s: usize, values: &'v [f32], width: usize) -> &'v [f32] {
+        &values[self.offsets[s] * width..self.offsets[s + 1] * width]
     }
 }

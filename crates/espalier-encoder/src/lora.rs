@@ -167,6 +167,11 @@ impl Lora {
         self.sites.first().map(|site| site.spec.layer)
     }
 
+    /// Number of layers in the trunk: those below the first that carries an adapter, or all when nothing is adapted.
+    pub fn trunk_layers(&self) -> usize {
+        self.first_layer().unwrap_or(self.index.len())
+    }
+
     /// The pair at one module, if it is adapted.
     pub fn pair(&self, layer: usize, module: Module) -> Option<LoraPair<'_>> {
         let site = self.site(layer, module)?;

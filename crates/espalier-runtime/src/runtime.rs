@@ -4,7 +4,6 @@ use espalier_encoder::{Adapter, Backbone, Batch, Encoded, EncoderError, Lora, Ou
 use espalier_kernels::pooling::l2_normalize;
 use rayon::prelude::*;
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::path::Path;
 
 /// Texts that go through the encoder at a time.
@@ -76,7 +75,7 @@ impl Runtime {
     pub fn encode(&self, texts: &[impl AsRef<str> + Sync], lora: Option<&Lora>) -> Vec<f32> {
         let mut vectors = Vec::with_capacity(texts.len() * self.backbone.encoder.width());
         for texts in texts.chunks(TEXTS) {
-            let batch = ragged(&self.tokenize(texts));
+            let batch = Batch::of_texts(&self.tokenize(texts));
             vectors.extend(self.vectors(&self.backbone.model(lora).encode(&batch), &batch));
         }
         vectors
@@ -95,11 +94,10 @@ impl Runtime {
 
     fn run_batch(&self, texts: &[impl AsRef<str> + Sync], adapters: &[&Adapter]) -> Vec<TextAnswers> {
         let encoded = self.tokenize(texts);
-        let batch = ragged(&encoded);
+        let batch = Batch::of_texts(&encoded);
         let layers = self.backbone.encoder.layers();
-        let first = |adapter: &Adapter| adapter.lora.first_layer().unwrap_or(layers);
         // The trunk ends below the lowest layer that any of these adapters touches.
-        let trunk_end = adapters.iter().map(|adapter| first(adapter)).min().unwrap_or(0);
+        let trunk_end = adapters.iter().map(|adapter| adapter.lora.trunk_layers()).min().unwrap_or(0);
         let plain = self.backbone.model(None);
         let trunk = plain.encode_layers(0..trunk_end, plain.embeddings(&batch), &batch);
 
@@ -134,10 +132,8 @@ impl Runtime {
                 // Adapter::open has checked the tags.
                 let tags = TagSet::from_tags(tags.clone()).unwrap_or_else(|error| unreachable!("{error}"));
                 head.forward(hidden, &mut scores); // [T, C]
-                let rows = |tokens: Range<usize>| &scores[tokens.start * head.classes..tokens.end * head.classes];
-                sequences
-                    .map(|s| answer::entities(texts[s].as_ref(), &encoded[s], rows(batch.sequence(s)), &tags))
-                    .collect()
+                let rows = |s| batch.rows(s, &scores, head.classes); // [t, C]
+                sequences.map(|s| answer::entities(texts[s].as_ref(), &encoded[s], rows(s), &tags)).collect()
             }
             (Output::Labels { labels }, Some(head)) => {
                 let mut pooled = Vec::new(); // [n, H]
@@ -158,8 +154,4 @@ impl Runtime {
         }
         pooled
     }
-}
-
-fn ragged(encoded: &[Encoded]) -> Batch {
-    Batch::new(encoded.iter().map(|text| text.ids.as_slice()))
 }

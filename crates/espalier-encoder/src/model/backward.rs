@@ -57,7 +57,7 @@ impl Model<'_> {
         let train_embeddings = layers.start == 0 && gradients.weights.is_some() && gradients.embeddings;
         let lowest = match (&gradients.weights, &gradients.adapter) {
             (Some(_), _) => layers.start,
-            (None, Some(_)) => self.adapter.and_then(|adapter| adapter.first_layer()).unwrap_or(layers.end),
+            (None, Some(_)) => self.adapter.map_or(layers.end, |adapter| adapter.trunk_layers()),
             (None, None) => layers.end,
         };
         let Activations { layers: kept, input, scratch, .. } = activations;

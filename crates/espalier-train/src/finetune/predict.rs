@@ -28,7 +28,7 @@ pub fn predict(backbone: &Backbone, adapter: &Adapter, examples: &Examples) -> R
     let head = head.ok_or_else(|| TrainError::Init("this adapter has no head: it gives vectors only".into()))?;
     let encoder = &backbone.encoder;
     let (layers, width) = (encoder.layers(), encoder.width());
-    let first = adapter.lora.first_layer().unwrap_or(layers);
+    let first = adapter.lora.trunk_layers();
     let trunk = Trunk::new(backbone, examples, first);
     let model = backbone.model(Some(&adapter.lora));
     let all: Vec<usize> = (0..examples.len()).collect();
@@ -46,8 +46,7 @@ pub fn predict(backbone: &Backbone, adapter: &Adapter, examples: &Examples) -> R
                 let (batch, hidden) = hidden(picked);
                 head.forward(&hidden, &mut scores); // [T, C]
                 for (s, &index) in picked.iter().enumerate() {
-                    let tokens = batch.sequence(s);
-                    let scores = &scores[tokens.start * tags.len()..tokens.end * tags.len()];
+                    let scores = batch.rows(s, &scores, tags.len()); // [t, C]
                     let words = sentences[index].tokens.len();
                     predicted.push(word_tags(scores, &trunk.encoded()[index], words, &tags).0);
                 }

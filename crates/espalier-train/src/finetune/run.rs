@@ -48,7 +48,7 @@ impl<'a> Run<'a> {
             backbone,
             family: family_of(train),
             batch: config.batch,
-            trunk: Trunk::new(backbone, train, lora.first_layer().unwrap_or(backbone.encoder.layers())),
+            trunk: Trunk::new(backbone, train, lora.trunk_layers()),
             targets: Targets::new(train, &output),
             order: Shuffled::new(train.len(), generator(config.seed, "order")),
             lora_group: group(lora.values.len(), config.learning_rate),

@@ -23,13 +23,10 @@ impl Trunk {
         let model = backbone.model(None);
         let mut hidden = Vec::with_capacity(encoded.len());
         for batch in batches(&encoded) {
-            let ragged = Batch::new(batch.iter().map(|text| text.ids.as_slice()));
+            let ragged = Batch::of_texts(batch);
             let rows = model.encode_layers(0..first, model.embeddings(&ragged), &ragged);
             let width = backbone.encoder.width();
-            hidden.extend((0..batch.len()).map(|s| {
-                let tokens = ragged.sequence(s);
-                rows[tokens.start * width..tokens.end * width].to_vec()
-            }));
+            hidden.extend((0..batch.len()).map(|s| ragged.rows(s, &rows, width).to_vec()));
         }
         Self { first, encoded, hidden }
     }
@@ -44,7 +41,7 @@ impl Trunk {
 
     /// The picked texts as one batch, with their token vectors [T, H].
     pub(super) fn batch(&self, picked: &[usize]) -> (Batch, Vec<f32>) {
-        let batch = Batch::new(picked.iter().map(|&index| self.encoded[index].ids.as_slice()));
+        let batch = Batch::of_texts(picked.iter().map(|&index| &self.encoded[index]));
         (batch, picked.iter().flat_map(|&index| &self.hidden[index]).copied().collect())
     }
 }

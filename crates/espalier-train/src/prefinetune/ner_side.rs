@@ -53,7 +53,7 @@ impl NerSide {
         if !missing.is_empty() {
             let width = self.backbone.encoder.width();
             let encoded: Vec<Encoded> = missing.iter().map(|name| self.backbone.tokenizer.encode(name)).collect();
-            let batch = Batch::new(encoded.iter().map(|text| text.ids.as_slice()));
+            let batch = Batch::of_texts(&encoded);
             let mut pooled = Vec::new();
             Pooling::Mean.forward(&self.backbone.model(None).encode(&batch), &batch, width, &mut pooled);
             for (name, vector) in missing.iter().zip(pooled.chunks_exact(width)) {
@@ -74,7 +74,7 @@ impl Side for NerSide {
             self.order.batch(self.batch).into_iter().map(|index| self.sentences[index].clone()).collect();
         let encoded: Vec<Encoded> =
             picked.par_iter().map(|sentence| self.backbone.tokenizer.encode_words(&sentence.tokens)).collect();
-        let batch = Batch::new(encoded.iter().map(|sentence| sentence.ids.as_slice()));
+        let batch = Batch::of_texts(&encoded);
         let names: BTreeSet<&str> =
             picked.iter().flat_map(|sentence| &sentence.spans).map(|span| span.concept.as_str()).collect();
         let names: Vec<&str> = names.into_iter().collect();

@@ -70,7 +70,7 @@ impl Side for TcSide {
         // Anchors, then positives, as one batch: one pass through the encoder.
         let texts: Vec<&str> = anchors.iter().chain(&positives).copied().collect();
         let encoded: Vec<Encoded> = texts.par_iter().map(|text| self.tokenizer.encode(text)).collect();
-        let batch = Batch::new(encoded.iter().map(|text| text.ids.as_slice()));
+        let batch = Batch::of_texts(&encoded);
         let (layers, width) = (model.encoder.layers(), model.encoder.width());
         model.forward(&batch, activations);
         let mut pooled = Vec::new(); // [2n, H]
