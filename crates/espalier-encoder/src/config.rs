@@ -53,7 +53,8 @@ impl EncoderConfig {
     /// [`EncoderError::Json`] for a missing or ill-typed key, [`EncoderError::Unsupported`] for an architecture other than
     /// BERT, an activation other than GELU, relative positions, or sizes that make no model.
     pub fn read(path: &Path) -> Result<Self> {
-        let variant: Variant = files::read_json(path)?;
+        let text = files::read(path)?;
+        let variant: Variant = serde_json::from_slice(&text).map_err(EncoderError::json(path))?;
         let unsupported = |what: String| Err(EncoderError::Unsupported { path: path.to_path_buf(), what });
         match variant.model_type.as_deref() {
             Some("bert") => {}
@@ -71,7 +72,7 @@ impl EncoderConfig {
         if variant.is_decoder {
             return unsupported("\"is_decoder\" is true; only encoders are supported, which read both ways".into());
         }
-        let config: Self = files::read_json(path)?;
+        let config: Self = serde_json::from_slice(&text).map_err(EncoderError::json(path))?;
         match config.mistake() {
             Some(mistake) => unsupported(mistake),
             None => Ok(config),
