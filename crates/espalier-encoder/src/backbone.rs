@@ -5,13 +5,15 @@ use crate::error::{EncoderError, Result};
 use crate::files;
 use crate::lora::Lora;
 use crate::model::{Encoder, Model};
+use crate::packed::PackedWeights;
 use crate::pooling::TextVectors;
 use crate::tensors::{TensorFile, write_tensors};
 use crate::tokenizer::Tokenizer;
+use espalier_kernels::Precision;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Files of a model directory that are carried along unchanged when a backbone is saved.
 const SIDE_FILES: [&str; 9] = [
@@ -36,6 +38,9 @@ pub struct Backbone {
     /// How this model's text vectors are made.
     pub text_vectors: TextVectors,
     weights: Vec<f32>,
+    precision: Precision,
+    /// Made when a model is first asked for.
+    packed: OnceLock<Arc<PackedWeights>>,
     fingerprint: String,
     side_files: Arc<Vec<(&'static str, Vec<u8>)>>,
 }
@@ -66,6 +71,8 @@ impl Backbone {
             tokenizer: Arc::new(tokenizer),
             text_vectors,
             weights,
+            precision: Precision::F32,
+            packed: OnceLock::new(),
             side_files: Arc::new(side_files),
         })
     }
@@ -76,7 +83,19 @@ impl Backbone {
     /// If there are more or fewer weights than the architecture has.
     pub fn with_weights(&self, weights: Vec<f32>) -> Self {
         assert_eq!(weights.len(), self.weights.len(), "with_weights: another number of weights");
-        Self { fingerprint: fingerprint(&self.encoder, &weights), weights, ..self.clone() }
+        let packed = OnceLock::new();
+        Self { fingerprint: fingerprint(&self.encoder, &weights), weights, packed, ..self.clone() }
+    }
+
+    /// The same model, computing in another precision. Weights are read and written in f32 all the same.
+    pub fn with_precision(self, precision: Precision) -> Self {
+        let packed = if precision == self.precision { self.packed } else { OnceLock::new() };
+        Self { precision, packed, ..self }
+    }
+
+    /// What the model computes in: f32, unless [`Backbone::with_precision`] has said otherwise.
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// Writes a Hugging Face directory that [`Backbone::open`] and transformers read.
@@ -104,7 +123,8 @@ impl Backbone {
 
     /// The model, with an adapter on or without.
     pub fn model<'a>(&'a self, adapter: Option<&'a Lora>) -> Model<'a> {
-        Model { encoder: &self.encoder, weights: &self.weights, adapter }
+        let pack = || Arc::new(PackedWeights::new(&self.encoder, &self.weights, self.precision));
+        Model { encoder: &self.encoder, weights: &self.weights, packed: self.packed.get_or_init(pack), adapter }
     }
 }
 

@@ -46,6 +46,13 @@ impl Batch {
         self.offsets[s]..self.offsets[s + 1]
     }
 
+    /// Some consecutive sequences as a batch of their own.
+    pub fn slice(&self, sequences: Range<usize>) -> Self {
+        let (start, end) = (self.offsets[sequences.start], self.offsets[sequences.end]);
+        let offsets = self.offsets[sequences.start..=sequences.end].iter().map(|offset| offset - start).collect();
+        Self { ids: self.ids[start..end].to_vec(), positions: self.positions[start..end].to_vec(), offsets }
+    }
+
     /// The rows of sequence s in `values` [T, width].
     pub fn rows<'v>(&self, s: usize, values: &'v [f32], width: usize) -> &'v [f32] {
         &values[self.offsets[s] * width..self.offsets[s + 1] * width]

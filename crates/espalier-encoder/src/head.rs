@@ -1,7 +1,8 @@
 //! A linear head on token vectors or on text vectors.
 
-use espalier_kernels::gemm::Start;
-use espalier_kernels::linear::{Linear, linear_parameter_gradients};
+use crate::layout::Linear;
+use espalier_kernels::gemm::{Matrix, MatrixMut, Start, gemm};
+use espalier_kernels::linear::linear_parameter_gradients;
 
 /// A linear map H -> C with its parameters in one flat vector: weight `[C, H]`, then bias `[C]`.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,16 +35,20 @@ impl Head {
 
     /// Scores [n, C] of vectors [n, H].
     pub fn forward(&self, vectors: &[f32], scores: &mut Vec<f32>) {
-        scores.resize(vectors.len() / self.width() * self.classes, 0.0);
-        self.linear().forward(vectors, scores);
+        let (rows, Linear { bias, .. }) = (vectors.len() / self.width(), self.linear());
+        scores.resize(rows * self.classes, 0.0);
+        let scores = MatrixMut::new(scores, rows, self.classes);
+        gemm(1.0, Matrix::new(vectors, rows, self.width()), self.linear().matrix().t(), Start::Bias(bias), scores);
     }
 
     /// Adds the head's own gradient to `gradient` (laid out as `values`) and writes the gradient at the vectors [n, H].
     pub fn backward(&self, vectors: &[f32], d_scores: &[f32], gradient: &mut [f32], d_vectors: &mut Vec<f32>) {
         let (d_weight, d_bias) = gradient.split_at_mut(self.classes * self.width());
         linear_parameter_gradients(vectors, d_scores, d_weight, d_bias);
+        let rows = vectors.len() / self.width();
         d_vectors.resize(vectors.len(), 0.0);
-        self.linear().input_gradient(d_scores, Start::Zero, d_vectors);
+        let d_vectors = MatrixMut::new(d_vectors, rows, self.width());
+        gemm(1.0, Matrix::new(d_scores, rows, self.classes), self.linear().matrix(), Start::Zero, d_vectors);
     }
 }
 

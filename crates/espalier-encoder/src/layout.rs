@@ -6,8 +6,8 @@
 
 use crate::config::EncoderConfig;
 use espalier_kernels::embedding::{EmbeddingTables, EmbeddingTablesMut};
+use espalier_kernels::gemm::Matrix;
 use espalier_kernels::layer_norm::Norm;
-use espalier_kernels::linear::Linear;
 use std::ops::Range;
 
 /// One named tensor of the flat vector.
@@ -25,6 +25,22 @@ impl TensorSpec {
     /// Whether weight decay applies: to matrices, not to biases and LayerNorm weights.
     pub fn decays(&self) -> bool {
         self.shape.len() > 1
+    }
+}
+
+/// A linear map y = x W^T + b.
+#[derive(Clone, Copy, Debug)]
+pub struct Linear<'a> {
+    /// W, [out, in] row by row.
+    pub weight: &'a [f32],
+    /// b, `[out]`.
+    pub bias: &'a [f32],
+}
+
+impl<'a> Linear<'a> {
+    /// W as a matrix [out, in].
+    pub fn matrix(&self) -> Matrix<'a> {
+        Matrix::new(self.weight, self.bias.len(), self.weight.len() / self.bias.len())
     }
 }
 

@@ -174,19 +174,25 @@ impl Lora {
 
     /// The pair at one module, if it is adapted.
     pub fn pair(&self, layer: usize, module: Module) -> Option<LoraPair<'_>> {
-        let site = self.site(layer, module)?;
+        self.index[layer][module as usize].map(|site| self.pair_at(site))
+    }
+
+    /// The pair of the site with this index.
+    pub(crate) fn pair_at(&self, site: usize) -> LoraPair<'_> {
+        let site = &self.sites[site];
         let (a, b) = (&self.values[site.a.clone()], &self.values[site.b.clone()]);
-        Some(LoraPair { a, b, rank: site.spec.rank, scale: site.spec.scale() })
+        LoraPair { a, b, rank: site.spec.rank, scale: site.spec.scale() }
+    }
+
+    /// For each layer and each of [`Module::ALL`] the index of its site.
+    pub(crate) fn index(&self) -> &[[Option<usize>; 6]] {
+        &self.index
     }
 
     /// The pair's place in a gradient vector laid out as [`Lora::values`].
     pub fn pair_mut<'g>(&self, layer: usize, module: Module, gradient: &'g mut [f32]) -> Option<LoraPairMut<'g>> {
-        let site = self.site(layer, module)?;
+        let site = self.index[layer][module as usize].map(|site| &self.sites[site])?;
         let (a, b) = gradient[site.a.start..site.b.end].split_at_mut(site.a.len());
         Some(LoraPairMut { a, b })
-    }
-
-    fn site(&self, layer: usize, module: Module) -> Option<&LoraSite> {
-        self.index[layer][module as usize].map(|site| &self.sites[site])
     }
 }

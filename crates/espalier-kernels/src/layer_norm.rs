@@ -1,7 +1,8 @@
-//! Layer normalisation over rows (arXiv 1607.06450), fused with the residual addition before it.
+//! Layer normalisation over rows (arXiv 1607.06450).
 //!
 //! y = (s - mean) * rstd * weight + bias, rstd = 1 / sqrt(var + eps), for each row s of H values.
 
+use crate::element::Element;
 use crate::simd::{reduce, reduce2, simd};
 use rayon::prelude::*;
 
@@ -30,30 +31,11 @@ pub struct Norm<'a> {
     pub eps: f32,
 }
 
-/// sum += residual; out = LayerNorm(sum). All [T, H]; `stats` `[T]`.
-///
-/// # Panics
-/// If the shapes do not fit each other.
-pub fn add_layer_norm(residual: &[f32], sum: &mut [f32], norm: Norm, out: &mut [f32], stats: &mut [RowStats]) {
-    assert_eq!(residual.len(), sum.len(), "add_layer_norm: residual and branch differ in length");
-    let width = check(norm, sum, out, stats);
-    sum.par_chunks_mut(ROWS * width)
-        .zip(residual.par_chunks(ROWS * width))
-        .zip(out.par_chunks_mut(ROWS * width))
-        .zip(stats.par_chunks_mut(ROWS))
-        .for_each(|(((sum, residual), out), stats)| {
-            for (s, r) in sum.iter_mut().zip(residual) {
-                *s += r;
-            }
-            norm_rows(sum, norm, out, stats);
-        });
-}
-
 /// out = LayerNorm(x), both [T, H]; `stats` `[T]`.
 ///
 /// # Panics
 /// If the shapes do not fit each other.
-pub fn layer_norm(x: &[f32], norm: Norm, out: &mut [f32], stats: &mut [RowStats]) {
+pub fn layer_norm<E: Element>(x: &[f32], norm: Norm, out: &mut [E], stats: &mut [RowStats]) {
     let width = check(norm, x, out, stats);
     x.par_chunks(ROWS * width)
         .zip(out.par_chunks_mut(ROWS * width))
@@ -61,20 +43,31 @@ pub fn layer_norm(x: &[f32], norm: Norm, out: &mut [f32], stats: &mut [RowStats]
         .for_each(|((x, out), stats)| norm_rows(x, norm, out, stats));
 }
 
-/// Gradient at the normalised sum from the gradient at the output, in place on `dy` [T, H].
+/// Gradient at the normalised sum from the gradient at the output, in place on `dy` [T, H]; `copy` [T, H] receives it
+/// once more, for the products that come next.
 ///
 /// With x^ = (s - mean) rstd and g = dy * weight: ds = rstd (g - mean(g) - x^ mean(g x^)).
 /// `sum` and `stats` are those of the forward pass.
 ///
 /// # Panics
 /// If the shapes do not fit each other.
-pub fn layer_norm_backward(sum: &[f32], stats: &[RowStats], weight: &[f32], dy: &mut [f32]) {
+pub fn layer_norm_backward<E: Element>(
+    sum: &[f32],
+    stats: &[RowStats],
+    weight: &[f32],
+    dy: &mut [f32],
+    copy: &mut [E],
+) {
     let width = weight.len();
-    assert!(sum.len() == dy.len() && sum.len() == stats.len() * width, "layer_norm_backward: shapes do not fit");
+    assert!(
+        sum.len() == dy.len() && sum.len() == copy.len() && sum.len() == stats.len() * width,
+        "layer_norm_backward: shapes do not fit"
+    );
     dy.par_chunks_mut(ROWS * width)
+        .zip(copy.par_chunks_mut(ROWS * width))
         .zip(sum.par_chunks(ROWS * width))
         .zip(stats.par_chunks(ROWS))
-        .for_each(|((dy, sum), stats)| backward_rows(sum, stats, weight, dy));
+        .for_each(|(((dy, copy), sum), stats)| backward_rows(sum, stats, weight, dy, copy));
 }
 
 /// Adds the gradients of weight and bias, both `[H]`, from the gradient `dy` [T, H] at the output.
@@ -98,7 +91,7 @@ pub fn layer_norm_parameter_gradients(
     });
 }
 
-fn check(norm: Norm, x: &[f32], out: &[f32], stats: &[RowStats]) -> usize {
+fn check<E>(norm: Norm, x: &[f32], out: &[E], stats: &[RowStats]) -> usize {
     let width = norm.weight.len();
     assert!(
         width > 0 && norm.bias.len() == width && x.len() == out.len() && x.len() == stats.len() * width,
@@ -108,7 +101,7 @@ fn check(norm: Norm, x: &[f32], out: &[f32], stats: &[RowStats]) -> usize {
 }
 
 simd! {
-    fn norm_rows(x: &[f32], norm: Norm, out: &mut [f32], stats: &mut [RowStats]) {
+    fn norm_rows<E: Element>(x: &[f32], norm: Norm, out: &mut [E], stats: &mut [RowStats]) {
         let width = norm.weight.len();
         for ((x, out), stats) in x.chunks_exact(width).zip(out.chunks_exact_mut(width)).zip(stats) {
             let mean = reduce(x, |v| v) / width as f32;
@@ -116,23 +109,25 @@ simd! {
             let rstd = 1.0 / (variance + norm.eps).sqrt();
             *stats = RowStats { mean, rstd };
             for (((out, &x), &w), &b) in out.iter_mut().zip(x).zip(norm.weight).zip(norm.bias) {
-                *out = (x - mean) * rstd * w + b;
+                *out = E::from_f32((x - mean) * rstd * w + b);
             }
         }
     }
 }
 
 simd! {
-    fn backward_rows(sum: &[f32], stats: &[RowStats], weight: &[f32], dy: &mut [f32]) {
+    fn backward_rows<E: Element>(sum: &[f32], stats: &[RowStats], weight: &[f32], dy: &mut [f32], copy: &mut [E]) {
         let width = weight.len();
-        for ((dy, x), &RowStats { mean, rstd }) in dy.chunks_exact_mut(width).zip(sum.chunks_exact(width)).zip(stats) {
+        let rows = dy.chunks_exact_mut(width).zip(copy.chunks_exact_mut(width)).zip(sum.chunks_exact(width)).zip(stats);
+        for (((dy, copy), x), &RowStats { mean, rstd }) in rows {
             for (g, &w) in dy.iter_mut().zip(weight) {
                 *g *= w;
             }
             let mean_g = reduce(dy, |g| g) / width as f32;
             let mean_gx = reduce2(dy, x, |g, x| g * (x - mean) * rstd) / width as f32;
-            for (g, &x) in dy.iter_mut().zip(x) {
+            for ((g, copy), &x) in dy.iter_mut().zip(copy).zip(x) {
                 *g = rstd * (*g - mean_g - (x - mean) * rstd * mean_gx);
+                *copy = E::from_f32(*g);
             }
         }
     }

@@ -1,8 +1,8 @@
 //! Arithmetic of a small transformer encoder on slices of f32: the fused operations, each with its backward pass.
 //!
-//! - [`gemm`]: matrix products, on which [`linear`] and [`lora`] stand
+//! - [`gemm`]: matrix products in three precisions, on which [`linear`] (bias, GELU and residual fused) and [`lora`] stand
 //! - [`mod@attention`]: multi-head self-attention over ragged batches
-//! - [`layer_norm`](mod@layer_norm), [`gelu`](mod@gelu), [`embedding`], [`pooling`]
+//! - [`layer_norm`](mod@layer_norm), [`embedding`], [`pooling`]
 //! - [`loss`]: softmax and binary cross-entropy
 //! - [`optimizer`]: AdamW and SGD updates
 //!
@@ -14,8 +14,12 @@
 //! result does not depend on what else is in the batch.
 
 pub mod attention;
+mod bf16;
+mod blocks;
+mod buffers;
+mod element;
 pub mod embedding;
-pub mod gelu;
+mod gelu;
 pub mod gemm;
 pub mod layer_norm;
 pub mod linear;
@@ -24,7 +28,12 @@ pub mod loss;
 mod math;
 pub mod optimizer;
 pub mod pooling;
-mod scratch;
+mod precision;
+mod processor;
 mod simd;
 
+pub use bf16::{Bf16, round_to_bf16};
+pub use element::Element;
+pub use precision::Precision;
+pub use processor::{Processor, processor};
 pub use simd::{InstructionSet, instruction_set};

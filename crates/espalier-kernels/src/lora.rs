@@ -1,6 +1,12 @@
 //! Low-rank adaptation of a linear map (LoRA, arXiv 2106.09685): y += s (x A^T) B^T with s = alpha / r.
+//!
+//! The update of y is applied where y is computed, by [`LowRank`]; so is that of dx on the way back.
 
-use crate::gemm::{Matrix, MatrixMut, Start, gemm};
+use crate::element::Element;
+use crate::gemm::{Matrix, MatrixMut, Packed, Start, gemm_in};
+use crate::linear::LowRank;
+use crate::precision::Precision;
+use std::ops::Range;
 
 /// The two factors of one adapted module.
 #[derive(Clone, Copy, Debug)]
@@ -23,46 +29,84 @@ impl<'a> LoraPair<'a> {
     fn b(&self) -> Matrix<'a> {
         Matrix::new(self.b, self.b.len() / self.rank, self.rank)
     }
+}
 
-    /// down = x A^T; y += s down B^T.
-    ///
-    /// `x` [T, in]; `y` [T, out], possibly a block of columns of a wider matrix; `down` [T, r] is kept for the backward pass.
-    ///
-    /// # Panics
-    /// If the shapes do not fit each other.
-    pub fn forward(&self, x: &[f32], y: MatrixMut, down: &mut [f32]) {
-        let rows = down.len() / self.rank;
-        let x = Matrix::new(x, rows, self.a().cols());
-        gemm(1.0, x, self.a().t(), Start::Zero, MatrixMut::new(down, rows, self.rank));
-        gemm(self.scale, Matrix::new(down, rows, self.rank), self.b().t(), Start::Accumulate, y);
+/// A pair's factors in the form in which the passes read them.
+#[derive(Clone, Debug)]
+pub struct PackedPair {
+    /// A^T, [in, r].
+    a_t: Packed,
+    /// B, [out, r].
+    b: Packed,
+    /// s B^T, [r, out].
+    up: Vec<f32>,
+    scale: f32,
+}
+
+impl PackedPair {
+    /// Packs a pair for activations of a precision (bytes: for f32, since the factors are small).
+    pub fn new(precision: Precision, pair: LoraPair) -> Self {
+        let precision = if precision == Precision::Int8 { Precision::F32 } else { precision };
+        let (a_t, b) = (Packed::new(precision, pair.a().t()), Packed::new(precision, pair.b()));
+        let mut packed = Self { a_t, b, up: vec![0.0; pair.b.len()], scale: pair.scale };
+        packed.turn_up(pair);
+        packed
     }
 
-    /// Gradients from `dy` [T, out]: dB += s dy^T down, dA += d_down^T x, dx += d_down A, where d_down = s dy B.
-    ///
-    /// `d_down` [T, r] is scratch. `gradients` are left out for a frozen pair, `dx` [T, in] when nothing below is trained.
+    /// Packs other values of the same shape, in the same memory.
+    pub fn pack(&mut self, pair: LoraPair) {
+        self.a_t.pack(pair.a().t());
+        self.b.pack(pair.b());
+        self.turn_up(pair);
+    }
+
+    fn turn_up(&mut self, pair: LoraPair) {
+        self.scale = pair.scale;
+        let outputs = self.up.len() / pair.rank;
+        for (r, row) in self.up.chunks_exact_mut(outputs).enumerate() {
+            for (up, b) in row.iter_mut().zip(pair.b[r..].iter().step_by(pair.rank)) {
+                *up = pair.scale * b;
+            }
+        }
+    }
+
+    /// r.
+    pub fn rank(&self) -> usize {
+        self.a_t.columns()
+    }
+
+    /// Number of inputs.
+    pub fn inputs(&self) -> usize {
+        self.a_t.rows()
+    }
+
+    /// down = x A^T, for x [T, in], down [T, r].
     ///
     /// # Panics
     /// If the shapes do not fit each other.
-    pub fn backward(
-        &self,
-        x: &[f32],
-        dy: Matrix,
-        down: &[f32],
-        d_down: &mut [f32],
-        gradients: Option<LoraPairMut>,
-        dx: Option<&mut [f32]>,
-    ) {
-        let (rows, inputs, outputs) = (dy.rows(), self.a().cols(), self.b().rows());
-        gemm(self.scale, dy, self.b(), Start::Zero, MatrixMut::new(d_down, rows, self.rank));
-        let d_down = Matrix::new(d_down, rows, self.rank);
-        if let Some(LoraPairMut { a: da, b: db }) = gradients {
-            let (x, down) = (Matrix::new(x, rows, inputs), Matrix::new(down, rows, self.rank));
-            gemm(1.0, d_down.t(), x, Start::Accumulate, MatrixMut::new(da, self.rank, inputs));
-            gemm(self.scale, dy.t(), down, Start::Accumulate, MatrixMut::new(db, outputs, self.rank));
-        }
-        if let Some(dx) = dx {
-            gemm(1.0, d_down, self.a(), Start::Accumulate, MatrixMut::new(dx, rows, inputs));
-        }
+    pub fn down<E: Element>(&self, x: &[E], down: &mut [f32]) {
+        let rows = down.len() / self.rank();
+        let down = MatrixMut::new(down, rows, self.rank());
+        self.a_t.gemm(1.0, Matrix::new(x, rows, self.inputs()), Start::Zero, down);
+    }
+
+    /// The update of rows `rows` and columns `columns` of y, from `down` of [`PackedPair::down`].
+    pub fn update<'a>(&'a self, rows: Range<usize>, columns: Range<usize>, down: &'a [f32]) -> LowRank<'a> {
+        LowRank { rows, columns, down, up: &self.up }
+    }
+
+    /// d_down = s dy B, for dy [T, out], d_down [T, r].
+    ///
+    /// # Panics
+    /// If the shapes do not fit each other.
+    pub fn down_gradient<E: Element>(&self, dy: Matrix<E>, d_down: &mut [f32]) {
+        let d_down = MatrixMut::new(d_down, dy.rows(), self.rank());
+        self.b.gemm(self.scale, dy, Start::Zero, d_down);
+    }
+
+    /// The update of all of dx [T, in]: dx += d_down A.
+    pub fn update_back<'a>(&self, pair: LoraPair<'a>, d_down: &'a [f32]) -> LowRank<'a> {
+        LowRank { rows: 0..d_down.len() / self.rank(), columns: 0..self.inputs(), down: d_down, up: pair.a }
     }
 }
 
@@ -73,4 +117,20 @@ pub struct LoraPairMut<'a> {
     pub a: &'a mut [f32],
     /// Gradient of B, [out, r].
     pub b: &'a mut [f32],
+}
+
+impl LoraPairMut<'_> {
+    /// dB += s dy^T down, dA += d_down^T x, for x [T, in], dy [T, out], down and d_down [T, r].
+    ///
+    /// # Panics
+    /// If the shapes do not fit each other.
+    pub fn accumulate<E: Element>(self, scale: f32, x: &[E], dy: Matrix<E>, down: &[f32], d_down: &[f32]) {
+        let rows = dy.rows();
+        let rank = down.len() / rows;
+        let (inputs, outputs) = (self.a.len() / rank, self.b.len() / rank);
+        let small = |x| Matrix::new(x, rows, rank);
+        let (da, db) = (MatrixMut::new(self.a, rank, inputs), MatrixMut::new(self.b, outputs, rank));
+        gemm_in(E::PRECISION, scale, dy.t(), small(down), Start::Accumulate, db);
+        gemm_in(E::PRECISION, 1.0, small(d_down).t(), Matrix::new(x, rows, inputs), Start::Accumulate, da);
+    }
 }

@@ -41,7 +41,7 @@ simd! {
             let max = largest(row);
             let target_score = row[target] - max;
             for s in row.iter_mut() {
-                *s = if *s == f32::NEG_INFINITY { 0.0 } else { exp(*s - max) };
+                *s = if *s == f32::NEG_INFINITY { 0.0 } else { exp::<FMA>(*s - max) };
             }
             let sum = reduce(row, |p| p);
             total += (sum.ln() - target_score) as f64;
@@ -80,7 +80,7 @@ simd! {
             let losses = &mut losses[..scores.len()];
             for ((s, &target), loss) in scores.iter_mut().zip(targets).zip(losses.iter_mut()) {
                 let y = target as u8 as f32;
-                let e = exp(-s.abs());
+                let e = exp::<FMA>(-s.abs());
                 *loss = s.max(0.0) - *s * y + ln_1p(e);
                 let sigmoid = if *s >= 0.0 { 1.0 } else { e } / (1.0 + e);
                 *s = (sigmoid - y) / count;

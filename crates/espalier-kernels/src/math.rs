@@ -1,45 +1,48 @@
-//! Scalar functions written so that loops over them vectorise: no branches, no library calls.
+//! Scalar functions written so that loops over them vectorise: no branches, no library calls. FMA as in
+//! [`crate::simd::madd`].
+
+use crate::simd::madd;
 
 /// exp(x) to about 2 ulp; arguments are clamped to the range in which the result is a normal number.
 ///
 /// Range reduction x = n ln 2 + r with |r| <= ln 2 / 2, a degree-5 polynomial for e^r, and 2^n by exponent bits
 /// (Cephes, `expf`).
 #[inline(always)]
-pub(crate) fn exp(x: f32) -> f32 {
+pub(crate) fn exp<const FMA: bool>(x: f32) -> f32 {
     // Adding 1.5 * 2^23 rounds to the nearest integer and leaves that integer in the low mantissa bits.
     const ROUND: f32 = 12_582_912.0;
     let x = x.clamp(-87.0, 88.0);
-    let shifted = x * std::f32::consts::LOG2_E + ROUND;
+    let shifted = madd::<FMA>(x, std::f32::consts::LOG2_E, ROUND);
     let n = shifted - ROUND;
-    let r = (x - n * 0.693_359_4) + n * 2.121_944_4e-4;
+    let r = madd::<FMA>(n, 2.121_944_4e-4, madd::<FMA>(n, -0.693_359_4, x));
     let p = 1.987_569_1e-4;
-    let p = p * r + 1.398_199_9e-3;
-    let p = p * r + 8.333_452e-3;
-    let p = p * r + 4.166_579_6e-2;
-    let p = p * r + 1.666_666_5e-1;
-    let p = p * r + 0.5;
+    let p = madd::<FMA>(p, r, 1.398_199_9e-3);
+    let p = madd::<FMA>(p, r, 8.333_452e-3);
+    let p = madd::<FMA>(p, r, 4.166_579_6e-2);
+    let p = madd::<FMA>(p, r, 1.666_666_5e-1);
+    let p = madd::<FMA>(p, r, 0.5);
     let power = f32::from_bits((shifted.to_bits() << 23).wrapping_add(1.0f32.to_bits()));
-    (p * r * r + r + 1.0) * power
+    (madd::<FMA>(p * r, r, r) + 1.0) * power
 }
 
 /// erf(x) to about 1e-7 absolute: x P(x^2) / Q(x^2) on |x| <= 4, beyond which erf is 1 in f32 (minimax coefficients as
 /// in Eigen).
 #[inline(always)]
-pub(crate) fn erf(x: f32) -> f32 {
+pub(crate) fn erf<const FMA: bool>(x: f32) -> f32 {
     let x = x.clamp(-4.0, 4.0);
     let s = x * x;
     let p = -2.726_142_3e-10;
-    let p = p * s + 2.770_681_4e-8;
-    let p = p * s - 2.101_024e-6;
-    let p = p * s - 5.692_506_5e-5;
-    let p = p * s - 7.349_906e-4;
-    let p = p * s - 2.954_6e-3;
-    let p = p * s - 1.609_603_3e-2;
+    let p = madd::<FMA>(p, s, 2.770_681_4e-8);
+    let p = madd::<FMA>(p, s, -2.101_024e-6);
+    let p = madd::<FMA>(p, s, -5.692_506_5e-5);
+    let p = madd::<FMA>(p, s, -7.349_906e-4);
+    let p = madd::<FMA>(p, s, -2.954_6e-3);
+    let p = madd::<FMA>(p, s, -1.609_603_3e-2);
     let q = -1.456_607_2e-5;
-    let q = q * s - 2.133_740_5e-4;
-    let q = q * s - 1.682_827e-3;
-    let q = q * s - 7.373_329e-3;
-    let q = q * s - 1.426_474e-2;
+    let q = madd::<FMA>(q, s, -2.133_740_5e-4);
+    let q = madd::<FMA>(q, s, -1.682_827e-3);
+    let q = madd::<FMA>(q, s, -7.373_329e-3);
+    let q = madd::<FMA>(q, s, -1.426_474e-2);
     x * p / q
 }
 
@@ -79,9 +82,10 @@ mod tests {
         for i in -8700..=8800 {
             let x = i as f32 * 0.01;
             let want = (x as f64).exp();
-            assert!(((exp(x) as f64 - want) / want).abs() < 4e-7, "exp({x})");
+            let relative = |got: f32| ((got as f64 - want) / want).abs();
+            assert!(relative(exp::<true>(x)) < 4e-7 && relative(exp::<false>(x)) < 4e-7, "exp({x})");
         }
-        assert!(exp(-1e9) < 2e-38 && exp(1e9).is_finite());
+        assert!(exp::<true>(-1e9) < 2e-38 && exp::<true>(1e9).is_finite());
     }
 
     /// erf by its Taylor series in f64, which converges everywhere and is exact enough for |x| <= 4.
@@ -98,8 +102,9 @@ mod tests {
     fn erf_matches_its_series() {
         for i in -400..=400 {
             let x = i as f32 * 0.01;
-            assert!((erf(x) as f64 - erf_series(x as f64)).abs() < 5e-7, "erf({x})");
+            let error = |got: f32| (got as f64 - erf_series(x as f64)).abs();
+            assert!(error(erf::<true>(x)) < 5e-7 && error(erf::<false>(x)) < 5e-7, "erf({x})");
         }
-        assert!((erf(30.0) - 1.0).abs() < 2e-7 && (erf(-30.0) + 1.0).abs() < 2e-7);
+        assert!((erf::<true>(30.0) - 1.0).abs() < 2e-7 && (erf::<true>(-30.0) + 1.0).abs() < 2e-7);
     }
 }

@@ -1,5 +1,6 @@
 //! One update of a run of parameters, in one pass over memory.
 
+use crate::buffers::with_floats;
 use crate::simd::{reduce, simd};
 use rayon::prelude::*;
 
@@ -25,38 +26,54 @@ pub struct AdamWStep {
     pub gradient_scale: f32,
 }
 
-/// Updates weights and moments, all of one length.
+/// Updates weights and moments, all of one length, and sets the gradients to zero while they are at hand.
+///
+/// Numbers so small that the processor would slow down over them (subnormal ones, which moments decay to where gradients
+/// stay zero) are set to zero: they change no weight.
 ///
 /// # Panics
 /// If the lengths differ.
-pub fn adamw(step: AdamWStep, weights: &mut [f32], gradients: &[f32], first: &mut [f32], second: &mut [f32]) {
+pub fn adamw(step: AdamWStep, weights: &mut [f32], gradients: &mut [f32], first: &mut [f32], second: &mut [f32]) {
     let n = weights.len();
     assert!(gradients.len() == n && first.len() == n && second.len() == n, "adamw: lengths differ");
     weights
         .par_chunks_mut(BLOCK)
-        .zip(gradients.par_chunks(BLOCK))
+        .zip(gradients.par_chunks_mut(BLOCK))
         .zip(first.par_chunks_mut(BLOCK))
         .zip(second.par_chunks_mut(BLOCK))
         .for_each(|(((w, g), m), v)| adamw_block(step, w, g, m, v));
 }
 
-/// w -= learning_rate * (scale * g + weight_decay * w): plain gradient descent with decoupled decay.
+/// w -= learning_rate * (scale * g + weight_decay * w): plain gradient descent with decoupled decay. The gradients are set
+/// to zero.
 ///
 /// # Panics
 /// If the lengths differ.
-pub fn sgd(learning_rate: f32, weight_decay: f32, gradient_scale: f32, weights: &mut [f32], gradients: &[f32]) {
+pub fn sgd(learning_rate: f32, weight_decay: f32, gradient_scale: f32, weights: &mut [f32], gradients: &mut [f32]) {
     assert_eq!(weights.len(), gradients.len(), "sgd: lengths differ");
-    weights.par_chunks_mut(BLOCK).zip(gradients.par_chunks(BLOCK)).for_each(|(w, g)| {
+    weights.par_chunks_mut(BLOCK).zip(gradients.par_chunks_mut(BLOCK)).for_each(|(w, g)| {
         for (w, g) in w.iter_mut().zip(g) {
-            *w -= learning_rate * (gradient_scale * g + weight_decay * *w);
+            *w -= learning_rate * (gradient_scale * *g + weight_decay * *w);
+            *g = 0.0;
         }
     });
 }
 
 /// Sum of squares, added up block by block in order, so that it does not depend on the number of threads.
 pub fn sum_of_squares(x: &[f32]) -> f64 {
-    let blocks: Vec<f64> = x.par_chunks(BLOCK).map(|block| squares(block) as f64).collect();
-    blocks.iter().sum()
+    with_floats(x.len().div_ceil(BLOCK), |sums| {
+        sums.par_iter_mut().zip(x.par_chunks(BLOCK)).for_each(|(sum, block)| *sum = squares(block));
+        sums.iter().map(|&sum| sum as f64).sum()
+    })
+}
+
+/// Gradients below this have squares that, averaged, are subnormal. Next to the usual eps of 1e-8 they are nothing.
+const SMALLEST_GRADIENT: f32 = 1e-17;
+
+/// x, or zero when it is nearer to zero than `smallest`.
+#[inline(always)]
+fn flush(x: f32, smallest: f32) -> f32 {
+    if x.abs() < smallest { 0.0 } else { x }
 }
 
 simd! {
@@ -66,16 +83,17 @@ simd! {
 }
 
 simd! {
-    fn adamw_block(step: AdamWStep, weights: &mut [f32], gradients: &[f32], first: &mut [f32], second: &mut [f32]) {
+    fn adamw_block(step: AdamWStep, weights: &mut [f32], gradients: &mut [f32], first: &mut [f32], second: &mut [f32]) {
         let AdamWStep { learning_rate, weight_decay, beta1, beta2, eps, step, gradient_scale } = step;
         let correction1 = (1.0 - (beta1 as f64).powf(step as f64)) as f32;
         let correction2 = (1.0 - (beta2 as f64).powf(step as f64)).sqrt() as f32;
         let step_size = learning_rate / correction1;
         let keep = 1.0 - learning_rate * weight_decay;
-        for (((w, &g), m), v) in weights.iter_mut().zip(gradients).zip(first).zip(second) {
-            let g = g * gradient_scale;
-            *m = beta1 * *m + (1.0 - beta1) * g;
-            *v = beta2 * *v + (1.0 - beta2) * g * g;
+        for (((w, gradient), m), v) in weights.iter_mut().zip(gradients).zip(first).zip(second) {
+            let g = flush(*gradient * gradient_scale, SMALLEST_GRADIENT);
+            *gradient = 0.0;
+            *m = flush(beta1 * *m + (1.0 - beta1) * g, f32::MIN_POSITIVE);
+            *v = flush(beta2 * *v + (1.0 - beta2) * g * g, f32::MIN_POSITIVE);
             *w = *w * keep - step_size * *m / (v.sqrt() / correction2 + eps);
         }
     }

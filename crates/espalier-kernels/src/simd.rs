@@ -4,7 +4,7 @@
 //! set that pays, and picks one at run time: the loops vectorise because the compiler may use wide registers inside that
 //! copy, and only there.
 
-use std::sync::OnceLock;
+use crate::processor::processor;
 
 /// The widest instruction set that the running processor offers and that the kernels have a version for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,29 +17,14 @@ pub enum InstructionSet {
     Avx512,
 }
 
-/// Finds the instruction set once; later calls read the cached answer.
+/// The widest instruction set for elementwise kernels.
 pub fn instruction_set() -> InstructionSet {
-    static FOUND: OnceLock<InstructionSet> = OnceLock::new();
-    *FOUND.get_or_init(detect)
-}
-
-#[cfg(target_arch = "x86_64")]
-fn detect() -> InstructionSet {
-    let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
-    let avx512 = is_x86_feature_detected!("avx512f")
-        && is_x86_feature_detected!("avx512bw")
-        && is_x86_feature_detected!("avx512dq")
-        && is_x86_feature_detected!("avx512vl");
-    match (avx2, avx512) {
-        (true, true) => InstructionSet::Avx512,
-        (true, false) => InstructionSet::Avx2,
+    let cpu = processor();
+    match (cpu.avx512, cpu.avx2) {
+        (true, _) => InstructionSet::Avx512,
+        (false, true) => InstructionSet::Avx2,
         _ => InstructionSet::Baseline,
     }
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn detect() -> InstructionSet {
-    InstructionSet::Baseline
 }
 
 /// `a * b + c`, fused where the surrounding copy of the function may use the instruction.
@@ -54,29 +39,30 @@ pub(crate) fn madd<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
 ///
 /// Inside the body the constant `FMA` says whether this copy has fused multiply-add (see [`madd`]).
 macro_rules! simd {
-    ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? $body:block) => {
+    ($(#[$meta:meta])* $vis:vis fn $name:ident $(<$e:ident: $bound:path>)? ($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? $body:block) => {
         $(#[$meta])*
-        $vis fn $name($($arg: $ty),*) $(-> $ret)? {
+        #[allow(clippy::too_many_arguments)]
+        $vis fn $name $(<$e: $bound>)? ($($arg: $ty),*) $(-> $ret)? {
             #[inline(always)]
-            #[allow(clippy::extra_unused_type_parameters)]
-            fn body<const FMA: bool>($($arg: $ty),*) $(-> $ret)? $body
+            #[allow(clippy::extra_unused_type_parameters, clippy::too_many_arguments)]
+            fn body<const FMA: bool $(, $e: $bound)?>($($arg: $ty),*) $(-> $ret)? $body
 
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-            fn avx512($($arg: $ty),*) $(-> $ret)? { body::<true>($($arg),*) }
+            fn avx512 $(<$e: $bound>)? ($($arg: $ty),*) $(-> $ret)? { body::<true $(, $e)?>($($arg),*) }
 
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2,fma")]
-            fn avx2($($arg: $ty),*) $(-> $ret)? { body::<true>($($arg),*) }
+            fn avx2 $(<$e: $bound>)? ($($arg: $ty),*) $(-> $ret)? { body::<true $(, $e)?>($($arg),*) }
 
             match $crate::simd::instruction_set() {
                 // SAFETY: `instruction_set` answers Avx512 only when the processor has every feature named above.
                 #[cfg(target_arch = "x86_64")]
-                $crate::simd::InstructionSet::Avx512 => unsafe { avx512($($arg),*) },
+                $crate::simd::InstructionSet::Avx512 => unsafe { avx512 $(::<$e>)? ($($arg),*) },
                 // SAFETY: `instruction_set` answers Avx2 only when the processor has AVX2 and FMA.
                 #[cfg(target_arch = "x86_64")]
-                $crate::simd::InstructionSet::Avx2 => unsafe { avx2($($arg),*) },
-                _ => body::<{ cfg!(target_arch = "aarch64") }>($($arg),*),
+                $crate::simd::InstructionSet::Avx2 => unsafe { avx2 $(::<$e>)? ($($arg),*) },
+                _ => body::<{ cfg!(target_arch = "aarch64") } $(, $e)?>($($arg),*),
             }
         }
     };

@@ -99,7 +99,7 @@ impl Runtime {
         // The trunk ends below the lowest layer that any of these adapters touches.
         let trunk_end = adapters.iter().map(|adapter| adapter.lora.trunk_layers()).min().unwrap_or(0);
         let plain = self.backbone.model(None);
-        let trunk = plain.encode_layers(0..trunk_end, plain.embeddings(&batch), &batch);
+        let trunk = plain.encode_layers(0..trunk_end, None, &batch);
 
         let mut results: Vec<TextAnswers> = encoded
             .iter()
@@ -107,7 +107,7 @@ impl Runtime {
             .collect();
         for adapter in adapters {
             let model = self.backbone.model(Some(&adapter.lora));
-            let hidden = model.encode_layers(trunk_end..layers, trunk.clone(), &batch); // [T, H]
+            let hidden = model.encode_layers(trunk_end..layers, Some(&trunk), &batch); // [T, H]
             for (result, answer) in results.iter_mut().zip(self.answers(adapter, texts, &encoded, &batch, &hidden)) {
                 result.answers.push(answer);
             }

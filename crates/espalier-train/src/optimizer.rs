@@ -49,7 +49,7 @@ impl Schedule {
 /// Parameters that are updated alike. Their values live elsewhere; gradients and moments live here.
 #[derive(Debug)]
 pub struct Group {
-    /// Gradients, laid out as the values.
+    /// Gradients, laid out as the values. They are added up from zero, and are zero again after each step.
     pub gradients: Vec<f32>,
     first_moment: Vec<f32>,
     second_moment: Vec<f32>,
@@ -64,11 +64,6 @@ impl Group {
     pub fn new(length: usize, learning_rate: f32, runs: Vec<(Range<usize>, f32)>) -> Self {
         let zeros = || vec![0.0; length];
         Self { gradients: zeros(), first_moment: Vec::new(), second_moment: Vec::new(), learning_rate, runs }
-    }
-
-    /// Forgets the gradients of the last step.
-    pub fn zero_gradients(&mut self) {
-        self.gradients.fill(0.0);
     }
 
     fn sum_of_squares(&self) -> f64 {
@@ -104,7 +99,7 @@ impl Optimizer {
         Self { kind, schedule, steps, warmup, clip_norm, done: 0 }
     }
 
-    /// Updates the values of each group by its gradients.
+    /// Updates the values of each group by its gradients, and sets these to zero.
     ///
     /// # Errors
     /// [`TrainError::GradientNotFinite`], before anything is updated.
@@ -133,7 +128,7 @@ impl Optimizer {
         }
         for (run, weight_decay) in &group.runs {
             let (run, weight_decay) = (run.clone(), *weight_decay);
-            let (values, gradients) = (&mut values[run.clone()], &group.gradients[run.clone()]);
+            let (values, gradients) = (&mut values[run.clone()], &mut group.gradients[run.clone()]);
             match self.kind {
                 OptimizerKind::Sgd => sgd(learning_rate, weight_decay, gradient_scale, values, gradients),
                 OptimizerKind::AdamW => {

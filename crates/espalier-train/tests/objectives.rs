@@ -28,7 +28,7 @@ impl<'a> Pass<'a> {
 
     /// Token vectors [T, H].
     fn hidden(&self) -> &[f32] {
-        self.activations.output(self.backbone.encoder.layers() - 1)
+        self.activations.output()
     }
 
     fn backward(mut self, d_hidden: &mut [f32]) -> Vec<f32> {

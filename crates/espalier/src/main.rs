@@ -6,7 +6,7 @@ mod input;
 mod progress;
 
 use clap::{Parser, Subcommand};
-use commands::{bench, demo, encode, evaluate, fetch as fetch_command, finetune, predict, prefinetune};
+use commands::{bench, demo, doctor, encode, evaluate, fetch as fetch_command, finetune, predict, prefinetune};
 use std::process::ExitCode;
 
 /// One encoder, many adapters: pre-finetune, fine-tune, evaluate and run small BERT-like encoders.
@@ -30,6 +30,7 @@ enum Command {
     Predict(predict::Args),
     Encode(encode::Args),
     Bench(bench::Args),
+    Doctor(doctor::Args),
 }
 
 fn main() -> ExitCode {
@@ -44,11 +45,14 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> anyhow::Result<()> {
-    if let Some(threads) = cli.threads {
-        anyhow::ensure!(threads > 0, "--threads is 0; give at least 1");
-        rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
-    }
-    match cli.command {
+    anyhow::ensure!(cli.threads != Some(0), "--threads is 0; give at least 1");
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(cli.threads.unwrap_or(0)).build()?;
+    // On a thread of the pool: work handed in from outside would wake it up anew for each matrix product.
+    pool.install(|| dispatch(cli.command))
+}
+
+fn dispatch(command: Command) -> anyhow::Result<()> {
+    match command {
         Command::Demo(args) => demo::run(args),
         Command::Fetch(args) => fetch_command::run(args),
         Command::Prefinetune(args) => prefinetune::run(args),
@@ -57,6 +61,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Predict(args) => predict::run(args),
         Command::Encode(args) => encode::run(args),
         Command::Bench(args) => bench::run(args),
+        Command::Doctor(args) => doctor::run(args),
     }
 }
 

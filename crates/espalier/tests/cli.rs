@@ -204,7 +204,7 @@ fn wrong_input_is_explained() {
 #[test]
 fn help_teaches_by_example() {
     let workspace = Workspace::new();
-    for command in ["prefinetune", "finetune", "evaluate", "predict", "encode", "bench"] {
+    for command in ["prefinetune", "finetune", "evaluate", "predict", "encode", "bench", "doctor"] {
         assert!(workspace.ok(&format!("{command} --help")).contains("Example: "), "{command}");
     }
     assert!(workspace.ok("--help").contains("demo"));

@@ -1,71 +1,97 @@
+use crate::packed::PackedLora;
 use espalier_kernels::layer_norm::RowStats;
+use espalier_kernels::{Bf16, Element, Precision};
 
 /// What a forward pass leaves for its backward pass, and the memory that both work in.
 ///
 /// Buffers grow to the largest batch and stay, so that a training loop allocates nothing once it has seen one.
 #[derive(Debug, Default)]
 pub struct Activations {
-    /// Sum of the embeddings before LayerNorm, [T, H].
-    pub(super) embedding_sum: Vec<f32>,
-    pub(super) embedding_stats: Vec<RowStats>,
-    /// Input of the first layer that ran, [T, H].
-    pub(super) input: Vec<f32>,
-    /// One per layer of the encoder.
-    pub(super) layers: Vec<LayerActivations>,
-    pub(super) scratch: BackwardScratch,
+    pub(super) f32: Kept<f32>,
+    pub(super) bf16: Kept<Bf16>,
+    pub(super) precision: Option<Precision>,
+    /// Output of the last layer that ran, [T, H].
+    pub(super) output: Vec<f32>,
+    /// The adapter as it was packed for the forward pass.
+    pub(super) adapter: Option<PackedLora>,
 }
 
 impl Activations {
-    /// The output of layer `layer` in the last forward pass, [T, H].
-    pub fn output(&self, layer: usize) -> &[f32] {
-        &self.layers[layer].output
+    /// Token vectors [T, H]: the output of the last layer that the last forward pass ran.
+    pub fn output(&self) -> &[f32] {
+        &self.output
     }
 
-    /// The input of the first layer that ran, [T, H]: the embeddings after LayerNorm when the whole encoder ran.
-    pub fn input(&self) -> &[f32] {
-        &self.input
+    /// The input of layer `layer` in the last forward pass, [T, H]: for the first layer that ran, what it was given, or the
+    /// embeddings after LayerNorm; for the others, the output of the layer below.
+    pub fn layer_input(&self, layer: usize) -> Vec<f32> {
+        match self.precision {
+            Some(Precision::Bf16) => self.bf16.layer_input(layer).iter().map(|x| x.to_f32()).collect(),
+            _ => self.f32.layer_input(layer).to_vec(),
+        }
+    }
+}
+
+/// The activations of one element type.
+#[derive(Debug, Default)]
+pub(super) struct Kept<E> {
+    /// Sum of the embeddings before LayerNorm, [T, H].
+    pub(super) embedding_sum: Vec<f32>,
+    pub(super) embedding_stats: Vec<RowStats>,
+    /// The first layer that ran.
+    pub(super) first: usize,
+    /// Its input, [T, H].
+    pub(super) input: Vec<E>,
+    /// One per layer of the encoder.
+    pub(super) layers: Vec<LayerActivations<E>>,
+    pub(super) scratch: BackwardScratch<E>,
+}
+
+impl<E> Kept<E> {
+    pub(super) fn layer_input(&self, layer: usize) -> &[E] {
+        if layer == self.first { &self.input } else { &self.layers[layer - 1].output }
     }
 }
 
 /// The intermediate results of one layer.
 #[derive(Debug, Default)]
-pub struct LayerActivations {
+pub(super) struct LayerActivations<E> {
     /// Queries, keys and values, [T, 3H].
-    pub(super) qkv: Vec<f32>,
+    pub(super) qkv: Vec<E>,
     /// Log-sum-exp of the attention scores, [T, heads].
     pub(super) log_sum: Vec<f32>,
     /// Result of attention, [T, H].
-    pub(super) context: Vec<f32>,
+    pub(super) context: Vec<E>,
     /// x + attention, before LayerNorm, [T, H].
     pub(super) attention_sum: Vec<f32>,
     pub(super) attention_stats: Vec<RowStats>,
     /// After the first LayerNorm, [T, H].
-    pub(super) attended: Vec<f32>,
-    /// Before GELU, [T, F].
-    pub(super) intermediate: Vec<f32>,
+    pub(super) attended: Vec<E>,
+    /// Before GELU, [T, F]; only kept for a backward pass.
+    pub(super) intermediate: Vec<E>,
     /// After GELU, [T, F].
-    pub(super) activated: Vec<f32>,
+    pub(super) activated: Vec<E>,
     /// attended + feed-forward, before LayerNorm, [T, H].
     pub(super) output_sum: Vec<f32>,
     pub(super) output_stats: Vec<RowStats>,
-    /// After the second LayerNorm, [T, H].
-    pub(super) output: Vec<f32>,
+    /// After the second LayerNorm, [T, H]; of the last layer that ran [`Activations::output`] holds it.
+    pub(super) output: Vec<E>,
     /// x A^T of each adapted module, [T, r].
     pub(super) down: [Vec<f32>; 6],
 }
 
-impl LayerActivations {
+impl<E: Element> LayerActivations<E> {
     /// Fits the buffers to `tokens` rows. What they hold is overwritten by the forward pass.
     pub(super) fn resize(&mut self, tokens: usize, width: usize, inner: usize, heads: usize) {
-        for buffer in
-            [&mut self.context, &mut self.attention_sum, &mut self.attended, &mut self.output_sum, &mut self.output]
-        {
+        for buffer in [&mut self.attention_sum, &mut self.output_sum] {
             buffer.resize(tokens * width, 0.0);
         }
-        self.qkv.resize(tokens * 3 * width, 0.0);
+        for buffer in [&mut self.context, &mut self.attended] {
+            buffer.resize(tokens * width, E::default());
+        }
+        self.qkv.resize(tokens * 3 * width, E::default());
         self.log_sum.resize(tokens * heads, 0.0);
-        self.intermediate.resize(tokens * inner, 0.0);
-        self.activated.resize(tokens * inner, 0.0);
+        self.activated.resize(tokens * inner, E::default());
         self.attention_stats.resize(tokens, RowStats::default());
         self.output_stats.resize(tokens, RowStats::default());
     }
@@ -73,13 +99,24 @@ impl LayerActivations {
 
 /// Gradients on their way down.
 #[derive(Debug, Default)]
-pub(super) struct BackwardScratch {
+pub(super) struct BackwardScratch<E> {
+    /// After a LayerNorm, once more in the element type, [T, H].
+    pub(super) d_rows: Vec<E>,
     /// At the feed-forward block's inner values, [T, F].
-    pub(super) d_inner: Vec<f32>,
+    pub(super) d_inner: Vec<E>,
     /// At queries, keys and values, [T, 3H].
-    pub(super) d_qkv: Vec<f32>,
+    pub(super) d_qkv: Vec<E>,
     /// At the result of attention, [T, H].
-    pub(super) d_context: Vec<f32>,
-    /// At x A^T, [T, r].
-    pub(super) d_down: Vec<f32>,
+    pub(super) d_context: Vec<E>,
+    /// At x A^T, [T, r], of up to three modules that share their input.
+    pub(super) d_down: [Vec<f32>; 3],
+}
+
+impl<E: Element> BackwardScratch<E> {
+    pub(super) fn resize(&mut self, tokens: usize, width: usize, inner: usize) {
+        self.d_rows.resize(tokens * width, E::default());
+        self.d_inner.resize(tokens * inner, E::default());
+        self.d_qkv.resize(tokens * 3 * width, E::default());
+        self.d_context.resize(tokens * width, E::default());
+    }
 }

@@ -1,14 +1,18 @@
-use super::activations::BackwardScratch;
-use super::{Activations, LayerActivations, Model};
+//! The backward pass.
+
+use super::activations::{BackwardScratch, Kept, LayerActivations};
+use super::layer::{QKV, Updates};
+use super::{Activations, Model};
 use crate::batch::Batch;
 use crate::layout::{LinearAt, NormAt};
 use crate::lora::Module;
+use crate::packed::PackedLora;
 use espalier_kernels::attention::{AttentionForward, AttentionShape, attention_backward};
 use espalier_kernels::embedding::embed_backward;
-use espalier_kernels::gelu::gelu_backward;
-use espalier_kernels::gemm::{Matrix, Start};
+use espalier_kernels::gemm::Matrix;
 use espalier_kernels::layer_norm::{RowStats, layer_norm_backward, layer_norm_parameter_gradients};
-use espalier_kernels::linear::linear_parameter_gradients;
+use espalier_kernels::linear::{Output, linear, linear_parameter_gradients};
+use espalier_kernels::{Element, Precision};
 use std::ops::Range;
 
 /// Where gradients are accumulated; what is `None` is frozen.
@@ -23,7 +27,7 @@ pub struct Gradients<'g> {
 }
 
 impl Gradients<'_> {
-    fn linear(&mut self, at: &LinearAt, x: &[f32], dy: &[f32]) {
+    fn linear<E: Element>(&mut self, at: &LinearAt, x: &[E], dy: &[E]) {
         if let Some(gradients) = self.weights.as_deref_mut() {
             let (d_weight, d_bias) = at.of_mut(gradients);
             linear_parameter_gradients(x, dy, d_weight, d_bias);
@@ -43,11 +47,30 @@ impl Model<'_> {
     /// [T, H] at its result. `d` is used up as scratch.
     ///
     /// The walk down stops at the lowest layer that has anything to train.
+    ///
+    /// # Panics
+    /// As [`Model::forward`].
     pub fn backward(
         &self,
         layers: Range<usize>,
         batch: &Batch,
         activations: &mut Activations,
+        d: &mut [f32],
+        gradients: Gradients,
+    ) {
+        let adapter = activations.adapter.as_ref();
+        match self.packed.precision() {
+            Precision::Bf16 => self.walk_down(layers, batch, &mut activations.bf16, adapter, d, gradients),
+            _ => self.walk_down(layers, batch, &mut activations.f32, adapter, d, gradients),
+        }
+    }
+
+    fn walk_down<E: Element>(
+        &self,
+        layers: Range<usize>,
+        batch: &Batch,
+        kept: &mut Kept<E>,
+        adapter: Option<&PackedLora>,
         d: &mut [f32],
         mut gradients: Gradients,
     ) {
@@ -60,100 +83,126 @@ impl Model<'_> {
             (None, Some(_)) => self.adapter.map_or(layers.end, |adapter| adapter.trunk_layers()),
             (None, None) => layers.end,
         };
-        let Activations { layers: kept, input, scratch, .. } = activations;
+        let config = &self.encoder.config;
+        let mut scratch = std::mem::take(&mut kept.scratch);
+        scratch.resize(batch.tokens(), config.hidden_size, config.intermediate_size);
         for layer in (lowest.max(layers.start)..layers.end).rev() {
-            let x = if layer == layers.start { input.as_slice() } else { &kept[layer - 1].output };
+            let (x, kept) = (kept.layer_input(layer), &kept.layers[layer]);
             let passes_on = layer > lowest || train_embeddings;
-            self.layer_backward(layer, x, batch, &kept[layer], d, scratch, &mut gradients, passes_on);
+            let mut step = LayerBackward { model: self, layer, adapter, batch, kept, gradients: &mut gradients };
+            step.feed_forward(d, &mut scratch);
+            step.attention(x, d, &mut scratch, passes_on);
         }
         if train_embeddings {
-            self.embeddings_backward(batch, activations, d, gradients);
+            self.embeddings_backward(batch, kept, d, &mut scratch.d_rows, gradients);
         }
+        kept.scratch = scratch;
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one layer's inputs, outputs and scratch, each used once")]
-    fn layer_backward(
+    fn embeddings_backward<E: Element>(
         &self,
-        layer: usize,
-        x: &[f32],
         batch: &Batch,
-        kept: &LayerActivations,
-        d: &mut [f32], // at the layer's output on entry, at its input on return, [T, H]
-        scratch: &mut BackwardScratch,
-        gradients: &mut Gradients,
-        passes_on: bool,
+        kept: &Kept<E>,
+        d: &mut [f32],
+        d_rows: &mut [E],
+        mut gradients: Gradients,
     ) {
-        let config = &self.encoder.config;
-        let (at, weights) = (&self.encoder.layout.layers[layer], self.weights);
-        let (tokens, width, inner) = (batch.tokens(), config.hidden_size, config.intermediate_size);
-        let BackwardScratch { d_inner, d_qkv, d_context, d_down } = scratch;
-        d_inner.resize(tokens * inner, 0.0);
-        d_qkv.resize(tokens * 3 * width, 0.0);
-        d_context.resize(tokens * width, 0.0);
-
-        // Feed-forward block.
-        gradients.norm(&at.output_norm, &kept.output_sum, &kept.output_stats, d);
-        layer_norm_backward(&kept.output_sum, &kept.output_stats, at.output_norm.of(weights, 0.0).weight, d);
-        gradients.linear(&at.output, &kept.activated, d);
-        at.output.of(weights).input_gradient(d, Start::Zero, d_inner); // [T, F]
-        let dy = Matrix::new(d, tokens, width);
-        self.adapt_backward(layer, Module::Output, &kept.activated, dy, kept, d_down, gradients, Some(&mut *d_inner));
-        gelu_backward(&kept.intermediate, d_inner);
-        gradients.linear(&at.intermediate, &kept.attended, d_inner);
-        at.intermediate.of(weights).input_gradient(d_inner, Start::Accumulate, d); // residual + block, [T, H]
-        let dy = Matrix::new(d_inner, tokens, inner);
-        self.adapt_backward(layer, Module::Intermediate, &kept.attended, dy, kept, d_down, gradients, Some(&mut *d));
-
-        // Attention block.
-        gradients.norm(&at.attention_norm, &kept.attention_sum, &kept.attention_stats, d);
-        layer_norm_backward(&kept.attention_sum, &kept.attention_stats, at.attention_norm.of(weights, 0.0).weight, d);
-        gradients.linear(&at.attention_output, &kept.context, d);
-        at.attention_output.of(weights).input_gradient(d, Start::Zero, d_context); // [T, H]
-        let (dy, dx) = (Matrix::new(d, tokens, width), Some(d_context.as_mut_slice()));
-        self.adapt_backward(layer, Module::AttentionOutput, &kept.context, dy, kept, d_down, gradients, dx);
-        let shape = AttentionShape { offsets: &batch.offsets, heads: config.num_attention_heads, width };
-        let saved = AttentionForward { qkv: &kept.qkv, log_sum: &kept.log_sum };
-        attention_backward(saved, shape, d_context, d_qkv); // [T, 3H]
-        gradients.linear(&at.qkv, x, d_qkv);
-        if passes_on {
-            at.qkv.of(weights).input_gradient(d_qkv, Start::Accumulate, d); // residual + block, [T, H]
-        }
-        for (part, module) in [Module::Query, Module::Key, Module::Value].into_iter().enumerate() {
-            let dy = Matrix::strided(&d_qkv[part * width..], tokens, width, 3 * width);
-            let dx = if passes_on { Some(&mut *d) } else { None };
-            self.adapt_backward(layer, module, x, dy, kept, d_down, gradients, dx);
-        }
-    }
-
-    /// Gradients of one module's pair, and through it at the module's input.
-    #[expect(clippy::too_many_arguments, reason = "a module, its input, its output's gradient and where results go")]
-    fn adapt_backward(
-        &self,
-        layer: usize,
-        module: Module,
-        x: &[f32],
-        dy: Matrix,
-        kept: &LayerActivations,
-        d_down: &mut Vec<f32>,
-        gradients: &mut Gradients,
-        dx: Option<&mut [f32]>,
-    ) {
-        let Some((adapter, pair)) = self.adapter.and_then(|lora| Some((lora, lora.pair(layer, module)?))) else {
-            return;
-        };
-        d_down.resize(dy.rows() * pair.rank, 0.0);
-        let down = &kept.down[module as usize];
-        let gradient = gradients.adapter.as_deref_mut().and_then(|all| adapter.pair_mut(layer, module, all));
-        pair.backward(x, dy, down, d_down, gradient, dx);
-    }
-
-    fn embeddings_backward(&self, batch: &Batch, activations: &Activations, d: &mut [f32], mut gradients: Gradients) {
         let at = &self.encoder.layout.embeddings;
-        let (sum, stats) = (&activations.embedding_sum, &activations.embedding_stats);
+        let (sum, stats) = (&kept.embedding_sum, &kept.embedding_stats);
         gradients.norm(&at.norm, sum, stats, d);
-        layer_norm_backward(sum, stats, at.norm.of(self.weights, 0.0).weight, d);
+        layer_norm_backward(sum, stats, at.norm.of(self.weights, 0.0).weight, d, d_rows);
         if let Some(weights) = gradients.weights {
             embed_backward(&batch.ids, &batch.positions, d, at.of_mut(weights));
         }
+    }
+}
+
+/// The way back through one layer.
+struct LayerBackward<'a, 'g, E> {
+    model: &'a Model<'a>,
+    layer: usize,
+    adapter: Option<&'a PackedLora>,
+    batch: &'a Batch,
+    kept: &'a LayerActivations<E>,
+    gradients: &'a mut Gradients<'g>,
+}
+
+impl<'a, E: Element> LayerBackward<'a, '_, E> {
+    /// `d` [T, H]: the gradient at the layer's output on entry, at its feed-forward block's input on return.
+    fn feed_forward(&mut self, d: &mut [f32], scratch: &mut BackwardScratch<E>) {
+        let (model, kept) = (self.model, self.kept);
+        let (at, packed) = (&model.encoder.layout.layers[self.layer], model.packed.layer(self.layer));
+        let weights = model.weights;
+        let BackwardScratch { d_rows, d_inner, d_down, .. } = scratch;
+
+        self.gradients.norm(&at.output_norm, &kept.output_sum, &kept.output_stats, d);
+        let norm_weight = at.output_norm.of(weights, 0.0).weight;
+        layer_norm_backward(&kept.output_sum, &kept.output_stats, norm_weight, d, d_rows);
+
+        self.gradients.linear(&at.output, &kept.activated, d_rows);
+        let updates = self.adapted(&[Module::Output], &kept.activated, d_rows, d_down);
+        let output = Output::GeluGradient { kept: &kept.intermediate, out: &mut *d_inner }; // [T, F]
+        linear(d_rows, packed.output.backward(&at.output, weights), None, &updates, output);
+        drop(updates);
+
+        self.gradients.linear(&at.intermediate, &kept.attended, d_inner);
+        let updates = self.adapted(&[Module::Intermediate], &kept.attended, d_inner, d_down);
+        // The residual's gradient and the block's, [T, H].
+        linear(d_inner, packed.intermediate.backward(&at.intermediate, weights), None, &updates, Output::Add(d));
+    }
+
+    /// `d` [T, H]: the gradient at the attention block's output on entry; at its input x [T, H] on return, if it `passes_on`.
+    fn attention(&mut self, x: &[E], d: &mut [f32], scratch: &mut BackwardScratch<E>, passes_on: bool) {
+        let (model, kept) = (self.model, self.kept);
+        let (at, packed) = (&model.encoder.layout.layers[self.layer], model.packed.layer(self.layer));
+        let (weights, config) = (model.weights, &model.encoder.config);
+        let BackwardScratch { d_rows, d_qkv, d_context, d_down, .. } = scratch;
+
+        self.gradients.norm(&at.attention_norm, &kept.attention_sum, &kept.attention_stats, d);
+        let norm_weight = at.attention_norm.of(weights, 0.0).weight;
+        layer_norm_backward(&kept.attention_sum, &kept.attention_stats, norm_weight, d, d_rows);
+
+        self.gradients.linear(&at.attention_output, &kept.context, d_rows);
+        let updates = self.adapted(&[Module::AttentionOutput], &kept.context, d_rows, d_down);
+        let backward = packed.attention_output.backward(&at.attention_output, weights);
+        linear(d_rows, backward, None, &updates, Output::Store(&mut *d_context)); // [T, H]
+        drop(updates);
+
+        let (heads, width) = (config.num_attention_heads, config.hidden_size);
+        let shape = AttentionShape { offsets: &self.batch.offsets, heads, width };
+        let saved = AttentionForward { qkv: &kept.qkv, log_sum: &kept.log_sum };
+        attention_backward(saved, shape, d_context, d_qkv); // [T, 3H]
+
+        self.gradients.linear(&at.qkv, x, d_qkv);
+        let updates = self.adapted(&QKV, x, d_qkv, d_down);
+        if passes_on {
+            // The residual's gradient and the block's, [T, H].
+            linear(d_qkv, packed.qkv.backward(&at.qkv, weights), None, &updates, Output::Add(d));
+        }
+    }
+
+    /// Adds the gradients of modules that share the input x [T, in] and whose outputs, with gradient `dy`, lie side by side;
+    /// returns the updates of the gradient at x.
+    fn adapted<'d>(&mut self, modules: &[Module], x: &[E], dy: &[E], d_down: &'d mut [Vec<f32>; 3]) -> Updates<'d>
+    where
+        'a: 'd,
+    {
+        let (Some(packed), Some(lora)) = (self.adapter, self.model.adapter) else { return Updates::new() };
+        let tokens = self.batch.tokens();
+        let (stride, width) = (dy.len() / tokens, dy.len() / tokens / modules.len());
+        let mut updates = Updates::new();
+        for (part, (&module, d_down)) in modules.iter().zip(d_down).enumerate() {
+            let pair = lora.pair(self.layer, module).zip(packed.pair(self.layer, module));
+            let Some((pair, packed)) = pair else { continue };
+            let dy = Matrix::strided(&dy[part * width..], tokens, width, stride);
+            d_down.resize(tokens * pair.rank, 0.0);
+            packed.down_gradient(dy, d_down);
+            let gradient = self.gradients.adapter.as_deref_mut();
+            if let Some(gradient) = gradient.and_then(|all| lora.pair_mut(self.layer, module, all)) {
+                gradient.accumulate(pair.scale, x, dy, &self.kept.down[module as usize], d_down);
+            }
+            updates.push(packed.update_back(pair, d_down));
+        }
+        updates
     }
 }

@@ -8,19 +8,24 @@
 //! output   = LayerNorm(attended + GELU(attended Wi^T + bi) Wp^T + bp)
 //! ```
 //!
-//! Every W may carry a LoRA pair. A forward pass leaves what its backward pass needs in [`Activations`], whose buffers are
+//! x and all else that is multiplied by weights is kept in the precision of the products (f32 or bf16); sums before a LayerNorm,
+//! statistics, losses and the gradients that travel down the residual stream are f32. Every W may carry a LoRA pair. A forward pass leaves what its backward pass needs in [`Activations`], whose buffers are
 //! reused from step to step.
 
 mod activations;
 mod backward;
+mod encode;
 mod forward;
+mod layer;
 
-pub use activations::{Activations, LayerActivations};
+pub use activations::Activations;
 pub use backward::Gradients;
+pub use encode::Adapters;
 
 use crate::config::EncoderConfig;
 use crate::layout::Layout;
 use crate::lora::Lora;
+use crate::packed::PackedWeights;
 
 /// An encoder's architecture, without weights.
 #[derive(Clone, Debug)]
@@ -56,6 +61,8 @@ pub struct Model<'a> {
     pub encoder: &'a Encoder,
     /// All weights, laid out as [`Encoder::layout`] says.
     pub weights: &'a [f32],
+    /// Their linear maps, packed: these say in which precision the model computes.
+    pub packed: &'a PackedWeights,
     /// The adapter, if one is on.
     pub adapter: Option<&'a Lora>,
 }

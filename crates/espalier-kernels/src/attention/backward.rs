@@ -1,16 +1,17 @@
-use super::blocks::Blocks;
 use super::product::{Left, ROWS, product};
 use super::{AttentionShape, HeadTask, QUERIES};
+use crate::blocks::Blocks;
+use crate::buffers::with_zeros;
+use crate::element::Element;
 use crate::math::exp;
-use crate::scratch::with_scratch;
 use crate::simd::{reduce2, simd};
 use rayon::prelude::*;
 
 /// What the forward pass left for the backward pass.
 #[derive(Clone, Copy, Debug)]
-pub struct AttentionForward<'a> {
+pub struct AttentionForward<'a, E> {
     /// Queries, keys and values, [T, 3H].
-    pub qkv: &'a [f32],
+    pub qkv: &'a [E],
     /// Log-sum-exp of each row of scores, [T, heads].
     pub log_sum: &'a [f32],
 }
@@ -23,7 +24,7 @@ pub struct AttentionForward<'a> {
 ///
 /// # Panics
 /// If the shapes do not fit each other.
-pub fn attention_backward(saved: AttentionForward, shape: AttentionShape, d_out: &[f32], d_qkv: &mut [f32]) {
+pub fn attention_backward<E: Element>(saved: AttentionForward<E>, shape: AttentionShape, d_out: &[E], d_qkv: &mut [E]) {
     shape.check(saved.qkv, d_out, saved.log_sum);
     assert_eq!(d_qkv.len(), saved.qkv.len(), "attention_backward: shapes do not fit");
     let d_qkv = Blocks::new(d_qkv, 3 * shape.width);
@@ -32,18 +33,18 @@ pub fn attention_backward(saved: AttentionForward, shape: AttentionShape, d_out:
         let HeadTask { padded_length, padded_width, .. } = task;
         let (all, scores) = (padded_length * padded_width, QUERIES * padded_length);
         let sizes = [all, all, all, all, all, all, all, all, scores, scores, QUERIES * padded_width];
-        with_scratch(sizes, |scratch| head(saved, shape, task, d_out, scratch, &d_qkv));
+        with_zeros(sizes, |scratch| head(saved, shape, task, d_out, scratch, &d_qkv));
     });
 }
 
 simd! {
-    fn head(
-        saved: AttentionForward,
+    fn head<E: Element>(
+        saved: AttentionForward<E>,
         shape: AttentionShape,
         task: HeadTask,
-        d_out: &[f32],
+        d_out: &[E],
         scratch: [&mut [f32]; 11],
-        d_qkv: &Blocks,
+        d_qkv: &Blocks<E>,
     ) {
         // [l', d'] x 6, [d', l'] x 2, [QUERIES, l'] x 2, [QUERIES, d']
         let [q, k, v, d_o, d_k, d_v, k_t, v_t, p, d_s, d_q] = scratch;
@@ -55,7 +56,10 @@ simd! {
         task.transpose(k, k_t);
         task.transpose(v, v_t);
         for (token, row) in d_o.chunks_exact_mut(padded_width).take(length).enumerate() {
-            row[..width].copy_from_slice(&d_out[(first + token) * layer_width + head * width..][..width]);
+            let d_out = &d_out[(first + token) * layer_width + head * width..][..width];
+            for (to, g) in row.iter_mut().zip(d_out) {
+                *to = g.to_f32();
+            }
         }
 
         for block in (0..length).step_by(QUERIES) {
@@ -71,7 +75,7 @@ simd! {
                 let scores = r * padded_length..r * padded_length + length;
                 let (p, d_s) = (&mut p[scores.clone()], &mut d_s[scores]);
                 for p in p.iter_mut() {
-                    *p = exp(*p - log_sum);
+                    *p = exp::<FMA>(*p - log_sum);
                 }
                 let delta = reduce2(p, d_s, |p, g| p * g);
                 for (d_s, p) in d_s.iter_mut().zip(p) {
@@ -88,7 +92,7 @@ simd! {
                 // SAFETY: only this task writes this head's query columns of this sequence's rows.
                 let to = unsafe { d_qkv.row(first + block + r, head * width, width) };
                 for (to, &g) in to.iter_mut().zip(row) {
-                    *to = g * task.scale();
+                    *to = E::from_f32(g * task.scale());
                 }
             }
         }
@@ -96,7 +100,9 @@ simd! {
             for (token, row) in gradient.chunks_exact(padded_width).take(length).enumerate() {
                 // SAFETY: only this task writes this head's key and value columns of this sequence's rows.
                 let to = unsafe { d_qkv.row(first + token, part * layer_width + head * width, width) };
-                to.copy_from_slice(&row[..width]);
+                for (to, &g) in to.iter_mut().zip(row) {
+                    *to = E::from_f32(g);
+                }
             }
         }
     }

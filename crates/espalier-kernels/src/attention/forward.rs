@@ -1,8 +1,9 @@
-use super::blocks::Blocks;
 use super::product::{Left, ROWS, product};
 use super::{AttentionShape, HeadTask, QUERIES};
+use crate::blocks::Blocks;
+use crate::buffers::with_zeros;
+use crate::element::Element;
 use crate::math::exp;
-use crate::scratch::with_scratch;
 use crate::simd::{largest, reduce, simd};
 use rayon::prelude::*;
 
@@ -13,7 +14,7 @@ use rayon::prelude::*;
 ///
 /// # Panics
 /// If the shapes do not fit each other.
-pub fn attention(qkv: &[f32], shape: AttentionShape, out: &mut [f32], log_sum: &mut [f32]) {
+pub fn attention<E: Element>(qkv: &[E], shape: AttentionShape, out: &mut [E], log_sum: &mut [f32]) {
     shape.check(qkv, out, log_sum);
     let out = Blocks::new(out, shape.width);
     let log_sum = Blocks::new(log_sum, shape.heads);
@@ -22,12 +23,19 @@ pub fn attention(qkv: &[f32], shape: AttentionShape, out: &mut [f32], log_sum: &
         let HeadTask { padded_length, padded_width, .. } = task;
         let all = padded_length * padded_width;
         let sizes = [all, all, all, all, QUERIES * padded_length, QUERIES * padded_width];
-        with_scratch(sizes, |scratch| head(qkv, shape.width, task, scratch, &out, &log_sum));
+        with_zeros(sizes, |scratch| head(qkv, shape.width, task, scratch, &out, &log_sum));
     });
 }
 
 simd! {
-    fn head(qkv: &[f32], layer_width: usize, task: HeadTask, scratch: [&mut [f32]; 6], out: &Blocks, log_sum: &Blocks) {
+    fn head<E: Element>(
+        qkv: &[E],
+        layer_width: usize,
+        task: HeadTask,
+        scratch: [&mut [f32]; 6],
+        out: &Blocks<E>,
+        log_sum: &Blocks<f32>,
+    ) {
         let [q, k, k_t, v, scores, mixed] = scratch; // [l', d'] x 2, [d', l'], [l', d'], [QUERIES, l'], [QUERIES, d']
         let HeadTask { first, length, head, width, padded_length, padded_width } = task;
         task.gather(qkv, layer_width, 0, task.scale(), q);
@@ -44,14 +52,16 @@ simd! {
                 let row = &mut row[..length];
                 // SAFETY: only this task writes this head's column of this sequence's rows.
                 let log_sum = unsafe { log_sum.row(first + block + r, head, 1) };
-                log_sum[0] = softmax(row);
+                log_sum[0] = softmax::<FMA>(row);
             }
             let weights = Left { data: scores, row_stride: padded_length, column_stride: 1 };
             product::<FMA>((padded_rows, length, padded_width), weights, v, mixed, false); // O = P V
             for (r, row) in mixed.chunks_exact(padded_width).take(rows).enumerate() {
                 // SAFETY: only this task writes this head's columns of this sequence's rows.
                 let out = unsafe { out.row(first + block + r, head * width, width) };
-                out.copy_from_slice(&row[..width]);
+                for (out, &x) in out.iter_mut().zip(row) {
+                    *out = E::from_f32(x);
+                }
             }
         }
     }
@@ -59,10 +69,10 @@ simd! {
 
 /// Replaces scores by their softmax and returns their log-sum-exp.
 #[inline(always)]
-fn softmax(row: &mut [f32]) -> f32 {
+fn softmax<const FMA: bool>(row: &mut [f32]) -> f32 {
     let max = largest(row);
     for s in row.iter_mut() {
-        *s = exp(*s - max);
+        *s = exp::<FMA>(*s - max);
     }
     let sum = reduce(row, |p| p);
     let scale = 1.0 / sum;

@@ -13,13 +13,13 @@
 //! which the backward pass makes P again (as FlashAttention does, arXiv 2205.14135).
 
 mod backward;
-mod blocks;
 mod forward;
 mod product;
 
 pub use backward::{AttentionForward, attention_backward};
 pub use forward::attention;
 
+use crate::element::Element;
 use crate::simd::LANES;
 use std::array::from_fn;
 
@@ -67,7 +67,7 @@ impl AttentionShape<'_> {
         }
     }
 
-    fn check(&self, qkv: &[f32], out: &[f32], log_sum: &[f32]) {
+    fn check<E>(&self, qkv: &[E], out: &[E], log_sum: &[f32]) {
         let tokens = self.tokens();
         assert!(self.heads > 0 && self.width.is_multiple_of(self.heads), "attention: width is not a multiple of heads");
         assert!(self.offsets.is_sorted(), "attention: offsets decrease");
@@ -94,17 +94,17 @@ struct HeadTask {
 impl HeadTask {
     /// The task's part (0: query, 1: key, 2: value) of row `token` of qkv [T, 3H].
     #[inline(always)]
-    fn part<'a>(&self, qkv: &'a [f32], layer_width: usize, part: usize, token: usize) -> &'a [f32] {
+    fn part<'a, E>(&self, qkv: &'a [E], layer_width: usize, part: usize, token: usize) -> &'a [E] {
         let start = (self.first + token) * 3 * layer_width + part * layer_width + self.head * self.width;
         &qkv[start..start + self.width]
     }
 
     /// Copies a part, scaled, to the first rows and columns of a matrix of zeros, [l', d'].
     #[inline(always)]
-    fn gather(&self, qkv: &[f32], layer_width: usize, part: usize, scale: f32, to: &mut [f32]) {
+    fn gather<E: Element>(&self, qkv: &[E], layer_width: usize, part: usize, scale: f32, to: &mut [f32]) {
         for (token, row) in to.chunks_exact_mut(self.padded_width).take(self.length).enumerate() {
-            for (to, &from) in row.iter_mut().zip(self.part(qkv, layer_width, part, token)) {
-                *to = from * scale;
+            for (to, from) in row.iter_mut().zip(self.part(qkv, layer_width, part, token)) {
+                *to = from.to_f32() * scale;
             }
         }
     }

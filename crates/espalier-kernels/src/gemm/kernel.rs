@@ -1,78 +1,104 @@
-//! What an instruction set has to provide, and the choice among those that the machine offers.
+//! What an instruction set has to provide for one precision, and the choice among those that the machine offers.
 
-#[cfg(target_arch = "x86_64")]
-use crate::simd::{InstructionSet, instruction_set};
+use super::kernels;
+use crate::precision::Precision;
+use std::sync::OnceLock;
 
-/// One small product: C [MR, width] = (C or zero) + alpha * A panel * B panel.
-pub(super) struct Tile<'a> {
-    /// Factor of the product.
-    pub alpha: f32,
-    /// Packed rows of A, [depth, MR].
-    pub a: &'a [f32],
-    /// Packed columns of B, [depth, width].
-    pub b: &'a [f32],
-    /// Columns of the tile: a multiple of LANES, at most NR.
+/// Numbers in the largest tile of any kernel (AMX: 32 x 32).
+pub(crate) const MAX_TILE: usize = 1024;
+
+/// One small product: sums [rows, width] = rows of A * a panel of B, over the whole inner dimension.
+///
+/// Operands are read as 32-bit words: one f32, two bf16 or four bytes that are neighbours along the inner dimension.
+pub(super) struct Tile {
+    /// First word of the first row of A; rows are `a_stride` bytes apart and need no alignment.
+    pub a: *const u8,
+    /// Distance between rows of A, bytes.
+    pub a_stride: usize,
+    /// Rows of A that there are, 1 to the kernel's `rows`.
+    pub rows: usize,
+    /// A panel of B, [steps, width] words.
+    pub b: *const u32,
+    /// Columns of the panel: a multiple of the kernel's `lanes`, at most its `columns`.
     pub width: usize,
-    /// First element of C's tile.
-    pub c: *mut f32,
-    /// Distance between its rows.
-    pub c_stride: usize,
-    /// Whether to add to what C holds.
-    pub add: bool,
+    /// Words along the inner dimension: a multiple of the kernel's `depth`.
+    pub steps: usize,
+    /// Where the sums go, [rows, width]: f32, or i32 in the same memory for products of bytes. The kernel may write
+    /// all of [`MAX_TILE`] numbers.
+    pub sums: *mut f32,
 }
 
 /// The innermost product, kept in registers.
 ///
-/// All kernels compute an element the same way, whatever the tile's width: one sum from zero in the order of k, then
-/// one multiplication by alpha, then one addition to C. Those with fused multiply-add hence agree bit by bit.
-pub(super) trait MicroKernel {
-    /// Rows of a tile.
-    const MR: usize;
+/// All kernels of f32 compute a sum the same way: from zero, in the order of the inner dimension. Those with fused
+/// multiply-add hence agree bit by bit, and so do all kernels of bytes, whose sums are exact.
+pub(super) struct MicroKernel {
+    /// Rows of a full tile.
+    pub rows: usize,
     /// Columns of a full tile.
-    const NR: usize;
-    /// Columns of the narrowest tile; NR is a multiple of it.
-    const LANES: usize;
-
+    pub columns: usize,
+    /// Columns of the narrowest tile; `columns` is a multiple of it.
+    pub lanes: usize,
+    /// Words that the kernel takes along the inner dimension at a time.
+    pub depth: usize,
+    /// What the kernel subtracts from each byte of A before it multiplies (products of bytes only).
+    pub offset: i32,
     /// Computes a tile.
     ///
-    /// # Safety The processor has the instructions of this kernel; `tile.width` is one of LANES, 2 LANES .. NR;
-    /// `tile.c` points to MR rows of `width` elements, `c_stride` apart, that nothing else reads or writes meanwhile.
-    unsafe fn tile(tile: &Tile);
+    /// # Safety
+    /// The processor has the kernel's instructions; the tile's pointers reach as far as [`Tile`] says; the call lies
+    /// between `enter` and `leave` on one thread.
+    pub tile: unsafe fn(&Tile),
+    /// Prepares the thread for tiles.
+    ///
+    /// # Safety
+    /// The processor has the kernel's instructions.
+    pub enter: unsafe fn(),
+    /// Undoes `enter`.
+    ///
+    /// # Safety
+    /// As for `enter`.
+    pub leave: unsafe fn(),
 }
 
 /// The micro-kernels that exist for this architecture.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kernel {
     /// Plain Rust.
     Portable,
-    /// 256-bit vectors with fused multiply-add.
+    /// 256-bit vectors: f32 with fused multiply-add, bytes by multiply-and-add of pairs.
     #[cfg(target_arch = "x86_64")]
     Avx2,
-    /// 512-bit vectors.
+    /// 512-bit vectors: f32, bf16 where AVX512_BF16 is there, bytes where AVX512_VNNI is.
     #[cfg(target_arch = "x86_64")]
     Avx512,
-    /// 128-bit vectors with fused multiply-add.
+    /// Tiles of 16 x 64 bytes: bf16 and bytes.
+    #[cfg(target_arch = "x86_64")]
+    Amx,
+    /// The kernel of [`Kernel::Amx`] with its tile instructions played by plain Rust: never chosen, but tested everywhere.
+    #[cfg(target_arch = "x86_64")]
+    AmxEmulated,
+    /// 128-bit vectors: f32 with fused multiply-add, bytes where the dot-product instructions are there.
     #[cfg(target_arch = "aarch64")]
     Neon,
 }
 
 impl Kernel {
-    /// Those that this machine can run, the fastest last.
-    pub fn available() -> &'static [Kernel] {
-        #[cfg(target_arch = "x86_64")]
-        return match instruction_set() {
-            InstructionSet::Avx512 => &[Kernel::Portable, Kernel::Avx2, Kernel::Avx512],
-            InstructionSet::Avx2 => &[Kernel::Portable, Kernel::Avx2],
-            InstructionSet::Baseline => &[Kernel::Portable],
-        };
-        #[cfg(target_arch = "aarch64")]
-        return &[Kernel::Portable, Kernel::Neon];
-        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-        return &[Kernel::Portable];
+    /// Those of a precision that this machine can run, the fastest last.
+    pub fn available(precision: Precision) -> &'static [Kernel] {
+        static FOUND: OnceLock<[Vec<Kernel>; 3]> = OnceLock::new();
+        &FOUND.get_or_init(|| Precision::ALL.map(kernels::available))[precision as usize]
     }
 
-    /// The fastest that this machine can run.
-    pub fn best() -> Kernel {
-        Self::available()[Self::available().len() - 1]
+    /// The fastest of a precision that this machine can run.
+    pub fn best(precision: Precision) -> Kernel {
+        let available = Self::available(precision);
+        available[available.len() - 1]
+    }
+
+    /// Its code for a precision.
+    pub(super) fn code(self, precision: Precision) -> &'static MicroKernel {
+        assert!(Self::available(precision).contains(&self), "this machine has no kernel {self:?} for {precision}");
+        kernels::code(self, precision)
     }
 }

@@ -2,20 +2,20 @@
 
 /// A read-only matrix: element (i, j) is `data[i * row_stride + j * col_stride]`, one of the strides being 1.
 #[derive(Clone, Copy, Debug)]
-pub struct Matrix<'a> {
-    data: &'a [f32],
+pub struct Matrix<'a, T = f32> {
+    data: &'a [T],
     rows: usize,
     cols: usize,
     row_stride: usize,
     col_stride: usize,
 }
 
-impl<'a> Matrix<'a> {
+impl<'a, T: Copy> Matrix<'a, T> {
     /// A dense matrix, row by row: `data` holds exactly `rows * cols` elements.
     ///
     /// # Panics
     /// If `data` has another length.
-    pub fn new(data: &'a [f32], rows: usize, cols: usize) -> Self {
+    pub fn new(data: &'a [T], rows: usize, cols: usize) -> Self {
         assert_eq!(Some(data.len()), rows.checked_mul(cols), "Matrix::new: data is not {rows} x {cols}");
         Self::strided(data, rows, cols, cols)
     }
@@ -24,7 +24,7 @@ impl<'a> Matrix<'a> {
     ///
     /// # Panics
     /// If the last row ends beyond `data`.
-    pub fn strided(data: &'a [f32], rows: usize, cols: usize, row_stride: usize) -> Self {
+    pub fn strided(data: &'a [T], rows: usize, cols: usize, row_stride: usize) -> Self {
         assert!(extent(rows, cols, row_stride) <= data.len(), "Matrix::strided: the last row ends beyond the data");
         Self { data, rows, cols, row_stride, col_stride: 1 }
     }
@@ -50,8 +50,13 @@ impl<'a> Matrix<'a> {
         self.row_stride
     }
 
+    /// Whether the elements of a row are neighbours.
+    pub(super) fn is_row_major(&self) -> bool {
+        self.col_stride == 1
+    }
+
     /// The memory from element (i, j) on.
-    pub(super) fn from(&self, i: usize, j: usize) -> &'a [f32] {
+    pub(crate) fn from(&self, i: usize, j: usize) -> &'a [T] {
         &self.data[i * self.row_stride + j * self.col_stride..]
     }
 

@@ -1,94 +1,121 @@
 use crate::oracle;
 use crate::support::*;
+use espalier_kernels::Bf16;
 use espalier_kernels::attention::*;
 use proptest::prelude::*;
 
-struct Run {
-    out: Vec<f32>,     // [T, H]
+struct Run<E> {
+    out: Vec<E>,       // [T, H]
     log_sum: Vec<f32>, // [T, heads]
-    d_qkv: Vec<f32>,   // [T, 3H]
+    d_qkv: Vec<E>,     // [T, 3H]
 }
 
-fn run(qkv: &[f32], d_out: &[f32], shape: AttentionShape) -> Run {
+fn run<E: Stored>(qkv: &[E], d_out: &[E], shape: AttentionShape) -> Run<E> {
     // NaN shows what is not written.
-    let mut out = vec![f32::NAN; d_out.len()];
+    let nan = |n| vec![E::from_f32(f32::NAN); n];
+    let (mut out, mut d_qkv) = (nan(d_out.len()), nan(qkv.len()));
     let mut log_sum = vec![f32::NAN; shape.tokens() * shape.heads];
-    let mut d_qkv = vec![f32::NAN; qkv.len()];
     attention(qkv, shape, &mut out, &mut log_sum);
     attention_backward(AttentionForward { qkv, log_sum: &log_sum }, shape, d_out, &mut d_qkv);
     Run { out, log_sum, d_qkv }
 }
 
-fn check(lengths: &[usize], heads: usize, head_width: usize, seed: u64) {
+fn check<E: Stored>(lengths: &[usize], heads: usize, head_width: usize, seed: u64) {
+    check_at::<E>(lengths, heads, head_width, seed, |_, elements| (0..elements).collect());
+}
+
+/// The gradient at a few elements only, since each difference costs two passes.
+fn check_long<E: Stored>(lengths: &[usize], heads: usize, head_width: usize, seed: u64) {
+    let some = |random: &mut Random, elements| random.below(12, elements).iter().map(|&i| i as usize).collect();
+    check_at::<E>(lengths, heads, head_width, seed, some);
+}
+
+/// Checks the gradient at the elements that `choose` takes of so many.
+fn check_at<E: Stored>(
+    lengths: &[usize],
+    heads: usize,
+    head_width: usize,
+    seed: u64,
+    choose: impl FnOnce(&mut Random, usize) -> Vec<usize>,
+) {
     let mut random = Random(seed);
     let (offsets, width) = (offsets(lengths), heads * head_width);
     let shape = AttentionShape { offsets: &offsets, heads, width };
     assert_eq!((shape.tokens(), shape.head_width()), (offsets[lengths.len()], head_width));
-    let (qkv, d_out) = (random.spread(shape.tokens() * 3 * width, 2.0), random.vec(shape.tokens() * width));
+    let qkv = stored::<E>(&random.spread(shape.tokens() * 3 * width, 2.0));
+    let d_out = stored::<E>(&random.vec(shape.tokens() * width));
 
     let got = run(&qkv, &d_out, shape);
     let forward = |qkv: &[f64]| oracle::attention(qkv, &offsets, heads, width);
     let (out, log_sum) = forward(&wide(&qkv));
     assert_close("out", &got.out, &out);
     assert_close("log_sum", &got.log_sum, &log_sum);
-    assert_close("d_qkv", &got.d_qkv, &gradient(&wide(&qkv), |qkv| oracle::dot(&forward(qkv).0, &wide(&d_out))));
+
+    let chosen = choose(&mut random, qkv.len());
+    let pick = |from: &[E]| chosen.iter().map(|&i| from[i]).collect::<Vec<_>>();
+    let loss = |values: &[f64]| {
+        let mut moved = wide(&qkv);
+        chosen.iter().zip(values).for_each(|(&i, &value)| moved[i] = value);
+        oracle::dot(&forward(&moved).0, &wide(&d_out))
+    };
+    assert_close("d_qkv", &pick(&got.d_qkv), &gradient(&wide(&pick(&qkv)), loss));
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
+    #[cfg_attr(miri, ignore = "slow")]
     fn matches_the_oracle(
         lengths in prop::collection::vec(0usize..9, 1..4), heads in 1usize..4, head_width in 1usize..8, seed: u64,
     ) {
-        check(&lengths, heads, head_width, seed);
+        check::<f32>(&lengths, heads, head_width, seed);
+        check::<Bf16>(&lengths, heads, head_width, seed);
     }
 }
 
-/// Head widths that are not multiples of the vector, sequences around one vector of keys (16) and one block of queries (32).
+/// One token, which attends to itself; no token; head widths that are not multiples of the vector; sequences around one
+/// vector of keys (16) and one block of queries (32).
 #[test]
+#[cfg_attr(miri, ignore = "slow")]
 fn matches_the_oracle_at_odd_sizes() {
-    check(&[17], 2, 5, 1);
-    check(&[33, 1, 0], 1, 20, 2);
-    check(&[16, 15], 1, 16, 3);
-    check(&[0, 0], 3, 4, 4);
+    let cases: [(&[usize], usize, usize); 8] = [
+        (&[1], 1, 1),
+        (&[1], 2, 7),
+        (&[17], 2, 5),
+        (&[33, 1, 0], 1, 20),
+        (&[16, 15], 1, 16),
+        (&[2, 31], 1, 33),
+        (&[0, 0], 3, 4),
+        (&[], 3, 4),
+    ];
+    for (seed, (lengths, heads, head_width)) in (1..).zip(cases) {
+        check::<f32>(lengths, heads, head_width, seed);
+        check::<Bf16>(lengths, heads, head_width, seed);
+    }
 }
 
 /// One head of one small sequence and an empty one: small enough for an interpreter that looks for undefined behaviour.
 #[test]
 fn attention_small() {
     let lengths = [3, 0, 2];
-    on_threads(2, || check(&lengths, 2, 2, 5));
+    on_threads(2, || check::<f32>(&lengths, 2, 2, 5));
+    on_threads(2, || check::<Bf16>(&lengths[1..], 2, 3, 6));
 }
 
-/// The longest texts of BERT, with tens of head widths; the gradient at a few elements, since each difference costs two passes.
+/// The longest texts of BERT, with tens of head widths.
 #[test]
+#[cfg_attr(miri, ignore = "slow")]
 fn matches_the_oracle_on_long_sequences() {
-    let mut random = Random(6);
-    for (lengths, heads, head_width) in [(vec![511], 2, 20), (vec![512, 1, 37], 1, 32)] {
-        let (offsets, width) = (offsets(&lengths), heads * head_width);
-        let shape = AttentionShape { offsets: &offsets, heads, width };
-        let (qkv, d_out) = (random.spread(shape.tokens() * 3 * width, 2.0), random.vec(shape.tokens() * width));
-        let got = run(&qkv, &d_out, shape);
-        let forward = |qkv: &[f64]| oracle::attention(qkv, &offsets, heads, width);
-        let (out, log_sum) = forward(&wide(&qkv));
-        assert_close("out", &got.out, &out);
-        assert_close("log_sum", &got.log_sum, &log_sum);
-
-        let some: Vec<usize> = random.below(12, qkv.len()).iter().map(|&i| i as usize).collect();
-        let at = |values: &[f64]| {
-            let mut moved = wide(&qkv);
-            some.iter().zip(values).for_each(|(&i, &value)| moved[i] = value);
-            oracle::dot(&forward(&moved).0, &wide(&d_out))
-        };
-        let want = gradient(&some.iter().map(|&i| qkv[i] as f64).collect::<Vec<_>>(), at);
-        assert_close("d_qkv", &some.iter().map(|&i| got.d_qkv[i]).collect::<Vec<_>>(), &want);
-    }
+    check_long::<f32>(&[511], 2, 20, 6);
+    check_long::<Bf16>(&[511], 2, 20, 6);
+    check_long::<f32>(&[512, 1, 37], 1, 32, 7);
+    check_long::<Bf16>(&[1, 512], 1, 32, 8);
 }
 
 /// Scores of +-10,000: the largest takes all, nothing overflows.
 #[test]
 fn large_scores_do_not_overflow() {
-    let qkv = [100.0, 100.0, 7.0, 100.0, -100.0, 3.0]; // two tokens, H = 1
+    let qkv = [100.0f32, 100.0, 7.0, 100.0, -100.0, 3.0]; // two tokens, H = 1
     let got = run(&qkv, &[1.0, 1.0], AttentionShape { offsets: &[0, 2], heads: 1, width: 1 });
     assert_close("out", &got.out, &[7.0, 7.0]);
     assert_close("log_sum", &got.log_sum, &[10_000.0, 10_000.0]);
@@ -96,6 +123,7 @@ fn large_scores_do_not_overflow() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "slow")]
 fn does_not_depend_on_threads_or_neighbours() {
     let mut random = Random(7);
     let lengths = [5, 0, 70, 1, 33, 16, 8];
@@ -122,5 +150,5 @@ fn does_not_depend_on_threads_or_neighbours() {
 #[should_panic(expected = "offsets decrease")]
 fn refuses_offsets_that_decrease() {
     let shape = AttentionShape { offsets: &[0, 2, 1], heads: 1, width: 1 };
-    attention(&[0.0; 3], shape, &mut [0.0], &mut [0.0]);
+    attention(&[0.0f32; 3], shape, &mut [0.0], &mut [0.0]);
 }

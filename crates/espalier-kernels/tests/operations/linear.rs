@@ -1,123 +1,280 @@
+//! Every output of a linear map, with and without bias and updates, by every kernel of every precision.
+
 use crate::oracle;
 use crate::support::*;
-use espalier_kernels::gemm::{Matrix, MatrixMut, Start};
-use espalier_kernels::linear::{Linear, linear_parameter_gradients};
-use espalier_kernels::lora::{LoraPair, LoraPairMut};
+use espalier_kernels::gemm::{Kernel, Matrix, MatrixMut, Packed, Start};
+use espalier_kernels::linear::{LowRank, Output, linear};
+use espalier_kernels::{Bf16, Precision};
 use proptest::prelude::*;
+use std::ops::Range;
 
-fn check_linear(rows: usize, inputs: usize, outputs: usize, seed: u64) {
-    let mut random = Random(seed);
-    let (x, dy) = (random.vec(rows * inputs), random.vec(rows * outputs)); // [T, in], [T, out]
-    let (weight, bias) = (random.vec(outputs * inputs), random.vec(outputs)); // [out, in], [out]
-    let (xw, ww, bw, dyw) = (wide(&x), wide(&weight), wide(&bias), wide(&dy));
-    let linear = Linear { weight: &weight, bias: &bias };
-    assert_eq!((linear.inputs(), linear.outputs()), (inputs, outputs));
-
-    let mut y = vec![f32::NAN; rows * outputs];
-    linear.forward(&x, &mut y);
-    assert_close("y", &y, &oracle::linear(&xw, &ww, &bw));
-
-    let loss = |x: &[f64], w: &[f64], b: &[f64]| oracle::dot(&oracle::linear(x, w, b), &dyw);
-    let want_dx = gradient(&xw, |x| loss(x, &ww, &bw));
-    let mut dx = vec![f32::NAN; rows * inputs];
-    linear.input_gradient(&dy, Start::Zero, &mut dx);
-    assert_close("dx", &dx, &want_dx);
-    let start = random.vec(rows * inputs);
-    let mut dx = start.clone();
-    linear.input_gradient(&dy, Start::Accumulate, &mut dx);
-    assert_close("dx, added", &dx, &plus(&start, &want_dx));
-
-    let (start_w, start_b) = (random.vec(outputs * inputs), random.vec(outputs));
-    let (mut dw, mut db) = (start_w.clone(), start_b.clone());
-    linear_parameter_gradients(&x, &dy, &mut dw, &mut db);
-    assert_close("dW", &dw, &plus(&start_w, &gradient(&ww, |w| loss(&xw, w, &bw))));
-    assert_close("db", &db, &plus(&start_b, &gradient(&bw, |b| loss(&xw, &ww, b))));
+/// A low-rank update and its factors.
+#[derive(Debug)]
+struct Update {
+    rows: Range<usize>,
+    columns: Range<usize>,
+    down: Vec<f32>, // [rows, r]
+    up: Vec<f32>,   // [r, columns]
 }
 
-/// The pair's output and gradient are `outputs` columns from `left` on of a matrix `outer` columns wide.
-fn check_lora(rows: usize, inputs: usize, outputs: usize, rank: usize, (left, right): (usize, usize), seed: u64) {
-    let mut random = Random(seed);
-    let outer = left + outputs + right;
-    let x = random.vec(rows * inputs); // [T, in]
-    let (y_start, dy_outer) = (random.vec(rows * outer), random.vec(rows * outer)); // [T, outer]
-    let (a, b) = (random.vec(rank * inputs), random.vec(outputs * rank)); // [r, in], [out, r]
-    let pair = LoraPair { a: &a, b: &b, rank, scale: 1.75 };
-    let block = |full: &[f64]| -> Vec<f64> {
-        full.chunks(outer).flat_map(|row| row[left..left + outputs].to_vec()).collect() // [T, out]
-    };
+impl Update {
+    /// Of a block between random borders.
+    fn random(rows: usize, columns: usize, random: &mut Random) -> Self {
+        let mut between = |limit: usize| {
+            let borders = random.below(2, limit + 1);
+            *borders.iter().min().unwrap() as usize..*borders.iter().max().unwrap() as usize
+        };
+        let (rows, columns) = (between(rows), between(columns));
+        let rank = 1 + random.below(1, 9)[0] as usize;
+        // An update of no columns has no factors from which its rank could be told.
+        let rank = if columns.is_empty() { 0 } else { rank };
+        Self { down: random.vec(rows.len() * rank), up: random.vec(rank * columns.len()), rows, columns }
+    }
 
-    let (xw, aw, bw, dyw) = (wide(&x), wide(&a), wide(&b), block(&wide(&dy_outer)));
-    let adapt = |x: &[f64], a: &[f64], b: &[f64]| oracle::lora(x, a, b, rank, 1.75);
-    let mut want = wide(&y_start);
-    for (row, added) in want.chunks_mut(outer).zip(adapt(&xw, &aw, &bw).chunks(outputs)) {
-        for (y, added) in row[left..].iter_mut().zip(added) {
-            *y += added;
+    fn as_low_rank(&self) -> LowRank<'_> {
+        LowRank { rows: self.rows.clone(), columns: self.columns.clone(), down: &self.down, up: &self.up }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Shape {
+    rows: usize,
+    inputs: usize,
+    outputs: usize,
+    bias: bool,
+    updates: usize,
+}
+
+#[derive(Debug)]
+struct Case<E> {
+    shape: Shape,
+    x: Vec<E>,              // [T, in]
+    weight: Vec<f32>,       // [out, in]
+    bias: Option<Vec<f32>>, // [out]
+    updates: Vec<Update>,
+    /// The residual, or what went into GELU.
+    other: Vec<E>, // [T, out]
+    /// What an output that is added to holds.
+    start: Vec<f32>, // [T, out]
+}
+
+impl<E: Stored> Case<E> {
+    fn random(shape: Shape, seed: u64) -> Self {
+        let mut random = Random(seed);
+        let Shape { rows, inputs, outputs, .. } = shape;
+        Self {
+            x: stored(&random.vec(rows * inputs)),
+            weight: rounded::<E>(&random.vec(outputs * inputs)),
+            bias: shape.bias.then(|| random.vec(outputs)),
+            updates: (0..shape.updates).map(|_| Update::random(rows, outputs, &mut random)).collect(),
+            other: stored(&random.spread(rows * outputs, 3.0)),
+            start: random.vec(rows * outputs),
+            shape,
         }
     }
-    let (mut y, mut down) = (y_start.clone(), vec![f32::NAN; rows * rank]);
-    pair.forward(&x, MatrixMut::strided(&mut y[left..], rows, outputs, outer), &mut down);
-    assert_close("y", &y, &want); // the other columns too: untouched
 
-    let loss = |x: &[f64], a: &[f64], b: &[f64]| oracle::dot(&adapt(x, a, b), &dyw);
-    let (start_a, start_b, start_x) = (random.vec(a.len()), random.vec(b.len()), random.vec(x.len()));
-    let (mut da, mut db, mut dx) = (start_a.clone(), start_b.clone(), start_x.clone());
-    let dy = Matrix::strided(&dy_outer[left..], rows, outputs, outer);
-    let mut d_down = vec![f32::NAN; rows * rank];
-    pair.backward(&x, dy, &down, &mut d_down, Some(LoraPairMut { a: &mut da, b: &mut db }), Some(&mut dx));
-    assert_close("dA", &da, &plus(&start_a, &gradient(&aw, |a| loss(&xw, a, &bw))));
-    assert_close("dB", &db, &plus(&start_b, &gradient(&bw, |b| loss(&xw, &aw, b))));
-    assert_close("dx", &dx, &plus(&start_x, &gradient(&xw, |x| loss(x, &aw, &bw))));
+    fn transposed_weight(&self) -> Matrix<'_> {
+        Matrix::new(&self.weight, self.shape.outputs, self.shape.inputs).t()
+    }
 
-    let mut only_dx = start_x;
-    pair.backward(&x, dy, &down, &mut d_down, None, Some(&mut only_dx));
-    assert_eq!(bits(&only_dx), bits(&dx), "dx of a frozen pair");
-    let (mut only_da, mut only_db) = (start_a, start_b);
-    pair.backward(&x, dy, &down, &mut d_down, Some(LoraPairMut { a: &mut only_da, b: &mut only_db }), None);
-    assert_eq!((bits(&only_da), bits(&only_db)), (bits(&da), bits(&db)), "gradients without dx");
+    /// x W^T: in f64, or of bytes, whose rounding is not the matter here, as the plain product has it.
+    fn product(&self, precision: Precision) -> Vec<f64> {
+        let Shape { rows, inputs, outputs, .. } = self.shape;
+        if precision != Precision::Int8 {
+            return oracle::linear(&wide(&self.x), &wide(&self.weight), &vec![0.0; outputs]);
+        }
+        let mut product = vec![f32::NAN; rows * outputs];
+        let c = MatrixMut::new(&mut product, rows, outputs);
+        Packed::new(precision, self.transposed_weight()).gemm(1.0, Matrix::new(&self.x, rows, inputs), Start::Zero, c);
+        wide(&product)
+    }
+
+    /// y = x W^T, bias and updates.
+    fn oracle(&self, precision: Precision) -> Vec<f64> {
+        let (mut y, outputs) = (self.product(precision), self.shape.outputs);
+        if let Some(bias) = &self.bias {
+            y.chunks_mut(outputs).for_each(|row| row.iter_mut().zip(bias).for_each(|(y, &b)| *y += f64::from(b)));
+        }
+        for Update { rows, columns, down, up } in &self.updates {
+            oracle::add_low_rank(&mut y, outputs, (rows.clone(), columns.clone()), &wide(down), &wide(up));
+        }
+        y
+    }
+
+    fn run(&self, weight: &Packed, output: Output<E>) {
+        let updates: Vec<_> = self.updates.iter().map(Update::as_low_rank).collect();
+        linear(&self.x, weight, self.bias.as_deref(), &updates, output);
+    }
+
+    fn check(&self, precision: Precision) {
+        let y = self.oracle(precision);
+        let with = |other: Vec<f64>| other.iter().zip(&y).map(|(other, y)| other + y).collect::<Vec<_>>();
+        let (added, residual) = (with(wide(&self.start)), with(wide(&self.other)));
+        let slope = |x: f64| gradient(&[x], |x| oracle::gelu(x)[0])[0];
+        let through: Vec<f64> = wide(&self.other).iter().zip(&y).map(|(&x, y)| slope(x) * y).collect();
+        let activated = oracle::gelu(&y);
+
+        for kernel in kernels(precision) {
+            let name = |output: &str| format!("{output} of {precision} by {kernel:?}");
+            let weight = Packed::with_kernel(kernel, precision, self.transposed_weight());
+            // NaN shows what is not written.
+            let nan = || vec![E::from_f32(f32::NAN); y.len()];
+
+            let mut out = nan();
+            self.run(&weight, Output::Store(&mut out));
+            assert_close(&name("Store"), &out, &y);
+
+            let mut sum = self.start.clone();
+            self.run(&weight, Output::Add(&mut sum));
+            assert_close(&name("Add"), &sum, &added);
+
+            let mut sum = vec![f32::NAN; y.len()];
+            self.run(&weight, Output::Residual { residual: &self.other, out: &mut sum });
+            assert_close(&name("Residual"), &sum, &residual);
+
+            let (mut kept, mut out) = (nan(), nan());
+            self.run(&weight, Output::Gelu { kept: Some(&mut kept), out: &mut out });
+            assert_close(&name("what Gelu keeps"), &kept, &y);
+            assert_close(&name("Gelu"), &out, &activated);
+            let mut alone = nan();
+            self.run(&weight, Output::Gelu { kept: None, out: &mut alone });
+            assert_eq!(bits(&alone), bits(&out), "{}, nothing kept", name("Gelu"));
+
+            let mut out = nan();
+            self.run(&weight, Output::GeluGradient { kept: &self.other, out: &mut out });
+            assert_close(&name("GeluGradient"), &out, &through);
+        }
+    }
+}
+
+/// Miri needs ten seconds for one emulated tile instruction, which `low_precision` spends once.
+fn kernels(precision: Precision) -> impl Iterator<Item = Kernel> {
+    Kernel::available(precision).iter().copied().filter(|&kernel| !cfg!(miri) || kernel == Kernel::Portable)
+}
+
+fn check_all(shape: Shape, seed: u64) {
+    let (single, half) = (Case::<f32>::random(shape, seed), Case::<Bf16>::random(shape, seed));
+    single.check(Precision::F32);
+    single.check(Precision::Int8);
+    half.check(Precision::Bf16);
+    half.check(Precision::Int8);
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
+    /// Tiles are up to 32 rows high and 48 columns wide.
     #[test]
-    fn linear_matches_the_oracle(rows in 0usize..12, inputs in 1usize..20, outputs in 1usize..20, seed: u64) {
-        check_linear(rows, inputs, outputs, seed);
-    }
-
-    #[test]
-    fn lora_matches_the_oracle(
-        rows in 1usize..12, inputs in 1usize..20, outputs in 1usize..20, rank in 1usize..9,
-        around in (0usize..20, 0usize..20), seed: u64,
+    #[cfg_attr(miri, ignore = "slow")]
+    fn every_output_matches_the_oracle(
+        rows in 0usize..40, inputs in 1usize..70, outputs in 1usize..110, bias: bool, updates in 0usize..4, seed: u64,
     ) {
-        check_lora(rows, inputs, outputs, rank, around, seed);
+        check_all(Shape { rows, inputs, outputs, bias, updates }, seed);
     }
 }
 
-/// More outputs than one task sums of the bias gradient (64).
 #[test]
-fn linear_matches_the_oracle_beyond_one_task() {
-    check_linear(5, 3, 150, 1);
+fn linear_small() {
+    check_all(Shape { rows: 5, inputs: 3, outputs: 9, bias: true, updates: 2 }, 1);
 }
 
+/// Of no columns, of no rows, of all, and one on top of another.
 #[test]
-fn does_not_depend_on_threads() {
+fn updates_of_any_block() {
+    let shape = Shape { rows: 3, inputs: 2, outputs: 20, bias: false, updates: 0 };
     let mut random = Random(2);
-    let (rows, inputs, outputs) = (130, 70, 200);
-    let (x, dy) = (random.vec(rows * inputs), random.vec(rows * outputs));
-    let (weight, bias) = (random.vec(outputs * inputs), random.vec(outputs));
-    let linear = Linear { weight: &weight, bias: &bias };
-    assert_independent_of_threads(|| {
-        let (mut y, mut dx) = (vec![0.0; rows * outputs], vec![0.0; rows * inputs]);
-        let (mut dw, mut db) = (weight.clone(), bias.clone());
-        linear.forward(&x, &mut y);
-        linear.input_gradient(&dy, Start::Zero, &mut dx);
-        linear_parameter_gradients(&x, &dy, &mut dw, &mut db);
-        vec![y, dx, dw, db]
-    });
+    let mut update = |rows: Range<usize>, columns: Range<usize>, rank: usize| Update {
+        down: random.vec(rows.len() * rank),
+        up: random.vec(rank * columns.len()),
+        rows,
+        columns,
+    };
+    let updates =
+        vec![update(0..3, 20..20, 0), update(2..2, 0..20, 2), update(0..3, 0..20, 5), update(1..2, 15..17, 1)];
+    Case::<f32> { updates, ..Case::random(shape, 3) }.check(Precision::F32);
+}
+
+/// A map of no inputs is its bias.
+#[test]
+fn no_inputs() {
+    let bias = [0.5, -1.5, 2.0];
+    for precision in Precision::ALL {
+        for kernel in kernels(precision) {
+            let weight = Packed::with_kernel(kernel, precision, Matrix::new(&[], 3, 0).t());
+            let mut out = [f32::NAN; 6];
+            linear(&[], &weight, Some(&bias), &[], Output::Store(&mut out));
+            assert_eq!(out, [0.5, -1.5, 2.0, 0.5, -1.5, 2.0], "{precision} {kernel:?}");
+        }
+    }
+}
+
+/// Large enough for several tasks; updates that end inside of tiles.
+#[test]
+#[cfg_attr(miri, ignore = "slow")]
+fn does_not_depend_on_threads_or_other_rows() {
+    fn check<E: Stored>(precision: Precision) {
+        let shape = Shape { rows: 131, inputs: 190, outputs: 210, bias: true, updates: 0 };
+        let mut random = Random(5);
+        let (down, up) = (random.vec(shape.rows * 3), random.vec(3 * 101)); // [T, 3], [3, 101]
+        let case = Case::<E>::random(shape, 6);
+        let weight = Packed::new(precision, case.transposed_weight());
+        let run = |rows: Range<usize>| {
+            let update =
+                LowRank { rows: 0..rows.len(), columns: 7..108, down: &down[rows.start * 3..rows.end * 3], up: &up };
+            let mut out = vec![E::default(); rows.len() * shape.outputs];
+            let x = &case.x[rows.start * shape.inputs..rows.end * shape.inputs];
+            linear(x, &weight, case.bias.as_deref(), &[update], Output::Gelu { kept: None, out: &mut out });
+            out.iter().map(|v| v.to_f32()).collect::<Vec<_>>()
+        };
+        assert_independent_of_threads(|| vec![run(0..shape.rows)]);
+        let one_by_one: Vec<_> = (0..shape.rows).flat_map(|row| run(row..row + 1)).collect();
+        assert_eq!(bits(&one_by_one), bits(&run(0..shape.rows)), "{precision}");
+    }
+    check::<f32>(Precision::F32);
+    check::<f32>(Precision::Int8);
+    check::<Bf16>(Precision::Bf16);
+    check::<Bf16>(Precision::Int8);
+}
+
+/// A map of two inputs to two outputs, whose input has `x` numbers and whose output has four.
+fn try_linear(x: usize, bias: Option<&[f32]>, updates: &[LowRank]) {
+    let weight = Packed::new(Precision::F32, Matrix::new(&[1.0; 4], 2, 2));
+    linear(&vec![0.0; x], &weight, bias, updates, Output::Store(&mut [0.0; 4]));
 }
 
 #[test]
-#[should_panic]
+#[should_panic(expected = "Matrix::new")]
 fn refuses_an_input_of_another_width() {
-    Linear { weight: &[1.0; 6], bias: &[0.0; 2] }.forward(&[0.0; 8], &mut [0.0; 4]);
+    try_linear(6, None, &[]);
+}
+
+#[test]
+#[should_panic(expected = "bias is not as long as a row")]
+fn refuses_a_bias_of_another_length() {
+    try_linear(4, Some(&[0.0]), &[]);
+}
+
+#[test]
+#[should_panic(expected = "outside of the result")]
+fn refuses_an_update_beyond_the_rows() {
+    try_linear(4, None, &[LowRank { rows: 1..3, columns: 0..2, down: &[0.0; 2], up: &[0.0; 2] }]);
+}
+
+#[test]
+#[should_panic(expected = "outside of the result")]
+fn refuses_an_update_beyond_the_columns() {
+    try_linear(4, None, &[LowRank { rows: 0..2, columns: 1..3, down: &[0.0; 2], up: &[0.0; 2] }]);
+}
+
+#[test]
+#[should_panic(expected = "factors do not fit")]
+fn refuses_an_update_of_two_ranks() {
+    try_linear(4, None, &[LowRank { rows: 0..2, columns: 0..2, down: &[0.0; 2], up: &[0.0; 4] }]);
+}
+
+#[test]
+#[should_panic(expected = "shapes do not fit")]
+fn refuses_a_residual_of_another_shape() {
+    let weight = Packed::new(Precision::F32, Matrix::new(&[1.0; 4], 2, 2));
+    linear(&[0.0; 4], &weight, None, &[], Output::Residual { residual: &[0.0; 2], out: &mut [0.0; 4] });
 }

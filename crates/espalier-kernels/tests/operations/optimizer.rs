@@ -34,7 +34,7 @@ fn oracle(step: AdamWStep, weights: &[f32], gradients: &[Vec<f32>]) -> [Vec<f64>
 fn run(step: AdamWStep, weights: &[f32], gradients: &[Vec<f32>]) -> [Vec<f32>; 3] {
     let (mut w, mut m, mut v) = (weights.to_vec(), vec![0.0; weights.len()], vec![0.0; weights.len()]);
     for (gradients, t) in gradients.iter().zip(1..) {
-        adamw(AdamWStep { step: t, ..step }, &mut w, gradients, &mut m, &mut v);
+        adamw(AdamWStep { step: t, ..step }, &mut w, &mut gradients.to_vec(), &mut m, &mut v);
     }
     [w, m, v]
 }
@@ -62,7 +62,7 @@ proptest! {
         let mut random = Random(seed);
         let (weights, gradients) = (random.vec(n), random.vec(n));
         let mut w = weights.clone();
-        sgd(0.25, 0.5, scale, &mut w, &gradients);
+        sgd(0.25, 0.5, scale, &mut w, &mut gradients.clone());
         let step = |(&w, &g): (&f32, &f32)| w as f64 - 0.25 * (scale as f64 * g as f64 + 0.5 * w as f64);
         assert_close_within(1e-6, "weights", &w, &weights.iter().zip(&gradients).map(step).collect::<Vec<_>>());
     }
@@ -99,7 +99,7 @@ fn clipped_adamw_matches_pytorch() {
     for (t, (gradient, want)) in (1..).zip(gradients.chunks(50).zip(want.chunks(50))) {
         let gradient_scale = (1.0 / (sum_of_squares(gradient).sqrt() + 1e-6)).min(1.0) as f32;
         clipped += (gradient_scale < 1.0) as u32;
-        adamw(AdamWStep { step: t, gradient_scale, ..STEP }, &mut w, gradient, &mut m, &mut v);
+        adamw(AdamWStep { step: t, gradient_scale, ..STEP }, &mut w, &mut gradient.to_vec(), &mut m, &mut v);
         assert_close_within(1e-6, "weights", &w, want);
     }
     assert!((1..5).contains(&clipped), "the fixture has steps on both sides of the limit, {clipped} above it");
@@ -112,7 +112,7 @@ fn does_not_depend_on_threads() {
     let (weights, gradients) = (random.vec(n), vec![random.vec(n)]);
     assert_independent_of_threads(|| {
         let mut w = weights.clone();
-        sgd(0.1, 0.1, 1.0, &mut w, &gradients[0]);
+        sgd(0.1, 0.1, 1.0, &mut w, &mut gradients[0].clone());
         let mut results = run(STEP, &weights, &gradients).to_vec();
         results.push(w);
         results
@@ -124,5 +124,26 @@ fn does_not_depend_on_threads() {
 #[test]
 #[should_panic(expected = "lengths differ")]
 fn refuses_moments_of_another_length() {
-    adamw(STEP, &mut [0.0; 3], &[0.0; 3], &mut [0.0; 3], &mut [0.0; 2]);
+    adamw(STEP, &mut [0.0; 3], &mut [0.0; 3], &mut [0.0; 3], &mut [0.0; 2]);
+}
+
+#[test]
+fn gradients_are_zero_after_an_update() {
+    let mut gradients = [1.0, -2.0, 1e-30];
+    adamw(STEP, &mut [0.5; 3], &mut gradients, &mut [0.0; 3], &mut [0.0; 3]);
+    assert_eq!(gradients, [0.0; 3]);
+    let mut gradients = [1.0, -2.0];
+    sgd(0.1, 0.0, 1.0, &mut [0.5; 2], &mut gradients);
+    assert_eq!(gradients, [0.0; 2]);
+}
+
+/// Moments decay by a factor a step where gradients stay zero: they must reach zero itself, not linger among subnormal numbers.
+#[test]
+fn moments_never_become_subnormal() {
+    let (mut w, mut m, mut v) = ([0.5f32; 3], [1.5e-38f32, -1.2e-38, 1e-3], [1.2e-38f32, 1.3e-38, 1e-6]);
+    for t in 1..300 {
+        adamw(AdamWStep { step: t, ..STEP }, &mut w, &mut [0.0, 1e-25, 1e-3], &mut m, &mut v);
+        assert!(m.iter().chain(&v).all(|x| *x == 0.0 || x.is_normal()), "{m:?} {v:?} after step {t}");
+    }
+    assert_eq!((m[0], v[0], m[1], v[1]), (0.0, 0.0, 0.0, 0.0));
 }

@@ -1,6 +1,11 @@
 //! The operations once more, slow, obvious and in f64.
 
+use std::ops::Range;
+
 pub fn erf(x: f64) -> f64 {
+    if x.abs() > 6.0 {
+        return x.signum(); // to 2e-17
+    }
     // 2/sqrt(pi) e^(-x^2) sum of 2^n x^(2n+1) / (2n+1)!!: all terms of one sign, so nothing cancels.
     let (mut term, mut sum) = (x, x);
     for n in 1..200 {
@@ -40,6 +45,22 @@ pub fn linear(x: &[f64], weight: &[f64], bias: &[f64]) -> Vec<f64> {
 pub fn lora(x: &[f64], a: &[f64], b: &[f64], rank: usize, scale: f64) -> Vec<f64> {
     let down = linear(x, a, &vec![0.0; rank]); // [T, r]
     linear(&down, b, &vec![0.0; b.len() / rank]).iter().map(|y| scale * y).collect()
+}
+
+/// Adds down [rows, r] up [r, columns] to a block of y [T, `width`].
+pub fn add_low_rank(
+    y: &mut [f64],
+    width: usize,
+    (rows, columns): (Range<usize>, Range<usize>),
+    down: &[f64],
+    up: &[f64],
+) {
+    for (i, row) in rows.clone().enumerate() {
+        for (j, column) in columns.clone().enumerate() {
+            let rank = down.len() / rows.len();
+            y[row * width + column] += (0..rank).map(|r| down[i * rank + r] * up[r * columns.len() + j]).sum::<f64>();
+        }
+    }
 }
 
 /// qkv [T, 3H] -> out [T, H] and the log-sum-exp of the scores, [T, heads].

@@ -1,6 +1,10 @@
-//! Random data, comparison, finite differences.
+//! Comparison, finite differences, offsets.
 
-use rayon::ThreadPoolBuilder;
+#[path = "../common/mod.rs"]
+mod common;
+
+pub use common::*;
+use espalier_kernels::{Bf16, Element};
 
 /// How far an f32 result may lie from the f64 one, as a share of the largest value of the tensor.
 ///
@@ -9,17 +13,34 @@ use rayon::ThreadPoolBuilder;
 /// the measure. A wrong or missing term shows at 1e-2 and more.
 const TOLERANCE: f64 = 1e-5;
 
-pub fn assert_close(what: &str, got: &[f32], want: &[f64]) {
+/// An element type with the relative error of storing a number in it, beyond what [`TOLERANCE`] covers.
+///
+/// Arithmetic is f32 whatever the type, and operands are given to the oracle as they were stored, so that one
+/// rounding of each result is all that Bf16 adds: 2^-8, half the distance of numbers with eight significant bits.
+pub trait Stored: Element {
+    const ROUNDING: f64;
+}
+
+impl Stored for f32 {
+    const ROUNDING: f64 = 0.0;
+}
+
+impl Stored for Bf16 {
+    const ROUNDING: f64 = 1.0 / 256.0;
+}
+
+pub fn assert_close<E: Stored>(what: &str, got: &[E], want: &[f64]) {
     assert_close_within(TOLERANCE, what, got, want);
 }
 
-pub fn assert_close_within(tolerance: f64, what: &str, got: &[f32], want: &[f64]) {
+pub fn assert_close_within<E: Stored>(tolerance: f64, what: &str, got: &[E], want: &[f64]) {
     assert_eq!(got.len(), want.len(), "{what}: lengths");
     // Inputs are of the size of one: a tensor all below 0.1 is small because its terms cancelled.
     let largest = want.iter().fold(0.1f64, |largest, w| largest.max(w.abs()));
     for (i, (&got, &want)) in got.iter().zip(want).enumerate() {
-        let error = (got as f64 - want).abs() / largest;
-        assert!(error <= tolerance, "{what}[{i}]: {got} is not {want} (error {error:.1e} of {largest:.1e})");
+        let got = f64::from(got.to_f32());
+        let (error, bound) = ((got - want).abs(), tolerance * largest + E::ROUNDING * want.abs());
+        assert!(error <= bound, "{what}[{i}]: {got} is not {want} (error {error:.1e}, at most {bound:.1e})");
     }
 }
 
@@ -40,40 +61,18 @@ pub fn gradient(x: &[f64], f: impl Fn(&[f64]) -> f64) -> Vec<f64> {
         .collect()
 }
 
-pub fn wide(x: &[f32]) -> Vec<f64> {
-    x.iter().map(|&v| v as f64).collect()
+pub fn wide<E: Element>(x: &[E]) -> Vec<f64> {
+    x.iter().map(|v| f64::from(v.to_f32())).collect()
+}
+
+/// The numbers as `E` stores them, in f32: weights whose packing in E's precision loses nothing.
+pub fn rounded<E: Element>(x: &[f32]) -> Vec<f32> {
+    stored::<E>(x).iter().map(|v| v.to_f32()).collect()
 }
 
 /// What an accumulating gradient must hold: what was there and the gradient.
 pub fn plus(start: &[f32], gradient: &[f64]) -> Vec<f64> {
     start.iter().zip(gradient).map(|(&s, g)| s as f64 + g).collect()
-}
-
-/// Random numbers from a seed (SplitMix64, as in Steele et al., "Fast splittable pseudorandom number generators").
-pub struct Random(pub u64);
-
-impl Random {
-    fn bits(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// `n` numbers, even over -1..1.
-    pub fn vec(&mut self, n: usize) -> Vec<f32> {
-        (0..n).map(|_| (self.bits() >> 40) as f32 / (1u64 << 23) as f32 - 1.0).collect()
-    }
-
-    /// `n` numbers, even over -size..size.
-    pub fn spread(&mut self, n: usize, size: f32) -> Vec<f32> {
-        self.vec(n).iter().map(|v| v * size).collect()
-    }
-
-    /// `n` numbers below `limit`.
-    pub fn below(&mut self, n: usize, limit: usize) -> Vec<u32> {
-        (0..n).map(|_| (self.bits() % limit as u64) as u32).collect()
-    }
 }
 
 /// Offsets of sequences of these lengths.
@@ -91,12 +90,4 @@ pub fn assert_independent_of_threads(f: impl Fn() -> Vec<Vec<f32>> + Sync) {
         [1, 2, 3].map(|threads| on_threads(threads, || f().iter().map(|v| bits(v)).collect::<Vec<_>>()));
     assert!(one == two, "two threads differ from one");
     assert!(one == three, "three threads differ from one");
-}
-
-pub fn on_threads<R: Send>(threads: usize, f: impl FnOnce() -> R + Send) -> R {
-    ThreadPoolBuilder::new().num_threads(threads).build().expect("a thread pool").install(f)
-}
-
-pub fn bits(x: &[f32]) -> Vec<u32> {
-    x.iter().map(|v| v.to_bits()).collect()
 }

@@ -5,7 +5,7 @@ mod parse;
 use crate::error::{Result, TrainError};
 use crate::optimizer::{OptimizerKind, Schedule};
 use crate::strategies::Strategy;
-use espalier_encoder::{Family, LoraConfig, Module, Pooling};
+use espalier_encoder::{Compute, Family, LoraConfig, Module, Pooling};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -49,6 +49,8 @@ pub struct TrainConfig {
     pub weight_decay: f32,
     /// Whether word, position and type embeddings stay as they are.
     pub freeze_embeddings: bool,
+    /// What matrix products are computed in. Weights, sums, losses and the optimizer are f32 in any case.
+    pub precision: Compute,
 }
 
 /// The NER side.
@@ -133,6 +135,7 @@ impl Default for TrainConfig {
             learning_rate: 5e-5,
             weight_decay: 0.01,
             freeze_embeddings: false,
+            precision: Compute::Auto,
         }
     }
 }
@@ -221,6 +224,8 @@ impl PrefinetuneConfig {
         require("ner.bias", ner.bias, ner.bias.is_finite(), "it must be a number")?;
         require("tc.source_exponent", tc.source_exponent, tc.source_exponent.is_finite(), "it must be a number")?;
         require("train.warmup", train.warmup, (0.0..=1.0).contains(&train.warmup), "it must be between 0 and 1")?;
+        let trains = train.precision != Compute::Int8;
+        require("train.precision", train.precision, trains, "int8 is for inference; give auto, f32 or bf16")?;
         require("train.steps", train.steps, train.steps > 0, "it must be at least 1")?;
         require("ner.batch", ner.batch, ner.batch > 0, "it must be at least 1")?;
         require("tc.batch", tc.batch, tc.batch > 1, "it must be at least 2: the other pairs are the negatives")?;

@@ -34,7 +34,7 @@ pub fn predict(backbone: &Backbone, adapter: &Adapter, examples: &Examples) -> R
     let all: Vec<usize> = (0..examples.len()).collect();
     let hidden = |picked: &[usize]| {
         let (batch, input) = trunk.batch(picked);
-        let hidden = model.encode_layers(first..layers, input, &batch);
+        let hidden = model.encode_layers(first..layers, Some(&input), &batch);
         (batch, hidden)
     };
     let mut scores = Vec::new();

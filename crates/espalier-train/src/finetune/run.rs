@@ -68,12 +68,10 @@ impl<'a> Run<'a> {
         let picked = self.order.batch(self.batch);
         let (batch, input) = self.trunk.batch(&picked); // [T, H]
         let targets = self.targets.of(&picked, self.trunk.encoded());
-        self.lora_group.zero_gradients();
-        self.head_group.zero_gradients();
 
         let model = self.backbone.model(Some(&self.lora));
         model.forward_layers(layers.clone(), &input, &batch, &mut self.activations);
-        let hidden = if layers.is_empty() { &input } else { self.activations.output(layers.end - 1) }; // [T, H]
+        let hidden = self.activations.output(); // [T, H]
         let d_head = &mut self.head_group.gradients;
         let loss = match self.family {
             Family::Ner => self.objective.tokens(&self.head, hidden, &targets, d_head),

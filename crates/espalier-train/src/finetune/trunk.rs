@@ -24,7 +24,7 @@ impl Trunk {
         let mut hidden = Vec::with_capacity(encoded.len());
         for batch in batches(&encoded) {
             let ragged = Batch::of_texts(batch);
-            let rows = model.encode_layers(0..first, model.embeddings(&ragged), &ragged);
+            let rows = model.encode_layers(0..first, None, &ragged);
             let width = backbone.encoder.width();
             hidden.extend((0..batch.len()).map(|s| ragged.rows(s, &rows, width).to_vec()));
         }

@@ -7,7 +7,7 @@ use crate::config::PrefinetuneConfig;
 use crate::error::{Result, TrainError};
 use crate::optimizer::{Group, Optimizer, StepSummary};
 use crate::sampling::{generator, uniform};
-use espalier_encoder::{Activations, Backbone, Encoder, Family, Gradients, Lora, Model};
+use espalier_encoder::{Activations, Backbone, Encoder, Family, Gradients, Lora, Model, PackedWeights};
 use ner_side::NerSide;
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -90,6 +90,7 @@ struct Run<'a> {
     config: &'a PrefinetuneConfig,
     encoder: &'a Encoder,
     weights: Vec<f32>,
+    packed: PackedWeights,
     theta: Group,
     adapters: BTreeMap<Family, (Lora, Group)>,
     sides: Vec<Box<dyn Side>>,
@@ -101,10 +102,12 @@ impl<'a> Run<'a> {
     fn new(backbone: &'a Backbone, config: &'a PrefinetuneConfig) -> Result<Self> {
         let train = &config.train;
         let warmup = (train.warmup * train.steps as f32) as usize;
+        let weights = backbone.weights().to_vec();
         Ok(Self {
             config,
             encoder: &backbone.encoder,
-            weights: backbone.weights().to_vec(),
+            packed: PackedWeights::new(&backbone.encoder, &weights, train.precision.precision()),
+            weights,
             theta: theta_group(&backbone.encoder, config),
             adapters: family_adapters(&backbone.encoder, config)?,
             sides: sides(backbone, config)?,
@@ -116,18 +119,14 @@ impl<'a> Run<'a> {
     /// One update, by a batch of each family.
     fn step(&mut self, step: usize) -> Result<StepReport> {
         let start = Instant::now();
-        self.theta.zero_gradients();
         let (mut losses, mut tokens) = (BTreeMap::new(), 0);
         for side in &mut self.sides {
             let family = side.family();
             let (adapter, adapter_gradients) = match self.adapters.get_mut(&family) {
-                Some((lora, group)) => {
-                    group.zero_gradients();
-                    (Some(&*lora), Some(group.gradients.as_mut_slice()))
-                }
+                Some((lora, group)) => (Some(&*lora), Some(group.gradients.as_mut_slice())),
                 None => (None, None),
             };
-            let model = Model { encoder: self.encoder, weights: &self.weights, adapter };
+            let model = Model { encoder: self.encoder, weights: &self.weights, packed: &self.packed, adapter };
             let gradients = Gradients {
                 weights: Some(&mut self.theta.gradients),
                 embeddings: !self.config.train.freeze_embeddings,
@@ -157,7 +156,9 @@ impl<'a> Run<'a> {
         let mut groups = vec![(self.weights.as_mut_slice(), &mut self.theta)];
         groups.extend(self.adapters.values_mut().map(|(lora, group)| (lora.values.as_mut_slice(), group)));
         groups.extend(self.sides.iter_mut().filter_map(|side| side.own_parameters()));
-        self.optimizer.step(&mut groups)
+        let summary = self.optimizer.step(&mut groups)?;
+        self.packed.pack(self.encoder, &self.weights);
+        Ok(summary)
     }
 }
 

@@ -84,9 +84,8 @@ impl Side for NerSide {
         let layers = model.encoder.layers();
         model.forward(&batch, activations);
         let mut d_hidden = Vec::new();
-        self.projection_group.zero_gradients();
         let loss = self.objective.loss(
-            activations.output(layers - 1),
+            activations.output(),
             &ConceptBatch { tokens: &tokens, concepts: &concepts, targets: &targets },
             &self.projections,
             self.weight,

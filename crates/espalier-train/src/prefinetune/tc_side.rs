@@ -74,7 +74,7 @@ impl Side for TcSide {
         let (layers, width) = (model.encoder.layers(), model.encoder.width());
         model.forward(&batch, activations);
         let mut pooled = Vec::new(); // [2n, H]
-        self.pooling.forward(activations.output(layers - 1), &batch, width, &mut pooled);
+        self.pooling.forward(activations.output(), &batch, width, &mut pooled);
         let (a, p) = pooled.split_at_mut(anchors.len() * width);
         let loss = self.objective.loss(width, a, p, &excluded, self.weight);
         let mut d_hidden = Vec::new();

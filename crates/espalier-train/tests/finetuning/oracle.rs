@@ -18,11 +18,9 @@ fn plain_loop(mut lora: Lora, mut head: Head, batch: &Batch, targets: &[Option<u
     let mut losses = Vec::new();
     for _ in 0..8 {
         let (mut activations, mut scores, mut d_hidden) = (Activations::default(), Vec::new(), Vec::new());
-        lora_group.zero_gradients();
-        head_group.zero_gradients();
         let model = backbone.model(Some(&lora));
         model.forward(batch, &mut activations);
-        let hidden = activations.output(layers - 1).to_vec(); // [T, H]
+        let hidden = activations.output().to_vec(); // [T, H]
         head.forward(&hidden, &mut scores); // [T, C]
         losses.push(cross_entropy(&mut scores, targets, head.classes));
         head.backward(&hidden, &scores, &mut head_group.gradients, &mut d_hidden);

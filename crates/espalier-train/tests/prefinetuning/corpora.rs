@@ -1,6 +1,7 @@
 //! Corpora in a temporary directory, in words that the tiny BERT knows.
 
 use crate::common::tiny_bert;
+use espalier_encoder::Compute;
 use espalier_train::config::{NerConfig, PrefinetuneConfig, TcConfig, TrainConfig};
 use espalier_train::prefinetune::StepReport;
 use espalier_train::strategies::Strategy;
@@ -65,7 +66,7 @@ impl Corpora {
     pub fn config(&self, strategy: Strategy) -> PrefinetuneConfig {
         PrefinetuneConfig {
             strategy,
-            train: TrainConfig { steps: 4, learning_rate: 1e-3, ..TrainConfig::default() },
+            train: TrainConfig { steps: 4, learning_rate: 1e-3, precision: Compute::F32, ..TrainConfig::default() },
             ner: NerConfig { corpora: vec![self.ner()], batch: 6, weight: 1.0, ..NerConfig::default() },
             tc: TcConfig { corpora: vec![self.tc()], batch: 6, ..TcConfig::default() },
             ..PrefinetuneConfig::default()

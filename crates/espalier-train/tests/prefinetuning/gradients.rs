@@ -53,7 +53,7 @@ fn backbone_gradient(
     let batch = Batch::new(texts.iter().map(|text| text.ids.as_slice()));
     let mut activations = Activations::default();
     model.forward(&batch, &mut activations);
-    let mut d_hidden = loss(activations.output(layers - 1), &batch);
+    let mut d_hidden = loss(activations.output(), &batch);
     let mut weights = vec![0.0; backbone.weights().len()];
     let gradients = Gradients { weights: Some(&mut weights), embeddings: true, adapter: None };
     model.backward(0..layers, &batch, &mut activations, &mut d_hidden, gradients);

@@ -2,11 +2,11 @@
 
 use crate::common::{bits, tiny_bert};
 use crate::corpora::{Corpora, run, trained};
-use espalier_encoder::Family;
+use espalier_encoder::{Compute, Family};
 use espalier_train::PrefinetuneConfig;
 use espalier_train::strategies::Strategy;
 use serde_json::json;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[test]
 fn learning_rates_rise_and_fall() {
@@ -90,4 +90,28 @@ fn a_batch_of_pairs_comes_from_one_source() {
     (config.train.steps, config.tc.batch) = (20, 3);
     let tokens: BTreeSet<usize> = run(&config).unwrap().1.iter().map(|report| report.tokens).collect();
     assert_eq!(tokens, BTreeSet::from([6 * 3, 6 * 8]));
+}
+
+/// bf16 rounds each operand to 8 bits, so losses differ by less than a few parts in a thousand at first and then drift apart as
+/// two runs with other noise would; both must learn the same.
+#[test]
+fn bf16_learns_what_f32_learns() {
+    let corpora = Corpora::easy();
+    let losses = |precision| {
+        let mut config = corpora.config(Strategy::Tpl);
+        (config.train.steps, config.train.precision) = (60, precision);
+        run(&config).unwrap().1.into_iter().map(|report| report.losses).collect::<Vec<_>>()
+    };
+    let (f32, bf16) = (losses(Compute::F32), losses(Compute::Bf16));
+    for family in [Family::Ner, Family::Tc] {
+        let relative = |step: usize| (bf16[step][&family] - f32[step][&family]).abs() / f32[step][&family];
+        assert!(relative(0) < 0.01, "{family:?}: the first loss differs by {}", relative(0));
+        let mean = |losses: &[BTreeMap<Family, f64>]| losses.iter().map(|loss| loss[&family]).sum::<f64>() / 10.0;
+        let (f32, bf16, first) = (mean(&f32[50..]), mean(&bf16[50..]), f32[0][&family]);
+        assert!(
+            (f32 - bf16).abs() < 0.05 * first,
+            "{family:?}: the last losses are {f32} and {bf16}, of {first} at first"
+        );
+        assert!(f32 < 0.8 * first, "{family:?}: nothing was learned");
+    }
 }

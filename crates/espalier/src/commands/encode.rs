@@ -11,9 +11,8 @@ use std::path::PathBuf;
     after_help = "Example: espalier encode --backbone all-MiniLM-L6-v2 --input texts.txt --output vectors.safetensors"
 )]
 pub struct Args {
-    /// The encoder: a directory or a hub id
-    #[arg(long, value_name = "DIR|ID")]
-    backbone: String,
+    #[command(flatten)]
+    backbone: super::BackboneArgs,
     /// An adapter to put on (any PEFT LoRA that fits)
     #[arg(long, value_name = "DIR")]
     adapter: Option<PathBuf>,
@@ -26,7 +25,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> anyhow::Result<()> {
-    let runtime = Runtime::new(super::open_backbone(&args.backbone)?);
+    let runtime = Runtime::new(args.backbone.open()?);
     let backbone = runtime.backbone();
     let lora = args.adapter.as_deref().map(|directory| Adapter::open_lora(directory, backbone)).transpose()?;
     let texts = read_lines(Some(&args.input))?;

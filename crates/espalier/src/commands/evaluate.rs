@@ -12,9 +12,8 @@ use std::path::PathBuf;
     after_help = "Example: espalier evaluate --backbone run/backbone --adapter banking --task samples/tasks/banking77"
 )]
 pub struct Args {
-    /// The shared encoder: a directory or a hub id
-    #[arg(long, value_name = "DIR|ID")]
-    backbone: String,
+    #[command(flatten)]
+    backbone: super::BackboneArgs,
     /// The adapter's directory
     #[arg(long, value_name = "DIR")]
     adapter: PathBuf,
@@ -31,7 +30,7 @@ pub struct Args {
 
 pub fn run(args: Args) -> anyhow::Result<()> {
     let examples = Task::open_split(&args.task, &args.split)?;
-    let backbone = super::open_backbone(&args.backbone)?;
+    let backbone = args.backbone.open()?;
     let adapter = Adapter::open(&args.adapter, &backbone)?;
     let scores = evaluate(&backbone, &adapter, &examples)?;
     match args.json {

@@ -18,9 +18,8 @@ use std::path::PathBuf;
     after_help = "Example: espalier finetune --backbone run/backbone --init run/adapters/tc --task samples/tasks/banking77 --out banking"
 )]
 pub struct Args {
-    /// The shared encoder: a directory or a hub id
-    #[arg(long, value_name = "DIR|ID")]
-    backbone: String,
+    #[command(flatten)]
+    backbone: super::BackboneArgs,
     /// Start from this adapter (a family's) instead of a fresh one
     #[arg(long, value_name = "ADAPTER")]
     init: Option<PathBuf>,
@@ -58,7 +57,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     for warning in task.warnings() {
         eprintln!("warning: {}: {warning}", task.name);
     }
-    let backbone = super::open_backbone(&args.backbone)?;
+    let backbone = args.backbone.open_to_train()?;
     let init = args.init.as_deref().map(|directory| Adapter::open_lora(directory, &backbone)).transpose()?;
     let train = fraction(&task.train, args.fraction, args.seed)?;
     let config = FinetuneConfig {
@@ -89,7 +88,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         let result = json!({ "task": task.name, "examples": train.len(), "seed": args.seed, "adapter": args.out, "scores": scores });
         write_json(&mut stdout(), &result)?;
     } else {
-        eprintln!("next: espalier predict --backbone {} --adapter {}", args.backbone, args.out.display());
+        eprintln!("next: espalier predict --backbone {} --adapter {}", args.backbone.backbone, args.out.display());
     }
     Ok(())
 }

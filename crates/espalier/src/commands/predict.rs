@@ -13,9 +13,8 @@ use std::path::PathBuf;
     after_help = "Example: echo 'wake me up at seven' | espalier predict --backbone demo/backbone --adapter demo/adapters/clinc150"
 )]
 pub struct Args {
-    /// The shared encoder: a directory or a hub id
-    #[arg(long, value_name = "DIR|ID")]
-    backbone: String,
+    #[command(flatten)]
+    backbone: super::BackboneArgs,
     /// An adapter's directory (may be repeated)
     #[arg(long = "adapter", value_name = "DIR", required = true)]
     adapters: Vec<PathBuf>,
@@ -28,7 +27,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> anyhow::Result<()> {
-    let mut runtime = Runtime::new(super::open_backbone(&args.backbone)?);
+    let mut runtime = Runtime::new(args.backbone.open()?);
     let names = names(&args.adapters)?;
     for (name, directory) in names.iter().zip(&args.adapters) {
         runtime.attach(name, directory)?;

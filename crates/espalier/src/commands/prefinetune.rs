@@ -57,8 +57,8 @@ pub fn run(mut args: Args) -> anyhow::Result<()> {
 fn open(config: &PrefinetuneConfig, path: &Path) -> anyhow::Result<Backbone> {
     let beside = path.parent().unwrap_or(Path::new("")).join(&config.backbone);
     match beside.is_dir() {
-        true => Ok(Backbone::open(&beside)?),
-        false => super::open_backbone(&config.backbone),
+        true => Ok(Backbone::open(&beside)?.with_precision(config.train.precision.precision())),
+        false => super::open_backbone(&config.backbone, config.train.precision),
     }
 }
 

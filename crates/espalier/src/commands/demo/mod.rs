@@ -3,7 +3,7 @@ mod samples;
 use super::predict::{in_words, lines};
 use super::prefinetune::{losses, save};
 use crate::progress::Progress;
-use espalier_encoder::{Backbone, files};
+use espalier_encoder::{Backbone, Compute, files};
 use espalier_runtime::Runtime;
 use espalier_study::report::{Example, Report, html, table};
 use espalier_study::{Comparison, ComparisonConfig, Event, compare};
@@ -33,7 +33,7 @@ pub struct Args {
 
 pub fn run(args: Args) -> anyhow::Result<()> {
     let start = Instant::now();
-    let backbone = super::open_backbone(&args.backbone)?;
+    let backbone = super::open_backbone(&args.backbone, Compute::Auto)?;
     let data = args.out.join("data");
     samples::write(&data)?;
     let tasks = samples::TASKS.map(|name| Task::open(&data.join("tasks").join(name)));

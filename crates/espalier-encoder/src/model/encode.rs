@@ -1,0 +1,176 @@
+//! Inference: token vectors alone, group by group.
+//!
+//! A batch is cut into groups of whole sequences that are small enough for a core's own cache, and each goes through all
+//! layers before the next one starts: activations never travel to memory, and threads meet only at the end. A group of its
+//! own is still shared out among threads, product by product.
+
+use super::Model;
+use super::activations::LayerActivations;
+use super::layer::Branch;
+use crate::batch::Batch;
+use crate::packed::PackedLora;
+use espalier_kernels::{Bf16, Element, Precision};
+use rayon::prelude::*;
+use std::cell::RefCell;
+use std::ops::Range;
+
+/// Tokens of a group, unless a single sequence has more.
+const GROUP: usize = 128;
+
+/// Which adapter is on for which sequences.
+#[derive(Clone, Copy, Debug)]
+pub enum Adapters<'a> {
+    /// None.
+    None,
+    /// The same for all.
+    One(&'a PackedLora),
+    /// One, or none, per sequence.
+    PerSequence(&'a [Option<&'a PackedLora>]),
+}
+
+impl<'a> Adapters<'a> {
+    fn of(&self, sequence: usize) -> Option<&'a PackedLora> {
+        match self {
+            Self::None => None,
+            Self::One(adapter) => Some(adapter),
+            Self::PerSequence(adapters) => adapters[sequence],
+        }
+    }
+
+    /// The rows of each adapter in a group: neighbours with the same adapter are one branch.
+    fn branches(&self, batch: &Batch, sequences: Range<usize>) -> Vec<Branch<'a>> {
+        let start = batch.offsets[sequences.start];
+        let mut branches: Vec<Branch> = Vec::new();
+        for s in sequences {
+            let Some(adapter) = self.of(s) else { continue };
+            let rows = batch.offsets[s] - start..batch.offsets[s + 1] - start;
+            match branches.last_mut() {
+                Some((last, same)) if std::ptr::eq(*same, adapter) && last.end == rows.start => last.end = rows.end,
+                _ => branches.push((rows, adapter)),
+            }
+        }
+        branches
+    }
+}
+
+impl Model<'_> {
+    /// Runs the whole encoder for its result alone: token vectors [T, H].
+    pub fn encode(&self, batch: &Batch) -> Vec<f32> {
+        self.encode_layers(0..self.encoder.layers(), None, batch)
+    }
+
+    /// Runs some layers for their result alone, on token vectors `input` [T, H] or, without, on the embeddings of the batch.
+    pub fn encode_layers(&self, layers: Range<usize>, input: Option<&[f32]>, batch: &Batch) -> Vec<f32> {
+        let adapter = self.adapter.map(|lora| PackedLora::new(self.packed.precision(), lora));
+        let adapters = adapter.as_ref().map_or(Adapters::None, Adapters::One);
+        let mut out = vec![0.0; batch.tokens() * self.encoder.width()];
+        self.encode_branches(layers, input, batch, adapters, &mut out);
+        out
+    }
+
+    /// Runs some layers with adapters of the caller's choice; the model's own is left out. `input` as in
+    /// [`Model::encode_layers`]; `out` [T, H].
+    ///
+    /// # Panics
+    /// If the shapes do not fit each other.
+    pub fn encode_branches(
+        &self,
+        layers: Range<usize>,
+        input: Option<&[f32]>,
+        batch: &Batch,
+        adapters: Adapters,
+        out: &mut [f32],
+    ) {
+        let width = self.encoder.width();
+        assert_eq!(out.len(), batch.tokens() * width, "encode_branches: shapes do not fit");
+        assert!(input.is_none_or(|input| input.len() == out.len()), "encode_branches: shapes do not fit");
+        let (groups, mut rest) = (groups(batch), out);
+        let mut parts = Vec::with_capacity(groups.len());
+        for sequences in groups {
+            let tokens = batch.offsets[sequences.end] - batch.offsets[sequences.start];
+            let (out, tail) = rest.split_at_mut(tokens * width);
+            parts.push((sequences, out));
+            rest = tail;
+        }
+        let run = |(sequences, out): (Range<usize>, &mut [f32])| {
+            let branches = adapters.branches(batch, sequences.clone());
+            let input = input.map(|input| &input[batch.offsets[sequences.start] * width..][..out.len()]);
+            let group = Group { layers: layers.clone(), input, batch: batch.slice(sequences), branches };
+            match self.packed.precision() {
+                Precision::Bf16 => BF16.with(|pool| self.run_group(group, pool, out)),
+                _ => F32.with(|pool| self.run_group(group, pool, out)),
+            }
+        };
+        match parts.len() {
+            1 => parts.into_iter().for_each(run),
+            _ => parts.into_par_iter().with_max_len(1).for_each(run),
+        }
+    }
+
+    fn run_group<E: Element>(&self, group: Group, pool: &RefCell<Vec<Workspace<E>>>, out: &mut [f32]) {
+        let Group { layers, input, batch, branches } = group;
+        // While this thread waits for others inside a product it may be given another group, which takes another workspace.
+        let mut workspace = pool.borrow_mut().pop().unwrap_or_default();
+        let Workspace { embedding, hidden, result, layer: kept } = &mut workspace;
+        match input {
+            Some(input) => {
+                hidden.clear();
+                hidden.extend(input.iter().map(|&x| E::from_f32(x)));
+            }
+            None => self.embed(&batch, embedding, &mut kept.output_stats, hidden),
+        }
+        if layers.is_empty() || batch.tokens() == 0 {
+            out.iter_mut().zip(hidden.iter()).for_each(|(out, x)| *out = x.to_f32());
+        }
+        for layer in layers.clone() {
+            if batch.tokens() == 0 {
+                break;
+            }
+            self.layer(layer, hidden, &batch, &branches, kept, false);
+            if layer + 1 == layers.end {
+                self.finish_layer(layer, kept, result);
+                out.copy_from_slice(result);
+            } else {
+                self.finish_layer(layer, kept, hidden);
+            }
+        }
+        pool.borrow_mut().push(workspace);
+    }
+}
+
+/// Consecutive sequences that go through the layers together.
+struct Group<'a> {
+    layers: Range<usize>,
+    input: Option<&'a [f32]>,
+    batch: Batch,
+    branches: Vec<Branch<'a>>,
+}
+
+/// Memory that a group works in, kept for the next one.
+#[derive(Default)]
+struct Workspace<E> {
+    embedding: Vec<f32>,
+    hidden: Vec<E>,
+    result: Vec<f32>,
+    layer: LayerActivations<E>,
+}
+
+thread_local! {
+    static F32: RefCell<Vec<Workspace<f32>>> = const { RefCell::new(Vec::new()) };
+    static BF16: RefCell<Vec<Workspace<Bf16>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Cuts a batch into groups of about [`GROUP`] tokens, at least one sequence each.
+fn groups(batch: &Batch) -> Vec<Range<usize>> {
+    let (mut groups, mut start) = (Vec::new(), 0);
+    for s in 0..batch.sequences() {
+        if s > start && batch.offsets[s + 1] - batch.offsets[start] > GROUP {
+            groups.push(start..s);
+            start = s;
+        }
+    }
+    if start < batch.sequences() {
+        groups.push(start..batch.sequences());
+    }
+    groups
+}

@@ -1,0 +1,104 @@
+//! The linear maps of an encoder, packed.
+
+use crate::layout::{LayerAt, LinearAt};
+use crate::model::Encoder;
+use espalier_kernels::Precision;
+use espalier_kernels::gemm::Packed;
+use std::sync::OnceLock;
+
+/// One linear map: W^T for the way forward and, once it is asked for, W for the way back.
+#[derive(Clone, Debug)]
+pub struct PackedLinear {
+    precision: Precision,
+    forward: Packed,
+    backward: OnceLock<Packed>,
+}
+
+impl PackedLinear {
+    fn new(precision: Precision, at: &LinearAt, weights: &[f32]) -> Self {
+        let forward = Packed::new(precision, at.of(weights).matrix().t());
+        Self { precision, forward, backward: OnceLock::new() }
+    }
+
+    fn pack(&mut self, at: &LinearAt, weights: &[f32]) {
+        let weight = at.of(weights).matrix();
+        self.forward.pack(weight.t());
+        if let Some(backward) = self.backward.get_mut() {
+            backward.pack(weight);
+        }
+    }
+
+    /// W^T [in, out].
+    pub fn forward(&self) -> &Packed {
+        &self.forward
+    }
+
+    /// W [out, in], packed at the first call from `weights`, which must be those that this was packed from.
+    pub fn backward(&self, at: &LinearAt, weights: &[f32]) -> &Packed {
+        self.backward.get_or_init(|| Packed::new(self.precision, at.of(weights).matrix()))
+    }
+}
+
+/// The linear maps of one layer.
+#[derive(Clone, Debug)]
+pub struct PackedLayer {
+    /// Query, key and value, H -> 3H.
+    pub qkv: PackedLinear,
+    /// H -> H after attention.
+    pub attention_output: PackedLinear,
+    /// H -> F.
+    pub intermediate: PackedLinear,
+    /// F -> H.
+    pub output: PackedLinear,
+}
+
+impl PackedLayer {
+    fn new(precision: Precision, at: &LayerAt, weights: &[f32]) -> Self {
+        let linear = |at| PackedLinear::new(precision, at, weights);
+        Self {
+            qkv: linear(&at.qkv),
+            attention_output: linear(&at.attention_output),
+            intermediate: linear(&at.intermediate),
+            output: linear(&at.output),
+        }
+    }
+
+    fn pack(&mut self, at: &LayerAt, weights: &[f32]) {
+        self.qkv.pack(&at.qkv, weights);
+        self.attention_output.pack(&at.attention_output, weights);
+        self.intermediate.pack(&at.intermediate, weights);
+        self.output.pack(&at.output, weights);
+    }
+}
+
+/// The linear maps of all layers.
+#[derive(Clone, Debug)]
+pub struct PackedWeights {
+    precision: Precision,
+    layers: Vec<PackedLayer>,
+}
+
+impl PackedWeights {
+    /// Packs the layers of `weights`, laid out as the encoder's layout says, for products in `precision`.
+    pub fn new(encoder: &Encoder, weights: &[f32], precision: Precision) -> Self {
+        let layers = encoder.layout.layers.iter().map(|at| PackedLayer::new(precision, at, weights)).collect();
+        Self { precision, layers }
+    }
+
+    /// Packs other weights of the same encoder, in the same memory.
+    pub fn pack(&mut self, encoder: &Encoder, weights: &[f32]) {
+        for (layer, at) in self.layers.iter_mut().zip(&encoder.layout.layers) {
+            layer.pack(at, weights);
+        }
+    }
+
+    /// What products are computed in.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// One layer.
+    pub fn layer(&self, layer: usize) -> &PackedLayer {
+        &self.layers[layer]
+    }
+}

@@ -1,0 +1,91 @@
+//! Working memory: buffers that a thread keeps between calls, so that the steady state allocates nothing.
+
+use std::cell::RefCell;
+
+/// Words of a cache line.
+const LINE: usize = 16;
+
+/// A cache line of 32-bit words.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Line([u32; LINE]);
+
+/// A run of 32-bit words that starts at a cache line.
+#[derive(Clone, Default)]
+pub(crate) struct Words {
+    lines: Vec<Line>,
+    len: usize,
+}
+
+impl Words {
+    /// Fits the buffer to `len` words. It never shrinks; what it holds is whatever it held before.
+    pub(crate) fn resize(&mut self, len: usize) {
+        let lines = len.div_ceil(LINE);
+        if self.lines.len() < lines {
+            self.lines.resize(lines, Line([0; LINE]));
+        }
+        self.len = len;
+    }
+
+    pub(crate) fn as_slice(&self) -> &[u32] {
+        // SAFETY: a `Line` is exactly LINE words without padding, and `len` words lie within the lines.
+        unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
+    }
+
+    pub(crate) fn as_mut_slice(&mut self) -> &mut [u32] {
+        // SAFETY: as above, and the lines are borrowed mutably.
+        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.len) }
+    }
+}
+
+impl std::fmt::Debug for Words {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        write!(f, "{} words", self.len)
+    }
+}
+
+thread_local! {
+    static POOL: RefCell<Vec<Words>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Lends `f` a buffer of `len` words with arbitrary contents.
+///
+/// A thread that waits for others inside `f` may be given another task that borrows a buffer as well: it gets another
+/// one.
+pub(crate) fn with_words<R>(len: usize, f: impl FnOnce(&mut [u32]) -> R) -> R {
+    let mut words = POOL.with_borrow_mut(Vec::pop).unwrap_or_default();
+    words.resize(len);
+    let result = f(words.as_mut_slice());
+    POOL.with_borrow_mut(|pool| pool.push(words));
+    result
+}
+
+/// Lends `f` a buffer of `len` numbers with arbitrary contents.
+pub(crate) fn with_floats<R>(len: usize, f: impl FnOnce(&mut [f32]) -> R) -> R {
+    with_words(len, |words| f(as_floats_mut(words)))
+}
+
+/// The same memory as numbers.
+pub(crate) fn as_floats_mut(words: &mut [u32]) -> &mut [f32] {
+    // SAFETY: u32 and f32 have the same size and alignment, and all bits are valid for both.
+    unsafe { std::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), words.len()) }
+}
+
+/// The same memory as bytes.
+pub(crate) fn as_bytes_mut(words: &mut [u32]) -> &mut [u8] {
+    // SAFETY: a word is four bytes, and all bits are valid for both.
+    unsafe { std::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), words.len() * 4) }
+}
+
+/// Lends `f` one zeroed slice of numbers per requested length.
+pub(crate) fn with_zeros<const N: usize, R>(lengths: [usize; N], f: impl FnOnce([&mut [f32]; N]) -> R) -> R {
+    with_floats(lengths.iter().sum(), |buffer| {
+        buffer.fill(0.0);
+        let mut rest = buffer;
+        f(lengths.map(|length| {
+            let (slice, tail) = std::mem::take(&mut rest).split_at_mut(length);
+            rest = tail;
+            slice
+        }))
+    })
+}

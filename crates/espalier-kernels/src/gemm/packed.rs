@@ -1,0 +1,158 @@
+//! A right operand that is packed once and used often.
+
+use super::driver::{Epilogue, multiply};
+use super::kernel::Kernel;
+use super::left::{Left, with_left};
+use super::matrix::{Matrix, MatrixMut};
+use super::panels::{PanelShape, pack};
+use super::quantize::{ColumnScale, Dequantize, GROUP, RowScale, quantize_row, quantize_weights};
+use super::update::{Start, Target, Update};
+use super::words::transpose;
+use crate::buffers::{Words, as_bytes_mut, with_words};
+use crate::element::Element;
+use crate::precision::Precision;
+use rayon::prelude::*;
+
+/// Rows that a task quantises at a time.
+const ROWS: usize = 8;
+
+/// A matrix B [k, n] in the form in which the fastest kernel of a precision reads it.
+#[derive(Clone, Debug)]
+pub struct Packed {
+    kernel: Kernel,
+    precision: Precision,
+    k: usize,
+    n: usize,
+    words: Words,
+    /// One per column, for bytes.
+    columns: Vec<ColumnScale>,
+}
+
+impl Packed {
+    /// Packs B for the fastest kernel that the machine has for this precision.
+    ///
+    /// # Panics
+    /// If the precision is [`Precision::Int8`] and the columns of B are not contiguous in memory (a weight [n, k] seen
+    /// through [`Matrix::t`] is what is meant).
+    pub fn new(precision: Precision, b: Matrix) -> Self {
+        Self::with_kernel(Kernel::best(precision), precision, b)
+    }
+
+    /// [`Packed::new`] for a kernel of the caller's choice: lets tests reach every kernel.
+    ///
+    /// # Panics
+    /// As [`Packed::new`], or when the machine cannot run the kernel.
+    #[doc(hidden)]
+    pub fn with_kernel(kernel: Kernel, precision: Precision, b: Matrix) -> Self {
+        let _ = kernel.code(precision); // checks that the machine has it
+        let mut packed = Self { kernel, precision, k: 0, n: 0, words: Words::default(), columns: Vec::new() };
+        packed.pack(b);
+        packed
+    }
+
+    /// Packs other values, of the same shape or not, into the same memory.
+    ///
+    /// # Panics
+    /// As [`Packed::new`].
+    pub fn pack(&mut self, b: Matrix) {
+        (self.k, self.n) = (b.rows(), b.cols());
+        let shape = self.shape();
+        self.words.resize(shape.words());
+        match self.precision {
+            Precision::Int8 => self.quantize(b.t()),
+            precision => pack(precision, b, shape, self.words.as_mut_slice()),
+        }
+    }
+
+    /// Rows of B.
+    pub fn rows(&self) -> usize {
+        self.k
+    }
+
+    /// Columns of B.
+    pub fn columns(&self) -> usize {
+        self.n
+    }
+
+    /// What its products are computed in.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// Bytes of memory that the packed matrix takes.
+    pub fn bytes(&self) -> usize {
+        size_of_val(self.words.as_slice()) + size_of_val(self.columns.as_slice())
+    }
+
+    fn shape(&self) -> PanelShape {
+        PanelShape::new(self.kernel.code(self.precision), self.precision, self.k, self.n)
+    }
+
+    /// Packs bytes of the columns of B, given as the rows of `columns` [n, k].
+    fn quantize(&mut self, columns: Matrix) {
+        assert!(columns.is_row_major(), "Packed: bytes are made of weights [n, k]");
+        let shape = self.shape();
+        self.columns.resize(self.n, ColumnScale::default());
+        let (used, width) = (self.k.div_ceil(GROUP), shape.width);
+        let scales = self.columns.par_chunks_mut(width);
+        let panels = self.words.as_mut_slice().par_chunks_mut((width * shape.steps).max(1));
+        panels.zip(scales).enumerate().for_each(|(index, (panel, scales))| {
+            let (first, _, width) = shape.place(index);
+            panel.fill(0);
+            let mut bytes = vec![0i8; self.k];
+            let mut words = vec![0u32; used];
+            for (c, scale) in scales.iter_mut().enumerate() {
+                *scale = quantize_weights(&columns.from(first + c, 0)[..columns.cols()], &mut bytes);
+                for (word, group) in words.iter_mut().zip(bytes.chunks(GROUP)) {
+                    let byte = |i: usize| group.get(i).map_or(0, |&byte| byte as u8);
+                    *word = u32::from_le_bytes([byte(0), byte(1), byte(2), byte(3)]);
+                }
+                transpose(&words, used, (1, used), &mut panel[c..], width);
+            }
+        });
+    }
+
+    /// C = start + alpha * A B, for A [m, k], C [m, n].
+    ///
+    /// # Panics
+    /// If the shapes do not fit each other.
+    pub fn gemm<T: Element>(&self, alpha: f32, a: Matrix<T>, start: Start, c: MatrixMut) {
+        assert_eq!((a.rows(), self.n), (c.rows(), c.cols()), "gemm: A B and C differ in shape");
+        start.check(&c);
+        self.multiply(a, &Update { alpha, start, c: &Target::new(c) });
+    }
+
+    /// A B, tile by tile to the epilogue.
+    ///
+    /// # Panics
+    /// If A has another number of columns than B has rows.
+    pub(crate) fn multiply<T: Element>(&self, a: Matrix<T>, epilogue: &impl Epilogue) {
+        assert_eq!(a.cols(), self.k, "A and the packed matrix differ in their inner dimension");
+        let (code, shape, words) = (self.kernel.code(self.precision), self.shape(), self.words.as_slice());
+        if self.precision != Precision::Int8 {
+            // SAFETY: `Kernel::code` has checked the instructions; `with_left` makes rows of the kernel's words.
+            return with_left(self.precision, code, a, |left| unsafe { multiply(code, left, shape, words, epilogue) });
+        }
+        with_bytes(a, shape.steps, |left, rows| {
+            let dequantize = Dequantize { rows, columns: &self.columns, offset: code.offset, next: epilogue };
+            // SAFETY: as above; `with_bytes` makes rows of `steps` words.
+            unsafe { multiply(code, left, shape, words, &dequantize) };
+        });
+    }
+}
+
+/// Hands `f` the rows of `a` as bytes, `steps` words each, with their scales.
+fn with_bytes<T: Element, R>(a: Matrix<T>, steps: usize, f: impl FnOnce(Left, &[RowScale]) -> R) -> R {
+    assert!(a.is_row_major(), "rows of activations are contiguous");
+    let m = a.rows();
+    let mut scales = vec![RowScale::default(); m];
+    with_words(m * steps, |words| {
+        let rows = words.par_chunks_mut((ROWS * steps).max(1)).zip(scales.par_chunks_mut(ROWS));
+        rows.enumerate().for_each(|(block, (words, scales))| {
+            for (i, (words, scale)) in words.chunks_exact_mut(steps).zip(scales).enumerate() {
+                *scale = quantize_row(&a.from(block * ROWS + i, 0)[..a.cols()], as_bytes_mut(words));
+            }
+        });
+        f(Left::of_words(words, m, steps), &scales)
+    })
+}

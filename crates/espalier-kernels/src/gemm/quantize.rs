@@ -1,0 +1,112 @@
+//! Numbers as bytes: weights with a scale per output, activations with a scale and a zero point per row.
+//!
+//! A weight w of output j is s_j q with q in -127..=127 and s_j = max |w| / 127. An activation x of a row is s (u - z) with u
+//! in 0..=255, where s and z are such that the row's smallest and largest value, and zero, are met. A product of a row
+//! by an output is then exactly
+//!
+//! ```text
+//! s s_j (sum u q - z sum q)
+//! ```
+//!
+//! of which the first sum is what the kernels compute, in i32 without rounding, and the second is kept per output.
+
+use super::driver::{Epilogue, Place};
+use crate::element::Element;
+use crate::simd::{LANES, simd};
+
+/// Bytes in a word.
+pub(super) const GROUP: usize = 4;
+
+/// How a row of activations was quantised.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct RowScale {
+    /// s.
+    pub scale: f32,
+    /// z.
+    pub zero: i32,
+}
+
+/// How an output's weights were quantised.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct ColumnScale {
+    /// s_j.
+    pub scale: f32,
+    /// Sum of the output's q.
+    pub sum: i32,
+}
+
+/// Quantises the weights of one output to `bytes`, as long as they are.
+pub(super) fn quantize_weights(weights: &[f32], bytes: &mut [i8]) -> ColumnScale {
+    let largest = weights.iter().fold(0.0f32, |largest, w| largest.max(w.abs()));
+    let scale = largest / 127.0;
+    let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
+    for (byte, w) in bytes.iter_mut().zip(weights) {
+        *byte = (w * inverse).round_ties_even().clamp(-127.0, 127.0) as i8;
+    }
+    ColumnScale { scale, sum: bytes.iter().map(|&byte| i32::from(byte)).sum() }
+}
+
+simd! {
+    /// Quantises one row of activations to `bytes`, at least as many. Bytes beyond the row meet weights that are zero.
+    pub(super) fn quantize_row<T: Element>(row: &[T], bytes: &mut [u8]) -> RowScale {
+        // Adding 1.5 * 2^23 rounds to the nearest integer and leaves its low byte in the low bits.
+        const ROUND: f32 = 12_582_912.0;
+        let (lowest, highest) = extremes(row);
+        let scale = (highest - lowest) / 255.0;
+        let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
+        let zero = (-lowest * inverse).round_ties_even();
+        for (byte, x) in bytes.iter_mut().zip(row) {
+            let level = (x.to_f32() * inverse + zero).clamp(0.0, 255.0);
+            *byte = (level + ROUND).to_bits() as u8;
+        }
+        bytes[row.len()..].fill(0);
+        RowScale { scale, zero: zero as i32 }
+    }
+}
+
+/// The smallest and the largest of a row's values and zero, in lanes so that the search vectorises.
+#[inline(always)]
+fn extremes<T: Element>(row: &[T]) -> (f32, f32) {
+    let lower = |a: f32, b: f32| if b < a { b } else { a };
+    let higher = |a: f32, b: f32| if b > a { b } else { a };
+    let (mut lowest, mut highest) = ([0.0f32; LANES], [0.0f32; LANES]);
+    let (chunks, rest) = row.as_chunks::<LANES>();
+    for chunk in chunks {
+        for lane in 0..LANES {
+            let x = chunk[lane].to_f32();
+            (lowest[lane], highest[lane]) = (lower(lowest[lane], x), higher(highest[lane], x));
+        }
+    }
+    for (lane, x) in rest.iter().enumerate() {
+        (lowest[lane], highest[lane]) = (lower(lowest[lane], x.to_f32()), higher(highest[lane], x.to_f32()));
+    }
+    (lowest.into_iter().fold(0.0, lower), highest.into_iter().fold(0.0, higher))
+}
+
+/// Turns sums of products of bytes into numbers, and hands these on.
+pub(super) struct Dequantize<'a, E> {
+    pub rows: &'a [RowScale],
+    pub columns: &'a [ColumnScale],
+    /// What the kernel subtracts from each activation.
+    pub offset: i32,
+    pub next: &'a E,
+}
+
+impl<E: Epilogue> Epilogue for Dequantize<'_, E> {
+    fn tile(&self, at: Place, sums: &mut [f32]) {
+        let columns = &self.columns[at.column..][..at.columns];
+        for (row, sums) in self.rows[at.row..].iter().zip(sums.chunks_exact_mut(at.stride)) {
+            dequantize_row(RowScale { zero: row.zero - self.offset, ..*row }, columns, sums);
+        }
+        self.next.tile(at, sums);
+    }
+}
+
+simd! {
+    fn dequantize_row(row: RowScale, columns: &[ColumnScale], sums: &mut [f32]) {
+        for (sum, column) in sums.iter_mut().zip(columns) {
+            let exact = (sum.to_bits() as i32).wrapping_sub(row.zero.wrapping_mul(column.sum));
+            *sum = row.scale * column.scale * exact as f32;
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Bytes against the scheme that `gemm/quantize.rs` documents, once more in f64.
+
+use crate::common::*;
+use crate::lines::{lines, shapes};
+use crate::product;
+use espalier_kernels::gemm::{Kernel, Matrix, Packed};
+use espalier_kernels::{Bf16, Precision};
+use proptest::prelude::*;
+use std::ops::RangeInclusive;
+
+/// A line of numbers after quantisation.
+struct Quantized {
+    /// Distance between two numbers that bytes can express.
+    step: f64,
+    /// The whole number of steps that stands for each number.
+    values: Vec<f64>,
+    /// One for each number so near the middle between two of them that f32 may decide for the other one; else zero.
+    doubts: Vec<f64>,
+}
+
+impl Quantized {
+    /// s (u - z), u in 0..=255, the smallest and the largest number and zero being met.
+    fn activations(row: &[f32]) -> Self {
+        let extreme = |pick: fn(f64, f64) -> f64| row.iter().fold(0.0, |extreme, &x| pick(extreme, x.into()));
+        let (lowest, highest) = (extreme(f64::min), extreme(f64::max));
+        Self::of(row, (highest - lowest) / 255.0, lowest, 0.0..=255.0)
+    }
+
+    /// s q, q in -127..=127, the largest absolute value being met.
+    fn weights(column: &[f32]) -> Self {
+        let largest = column.iter().fold(0.0, |largest, w| f64::max(largest, f64::from(*w).abs()));
+        Self::of(column, largest / 127.0, 0.0, -127.0..=127.0)
+    }
+
+    /// `lowest`: the number at level zero, but for rounding; `levels`: those that a byte has.
+    ///
+    /// A level of at most 255 is in f32 a product with an inverse (four roundings of 2^-24) and a sum (a half unit of the
+    /// last place below 256, 2^-17, and once more for the product): off by at most 255 * 4 * 2^-24 + 2 * 2^-17 < 1e-4.
+    fn of(numbers: &[f32], step: f64, lowest: f64, levels: RangeInclusive<f64>) -> Self {
+        let steps = |x: f64| if step > 0.0 { x / step } else { 0.0 };
+        let zero = steps(-lowest).round();
+        let level = |x: &f32| steps(f64::from(*x)) + zero;
+        let value = |x| level(x).round().clamp(*levels.start(), *levels.end()) - zero;
+        let doubt = |x| f64::from((level(x) - level(x).floor() - 0.5).abs() < 1e-4);
+        Self { step, values: numbers.iter().map(value).collect(), doubts: numbers.iter().map(doubt).collect() }
+    }
+}
+
+/// The product of a row and a column, and how far from it a product of bytes may lie: what doubts about single numbers
+/// make of the sum, and at most seven roundings of 2^-24: the row's step (two), the column's (one), the sum of products
+/// of bytes as f32 (one) and their product (two), with one to spare for what is of second order.
+fn model(row: &Quantized, column: &Quantized) -> (f64, f64) {
+    let (mut sum, mut doubt) = (0.0, 0.0);
+    for p in 0..row.values.len() {
+        let (x, w) = (row.values[p], column.values[p]);
+        let (dx, dw) = (row.doubts[p], column.doubts[p]);
+        sum += x * w;
+        doubt += dx * w.abs() + x.abs() * dw + dx * dw;
+    }
+    let unit = row.step * column.step;
+    (unit * sum, unit * (doubt + (sum.abs() + doubt) * 7.0 / (1u64 << 24) as f64))
+}
+
+/// Half a step of each number, from a sum of exact products: (x + s/2)(w + t/2) - x w, and what the model leaves open.
+fn half_steps(row: (&[f32], f64), column: (&[f32], f64)) -> f64 {
+    let (s, t) = (0.5 * row.1, 0.5 * column.1);
+    row.0.iter().zip(column.0).map(|(x, w)| f64::from(x.abs()) * t + s * f64::from(w.abs()) + s * t).sum()
+}
+
+/// Checks x W^T, x [m, k], W [n, k]; all kernels agree to the bit, because their sums are exact.
+fn check([m, n, k]: [usize; 3], x: &[f32], w: &[f32]) {
+    let by = |kernel| {
+        let packed = Packed::with_kernel(kernel, Precision::Int8, Matrix::new(w, n, k).t());
+        product(Matrix::new(x, m, k), &packed)
+    };
+    let got = by(Kernel::Portable);
+    for &kernel in Kernel::available(Precision::Int8) {
+        assert_eq!(bits(&by(kernel)), bits(&got), "{kernel:?} {m}x{n}x{k}");
+    }
+    let rows: Vec<_> = x.chunks(k).map(Quantized::activations).collect();
+    let columns: Vec<_> = w.chunks(k).map(Quantized::weights).collect();
+    for (i, got) in got.chunks(n).enumerate() {
+        for (j, &got) in got.iter().enumerate() {
+            let (want, bound) = model(&rows[i], &columns[j]);
+            let error = (f64::from(got) - want).abs();
+            assert!(error <= bound, "{m}x{n}x{k} at ({i}, {j}): {got} is not {want} +- {bound}");
+
+            let (row, column) = (&x[i * k..][..k], &w[j * k..][..k]);
+            let exact: f64 = row.iter().zip(column).map(|(&x, &w)| f64::from(x) * f64::from(w)).sum();
+            let steps = half_steps((row, rows[i].step), (column, columns[j].step));
+            // The levels' own error, as above, is 1e-4 of a step.
+            let error = (f64::from(got) - exact).abs();
+            assert!(error <= steps * 1.001 + bound, "{m}x{n}x{k} at ({i}, {j}): {got} for {exact} +- {steps}");
+        }
+    }
+}
+
+fn check_lines([m, n, k]: [usize; 3], seed: u64) {
+    let mut random = Random(seed);
+    check([m, n, k], &lines(m, k, &mut random), &lines(n, k, &mut random));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+
+    #[test]
+    #[cfg_attr(miri, ignore = "slow")]
+    fn match_the_documented_scheme(shape in shapes(), seed: u64) {
+        check_lines(shape, seed);
+    }
+
+    /// Weights that are the identity are exact in bytes, and show what became of each activation; activations of one 1
+    /// are exact as well, and show what became of each weight.
+    #[test]
+    #[cfg_attr(miri, ignore = "slow")]
+    fn are_the_nearest_to_what_they_stand_for(count in 1usize..20, length in 1usize..80, seed: u64) {
+        let numbers = lines(count, length, &mut Random(seed));
+        let mut identity = vec![0.0; length * length];
+        identity.iter_mut().step_by(length + 1).for_each(|one| *one = 1.0);
+        let rows = Matrix::new(&numbers, count, length);
+        let identity = Matrix::new(&identity, length, length);
+        let activations = product(rows, &Packed::new(Precision::Int8, identity.t())); // [count, length]
+        let weights = product(identity, &Packed::new(Precision::Int8, rows.t())); // [length, count]
+        for (i, line) in numbers.chunks(length).enumerate() {
+            let nearest = |got: f32, x: f32, step: f64| (f64::from(got) - f64::from(x)).abs() <= 0.501 * step;
+            let (row, column) = (Quantized::activations(line), Quantized::weights(line));
+            for (p, &x) in line.iter().enumerate() {
+                let (activation, weight) = (activations[i * length + p], weights[p * count + i]);
+                prop_assert!(nearest(activation, x, row.step), "activation {} became {}", x, activation);
+                prop_assert!(nearest(weight, x, column.step), "weight {} became {}", x, weight);
+                prop_assert!(x != 0.0 || (activation == 0.0 && weight == 0.0), "zero is exact");
+            }
+        }
+    }
+}
+
+#[test]
+fn small_products_of_bytes() {
+    check_lines([5, 9, 3], 1);
+}
+
+/// u = 255 and q = +-127 throughout: what pairs of products in 16 bits would not hold.
+#[test]
+#[cfg_attr(miri, ignore = "slow")]
+fn the_largest_bytes_do_not_overflow() {
+    let (n, k) = (17, 5000);
+    let (x, mut w) = (vec![1.0; 3 * k], vec![1.0; n * k]);
+    w[..8 * k].fill(-1.0);
+    check([3, n, k], &x, &w);
+    check([3, n, k], &x.iter().map(|x| -x).collect::<Vec<_>>(), &w); // u = 0, z = 255
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "slow")]
+fn rows_and_weights_of_zeros_give_zeros() {
+    let (n, k) = (19, 7);
+    let mut random = Random(4);
+    let (mut x, mut w) = (random.vec(3 * k), random.vec(n * k));
+    x[k..2 * k].fill(0.0);
+    w[5 * k..6 * k].fill(0.0);
+    for &kernel in Kernel::available(Precision::Int8) {
+        let packed = Packed::with_kernel(kernel, Precision::Int8, Matrix::new(&w, n, k).t());
+        let got = product(Matrix::new(&x, 3, k), &packed);
+        for (i, got) in got.iter().enumerate() {
+            assert_eq!(*got == 0.0, i / n == 1 || i % n == 5, "{kernel:?} element {i}: {got}");
+        }
+    }
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "slow")]
+fn bf16_activations_are_quantised_as_the_numbers_that_they_are() {
+    let (m, n, k) = (33, 50, 70);
+    let mut random = Random(5);
+    let (x, w) = (stored::<Bf16>(&lines(m, k, &mut random)), lines(n, k, &mut random));
+    let packed = Packed::new(Precision::Int8, Matrix::new(&w, n, k).t());
+    let widened: Vec<f32> = x.iter().map(|x| x.to_f32()).collect();
+    assert_eq!(bits(&product(Matrix::new(&x, m, k), &packed)), bits(&product(Matrix::new(&widened, m, k), &packed)));
+}
+
+#[test]
+#[should_panic(expected = "bytes are made of weights")]
+fn refuse_weights_that_lie_the_other_way() {
+    Packed::new(Precision::Int8, Matrix::new(&[0.0; 6], 2, 3));
+}
+
+#[test]
+#[should_panic(expected = "rows of activations are contiguous")]
+fn refuse_transposed_activations() {
+    let packed = Packed::new(Precision::Int8, Matrix::new(&[0.0; 6], 3, 2).t());
+    product(Matrix::new(&[0.0f32; 6], 2, 3).t(), &packed);
+}

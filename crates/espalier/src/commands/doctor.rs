@@ -1,0 +1,62 @@
+use crate::input::write_json;
+use espalier_encoder::{Compute, Precision};
+use espalier_kernels::gemm::Kernel;
+use espalier_kernels::{Processor, instruction_set, processor};
+use serde_json::json;
+use std::io::{Write, stdout};
+
+/// Print what the processor offers and what will be used of it
+#[derive(clap::Args)]
+#[command(after_help = "Example: espalier doctor --json")]
+pub struct Args {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: Args) -> anyhow::Result<()> {
+    let (features, auto, threads) = (features(processor()), Compute::Auto.precision(), rayon::current_num_threads());
+    let kernels = Precision::ALL.map(|precision| (precision, Kernel::best(precision)));
+    let mut out = stdout();
+    if args.json {
+        let kernels = kernels.map(|(precision, kernel)| (precision.name().to_string(), json!(format!("{kernel:?}"))));
+        return write_json(
+            &mut out,
+            &json!({
+                "version": env!("CARGO_PKG_VERSION"),
+                "architecture": std::env::consts::ARCH,
+                "threads": threads,
+                "features": features.map(|(name, has)| (name.to_string(), json!(has))).into_iter().collect::<serde_json::Map<_, _>>(),
+                "elementwise": format!("{:?}", instruction_set()),
+                "kernels": kernels.into_iter().collect::<serde_json::Map<_, _>>(),
+                "auto": auto.name(),
+            }),
+        );
+    }
+    writeln!(out, "espalier {} on {}, {threads} threads", env!("CARGO_PKG_VERSION"), std::env::consts::ARCH)?;
+    let (has, lacks): (Vec<_>, Vec<_>) = features.into_iter().partition(|(_, has)| *has);
+    let names = |list: Vec<(&'static str, bool)>| list.into_iter().map(|(name, _)| name).collect::<Vec<_>>().join(", ");
+    writeln!(out, "processor has:   {}", names(has))?;
+    writeln!(out, "processor lacks: {}", names(lacks))?;
+    for (precision, kernel) in kernels {
+        let mark = if precision == auto { "   <- what --precision auto means here" } else { "" };
+        writeln!(out, "{precision:<5} products by {kernel:?}{mark}")?;
+    }
+    writeln!(out, "everything else by {:?}", instruction_set())?;
+    writeln!(out, "\nhow fast that is: espalier bench limits")?;
+    Ok(())
+}
+
+/// The instruction sets that the kernels know on this architecture.
+fn features(cpu: Processor) -> [(&'static str, bool); 8] {
+    [
+        ("AVX2 + FMA", cpu.avx2),
+        ("AVX-512", cpu.avx512),
+        ("AVX512_BF16", cpu.avx512_bf16),
+        ("AVX512_VNNI", cpu.avx512_vnni),
+        ("AMX-BF16", cpu.amx_bf16),
+        ("AMX-INT8", cpu.amx_int8),
+        ("NEON", cpu.neon),
+        ("NEON dot product", cpu.dotprod),
+    ]
+}
