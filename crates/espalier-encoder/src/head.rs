@@ -27,6 +27,11 @@ impl Head {
         self.values.len() / self.classes - 1
     }
 
+    /// Whether it is a head for vectors of `width` numbers.
+    pub(crate) fn fits(&self, width: usize) -> bool {
+        self.classes > 0 && self.values.len() == self.classes * (width + 1)
+    }
+
     /// The map.
     pub fn linear(&self) -> Linear<'_> {
         let (weight, bias) = self.values.split_at(self.classes * self.width());

@@ -172,6 +172,15 @@ impl Lora {
         self.first_layer().unwrap_or(self.index.len())
     }
 
+    /// Whether it is an adapter for encoders of this shape.
+    pub fn fits(&self, config: &EncoderConfig) -> bool {
+        let fits = |LoraSite { spec, a, b }: &LoraSite| {
+            let (inputs, outputs) = spec.module.shape(config);
+            (a.len(), b.len()) == (spec.rank * inputs, outputs * spec.rank) && b.end <= self.values.len()
+        };
+        self.index.len() == config.num_hidden_layers && self.sites.iter().all(fits)
+    }
+
     /// The pair at one module, if it is adapted.
     pub fn pair(&self, layer: usize, module: Module) -> Option<LoraPair<'_>> {
         self.index[layer][module as usize].map(|site| self.pair_at(site))

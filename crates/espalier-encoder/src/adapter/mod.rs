@@ -6,6 +6,7 @@ mod peft;
 pub use card::{AdapterCard, Family, Output};
 
 use crate::backbone::Backbone;
+use crate::config::EncoderConfig;
 use crate::error::{EncoderError, Result};
 use crate::files;
 use crate::head::Head;
@@ -47,17 +48,29 @@ impl Adapter {
             return Err(EncoderError::WrongBackbone { path: directory.to_path_buf(), expected, found });
         }
         let (lora, head) = peft::read(directory, &backbone.encoder.config)?;
-        let classes = head.as_ref().map(|head| head.classes);
-        if classes != card.output.classes() {
-            let count = |n: Option<usize>| n.map_or("no head".to_string(), |n| format!("{n} classes"));
-            let (labels, head) = (count(card.output.classes()), count(classes));
-            return Err(EncoderError::adapter(
-                directory,
-                format!("espalier.json names {labels}, the weights hold {head}"),
-            ));
+        let adapter = Self { lora, head, card };
+        adapter.check(&backbone.encoder.config).map_err(|reason| EncoderError::adapter(&path, reason))?;
+        Ok(adapter)
+    }
+
+    /// Whether an adapter's parts fit each other and an encoder of this shape, as those of an opened one do.
+    ///
+    /// # Errors
+    /// What does not fit.
+    pub fn check(&self, config: &EncoderConfig) -> Result<(), String> {
+        if !self.lora.fits(config) {
+            return Err("its low-rank updates have other shapes than the encoder's modules".into());
         }
-        card.output.check().map_err(|reason| EncoderError::adapter(&path, reason))?;
-        Ok(Self { lora, head, card })
+        let classes = self.head.as_ref().map(|head| head.classes);
+        if classes != self.card.output.classes() {
+            let count = |n: Option<usize>| n.map_or("no head".to_string(), |n| format!("{n} classes"));
+            let (labels, head) = (count(self.card.output.classes()), count(classes));
+            return Err(format!("the card names {labels}, the weights hold {head}"));
+        }
+        if self.head.as_ref().is_some_and(|head| !head.fits(config.hidden_size)) {
+            return Err("its head has no classes or another width than the encoder".into());
+        }
+        self.card.output.check()
     }
 
     /// Reads the LoRA alone, from any PEFT directory that fits the encoder. Where espalier.json stands beside it, the backbone
