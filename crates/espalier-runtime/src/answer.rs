@@ -5,16 +5,16 @@ use espalier_encoder::tags::{TagSet, entities_lenient};
 use espalier_encoder::{Encoded, best_class};
 use serde::Serialize;
 
-/// The answers of the requested adapters on one text.
+/// The answers to all requests on one text.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TextAnswers {
     /// Whether the text is longer than the model takes, so that its end was not read.
     pub truncated: bool,
-    /// One answer per adapter, in the order of the request.
+    /// One answer per request, in their order.
     pub answers: Vec<Answer>,
 }
 
-/// One adapter's answer.
+/// The answer to one request.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Answer {
@@ -26,9 +26,21 @@ pub enum Answer {
         label: String,
         /// Its probability.
         score: f32,
+        /// All labels with their probabilities, in the order in which the adapter lists them.
+        scores: Vec<LabelScore>,
     },
-    /// The text's vector, for an adapter without a head.
+    /// The text's vector, by an adapter without a head or by the backbone alone: pooled as the backbone says, and scaled
+    /// to length one if it says so.
     Vector(Vec<f32>),
+}
+
+/// A label and how probable it is.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct LabelScore {
+    /// The label.
+    pub label: String,
+    /// Its probability.
+    pub score: f32,
 }
 
 /// An entity in a text.
@@ -64,8 +76,12 @@ pub(crate) fn entities(text: &str, encoded: &Encoded, scores: &[f32], tags: &Tag
     Answer::Entities(entities.collect())
 }
 
-/// The label that scores [C] of a text favour.
+/// What scores [C] of a text say about the labels, by softmax.
 pub(crate) fn label(scores: &[f32], labels: &[String]) -> Answer {
     let (best, score) = best_class(scores);
-    Answer::Label { label: labels[best].clone(), score }
+    // The highest score's probability is 1 / sum of e^(s - highest), and the others' are in proportion to it.
+    let probabilities = scores.iter().map(|s| (s - scores[best]).exp() * score);
+    let pairs = labels.iter().zip(probabilities);
+    let scores = pairs.map(|(label, score)| LabelScore { label: label.clone(), score }).collect();
+    Answer::Label { label: labels[best].clone(), score, scores }
 }

@@ -1,21 +1,28 @@
 //! One backbone, many adapters, one pass through the shared trunk.
 //!
 //! Adapters change only the last layers, so the layers below, the trunk, give the same for all of them. A [`Runtime`] runs the
-//! trunk once per text and then, for each adapter, the layers above and its head.
+//! trunk once per text; each adapter's rows join at its own first layer and go through the layers above together.
 //!
 //! ```no_run
-//! use espalier_runtime::Runtime;
+//! use espalier_runtime::{Request, Runtime};
 //!
-//! let mut runtime = Runtime::open("demo/tpl/backbone".as_ref())?;
+//! let runtime = Runtime::open("demo/tpl/backbone".as_ref())?;
 //! runtime.attach("intents", "demo/tpl/tasks/clinc150".as_ref())?;
-//! for answers in runtime.run(&["wake me up at seven"], &["intents"])? {
-//!     println!("{:?}", answers.answers);
+//! for text in runtime.run(&["wake me up at seven"], &[Request::Adapter("intents"), Request::Plain])? {
+//!     println!("{:?}", text.answers);
 //! }
 //! # Ok::<(), espalier_runtime::RuntimeError>(())
 //! ```
 
 mod answer;
+mod attached;
+mod error;
+mod plan;
+mod request;
+mod run;
 mod runtime;
 
-pub use answer::{Answer, EntitySpan, TextAnswers};
-pub use runtime::{Runtime, RuntimeError};
+pub use answer::{Answer, EntitySpan, LabelScore, TextAnswers};
+pub use error::RuntimeError;
+pub use request::Request;
+pub use runtime::Runtime;

@@ -1,59 +1,50 @@
-use crate::answer::{self, Answer, TextAnswers};
-use espalier_encoder::tags::TagSet;
-use espalier_encoder::{Adapter, Backbone, Batch, Encoded, EncoderError, Lora, Output};
-use espalier_kernels::pooling::l2_normalize;
-use rayon::prelude::*;
+use crate::answer::TextAnswers;
+use crate::attached::Attached;
+use crate::error::RuntimeError;
+use crate::request::Request;
+use crate::run::{distinct, run};
+use espalier_encoder::{Adapter, Backbone, Compute, Lora};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-/// Texts that go through the encoder at a time.
-const TEXTS: usize = 32;
-
-/// A request that cannot be answered.
-#[derive(Debug, thiserror::Error)]
-pub enum RuntimeError {
-    /// A backbone or an adapter cannot be read.
-    #[error(transparent)]
-    Encoder(#[from] EncoderError),
-    /// No adapter of this name is attached.
-    #[error("no adapter {name:?} is attached; attached: {attached}")]
-    UnknownAdapter {
-        /// The name asked for.
-        name: String,
-        /// The names that there are.
-        attached: String,
-    },
-}
+type ByName = BTreeMap<String, Arc<Attached>>;
 
 /// A backbone with the adapters attached to it.
+///
+/// Any number of threads may share one, by reference or in an [`Arc`], and attach, replace and detach adapters while others
+/// run: a [`Runtime::run`] goes to its end with the adapters that were attached when it began.
 #[derive(Debug)]
 pub struct Runtime {
     backbone: Backbone,
-    adapters: BTreeMap<String, Adapter>,
+    plain: Arc<Attached>,
+    adapters: RwLock<ByName>,
 }
 
 impl Runtime {
-    /// Opens a backbone directory.
+    /// Opens a backbone directory, to compute in f32.
     ///
     /// # Errors
     /// [`RuntimeError::Encoder`] when it cannot be read.
     pub fn open(directory: &Path) -> Result<Self, RuntimeError> {
-        Ok(Self::new(Backbone::open(directory)?))
+        Self::open_with(directory, Compute::F32)
     }
 
-    /// A runtime on a backbone in memory.
-    pub fn new(backbone: Backbone) -> Self {
-        Self { backbone, adapters: BTreeMap::new() }
-    }
-
-    /// Reads an adapter directory and makes it available as `name`, replacing an adapter of that name.
+    /// Opens a backbone directory, to compute as `compute` says.
     ///
     /// # Errors
-    /// [`RuntimeError::Encoder`] when it cannot be read or belongs to another backbone.
-    pub fn attach(&mut self, name: &str, directory: &Path) -> Result<(), RuntimeError> {
-        let adapter = Adapter::open(directory, &self.backbone)?;
-        self.adapters.insert(name.to_string(), adapter);
-        Ok(())
+    /// [`RuntimeError::Encoder`] when it cannot be read.
+    pub fn open_with(directory: &Path, compute: Compute) -> Result<Self, RuntimeError> {
+        Ok(Self::new(Backbone::open(directory)?.with_precision(compute.precision())))
+    }
+
+    /// A runtime on a backbone in memory, in the precision that the backbone computes in.
+    pub fn new(backbone: Backbone) -> Self {
+        // The weights are packed when a model is first asked for, which is better now than in the first request.
+        backbone.model(None);
+        let plain = Arc::new(Attached::plain(&backbone));
+        Self { backbone, plain, adapters: RwLock::default() }
     }
 
     /// The backbone.
@@ -61,97 +52,121 @@ impl Runtime {
         &self.backbone
     }
 
-    /// Answers of the named adapters on each text.
+    /// Reads an adapter directory and makes it available as `name`.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Encoder`] when it cannot be read or belongs to another backbone, [`RuntimeError::NameTaken`].
+    pub fn attach(&self, name: &str, directory: &Path) -> Result<(), RuntimeError> {
+        self.attach_adapter(name, Adapter::open(directory, &self.backbone)?)
+    }
+
+    /// Makes an adapter in memory available as `name`.
+    ///
+    /// # Errors
+    /// [`RuntimeError::WrongBackbone`], [`RuntimeError::Unfit`], [`RuntimeError::NameTaken`].
+    pub fn attach_adapter(&self, name: &str, adapter: Adapter) -> Result<(), RuntimeError> {
+        self.insert(name, Attached::new(name, adapter, &self.backbone)?)
+    }
+
+    /// Makes low-rank updates alone available as `name`. They answer with text vectors.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Unfit`], [`RuntimeError::NameTaken`].
+    pub fn attach_lora(&self, name: &str, lora: &Lora) -> Result<(), RuntimeError> {
+        self.insert(name, Attached::of_lora(name, lora, &self.backbone)?)
+    }
+
+    /// Reads an adapter directory and puts it in the place of the adapter `name`.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Encoder`] when it cannot be read or belongs to another backbone, [`RuntimeError::UnknownAdapter`] when
+    /// there is none of that name. The adapter that was there is then still attached.
+    pub fn replace(&self, name: &str, directory: &Path) -> Result<(), RuntimeError> {
+        self.replace_adapter(name, Adapter::open(directory, &self.backbone)?)
+    }
+
+    /// Puts an adapter in memory in the place of the adapter `name`.
+    ///
+    /// # Errors
+    /// [`RuntimeError::WrongBackbone`], [`RuntimeError::Unfit`], and [`RuntimeError::UnknownAdapter`] when there is none of
+    /// that name. The adapter that was there is then still attached.
+    pub fn replace_adapter(&self, name: &str, adapter: Adapter) -> Result<(), RuntimeError> {
+        let attached = Arc::new(Attached::new(name, adapter, &self.backbone)?);
+        let mut adapters = self.write();
+        match adapters.get_mut(name) {
+            Some(place) => *place = attached,
+            None => return Err(unknown(name, &adapters)),
+        }
+        Ok(())
+    }
+
+    /// Forgets the adapter `name`. Runs that have begun still answer with it.
+    ///
+    /// # Errors
+    /// [`RuntimeError::UnknownAdapter`].
+    pub fn detach(&self, name: &str) -> Result<(), RuntimeError> {
+        let mut adapters = self.write();
+        adapters.remove(name).map(drop).ok_or_else(|| unknown(name, &adapters))
+    }
+
+    /// The names of the attached adapters, sorted.
+    pub fn names(&self) -> Vec<String> {
+        self.read().keys().cloned().collect()
+    }
+
+    /// The answers to all requests on each text; a request may be given as an adapter's name.
+    ///
+    /// Layers below an adapter's first are run once per distinct text for all adapters that share them, and the rows of all
+    /// adapters go through the layers above together. An answer is, to the bit, the same as alone.
     ///
     /// # Errors
     /// [`RuntimeError::UnknownAdapter`] for a name that is not attached.
-    pub fn run(&self, texts: &[impl AsRef<str> + Sync], names: &[&str]) -> Result<Vec<TextAnswers>, RuntimeError> {
-        let adapters = names.iter().map(|name| self.adapter(name)).collect::<Result<Vec<_>, _>>()?;
-        Ok(texts.chunks(TEXTS).flat_map(|texts| self.run_batch(texts, &adapters)).collect())
-    }
-
-    /// Text vectors [n, H] as the model itself makes them (its pooling, scaled to length one if it says so), with an adapter's
-    /// low-rank updates or without.
-    pub fn encode(&self, texts: &[impl AsRef<str> + Sync], lora: Option<&Lora>) -> Vec<f32> {
-        let mut vectors = Vec::with_capacity(texts.len() * self.backbone.encoder.width());
-        for texts in texts.chunks(TEXTS) {
-            let batch = Batch::of_texts(&self.tokenize(texts));
-            vectors.extend(self.vectors(&self.backbone.model(lora).encode(&batch), &batch));
-        }
-        vectors
-    }
-
-    fn adapter(&self, name: &str) -> Result<&Adapter, RuntimeError> {
-        self.adapters.get(name).ok_or_else(|| RuntimeError::UnknownAdapter {
-            name: name.to_string(),
-            attached: self.adapters.keys().map(String::as_str).collect::<Vec<_>>().join(", "),
-        })
-    }
-
-    fn tokenize(&self, texts: &[impl AsRef<str> + Sync]) -> Vec<Encoded> {
-        texts.par_iter().map(|text| self.backbone.tokenizer.encode(text.as_ref())).collect()
-    }
-
-    fn run_batch(&self, texts: &[impl AsRef<str> + Sync], adapters: &[&Adapter]) -> Vec<TextAnswers> {
-        let encoded = self.tokenize(texts);
-        let batch = Batch::of_texts(&encoded);
-        let layers = self.backbone.encoder.layers();
-        // The trunk ends below the lowest layer that any of these adapters touches.
-        let trunk_end = adapters.iter().map(|adapter| adapter.lora.trunk_layers()).min().unwrap_or(0);
-        let plain = self.backbone.model(None);
-        let trunk = plain.encode_layers(0..trunk_end, None, &batch);
-
-        let mut results: Vec<TextAnswers> = encoded
-            .iter()
-            .map(|text| TextAnswers { truncated: text.truncated, answers: Vec::with_capacity(adapters.len()) })
-            .collect();
-        for adapter in adapters {
-            let model = self.backbone.model(Some(&adapter.lora));
-            let hidden = model.encode_layers(trunk_end..layers, Some(&trunk), &batch); // [T, H]
-            for (result, answer) in results.iter_mut().zip(self.answers(adapter, texts, &encoded, &batch, &hidden)) {
-                result.answers.push(answer);
-            }
-        }
-        results
-    }
-
-    /// One adapter's answers, from its token vectors [T, H].
-    fn answers(
+    pub fn run<'r, R: Copy + Into<Request<'r>>>(
         &self,
-        adapter: &Adapter,
-        texts: &[impl AsRef<str> + Sync],
-        encoded: &[Encoded],
-        batch: &Batch,
-        hidden: &[f32],
-    ) -> Vec<Answer> {
-        let width = self.backbone.encoder.width();
-        let mut scores = Vec::new();
-        let sequences = 0..batch.sequences();
-        match (&adapter.card.output, &adapter.head) {
-            (Output::Tags { tags }, Some(head)) => {
-                // Adapter::open has checked the tags.
-                let tags = TagSet::from_tags(tags.clone()).unwrap_or_else(|error| unreachable!("{error}"));
-                head.forward(hidden, &mut scores); // [T, C]
-                let rows = |s| batch.rows(s, &scores, head.classes); // [t, C]
-                sequences.map(|s| answer::entities(texts[s].as_ref(), &encoded[s], rows(s), &tags)).collect()
+        texts: &[impl AsRef<str>],
+        requests: &[R],
+    ) -> Result<Vec<TextAnswers>, RuntimeError> {
+        let (requests, request_of) = distinct(requests.iter().map(|&request| request.into()));
+        let (texts, text_of) = distinct(texts.iter().map(AsRef::as_ref));
+        let found = run(&self.backbone, &texts, &self.snapshot(&requests)?);
+        let of_text = |text: usize| {
+            let TextAnswers { truncated, answers } = &found[text];
+            TextAnswers { truncated: *truncated, answers: request_of.iter().map(|&r| answers[r].clone()).collect() }
+        };
+        Ok(text_of.into_iter().map(of_text).collect())
+    }
+
+    /// What requests ask for, all as of one moment.
+    fn snapshot(&self, requests: &[Request]) -> Result<Vec<Arc<Attached>>, RuntimeError> {
+        let adapters = self.read();
+        let found = requests.iter().map(|request| match request {
+            Request::Plain => Ok(self.plain.clone()),
+            Request::Adapter(name) => adapters.get(*name).cloned().ok_or_else(|| unknown(name, &adapters)),
+        });
+        found.collect()
+    }
+
+    fn insert(&self, name: &str, attached: Attached) -> Result<(), RuntimeError> {
+        match self.write().entry(name.to_string()) {
+            Entry::Occupied(_) => Err(RuntimeError::NameTaken { name: name.to_string() }),
+            Entry::Vacant(place) => {
+                place.insert(Arc::new(attached));
+                Ok(())
             }
-            (Output::Labels { labels }, Some(head)) => {
-                let mut pooled = Vec::new(); // [n, H]
-                adapter.card.pooling.forward(hidden, batch, width, &mut pooled);
-                head.forward(&pooled, &mut scores); // [n, C]
-                scores.chunks_exact(head.classes).map(|row| answer::label(row, labels)).collect()
-            }
-            _ => self.vectors(hidden, batch).chunks_exact(width).map(|row| Answer::Vector(row.to_vec())).collect(),
         }
     }
 
-    fn vectors(&self, hidden: &[f32], batch: &Batch) -> Vec<f32> {
-        let width = self.backbone.encoder.width();
-        let mut pooled = Vec::new();
-        self.backbone.text_vectors.pooling.forward(hidden, batch, width, &mut pooled);
-        if self.backbone.text_vectors.normalize {
-            l2_normalize(&mut pooled, width, &mut vec![0.0; batch.sequences()]);
-        }
-        pooled
+    // Nothing is ever left half done under the lock, so that a panic elsewhere in a thread that held it does no harm.
+    fn read(&self) -> RwLockReadGuard<'_, ByName> {
+        self.adapters.read().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn write(&self) -> RwLockWriteGuard<'_, ByName> {
+        self.adapters.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn unknown(name: &str, adapters: &ByName) -> RuntimeError {
+    let attached = adapters.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+    RuntimeError::UnknownAdapter { name: name.to_string(), attached }
 }

@@ -1,0 +1,124 @@
+//! An adapter ready to run: everything that does not depend on the text is made once, here.
+
+use crate::answer::{self, Answer};
+use crate::error::RuntimeError;
+use espalier_encoder::tags::TagSet;
+use espalier_encoder::{Adapter, Backbone, Batch, Encoded, Head, Lora, Output, PackedLora, Pooling, Precision};
+use espalier_kernels::gemm::{Matrix, MatrixMut, Packed, Start};
+use espalier_kernels::pooling::l2_normalize;
+
+/// Low-rank updates and what becomes of the token vectors that they lead to.
+#[derive(Debug)]
+pub(crate) struct Attached {
+    /// The updates, packed for the backbone's precision.
+    pub lora: PackedLora,
+    task: Task,
+}
+
+#[derive(Debug)]
+enum Task {
+    Tags { head: PackedHead, tags: TagSet },
+    Labels { head: PackedHead, pooling: Pooling, labels: Vec<String> },
+    Vectors,
+}
+
+/// Texts that went through the encoder.
+#[derive(Clone, Copy)]
+pub(crate) struct Texts<'a> {
+    pub texts: &'a [&'a str],
+    pub encoded: &'a [Encoded],
+    pub batch: &'a Batch,
+}
+
+impl Attached {
+    /// Prepares an adapter that is to be called `name`.
+    pub fn new(name: &str, adapter: Adapter, backbone: &Backbone) -> Result<Self, RuntimeError> {
+        let unfit = |reason: String| RuntimeError::Unfit { name: name.to_string(), reason };
+        if adapter.card.backbone != backbone.fingerprint() {
+            let (expected, found) = (adapter.card.backbone, backbone.fingerprint().to_string());
+            return Err(RuntimeError::WrongBackbone { name: name.to_string(), expected, found });
+        }
+        adapter.check(&backbone.encoder.config).map_err(unfit)?;
+        let Adapter { lora, head, card } = adapter;
+        let task = match (card.output, head) {
+            (Output::Tags { tags }, Some(head)) => {
+                let tags = TagSet::from_tags(tags).map_err(|error| unfit(error.to_string()))?;
+                Task::Tags { head: PackedHead::new(&head), tags }
+            }
+            (Output::Labels { labels }, Some(head)) => {
+                Task::Labels { head: PackedHead::new(&head), pooling: card.pooling, labels }
+            }
+            _ => Task::Vectors,
+        };
+        Ok(Self { lora: PackedLora::new(backbone.precision(), &lora), task })
+    }
+
+    /// Low-rank updates alone, which give text vectors.
+    pub fn of_lora(name: &str, lora: &Lora, backbone: &Backbone) -> Result<Self, RuntimeError> {
+        if !lora.fits(&backbone.encoder.config) {
+            let reason = "its low-rank updates have other shapes than the encoder's modules".into();
+            return Err(RuntimeError::Unfit { name: name.to_string(), reason });
+        }
+        Ok(Self { lora: PackedLora::new(backbone.precision(), lora), task: Task::Vectors })
+    }
+
+    /// The backbone alone, as an adapter that adapts nothing.
+    pub fn plain(backbone: &Backbone) -> Self {
+        let lora = Lora::zeros(&backbone.encoder.config, Vec::new());
+        Self { lora: PackedLora::new(backbone.precision(), &lora), task: Task::Vectors }
+    }
+
+    /// The answer on each text, from the token vectors [T, H].
+    pub fn answers(&self, backbone: &Backbone, texts: Texts, hidden: &[f32]) -> Vec<Answer> {
+        let Texts { texts, encoded, batch } = texts;
+        let width = backbone.encoder.width();
+        let mut pooled = Vec::new(); // [n, H]
+        match &self.task {
+            Task::Tags { head, tags } => {
+                let scores = head.scores(hidden); // [T, C]
+                let rows = |s| batch.rows(s, &scores, head.classes()); // [t, C]
+                (0..texts.len()).map(|s| answer::entities(texts[s], &encoded[s], rows(s), tags)).collect()
+            }
+            Task::Labels { head, pooling, labels } => {
+                pooling.forward(hidden, batch, width, &mut pooled);
+                let scores = head.scores(&pooled); // [n, C]
+                scores.chunks_exact(head.classes()).map(|row| answer::label(row, labels)).collect()
+            }
+            Task::Vectors => {
+                backbone.text_vectors.pooling.forward(hidden, batch, width, &mut pooled);
+                if backbone.text_vectors.normalize {
+                    l2_normalize(&mut pooled, width, &mut vec![0.0; batch.sequences()]);
+                }
+                pooled.chunks_exact(width).map(|row| Answer::Vector(row.to_vec())).collect()
+            }
+        }
+    }
+}
+
+/// A head as products read it. It is multiplied in f32 whatever the encoder's precision: it is small and decides.
+#[derive(Debug)]
+struct PackedHead {
+    /// W^T [H, C].
+    weight: Packed,
+    bias: Vec<f32>,
+}
+
+impl PackedHead {
+    fn new(head: &Head) -> Self {
+        let linear = head.linear();
+        Self { weight: Packed::new(Precision::F32, linear.matrix().t()), bias: linear.bias.to_vec() }
+    }
+
+    fn classes(&self) -> usize {
+        self.bias.len()
+    }
+
+    /// Scores [n, C] of vectors [n, H].
+    fn scores(&self, vectors: &[f32]) -> Vec<f32> {
+        let rows = vectors.len() / self.weight.rows();
+        let mut scores = vec![0.0; rows * self.classes()];
+        let vectors = Matrix::new(vectors, rows, self.weight.rows());
+        self.weight.gemm(1.0, vectors, Start::Bias(&self.bias), MatrixMut::new(&mut scores, rows, self.classes()));
+        scores
+    }
+}

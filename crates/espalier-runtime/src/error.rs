@@ -1,0 +1,45 @@
+use espalier_encoder::EncoderError;
+
+/// A backbone or an adapter that cannot be read, an adapter that cannot be attached, a request that cannot be answered.
+#[derive(Debug, thiserror::Error)]
+pub enum RuntimeError {
+    /// A backbone or an adapter cannot be read.
+    #[error(transparent)]
+    Encoder(#[from] EncoderError),
+    /// An adapter of this name is attached already.
+    #[error("an adapter {name:?} is attached already; replace or detach it, or choose another name")]
+    NameTaken {
+        /// The name.
+        name: String,
+    },
+    /// No adapter of this name is attached.
+    #[error("no adapter {name:?} is attached; attach it, or ask for one of those attached: {attached}")]
+    UnknownAdapter {
+        /// The name asked for.
+        name: String,
+        /// The names that there are, separated by commas.
+        attached: String,
+    },
+    /// An adapter in memory was trained on another backbone.
+    #[error(
+        "adapter {name:?} was trained on the backbone {expected}, not on {found}; use that backbone, or train the adapter again on this one"
+    )]
+    WrongBackbone {
+        /// The name it was to have.
+        name: String,
+        /// Fingerprint in the adapter's card.
+        expected: String,
+        /// Fingerprint of the runtime's backbone.
+        found: String,
+    },
+    /// An adapter in memory whose parts do not fit each other or the backbone.
+    #[error(
+        "adapter {name:?} cannot be attached: {reason}; make it for an encoder of the backbone's shape, with one class per label"
+    )]
+    Unfit {
+        /// The name it was to have.
+        name: String,
+        /// What does not fit.
+        reason: String,
+    },
+}
