@@ -1,7 +1,10 @@
 use crate::input::read_lines;
 use espalier_encoder::{Adapter, tensors::write_tensors};
-use espalier_runtime::Runtime;
+use espalier_runtime::{Answer, Request, Runtime};
 use std::path::PathBuf;
+
+/// What the adapter is called here.
+const ADAPTER: &str = "adapter";
 
 /// Turn texts into vectors, one text a line, as sentence-transformers would
 ///
@@ -26,12 +29,23 @@ pub struct Args {
 
 pub fn run(args: Args) -> anyhow::Result<()> {
     let runtime = Runtime::new(args.backbone.open()?);
-    let backbone = runtime.backbone();
-    let lora = args.adapter.as_deref().map(|directory| Adapter::open_lora(directory, backbone)).transpose()?;
+    let request = match &args.adapter {
+        Some(directory) => {
+            // The low-rank updates alone: a head, if there is one, has no part in vectors.
+            runtime.attach_lora(ADAPTER, &Adapter::open_lora(directory, runtime.backbone())?)?;
+            Request::Adapter(ADAPTER)
+        }
+        None => Request::Plain,
+    };
     let texts = read_lines(Some(&args.input))?;
-    let vectors = runtime.encode(&texts, lora.as_ref());
-    let shape = vec![texts.len(), backbone.encoder.width()];
-    write_tensors(&args.output, [("embeddings".to_string(), shape, vectors.as_slice())])?;
-    eprintln!("{} vectors of {} in {}", texts.len(), backbone.encoder.width(), args.output.display());
+    let width = runtime.backbone().encoder.width();
+    let mut vectors = Vec::with_capacity(texts.len() * width);
+    for answer in runtime.run(&texts, &[request])?.into_iter().flat_map(|text| text.answers) {
+        if let Answer::Vector(vector) = answer {
+            vectors.extend(vector);
+        }
+    }
+    write_tensors(&args.output, [("embeddings".to_string(), vec![texts.len(), width], vectors.as_slice())])?;
+    eprintln!("{} vectors of {width} in {}", texts.len(), args.output.display());
     Ok(())
 }

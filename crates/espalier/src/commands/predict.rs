@@ -27,7 +27,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> anyhow::Result<()> {
-    let mut runtime = Runtime::new(args.backbone.open()?);
+    let runtime = Runtime::new(args.backbone.open()?);
     let names = names(&args.adapters)?;
     for (name, directory) in names.iter().zip(&args.adapters) {
         runtime.attach(name, directory)?;
@@ -88,7 +88,7 @@ pub fn in_words(answer: &Answer) -> String {
                 entities.iter().map(|e| format!("{} = {:?} ({}..{}, {:.2})", e.label, e.text, e.start, e.end, e.score));
             entities.collect::<Vec<_>>().join(", ")
         }
-        Answer::Label { label, score } => format!("{label} ({score:.2})"),
+        Answer::Label { label, score, .. } => format!("{label} ({score:.2})"),
         Answer::Vector(vector) => {
             let head: Vec<String> = vector.iter().take(4).map(|x| format!("{x:.3}")).collect();
             format!("vector of {}: {} ...", vector.len(), head.join(" "))

@@ -110,7 +110,7 @@ fn leave_tpl(comparison: &Comparison, config: &ComparisonConfig, out: &Path) -> 
 
 /// All four applications on one sentence, from the files just written.
 fn answer(out: &Path) -> anyhow::Result<(Example, String)> {
-    let mut runtime = Runtime::open(&out.join("backbone"))?;
+    let runtime = Runtime::open(&out.join("backbone"))?;
     for name in samples::TASKS {
         runtime.attach(name, &out.join("adapters").join(name))?;
     }
