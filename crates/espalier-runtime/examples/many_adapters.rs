@@ -4,7 +4,7 @@
 //! cargo run --release -p espalier-runtime --example many_adapters [BACKBONE_DIRECTORY]
 //! ```
 //!
-//! Without a directory it takes the tiny BERT of the tests. The adapters are fresh ones on the last third of the layers, so that
+//! Without a directory it takes the tiny BERT of the tests. The adapters are made up, on the last third of the layers, so that
 //! the example needs no training; their answers are vectors.
 
 use espalier_encoder::{Compute, Lora, LoraConfig};
@@ -28,8 +28,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let config = &runtime.backbone().encoder.config;
     let shape = LoraConfig::for_layers(config.num_hidden_layers);
     let names: Vec<String> = (0..10).map(|n| format!("adapter {n}")).collect();
-    for name in &names {
-        runtime.attach_lora(name, &Lora::fresh(config, &shape, || 0.5))?;
+    for (n, name) in names.iter().enumerate() {
+        let mut lora = Lora::fresh(config, &shape, || 0.5);
+        // A fresh one changes nothing yet.
+        lora.values.fill(0.001 * (n + 1) as f32);
+        runtime.attach_lora(name, &lora)?;
     }
     println!(
         "{} layers, attached on the last {}: {}",
