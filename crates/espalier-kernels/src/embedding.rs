@@ -1,5 +1,6 @@
 //! Sum of word, position and token-type embeddings, gathered by row.
 
+use crate::rows::Rows;
 use rayon::prelude::*;
 
 /// Rows a task takes at a time.
@@ -8,8 +9,8 @@ const ROWS: usize = 32;
 /// The three tables of BERT's input, each a stack of rows of width H.
 #[derive(Clone, Copy, Debug)]
 pub struct EmbeddingTables<'a> {
-    /// [vocabulary, H].
-    pub words: &'a [f32],
+    /// [vocabulary, H]; only the rows of the batch are read.
+    pub words: Rows<'a>,
     /// [longest text, H].
     pub positions: &'a [f32],
     /// The row `[H]` of the only token type that single texts use.
@@ -23,12 +24,31 @@ pub struct EmbeddingTables<'a> {
 pub fn embed(tables: EmbeddingTables, ids: &[u32], positions: &[u32], out: &mut [f32]) {
     let width = tables.token_type.len();
     assert!(ids.len() == positions.len() && out.len() == ids.len() * width, "embed: shapes do not fit");
+    let row = |id: u32| id as usize * width..(id as usize + 1) * width;
+    match tables.words {
+        Rows::F32(words) => sum(tables, |id| words[row(id)].iter().copied(), ids, positions, out),
+        Rows::Bf16(words) => sum(tables, |id| words[row(id)].iter().map(|w| w.to_f32()), ids, positions, out),
+        Rows::Int8 { bytes, scales } => {
+            let word = |id: u32| bytes[row(id)].iter().zip(std::iter::repeat(scales[id as usize]));
+            sum(tables, |id| word(id).map(|(&byte, scale)| scale * f32::from(byte)), ids, positions, out);
+        }
+    }
+}
+
+/// [`embed`], with `word` to read a row of the words' table.
+fn sum<W: Iterator<Item = f32>>(
+    tables: EmbeddingTables,
+    word: impl Fn(u32) -> W + Sync,
+    ids: &[u32],
+    positions: &[u32],
+    out: &mut [f32],
+) {
+    let width = tables.token_type.len();
     out.par_chunks_mut(ROWS * width).zip(ids.par_chunks(ROWS)).zip(positions.par_chunks(ROWS)).for_each(
         |((out, ids), positions)| {
             for ((out, &id), &position) in out.chunks_exact_mut(width).zip(ids).zip(positions) {
-                let word = &tables.words[id as usize * width..][..width];
                 let position = &tables.positions[position as usize * width..][..width];
-                for (((out, w), p), t) in out.iter_mut().zip(word).zip(position).zip(tables.token_type) {
+                for (((out, w), p), t) in out.iter_mut().zip(word(id)).zip(position).zip(tables.token_type) {
                     *out = w + p + t;
                 }
             }

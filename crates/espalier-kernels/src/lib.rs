@@ -5,6 +5,7 @@
 //! - [`layer_norm`](mod@layer_norm), [`embedding`], [`pooling`]
 //! - [`loss`]: softmax and binary cross-entropy
 //! - [`optimizer`]: AdamW and SGD updates
+//! - [`mapped`], [`Rows`]: weights read in place from a file, in f32, bf16 or bytes
 //!
 //! A batch is ragged: the concatenation of its sequences' real tokens, T rows of width H, with the offsets of the
 //! sequences beside it. There is no padding. Matrices are row-major slices; functions check the shapes that they are given
@@ -25,15 +26,18 @@ pub mod layer_norm;
 pub mod linear;
 pub mod lora;
 pub mod loss;
+pub mod mapped;
 mod math;
 pub mod optimizer;
 pub mod pooling;
 mod precision;
 mod processor;
+mod rows;
 mod simd;
 
 pub use bf16::{Bf16, round_to_bf16};
 pub use element::Element;
 pub use precision::Precision;
 pub use processor::{Processor, processor};
+pub use rows::{Rows, quantize_rows};
 pub use simd::{InstructionSet, instruction_set};

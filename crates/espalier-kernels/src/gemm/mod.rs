@@ -27,6 +27,7 @@ mod words;
 pub use kernel::Kernel;
 pub use matrix::{Matrix, MatrixMut};
 pub use packed::Packed;
+pub(crate) use quantize::quantize_weights;
 pub use update::Start;
 
 use crate::buffers::with_words;

@@ -11,6 +11,7 @@ use super::words::transpose;
 use crate::buffers::{Words, as_bytes_mut, with_words};
 use crate::element::Element;
 use crate::precision::Precision;
+use crate::rows::Rows;
 use rayon::prelude::*;
 
 /// Rows that a task quantises at a time.
@@ -34,8 +35,30 @@ impl Packed {
     /// # Panics
     /// If the precision is [`Precision::Int8`] and the columns of B are not contiguous in memory (a weight [n, k] seen
     /// through [`Matrix::t`] is what is meant).
-    pub fn new(precision: Precision, b: Matrix) -> Self {
+    pub fn new<T: Element>(precision: Precision, b: Matrix<T>) -> Self {
         Self::with_kernel(Kernel::best(precision), precision, b)
+    }
+
+    /// Packs B = W^T for a stored weight W [n, k].
+    ///
+    /// # Panics
+    /// If W does not consist of rows of `k` > 0 numbers, or is stored in bytes but the precision is another one.
+    pub fn of_rows(precision: Precision, weight: Rows, k: usize) -> Self {
+        match weight {
+            Rows::F32(weight) => Self::new(precision, Matrix::new(weight, weight.len() / k, k).t()),
+            Rows::Bf16(weight) => Self::new(precision, Matrix::new(weight, weight.len() / k, k).t()),
+            Rows::Int8 { bytes, scales } => {
+                assert_eq!(precision, Precision::Int8, "Packed: bytes are multiplied as bytes");
+                let columns = Matrix::new(bytes, scales.len(), k);
+                let mut packed = Self::empty(Kernel::best(precision), precision);
+                packed.fit(k, scales.len());
+                packed.pack_bytes(|column, to| {
+                    to.copy_from_slice(&columns.from(column, 0)[..k]);
+                    scales[column]
+                });
+                packed
+            }
+        }
     }
 
     /// [`Packed::new`] for a kernel of the caller's choice: lets tests reach every kernel.
@@ -43,25 +66,34 @@ impl Packed {
     /// # Panics
     /// As [`Packed::new`], or when the machine cannot run the kernel.
     #[doc(hidden)]
-    pub fn with_kernel(kernel: Kernel, precision: Precision, b: Matrix) -> Self {
-        let _ = kernel.code(precision); // checks that the machine has it
-        let mut packed = Self { kernel, precision, k: 0, n: 0, words: Words::default(), columns: Vec::new() };
+    pub fn with_kernel<T: Element>(kernel: Kernel, precision: Precision, b: Matrix<T>) -> Self {
+        let mut packed = Self::empty(kernel, precision);
         packed.pack(b);
         packed
+    }
+
+    fn empty(kernel: Kernel, precision: Precision) -> Self {
+        let _ = kernel.code(precision); // checks that the machine has it
+        Self { kernel, precision, k: 0, n: 0, words: Words::default(), columns: Vec::new() }
     }
 
     /// Packs other values, of the same shape or not, into the same memory.
     ///
     /// # Panics
     /// As [`Packed::new`].
-    pub fn pack(&mut self, b: Matrix) {
-        (self.k, self.n) = (b.rows(), b.cols());
-        let shape = self.shape();
-        self.words.resize(shape.words());
-        match self.precision {
-            Precision::Int8 => self.quantize(b.t()),
-            precision => pack(precision, b, shape, self.words.as_mut_slice()),
+    pub fn pack<T: Element>(&mut self, b: Matrix<T>) {
+        self.fit(b.rows(), b.cols());
+        if self.precision != Precision::Int8 {
+            return pack(self.precision, b, self.shape(), self.words.as_mut_slice());
         }
+        let columns = b.t();
+        assert!(columns.is_row_major(), "Packed: bytes are made of weights [n, k]");
+        self.pack_bytes(|column, bytes| quantize_weights(&columns.from(column, 0)[..columns.cols()], bytes));
+    }
+
+    fn fit(&mut self, k: usize, n: usize) {
+        (self.k, self.n) = (k, n);
+        self.words.resize(self.shape().words());
     }
 
     /// Rows of B.
@@ -88,9 +120,8 @@ impl Packed {
         PanelShape::new(self.kernel.code(self.precision), self.precision, self.k, self.n)
     }
 
-    /// Packs bytes of the columns of B, given as the rows of `columns` [n, k].
-    fn quantize(&mut self, columns: Matrix) {
-        assert!(columns.is_row_major(), "Packed: bytes are made of weights [n, k]");
+    /// Packs columns of bytes: `column` writes the `k` bytes of one and returns its scale.
+    fn pack_bytes(&mut self, column: impl Fn(usize, &mut [i8]) -> f32 + Sync) {
         let shape = self.shape();
         self.columns.resize(self.n, ColumnScale::default());
         let (used, width) = (self.k.div_ceil(GROUP), shape.width);
@@ -102,7 +133,8 @@ impl Packed {
             let mut bytes = vec![0i8; self.k];
             let mut words = vec![0u32; used];
             for (c, scale) in scales.iter_mut().enumerate() {
-                *scale = quantize_weights(&columns.from(first + c, 0)[..columns.cols()], &mut bytes);
+                scale.scale = column(first + c, &mut bytes);
+                scale.sum = bytes.iter().map(|&byte| i32::from(byte)).sum();
                 for (word, group) in words.iter_mut().zip(bytes.chunks(GROUP)) {
                     let byte = |i: usize| group.get(i).map_or(0, |&byte| byte as u8);
                     *word = u32::from_le_bytes([byte(0), byte(1), byte(2), byte(3)]);

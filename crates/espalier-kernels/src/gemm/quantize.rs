@@ -35,15 +35,15 @@ pub(super) struct ColumnScale {
     pub sum: i32,
 }
 
-/// Quantises the weights of one output to `bytes`, as long as they are.
-pub(super) fn quantize_weights(weights: &[f32], bytes: &mut [i8]) -> ColumnScale {
-    let largest = weights.iter().fold(0.0f32, |largest, w| largest.max(w.abs()));
+/// Quantises the weights of one output to `bytes`, as long as they are, and returns their scale.
+pub(crate) fn quantize_weights<T: Element>(weights: &[T], bytes: &mut [i8]) -> f32 {
+    let largest = weights.iter().fold(0.0f32, |largest, w| largest.max(w.to_f32().abs()));
     let scale = largest / 127.0;
     let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
     for (byte, w) in bytes.iter_mut().zip(weights) {
-        *byte = (w * inverse).round_ties_even().clamp(-127.0, 127.0) as i8;
+        *byte = (w.to_f32() * inverse).round_ties_even().clamp(-127.0, 127.0) as i8;
     }
-    ColumnScale { scale, sum: bytes.iter().map(|&byte| i32::from(byte)).sum() }
+    scale
 }
 
 simd! {

@@ -1,5 +1,6 @@
 use crate::oracle;
 use crate::support::*;
+use espalier_kernels::Rows;
 use espalier_kernels::embedding::*;
 use proptest::prelude::*;
 
@@ -27,7 +28,8 @@ impl Case {
 
     fn forward(&self) -> Vec<f32> {
         let mut out = vec![f32::NAN; self.ids.len() * self.token_type.len()];
-        let tables = EmbeddingTables { words: &self.words, positions: &self.positions, token_type: &self.token_type };
+        let tables =
+            EmbeddingTables { words: Rows::F32(&self.words), positions: &self.positions, token_type: &self.token_type };
         embed(tables, &self.ids, &self.at, &mut out);
         out
     }
