@@ -2,11 +2,11 @@
 
 use crate::error::{EncoderError, Result};
 use crate::files;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// Shape and constants of a BERT encoder; the fields carry the names of config.json.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EncoderConfig {
     /// H, the width of the token vectors.
     pub hidden_size: usize,

@@ -1,5 +1,6 @@
 //! What can go wrong with an encoder's files: what, where, and how to mend it.
 
+use espalier_kernels::Precision;
 use std::path::{Path, PathBuf};
 
 /// Result of this crate's fallible functions.
@@ -95,6 +96,30 @@ pub enum EncoderError {
         highest: u32,
         /// Rows of the model's word embeddings.
         vocabulary: usize,
+    },
+    /// A packed backbone that is truncated, altered or not what it says.
+    #[error("{}: not a whole packed backbone ({reason}); copy it again, or pack it again with espalier pack", path.display())]
+    Bundle {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A packed backbone is asked for something that needs all weights in f32.
+    #[error("{}: a packed backbone is for inference: it cannot be trained, written as a directory or packed again; use the directory that it was packed from", path.display())]
+    InferenceOnly {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A packed backbone cannot compute in this precision.
+    #[error("{}: weights stored as {stored} cannot be multiplied in {asked}; pack the backbone again with --dtype {asked}", path.display())]
+    StoredPrecision {
+        /// The file.
+        path: PathBuf,
+        /// What its weights are stored in.
+        stored: Precision,
+        /// What was asked for.
+        asked: Precision,
     },
     /// An adapter was trained on another backbone.
     #[error("{}: this adapter was trained on the backbone {expected}, not on {found}; use that backbone, or train the adapter again on this one", path.display())]

@@ -2,7 +2,7 @@
 
 use crate::error::{EncoderError, Result};
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 /// Writes a file under a temporary name and renames it, so that nobody ever reads half of it. Makes the directory.
@@ -10,15 +10,21 @@ use std::path::Path;
 /// # Errors
 /// [`EncoderError::Io`] when the directory or the file cannot be written.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_with(path, |file| file.write_all(bytes))
+}
+
+/// [`write_whole`] of what `write` writes.
+pub(crate) fn write_with(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> Result<()> {
     if let Some(directory) = path.parent() {
         fs::create_dir_all(directory).map_err(EncoderError::io(directory))?;
     }
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     name.push(format!(".{}.partial", std::process::id()));
     let partial = path.with_file_name(name);
-    let written = File::create(&partial).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_all()
+    let written = File::create(&partial).and_then(|file| {
+        let mut file = BufWriter::new(file);
+        write(&mut file)?;
+        file.into_inner()?.sync_all()
     });
     written.and_then(|()| fs::rename(&partial, path)).map_err(|source| {
         // The error that matters is the one reported; a leftover that cannot be removed either changes nothing.

@@ -5,6 +5,7 @@
 //! that the three maps are one matrix [3H, H] without copying.
 
 use crate::config::EncoderConfig;
+use espalier_kernels::Rows;
 use espalier_kernels::embedding::{EmbeddingTables, EmbeddingTablesMut};
 use espalier_kernels::gemm::Matrix;
 use espalier_kernels::layer_norm::Norm;
@@ -95,10 +96,15 @@ pub struct EmbeddingsAt {
 }
 
 impl EmbeddingsAt {
+    /// The word embeddings [vocabulary, H], read from `parameters`; empty in a layout without matrices.
+    pub fn words<'a>(&self, parameters: &'a [f32]) -> &'a [f32] {
+        &parameters[self.words.clone()]
+    }
+
     /// The tables, read from `parameters`.
     pub fn of<'a>(&self, parameters: &'a [f32]) -> EmbeddingTables<'a> {
         EmbeddingTables {
-            words: &parameters[self.words.clone()],
+            words: Rows::F32(self.words(parameters)),
             positions: &parameters[self.positions.clone()],
             token_type: &parameters[self.token_type.clone()],
         }
@@ -129,6 +135,13 @@ pub struct LayerAt {
     pub output_norm: NormAt,
 }
 
+impl LayerAt {
+    /// The linear maps, in the order of computation.
+    pub fn linear_maps(&self) -> [&LinearAt; 4] {
+        [&self.qkv, &self.attention_output, &self.intermediate, &self.output]
+    }
+}
+
 /// The whole encoder.
 #[derive(Clone, Debug)]
 pub struct Layout {
@@ -143,7 +156,16 @@ pub struct Layout {
 impl Layout {
     /// Lays out the encoder that `config` describes.
     pub fn new(config: &EncoderConfig) -> Self {
-        let mut writer = Writer { tensors: Vec::new(), next: 0 };
+        Self::with(config, true)
+    }
+
+    /// Lays out what is left when linear weights and word embeddings are kept elsewhere: the ranges of these are empty.
+    pub fn without_matrices(config: &EncoderConfig) -> Self {
+        Self::with(config, false)
+    }
+
+    fn with(config: &EncoderConfig, matrices: bool) -> Self {
+        let mut writer = Writer { tensors: Vec::new(), next: 0, matrices };
         let embeddings = writer.embeddings(config);
         let layers = (0..config.num_hidden_layers).map(|layer| writer.layer(config, layer)).collect();
         Self { tensors: writer.tensors, embeddings, layers }
@@ -152,6 +174,11 @@ impl Layout {
     /// Number of parameters.
     pub fn len(&self) -> usize {
         self.tensors.last().map_or(0, |tensor| tensor.range.end)
+    }
+
+    /// Whether linear weights and word embeddings are in the flat vector.
+    pub fn has_matrices(&self) -> bool {
+        !self.embeddings.words.is_empty()
     }
 
     /// Whether there are no parameters (never, for a valid configuration).
@@ -164,6 +191,8 @@ impl Layout {
 struct Writer {
     tensors: Vec<TensorSpec>,
     next: usize,
+    /// Whether linear weights and word embeddings get a place.
+    matrices: bool,
 }
 
 impl Writer {
@@ -172,6 +201,10 @@ impl Writer {
         self.next = range.end;
         self.tensors.push(TensorSpec { name, shape: shape.to_vec(), range: range.clone() });
         range
+    }
+
+    fn matrix(&mut self, name: String, shape: &[usize]) -> Range<usize> {
+        if self.matrices { self.tensor(name, shape) } else { self.next..self.next }
     }
 
     fn norm(&mut self, name: &str, width: usize) -> NormAt {
@@ -183,7 +216,7 @@ impl Writer {
     fn linear(&mut self, names: &[String], outputs: usize, inputs: usize) -> LinearAt {
         let start = self.next;
         for name in names {
-            self.tensor(format!("{name}.weight"), &[outputs, inputs]);
+            self.matrix(format!("{name}.weight"), &[outputs, inputs]);
         }
         let middle = self.next;
         for name in names {
@@ -194,10 +227,10 @@ impl Writer {
 
     fn embeddings(&mut self, config: &EncoderConfig) -> EmbeddingsAt {
         let width = config.hidden_size;
-        let mut table = |name: &str, rows| self.tensor(format!("embeddings.{name}_embeddings.weight"), &[rows, width]);
-        let words = table("word", config.vocab_size);
-        let positions = table("position", config.max_position_embeddings);
-        let types = table("token_type", config.type_vocab_size);
+        let table = |name: &str| format!("embeddings.{name}_embeddings.weight");
+        let words = self.matrix(table("word"), &[config.vocab_size, width]);
+        let positions = self.tensor(table("position"), &[config.max_position_embeddings, width]);
+        let types = self.tensor(table("token_type"), &[config.type_vocab_size, width]);
         let norm = self.norm("embeddings.LayerNorm", width);
         EmbeddingsAt { words, positions, token_type: types.start..types.start + width, norm, all: 0..self.next }
     }

@@ -1,6 +1,6 @@
 //! Small BERT-like encoders: Hugging Face weights and tokenizers, ragged batches, forward and backward, LoRA adapters.
 //!
-//! A [`Backbone`] is read from a Hugging Face directory. Its [`Model`] turns a [`Batch`] of token ids into token vectors, with
+//! A [`Backbone`] is read from a Hugging Face directory, or from the one file that [`Backbone::pack`] makes of it. Its [`Model`] turns a [`Batch`] of token ids into token vectors, with
 //! an [`Adapter`]'s low-rank updates or without, and gives gradients for training.
 //!
 //! ```no_run
@@ -17,6 +17,7 @@
 pub mod adapter;
 mod backbone;
 mod batch;
+mod bundle;
 mod compute;
 mod config;
 pub mod decode;
@@ -35,6 +36,7 @@ mod tokenizer;
 pub use adapter::{Adapter, AdapterCard, Family, Output};
 pub use backbone::Backbone;
 pub use batch::Batch;
+pub use bundle::PackedFile;
 pub use compute::Compute;
 pub use config::EncoderConfig;
 pub use error::{EncoderError, Result};

@@ -40,7 +40,7 @@ impl Pooling {
 }
 
 /// What a sentence-transformers directory says about text vectors; plain directories get mean pooling.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TextVectors {
     /// The pooling.
     pub pooling: Pooling,

@@ -75,13 +75,38 @@ impl Tokenizer {
     pub fn read(directory: &Path, vocabulary: usize, max_tokens: usize) -> Result<Self> {
         let path = directory.join("tokenizer.json");
         if path.exists() {
-            return Self::build(&path, tokenizers::Tokenizer::from_bytes(files::read(&path)?), vocabulary, max_tokens);
+            return Self::from_json(&path, &files::read(&path)?, vocabulary, max_tokens);
         }
         let path = directory.join("vocab.txt");
         if path.exists() {
-            return Self::build(&path, from_vocabulary(directory, &path), vocabulary, max_tokens);
+            let config = directory.join("tokenizer_config.json");
+            let config = config.exists().then(|| files::read(&config)).transpose()?;
+            return Self::from_vocabulary(&path, &files::read(&path)?, config.as_deref(), vocabulary, max_tokens);
         }
         Err(EncoderError::MissingFile { directory: directory.to_path_buf(), file: "tokenizer.json or vocab.txt" })
+    }
+
+    /// Builds a tokenizer from what is in `tokenizer.json`; `path` is the file that errors name.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::read`].
+    pub fn from_json(path: &Path, json: &[u8], vocabulary: usize, max_tokens: usize) -> Result<Self> {
+        Self::build(path, tokenizers::Tokenizer::from_bytes(json), vocabulary, max_tokens)
+    }
+
+    /// Builds BERT's tokenizer from what is in `vocab.txt` and in `tokenizer_config.json`, if there is one; `path` is the file
+    /// that errors name.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::read`].
+    pub fn from_vocabulary(
+        path: &Path,
+        lines: &[u8],
+        config: Option<&[u8]>,
+        vocabulary: usize,
+        max_tokens: usize,
+    ) -> Result<Self> {
+        Self::build(path, from_vocabulary(lines, config), vocabulary, max_tokens)
     }
 
     fn build(
@@ -151,19 +176,15 @@ fn empty() -> Encoded {
 }
 
 /// BERT's tokenizer from its vocabulary, one token per line.
-fn from_vocabulary(directory: &Path, path: &Path) -> tokenizers::Result<tokenizers::Tokenizer> {
-    let vocabulary = WordPiece::read_bytes(&files::read(path)?)?;
+fn from_vocabulary(lines: &[u8], config: Option<&[u8]>) -> tokenizers::Result<tokenizers::Tokenizer> {
+    let vocabulary = WordPiece::read_bytes(lines)?;
     let special = |token: &str| match vocabulary.get(token) {
         Some(&id) => Ok((token.to_string(), id)),
         None => Err(format!("the vocabulary has no {token}")),
     };
     let (cls, sep) = (special("[CLS]")?, special("[SEP]")?);
     special("[UNK]")?;
-    let config_path = directory.join("tokenizer_config.json");
-    let config: TokenizerConfig = match config_path.exists() {
-        true => files::read_json(&config_path)?,
-        false => TokenizerConfig::default(),
-    };
+    let config: TokenizerConfig = config.map(serde_json::from_slice).transpose()?.unwrap_or_default();
     // As everywhere in Hugging Face's tokenizers, these are themselves when a text contains them.
     let special_tokens: Vec<AddedToken> = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
         .into_iter()

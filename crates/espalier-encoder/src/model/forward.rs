@@ -14,7 +14,7 @@ impl Model<'_> {
     /// Runs the whole encoder and keeps everything for [`Model::backward`]. The result is [`Activations::output`].
     ///
     /// # Panics
-    /// If the weights are packed as bytes, which are for inference.
+    /// If the weights are packed as bytes or come from a packed backbone, which are for inference.
     pub fn forward(&self, batch: &Batch, activations: &mut Activations) {
         self.run(0..self.encoder.layers(), None, batch, activations);
     }
@@ -29,6 +29,7 @@ impl Model<'_> {
     }
 
     fn run(&self, layers: Range<usize>, input: Option<&[f32]>, batch: &Batch, activations: &mut Activations) {
+        assert!(self.encoder.layout.has_matrices(), "a packed backbone gives no activations to train on");
         let Activations { f32, bf16, precision, output, adapter } = activations;
         *precision = Some(self.packed.precision());
         match self.adapter {
@@ -93,7 +94,9 @@ impl Model<'_> {
         sum.resize(tokens * width, 0.0);
         stats.resize(tokens, RowStats::default());
         out.resize(tokens * width, E::default());
-        embed(layout.embeddings.of(self.weights), &batch.ids, &batch.positions, sum);
+        let mut tables = layout.embeddings.of(self.weights);
+        tables.words = self.packed.words().unwrap_or(tables.words);
+        embed(tables, &batch.ids, &batch.positions, sum);
         layer_norm(sum, layout.embeddings.norm.of(self.weights, config.layer_norm_eps), out, stats);
     }
 }

@@ -43,6 +43,12 @@ impl Encoder {
         Self { config, layout }
     }
 
+    /// The encoder that `config` describes, for weights whose matrices are kept apart from the flat vector.
+    pub fn without_matrices(config: EncoderConfig) -> Self {
+        let layout = Layout::without_matrices(&config);
+        Self { config, layout }
+    }
+
     /// Number of layers.
     pub fn layers(&self) -> usize {
         self.config.num_hidden_layers
@@ -61,7 +67,8 @@ pub struct Model<'a> {
     pub encoder: &'a Encoder,
     /// All weights, laid out as [`Encoder::layout`] says.
     pub weights: &'a [f32],
-    /// Their linear maps, packed: these say in which precision the model computes.
+    /// Their linear maps, packed: these say in which precision the model computes, and hold the word embeddings if `weights`
+    /// does not.
     pub packed: &'a PackedWeights,
     /// The adapter, if one is on.
     pub adapter: Option<&'a Lora>,

@@ -1,7 +1,9 @@
 //! Weights and adapters in the form in which matrix products read them.
 
 mod adapter;
+mod stored;
 mod weights;
 
 pub use adapter::PackedLora;
+pub use stored::StoredMatrix;
 pub use weights::{PackedLayer, PackedLinear, PackedWeights};

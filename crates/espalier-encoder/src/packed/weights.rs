@@ -1,9 +1,11 @@
 //! The linear maps of an encoder, packed.
 
+use crate::config::EncoderConfig;
 use crate::layout::{LayerAt, LinearAt};
 use crate::model::Encoder;
-use espalier_kernels::Precision;
+use crate::packed::StoredMatrix;
 use espalier_kernels::gemm::Packed;
+use espalier_kernels::{Precision, Rows};
 use std::sync::OnceLock;
 
 /// One linear map: W^T for the way forward and, once it is asked for, W for the way back.
@@ -16,7 +18,10 @@ pub struct PackedLinear {
 
 impl PackedLinear {
     fn new(precision: Precision, at: &LinearAt, weights: &[f32]) -> Self {
-        let forward = Packed::new(precision, at.of(weights).matrix().t());
+        Self::of(precision, Packed::new(precision, at.of(weights).matrix().t()))
+    }
+
+    fn of(precision: Precision, forward: Packed) -> Self {
         Self { precision, forward, backward: OnceLock::new() }
     }
 
@@ -63,6 +68,20 @@ impl PackedLayer {
         }
     }
 
+    fn stored(precision: Precision, config: &EncoderConfig, weights: &[StoredMatrix; 4]) -> Self {
+        let linear = |weight: &StoredMatrix, inputs| {
+            PackedLinear::of(precision, Packed::of_rows(precision, weight.rows(), inputs))
+        };
+        let [qkv, attention_output, intermediate, output] = weights;
+        let (hidden, inner) = (config.hidden_size, config.intermediate_size);
+        Self {
+            qkv: linear(qkv, hidden),
+            attention_output: linear(attention_output, hidden),
+            intermediate: linear(intermediate, hidden),
+            output: linear(output, inner),
+        }
+    }
+
     fn pack(&mut self, at: &LayerAt, weights: &[f32]) {
         self.qkv.pack(&at.qkv, weights);
         self.attention_output.pack(&at.attention_output, weights);
@@ -76,13 +95,34 @@ impl PackedLayer {
 pub struct PackedWeights {
     precision: Precision,
     layers: Vec<PackedLayer>,
+    /// The word embeddings, if they are not in the flat vector.
+    words: Option<StoredMatrix>,
 }
 
 impl PackedWeights {
     /// Packs the layers of `weights`, laid out as the encoder's layout says, for products in `precision`.
+    ///
+    /// # Panics
+    /// If the layout is one without matrices.
     pub fn new(encoder: &Encoder, weights: &[f32], precision: Precision) -> Self {
+        assert!(encoder.layout.has_matrices(), "PackedWeights: the flat vector of a packed backbone has no matrices");
         let layers = encoder.layout.layers.iter().map(|at| PackedLayer::new(precision, at, weights)).collect();
-        Self { precision, layers }
+        Self { precision, layers, words: None }
+    }
+
+    /// Packs stored `layers` (the maps of [`LayerAt::linear_maps`]) for products in `precision`, and keeps the table of
+    /// `words` where it lies.
+    ///
+    /// # Panics
+    /// If a matrix does not have the shape that `config` says, or is stored in bytes but the precision is another one.
+    pub fn stored(
+        config: &EncoderConfig,
+        layers: &[[StoredMatrix; 4]],
+        words: StoredMatrix,
+        precision: Precision,
+    ) -> Self {
+        let layers = layers.iter().map(|weights| PackedLayer::stored(precision, config, weights)).collect();
+        Self { precision, layers, words: Some(words) }
     }
 
     /// Packs other weights of the same encoder, in the same memory.
@@ -95,6 +135,11 @@ impl PackedWeights {
     /// What products are computed in.
     pub fn precision(&self) -> Precision {
         self.precision
+    }
+
+    /// The word embeddings [vocabulary, H], if they are not in the flat vector of weights.
+    pub fn words(&self) -> Option<Rows<'_>> {
+        self.words.as_ref().map(StoredMatrix::rows)
     }
 
     /// One layer.

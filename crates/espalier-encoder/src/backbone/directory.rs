@@ -1,13 +1,12 @@
-//! A backbone: an encoder's weights with its tokenizer and pooling, from and to a Hugging Face directory.
+//! Reading a Hugging Face directory.
 
+use super::{Backbone, Source};
 use crate::config::EncoderConfig;
 use crate::error::{EncoderError, Result};
 use crate::files;
-use crate::lora::Lora;
-use crate::model::{Encoder, Model};
-use crate::packed::PackedWeights;
+use crate::model::Encoder;
 use crate::pooling::TextVectors;
-use crate::tensors::{TensorFile, write_tensors};
+use crate::tensors::TensorFile;
 use crate::tokenizer::Tokenizer;
 use espalier_kernels::Precision;
 use serde::Deserialize;
@@ -28,31 +27,8 @@ const SIDE_FILES: [&str; 9] = [
     "1_Pooling/config.json",
 ];
 
-/// An encoder ready to read text.
-#[derive(Clone, Debug)]
-pub struct Backbone {
-    /// The architecture.
-    pub encoder: Arc<Encoder>,
-    /// Its tokenizer, limited to the length the model itself declares.
-    pub tokenizer: Arc<Tokenizer>,
-    /// How this model's text vectors are made.
-    pub text_vectors: TextVectors,
-    weights: Vec<f32>,
-    precision: Precision,
-    /// Made when a model is first asked for.
-    packed: OnceLock<Arc<PackedWeights>>,
-    fingerprint: String,
-    side_files: Arc<Vec<(&'static str, Vec<u8>)>>,
-}
-
 impl Backbone {
-    /// Reads a Hugging Face directory: config.json, model.safetensors, and tokenizer.json or vocab.txt; sentence-transformers'
-    /// modules.json, pooling and sentence_bert_config.json where present.
-    ///
-    /// # Errors
-    /// [`EncoderError`] naming the file and what is wrong with it. Nothing is allocated by a size that has not been checked
-    /// against the weights' file.
-    pub fn open(directory: &Path) -> Result<Self> {
+    pub(super) fn from_directory(directory: &Path) -> Result<Self> {
         let encoder = Encoder::new(EncoderConfig::read(&required(directory, "config.json")?)?);
         let weights = read_weights(&required(directory, "model.safetensors")?, &encoder)?;
         let max_tokens = max_tokens(directory, &encoder.config)?;
@@ -70,61 +46,10 @@ impl Backbone {
             encoder: Arc::new(encoder),
             tokenizer: Arc::new(tokenizer),
             text_vectors,
-            weights,
+            source: Source::Memory { weights, side_files: Arc::new(side_files) },
             precision: Precision::F32,
             packed: OnceLock::new(),
-            side_files: Arc::new(side_files),
         })
-    }
-
-    /// The same model with other weights.
-    ///
-    /// # Panics
-    /// If there are more or fewer weights than the architecture has.
-    pub fn with_weights(&self, weights: Vec<f32>) -> Self {
-        assert_eq!(weights.len(), self.weights.len(), "with_weights: another number of weights");
-        let packed = OnceLock::new();
-        Self { fingerprint: fingerprint(&self.encoder, &weights), weights, packed, ..self.clone() }
-    }
-
-    /// The same model, computing in another precision. Weights are read and written in f32 all the same.
-    pub fn with_precision(self, precision: Precision) -> Self {
-        let packed = if precision == self.precision { self.packed } else { OnceLock::new() };
-        Self { precision, packed, ..self }
-    }
-
-    /// What the model computes in: f32, unless [`Backbone::with_precision`] has said otherwise.
-    pub fn precision(&self) -> Precision {
-        self.precision
-    }
-
-    /// Writes a Hugging Face directory that [`Backbone::open`] and transformers read.
-    ///
-    /// # Errors
-    /// [`EncoderError::Io`] when a file cannot be written.
-    pub fn save(&self, directory: &Path) -> Result<()> {
-        for (name, bytes) in self.side_files.iter() {
-            files::write_whole(&directory.join(name), bytes)?;
-        }
-        let tensors = self.encoder.layout.tensors.iter();
-        let tensors = tensors.map(|spec| (spec.name.clone(), spec.shape.clone(), &self.weights[spec.range.clone()]));
-        write_tensors(&directory.join("model.safetensors"), tensors)
-    }
-
-    /// All weights, laid out as the encoder's layout says.
-    pub fn weights(&self) -> &[f32] {
-        &self.weights
-    }
-
-    /// The backbone's identity: a SHA-256 over the names, shapes and values of its tensors.
-    pub fn fingerprint(&self) -> &str {
-        &self.fingerprint
-    }
-
-    /// The model, with an adapter on or without.
-    pub fn model<'a>(&'a self, adapter: Option<&'a Lora>) -> Model<'a> {
-        let pack = || Arc::new(PackedWeights::new(&self.encoder, &self.weights, self.precision));
-        Model { encoder: &self.encoder, weights: &self.weights, packed: self.packed.get_or_init(pack), adapter }
     }
 }
 
@@ -178,7 +103,8 @@ fn max_tokens(directory: &Path, config: &EncoderConfig) -> Result<usize> {
     Ok(limit.max(2).min(config.max_position_embeddings))
 }
 
-fn fingerprint(encoder: &Encoder, weights: &[f32]) -> String {
+/// The backbone's identity: a SHA-256 over the names, shapes and values of its tensors.
+pub(super) fn fingerprint(encoder: &Encoder, weights: &[f32]) -> String {
     let mut hash = Sha256::new();
     let mut bytes = Vec::new();
     for spec in &encoder.layout.tensors {

@@ -1,0 +1,189 @@
+//! A backbone: an encoder's weights with its tokenizer and pooling, from and to a Hugging Face directory, or from one file.
+
+mod directory;
+
+use crate::bundle::{self, Bundle, Contents, Opened, PackedFile, TOKENIZER_FILES};
+use crate::error::{EncoderError, Result};
+use crate::files;
+use crate::lora::Lora;
+use crate::model::{Encoder, Model};
+use crate::packed::PackedWeights;
+use crate::pooling::TextVectors;
+use crate::tensors::write_tensors;
+use crate::tokenizer::Tokenizer;
+use directory::fingerprint;
+use espalier_kernels::Precision;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+/// An encoder ready to read text.
+#[derive(Clone, Debug)]
+pub struct Backbone {
+    /// The architecture.
+    pub encoder: Arc<Encoder>,
+    /// Its tokenizer, limited to the length the model itself declares.
+    pub tokenizer: Arc<Tokenizer>,
+    /// How this model's text vectors are made.
+    pub text_vectors: TextVectors,
+    source: Source,
+    precision: Precision,
+    /// Made when a model is first asked for.
+    packed: OnceLock<Arc<PackedWeights>>,
+    fingerprint: String,
+}
+
+/// Where a backbone's numbers are.
+#[derive(Clone, Debug)]
+enum Source {
+    /// In memory, all in f32.
+    Memory {
+        weights: Vec<f32>,
+        /// Files of the directory that are carried along unchanged when the backbone is saved.
+        side_files: Arc<Vec<(&'static str, Vec<u8>)>>,
+    },
+    /// In a mapped file, as they were stored.
+    Bundle(Arc<Bundle>),
+}
+
+impl Backbone {
+    /// Reads a Hugging Face directory: config.json, model.safetensors, and tokenizer.json or vocab.txt; sentence-transformers'
+    /// modules.json, pooling and sentence_bert_config.json where present. Or opens the one file that [`Backbone::pack`] wrote:
+    /// its matrices are packed when a model is first asked for, and its word embeddings are read in place.
+    ///
+    /// # Errors
+    /// [`EncoderError`] naming the file and what is wrong with it. Nothing is allocated by a size that has not been checked
+    /// against the weights' file.
+    pub fn open(path: &Path) -> Result<Self> {
+        if path.is_file() { Ok(Self::from_bundle(Bundle::open(path)?)) } else { Self::from_directory(path) }
+    }
+
+    fn from_bundle(opened: Opened) -> Self {
+        Self {
+            encoder: Arc::new(opened.encoder),
+            tokenizer: Arc::new(opened.tokenizer),
+            text_vectors: opened.text_vectors,
+            precision: opened.bundle.dtype,
+            source: Source::Bundle(Arc::new(opened.bundle)),
+            packed: OnceLock::new(),
+            fingerprint: opened.fingerprint,
+        }
+    }
+
+    /// The same model with other weights.
+    ///
+    /// # Panics
+    /// If there are more or fewer weights than the architecture has, or the backbone is not [`Backbone::trainable`].
+    pub fn with_weights(&self, weights: Vec<f32>) -> Self {
+        let Source::Memory { side_files, .. } = &self.source else {
+            panic!("with_weights: a packed backbone is for inference");
+        };
+        assert_eq!(weights.len(), self.encoder.layout.len(), "with_weights: another number of weights");
+        let fingerprint = fingerprint(&self.encoder, &weights);
+        let source = Source::Memory { weights, side_files: side_files.clone() };
+        Self { fingerprint, source, packed: OnceLock::new(), ..self.clone() }
+    }
+
+    /// The same model, computing in another precision. Weights stay what they are: f32 in memory, and in a packed file what
+    /// it was packed as, which can be multiplied as it is, bf16 in f32 too, and f32 in any precision.
+    ///
+    /// # Errors
+    /// [`EncoderError::StoredPrecision`] for a packed file that cannot be computed with in this precision.
+    pub fn with_precision(self, precision: Precision) -> Result<Self> {
+        if let Source::Bundle(bundle) = &self.source
+            && !bundle.computes_in(precision)
+        {
+            let (path, stored) = (bundle.path.clone(), bundle.dtype);
+            return Err(EncoderError::StoredPrecision { path, stored, asked: precision });
+        }
+        let packed = if precision == self.precision { self.packed } else { OnceLock::new() };
+        Ok(Self { precision, packed, ..self })
+    }
+
+    /// What the model computes in: f32, or what a packed file stores, unless [`Backbone::with_precision`] has said otherwise.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// Checks that the backbone has all weights in f32, which training, saving and packing need.
+    ///
+    /// # Errors
+    /// [`EncoderError::InferenceOnly`] for one that was opened from a packed file.
+    pub fn trainable(&self) -> Result<()> {
+        self.in_memory().map(|_| ())
+    }
+
+    fn in_memory(&self) -> Result<(&[f32], &[(&'static str, Vec<u8>)])> {
+        match &self.source {
+            Source::Memory { weights, side_files } => Ok((weights, side_files)),
+            Source::Bundle(bundle) => Err(EncoderError::InferenceOnly { path: bundle.path.clone() }),
+        }
+    }
+
+    /// Writes a Hugging Face directory that [`Backbone::open`] and transformers read.
+    ///
+    /// # Errors
+    /// [`EncoderError::Io`] when a file cannot be written, [`EncoderError::InferenceOnly`] as [`Backbone::trainable`].
+    pub fn save(&self, directory: &Path) -> Result<()> {
+        let (weights, side_files) = self.in_memory()?;
+        for (name, bytes) in side_files {
+            files::write_whole(&directory.join(name), bytes)?;
+        }
+        let tensors = self.encoder.layout.tensors.iter();
+        let tensors = tensors.map(|spec| (spec.name.clone(), spec.shape.clone(), &weights[spec.range.clone()]));
+        write_tensors(&directory.join("model.safetensors"), tensors)
+    }
+
+    /// Writes the backbone as one file for inference, its matrices and word embeddings rounded to `dtype`.
+    ///
+    /// The file has this backbone's fingerprint, so that adapters of this backbone attach to it as well.
+    ///
+    /// # Errors
+    /// As [`Backbone::save`].
+    pub fn pack(&self, dtype: Precision, path: &Path) -> Result<PackedFile> {
+        let (weights, side_files) = self.in_memory()?;
+        let file = |name: &&'static str| {
+            side_files.iter().find(|(side, _)| side == name).map(|(name, bytes)| (*name, bytes.as_slice()))
+        };
+        let json = TOKENIZER_FILES.iter().take(1).filter_map(file).collect::<Vec<_>>();
+        let contents = Contents {
+            encoder: &self.encoder,
+            weights,
+            fingerprint: &self.fingerprint,
+            text_vectors: self.text_vectors,
+            max_tokens: self.tokenizer.max_tokens(),
+            tokenizer: if json.is_empty() { TOKENIZER_FILES.iter().filter_map(file).collect() } else { json },
+        };
+        bundle::write(contents, dtype, path)
+    }
+
+    /// All weights, laid out as the encoder's layout says: of a packed file, which is laid out without matrices, the others.
+    pub fn weights(&self) -> &[f32] {
+        match &self.source {
+            Source::Memory { weights, .. } => weights,
+            Source::Bundle(bundle) => &bundle.parameters,
+        }
+    }
+
+    /// The backbone's identity: a SHA-256 over the names, shapes and values of its tensors, before they were packed.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    /// The model, with an adapter on or without.
+    pub fn model<'a>(&'a self, adapter: Option<&'a Lora>) -> Model<'a> {
+        let packed = self.packed.get_or_init(|| Arc::new(self.packed_weights()));
+        Model { encoder: &self.encoder, weights: self.weights(), packed, adapter }
+    }
+
+    fn packed_weights(&self) -> PackedWeights {
+        match &self.source {
+            Source::Memory { weights, .. } => PackedWeights::new(&self.encoder, weights, self.precision),
+            Source::Bundle(bundle) => {
+                let (layers, words) = (&bundle.layers, bundle.words.clone());
+                let packed = PackedWeights::stored(&self.encoder.config, layers, words, self.precision);
+                bundle.release();
+                packed
+            }
+        }
+    }
+}

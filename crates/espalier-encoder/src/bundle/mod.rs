@@ -1,0 +1,60 @@
+//! A backbone in one file, for devices: numbers in the type in which they are multiplied, mapped into memory where they lie.
+//!
+//! The format is described in docs/formats.md.
+
+mod hash;
+mod header;
+mod read;
+mod write;
+
+pub(crate) use read::{Bundle, Opened};
+pub(crate) use write::{Contents, write};
+
+use crate::config::EncoderConfig;
+use espalier_kernels::Precision;
+use header::Type;
+use std::path::PathBuf;
+
+/// Files of a model directory that a tokenizer is made from, and that a bundle holds: the first, or else the others.
+pub(crate) const TOKENIZER_FILES: [&str; 3] = ["tokenizer.json", "vocab.txt", "tokenizer_config.json"];
+/// The section of everything that is no matrix: the flat vector of a layout without matrices.
+const PARAMETERS: &str = "parameters";
+/// The section of the word embeddings.
+const WORDS: &str = "words";
+
+/// What [`crate::Backbone::pack`] wrote.
+#[derive(Clone, Debug)]
+pub struct PackedFile {
+    /// The file.
+    pub path: PathBuf,
+    /// Its size in bytes.
+    pub bytes: usize,
+    /// Its sections and the bytes of each, in order.
+    pub sections: Vec<(String, usize)>,
+}
+
+/// The type of matrices stored in a precision.
+fn stored_type(precision: Precision) -> Type {
+    match precision {
+        Precision::F32 => Type::F32,
+        Precision::Bf16 => Type::Bf16,
+        Precision::Int8 => Type::Int8,
+    }
+}
+
+/// Names of the linear maps of a layer, with their outputs and inputs, in the order of [`crate::layout::LayerAt`].
+fn linear_maps(config: &EncoderConfig, layer: usize) -> [(String, [usize; 2]); 4] {
+    let (hidden, inner) = (config.hidden_size, config.intermediate_size);
+    let maps = [
+        ("qkv", [3 * hidden, hidden]),
+        ("attention_output", [hidden, hidden]),
+        ("intermediate", [inner, hidden]),
+        ("output", [hidden, inner]),
+    ];
+    maps.map(|(name, shape)| (format!("layer.{layer}.{name}"), shape))
+}
+
+/// The section of the scales of a matrix of bytes.
+fn scales_of(name: &str) -> String {
+    format!("{name}.scales")
+}

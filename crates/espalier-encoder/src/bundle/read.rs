@@ -1,0 +1,152 @@
+//! A bundle in place: its sections are checked, and then read where they lie.
+
+use super::header::{Header, Section, Type, checksum};
+use super::{PARAMETERS, TOKENIZER_FILES, WORDS, linear_maps, scales_of, stored_type};
+use crate::error::{EncoderError, Result};
+use crate::model::Encoder;
+use crate::packed::StoredMatrix;
+use crate::pooling::TextVectors;
+use crate::tokenizer::Tokenizer;
+use espalier_kernels::Precision;
+use espalier_kernels::mapped::{Mapped, Plain, View};
+use rayon::prelude::*;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The numbers of a bundle, in a mapped file.
+#[derive(Debug)]
+pub(crate) struct Bundle {
+    pub path: PathBuf,
+    /// What matrices and word embeddings are stored in.
+    pub dtype: Precision,
+    /// Everything but matrices, laid out as a layout without matrices says.
+    pub parameters: View<f32>,
+    /// The word embeddings.
+    pub words: StoredMatrix,
+    /// The linear maps, layer by layer.
+    pub layers: Vec<[StoredMatrix; 4]>,
+    file: Arc<Mapped>,
+}
+
+/// A bundle and what else a backbone needs.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub encoder: Encoder,
+    pub tokenizer: Tokenizer,
+    pub text_vectors: TextVectors,
+    pub fingerprint: String,
+    pub bundle: Bundle,
+}
+
+impl Bundle {
+    /// Maps a bundle and checks all of it.
+    pub fn open(path: &Path) -> Result<Opened> {
+        let file = Mapped::open(path).map_err(EncoderError::io(path))?;
+        let (header, ranges) = Header::read(path, file.bytes())?;
+        let sections = Sections::checked(path, &file, &header, ranges)?;
+        if let Some(what) = header.config.mistake() {
+            return Err(EncoderError::Unsupported { path: path.to_path_buf(), what });
+        }
+        let Some(dtype) = Precision::ALL.into_iter().find(|precision| precision.name() == header.dtype) else {
+            return Err(sections.wrong(format!("its type {:?} is none of f32, bf16 and int8", header.dtype)));
+        };
+        if !(2..=header.config.max_position_embeddings).contains(&header.max_tokens) {
+            return Err(sections.wrong(format!("texts of {} tokens are more than it has positions", header.max_tokens)));
+        }
+        let config = header.config.clone();
+        let layer = |layer| {
+            let [a, b, c, d] = linear_maps(&config, layer).map(|(name, shape)| sections.matrix(&name, dtype, shape));
+            Ok([a?, b?, c?, d?])
+        };
+        let words = sections.matrix(WORDS, dtype, [config.vocab_size, config.hidden_size])?;
+        let layers = (0..config.num_hidden_layers).map(layer).collect::<Result<_>>()?;
+        let encoder = Encoder::without_matrices(config.clone());
+        let parameters = sections.numbers(PARAMETERS, Type::F32, &[encoder.layout.len()])?;
+        let tokenizer = sections.tokenizer(config.vocab_size, header.max_tokens)?;
+        // What was read to be checked need not stay in memory.
+        file.release(0..file.bytes().len());
+        let bundle = Self { path: path.to_path_buf(), dtype, parameters, words, layers, file };
+        let (text_vectors, fingerprint) = (header.text_vectors, header.fingerprint);
+        Ok(Opened { encoder, tokenizer, text_vectors, fingerprint, bundle })
+    }
+
+    /// Whether products can be computed in a precision: in the one that matrices are stored in, or from f32 in any, from
+    /// bf16 in f32.
+    pub fn computes_in(&self, precision: Precision) -> bool {
+        self.dtype == precision
+            || self.dtype == Precision::F32
+            || (self.dtype, precision) == (Precision::Bf16, Precision::F32)
+    }
+
+    /// Lets go of pages that have been touched; those that are needed again are read again.
+    pub fn release(&self) {
+        self.file.release(0..self.file.bytes().len());
+    }
+}
+
+/// The sections of a file by name, their checksums verified.
+struct Sections<'a> {
+    path: &'a Path,
+    file: &'a Arc<Mapped>,
+    by_name: BTreeMap<&'a str, (&'a Section, Range<usize>)>,
+}
+
+impl<'a> Sections<'a> {
+    fn checked(path: &'a Path, file: &'a Arc<Mapped>, header: &'a Header, ranges: Vec<Range<usize>>) -> Result<Self> {
+        let sections: Vec<_> = header.sections.iter().zip(ranges).collect();
+        let altered =
+            |(section, range): &&(&Section, Range<usize>)| checksum(&file.bytes()[range.clone()]) != section.checksum;
+        let found = sections.par_iter().find_first(altered).map(|(section, _)| section.name.clone());
+        let by_name = sections.into_iter().map(|(section, range)| (section.name.as_str(), (section, range))).collect();
+        let sections = Self { path, file, by_name };
+        match found {
+            Some(name) => Err(sections.wrong(format!("section {name:?} does not have the checksum that it should"))),
+            None => Ok(sections),
+        }
+    }
+
+    fn wrong(&self, reason: String) -> EncoderError {
+        EncoderError::Bundle { path: self.path.to_path_buf(), reason }
+    }
+
+    fn numbers<T: Plain>(&self, name: &str, dtype: Type, shape: &[usize]) -> Result<View<T>> {
+        let Some((section, range)) = self.by_name.get(name) else {
+            return Err(self.wrong(format!("section {name:?} is missing")));
+        };
+        if section.dtype != dtype || section.shape != shape {
+            let (found, wanted) = (&section.shape, shape);
+            let reason = format!("section {name:?} is {:?} {found:?}; {dtype:?} {wanted:?} is needed", section.dtype);
+            return Err(self.wrong(reason));
+        }
+        let view = self.file.view(range.clone());
+        view.ok_or_else(|| self.wrong(format!("section {name:?} cannot be read in place on this machine")))
+    }
+
+    fn matrix(&self, name: &str, dtype: Precision, shape: [usize; 2]) -> Result<StoredMatrix> {
+        let stored = stored_type(dtype);
+        Ok(match dtype {
+            Precision::F32 => StoredMatrix::F32(self.numbers(name, stored, &shape)?),
+            Precision::Bf16 => StoredMatrix::Bf16(self.numbers(name, stored, &shape)?),
+            Precision::Int8 => StoredMatrix::Int8 {
+                bytes: self.numbers(name, stored, &shape)?,
+                scales: self.numbers(&scales_of(name), Type::F32, &shape[..1])?,
+            },
+        })
+    }
+
+    fn text(&self, name: &str) -> Option<&'a [u8]> {
+        let (section, range) = self.by_name.get(name)?;
+        (section.dtype == Type::U8).then(|| &self.file.bytes()[range.clone()])
+    }
+
+    fn tokenizer(&self, vocabulary: usize, max_tokens: usize) -> Result<Tokenizer> {
+        let [json, lines, config] = TOKENIZER_FILES.map(|name| self.text(name));
+        match (json, lines) {
+            (Some(json), _) => Tokenizer::from_json(self.path, json, vocabulary, max_tokens),
+            (None, Some(lines)) => Tokenizer::from_vocabulary(self.path, lines, config, vocabulary, max_tokens),
+            (None, None) => Err(self.wrong("it has neither tokenizer.json nor vocab.txt".into())),
+        }
+    }
+}

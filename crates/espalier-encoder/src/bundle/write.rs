@@ -1,0 +1,101 @@
+//! From a backbone in memory to one file.
+
+use super::header::{ALIGNMENT, Header, Section, Type, checksum};
+use super::{PARAMETERS, PackedFile, WORDS, linear_maps, scales_of, stored_type};
+use crate::error::Result;
+use crate::files;
+use crate::layout::Layout;
+use crate::model::Encoder;
+use crate::pooling::TextVectors;
+use espalier_kernels::{Bf16, Precision, quantize_rows};
+use std::io::Write;
+use std::path::Path;
+
+/// What goes into a bundle.
+pub(crate) struct Contents<'a> {
+    pub encoder: &'a Encoder,
+    pub weights: &'a [f32],
+    pub fingerprint: &'a str,
+    pub text_vectors: TextVectors,
+    pub max_tokens: usize,
+    /// The tokenizer's files by name.
+    pub tokenizer: Vec<(&'static str, &'a [u8])>,
+}
+
+/// Writes a bundle whose matrices are stored in `dtype`, whole or not at all.
+pub(crate) fn write(contents: Contents, dtype: Precision, path: &Path) -> Result<PackedFile> {
+    let mut sections = Sections::default();
+    let (encoder, weights) = (contents.encoder, contents.weights);
+    sections.parameters(encoder, weights);
+    let at = &encoder.layout.embeddings;
+    let config = &encoder.config;
+    sections.matrix(WORDS, dtype, [config.vocab_size, config.hidden_size], at.words(weights));
+    for (layer, at) in encoder.layout.layers.iter().enumerate() {
+        for ((name, shape), linear) in linear_maps(config, layer).into_iter().zip(at.linear_maps()) {
+            sections.matrix(&name, dtype, shape, linear.of(weights).weight);
+        }
+    }
+    for (name, bytes) in contents.tokenizer {
+        sections.push(name, Type::U8, &[bytes.len()], bytes.to_vec());
+    }
+    let header = Header {
+        dtype: dtype.name().to_string(),
+        fingerprint: contents.fingerprint.to_string(),
+        config: config.clone(),
+        text_vectors: contents.text_vectors,
+        max_tokens: contents.max_tokens,
+        sections: sections.list,
+    };
+    let start = header.to_bytes(path)?;
+    files::write_with(path, |file| {
+        file.write_all(&start)?;
+        file.write_all(&sections.bytes)
+    })?;
+    let sizes = header.sections.into_iter().map(|section| (section.name, section.length));
+    Ok(PackedFile { path: path.to_path_buf(), bytes: start.len() + sections.bytes.len(), sections: sizes.collect() })
+}
+
+/// Sections one after the other.
+#[derive(Default)]
+struct Sections {
+    list: Vec<Section>,
+    bytes: Vec<u8>,
+}
+
+impl Sections {
+    fn push(&mut self, name: &str, dtype: Type, shape: &[usize], bytes: Vec<u8>) {
+        let offset = self.bytes.len().next_multiple_of(ALIGNMENT);
+        self.bytes.resize(offset, 0);
+        let (name, shape, length) = (name.to_string(), shape.to_vec(), bytes.len());
+        self.list.push(Section { name, dtype, shape, offset, length, checksum: checksum(&bytes) });
+        self.bytes.extend(bytes);
+    }
+
+    /// All that is no matrix, in the order of a layout without matrices.
+    fn parameters(&mut self, encoder: &Encoder, weights: &[f32]) {
+        let small = Layout::without_matrices(&encoder.config);
+        let all = &encoder.layout.tensors;
+        let kept = all.iter().filter(|spec| small.tensors.iter().any(|small| small.name == spec.name));
+        let bytes: Vec<u8> = kept.flat_map(|spec| little_endian(&weights[spec.range.clone()])).collect();
+        self.push(PARAMETERS, Type::F32, &[small.len()], bytes);
+    }
+
+    /// A matrix, in bytes with its scales before it.
+    fn matrix(&mut self, name: &str, dtype: Precision, shape: [usize; 2], values: &[f32]) {
+        let bytes = match dtype {
+            Precision::F32 => little_endian(values).collect(),
+            Precision::Bf16 => values.iter().flat_map(|&x| Bf16::from_f32(x).to_bits().to_le_bytes()).collect(),
+            Precision::Int8 => {
+                let (mut bytes, mut scales) = (vec![0; values.len()], vec![0.0; shape[0]]);
+                quantize_rows(values, &mut bytes, &mut scales);
+                self.push(&scales_of(name), Type::F32, &[shape[0]], little_endian(&scales).collect());
+                bytes.into_iter().map(|byte| byte as u8).collect()
+            }
+        };
+        self.push(name, stored_type(dtype), &shape, bytes);
+    }
+}
+
+fn little_endian(values: &[f32]) -> impl Iterator<Item = u8> {
+    values.iter().flat_map(|value| value.to_le_bytes())
+}

@@ -1,0 +1,169 @@
+//! Packed backbones: they compute what the directory computes, and adapters attach to them.
+
+mod common;
+
+use common::adapters::token_classifier;
+use common::{bits, copy_of, refusal, tiny_bert};
+use espalier_encoder::{Adapter, Backbone, Batch, EncoderError, Model, Precision};
+use std::fs;
+use tempfile::TempDir;
+
+const TEXTS: [&str; 3] = ["The cheap hotel near the station was great!", "", "Berlin [SEP] unknownword"];
+
+/// The tiny BERT as a file, with the directory that the file is in.
+fn packed(dtype: Precision) -> (TempDir, Backbone) {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("new/tiny.espalier");
+    let written = tiny_bert().pack(dtype, &path).unwrap();
+    assert_eq!(written.bytes as u64, fs::metadata(&path).unwrap().len());
+    (directory, Backbone::open(&path).unwrap())
+}
+
+fn hidden(backbone: &Backbone, model: Model) -> Vec<u32> {
+    let texts: Vec<_> = TEXTS.iter().map(|text| backbone.tokenizer.encode(text)).collect();
+    bits(&model.encode(&Batch::of_texts(&texts)))
+}
+
+/// The tiny BERT with its word embeddings rounded as a file stores them.
+fn with_rounded_words(dtype: Precision) -> Backbone {
+    let backbone = tiny_bert();
+    let at = &backbone.encoder.layout.tensors[0];
+    assert_eq!(at.name, "embeddings.word_embeddings.weight");
+    let mut weights = backbone.weights().to_vec();
+    for row in weights[at.range.clone()].chunks_mut(at.shape[1]) {
+        let scale = row.iter().fold(0f32, |largest, x| largest.max(x.abs())) / 127.0;
+        for x in row {
+            *x = match dtype {
+                Precision::F32 => *x,
+                // Round to nearest even at the 16th bit, by adding just under half of it.
+                Precision::Bf16 => f32::from_bits((x.to_bits() + 0x7fff + (x.to_bits() >> 16 & 1)) & 0xffff_0000),
+                Precision::Int8 => scale * (*x * (1.0 / scale)).round_ties_even(),
+            };
+        }
+    }
+    backbone.with_weights(weights)
+}
+
+#[test]
+fn a_packed_backbone_computes_the_same_bits_in_every_precision_that_it_can() {
+    let pairs = [
+        (Precision::F32, Precision::F32),
+        (Precision::F32, Precision::Bf16),
+        (Precision::F32, Precision::Int8),
+        (Precision::Bf16, Precision::Bf16),
+        (Precision::Int8, Precision::Int8),
+    ];
+    for (dtype, computed) in pairs {
+        let (_directory, file) = packed(dtype);
+        assert_eq!(file.precision(), dtype);
+        let file = file.with_precision(computed).unwrap();
+        let directory = with_rounded_words(dtype).with_precision(computed).unwrap();
+        let (found, expected) = (hidden(&file, file.model(None)), hidden(&directory, directory.model(None)));
+        assert_eq!(found, expected, "{dtype} computed in {computed}");
+    }
+}
+
+/// All matrices, and not only the word embeddings, rounded to bf16.
+#[test]
+fn bf16_weights_are_multiplied_in_f32_as_they_are() {
+    let rounded = copy_of("tiny-bert");
+    common::edit_tensors(&rounded.path().join("model.safetensors"), |tensors| {
+        let matrix = |name: &str| name.contains("word") || name.contains("layer.") && !name.contains("Norm");
+        for tensor in tensors.iter_mut().filter(|(name, tensor)| matrix(name) && tensor.shape.len() == 2) {
+            let shape = tensor.1.shape.clone();
+            let round = |x: f32| f32::from_bits((x.to_bits() + 0x7fff + (x.to_bits() >> 16 & 1)) & 0xffff_0000);
+            let values: Vec<f32> = tensor.1.f32s().into_iter().map(round).collect();
+            *tensor.1 = common::raw::RawTensor::f32(&shape, &values);
+        }
+    });
+    let directory = Backbone::open(rounded.path()).unwrap();
+    let file = packed(Precision::Bf16).1.with_precision(Precision::F32).unwrap();
+    assert_eq!(hidden(&file, file.model(None)), hidden(&directory, directory.model(None)));
+}
+
+#[test]
+fn rounded_weights_cannot_be_computed_with_in_other_precisions() {
+    for (dtype, asked) in
+        [(Precision::Int8, Precision::F32), (Precision::Int8, Precision::Bf16), (Precision::Bf16, Precision::Int8)]
+    {
+        let (_directory, file) = packed(dtype);
+        let error = refusal(file.with_precision(asked), &["tiny.espalier", dtype.name(), asked.name()]);
+        assert!(matches!(error, EncoderError::StoredPrecision { .. }), "{error}");
+    }
+}
+
+#[test]
+fn everything_but_numbers_survives() {
+    let (directory, (_file_directory, file)) = (tiny_bert(), packed(Precision::Int8));
+    assert_eq!(file.fingerprint(), directory.fingerprint());
+    assert_eq!(file.encoder.config, directory.encoder.config);
+    assert_eq!(file.text_vectors, directory.text_vectors);
+    assert_eq!(file.tokenizer.max_tokens(), 48);
+    for text in TEXTS {
+        assert_eq!(file.tokenizer.encode(text), directory.tokenizer.encode(text));
+    }
+}
+
+#[test]
+fn a_vocabulary_without_tokenizer_json_is_packed_too() {
+    let directory = copy_of("tiny-bert");
+    fs::remove_file(directory.path().join("tokenizer.json")).unwrap();
+    let backbone = Backbone::open(directory.path()).unwrap();
+    let path = directory.path().join("tiny.espalier");
+    backbone.pack(Precision::Int8, &path).unwrap();
+    let file = Backbone::open(&path).unwrap();
+    for text in TEXTS {
+        assert_eq!(file.tokenizer.encode(text), backbone.tokenizer.encode(text));
+    }
+}
+
+#[test]
+fn adapters_of_the_directory_attach_to_the_file() {
+    let adapter_directory = token_classifier(&tiny_bert());
+    for dtype in Precision::ALL {
+        let (_directory, file) = packed(dtype);
+        let adapter = Adapter::open(adapter_directory.path(), &file).unwrap();
+        let plain = with_rounded_words(dtype).with_precision(dtype).unwrap();
+        let expected = hidden(&plain, plain.model(Some(&adapter.lora)));
+        assert_eq!(hidden(&file, file.model(Some(&adapter.lora))), expected, "{dtype}");
+        assert_ne!(hidden(&file, file.model(None)), expected, "{dtype}");
+    }
+    let other = tiny_bert().with_weights(vec![0.5; tiny_bert().weights().len()]);
+    let path = adapter_directory.path().join("other.espalier");
+    other.pack(Precision::F32, &path).unwrap();
+    let error = refusal(Adapter::open(adapter_directory.path(), &Backbone::open(&path).unwrap()), &["trained on"]);
+    assert!(matches!(error, EncoderError::WrongBackbone { .. }), "{error}");
+}
+
+#[test]
+fn a_packed_backbone_is_for_inference_alone() {
+    let (directory, file) = packed(Precision::F32);
+    let out = directory.path().join("out");
+    let results = [file.trainable(), file.save(&out), file.pack(Precision::F32, &out).map(|_| ())];
+    for result in results {
+        let error = refusal(result, &["tiny.espalier", "inference", "directory"]);
+        assert!(matches!(error, EncoderError::InferenceOnly { .. }), "{error}");
+    }
+    assert!(!out.exists());
+    tiny_bert().trainable().unwrap();
+}
+
+#[test]
+#[should_panic(expected = "packed backbone")]
+fn its_model_keeps_nothing_for_a_backward_pass() {
+    let (_directory, file) = packed(Precision::F32);
+    file.model(None).forward(&Batch::new([[2, 3].as_slice()]), &mut Default::default());
+}
+
+/// Whoever has the old file open goes on with the old one.
+#[test]
+fn a_file_may_be_replaced_while_it_is_open() {
+    let (directory, file) = packed(Precision::F32);
+    let before = hidden(&file, file.model(None));
+    let other = tiny_bert().with_weights(vec![0.5; tiny_bert().weights().len()]);
+    let path = directory.path().join("new/tiny.espalier");
+    other.pack(Precision::F32, &path).unwrap();
+    let fresh = file.clone().with_precision(Precision::Bf16).unwrap().with_precision(Precision::F32).unwrap();
+    assert_eq!(hidden(&fresh, fresh.model(None)), before);
+    assert_eq!(Backbone::open(&path).unwrap().fingerprint(), other.fingerprint());
+}
