@@ -36,7 +36,7 @@ impl Runtime {
     /// # Errors
     /// [`RuntimeError::Encoder`] when it cannot be read.
     pub fn open_with(directory: &Path, compute: Compute) -> Result<Self, RuntimeError> {
-        Ok(Self::new(Backbone::open(directory)?.with_precision(compute.precision())))
+        Ok(Self::new(Backbone::open(directory)?.with_compute(compute)?))
     }
 
     /// A runtime on a backbone in memory, in the precision that the backbone computes in.

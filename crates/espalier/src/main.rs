@@ -6,7 +6,7 @@ mod input;
 mod progress;
 
 use clap::{Parser, Subcommand};
-use commands::{bench, demo, doctor, encode, evaluate, fetch as fetch_command, finetune, predict, prefinetune};
+use commands::{bench, demo, doctor, encode, evaluate, fetch as fetch_command, finetune, pack, predict, prefinetune};
 use std::process::ExitCode;
 
 /// One encoder, many adapters: pre-finetune, fine-tune, evaluate and run small BERT-like encoders.
@@ -29,6 +29,7 @@ enum Command {
     Evaluate(evaluate::Args),
     Predict(predict::Args),
     Encode(encode::Args),
+    Pack(pack::Args),
     Bench(bench::Args),
     Doctor(doctor::Args),
 }
@@ -60,6 +61,7 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::Evaluate(args) => evaluate::run(args),
         Command::Predict(args) => predict::run(args),
         Command::Encode(args) => encode::run(args),
+        Command::Pack(args) => pack::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Doctor(args) => doctor::run(args),
     }

@@ -140,6 +140,36 @@ fn the_whole_job() {
 }
 
 #[test]
+fn a_packed_backbone_takes_the_place_of_its_directory() {
+    let workspace = Workspace::new();
+    workspace.ok("finetune --backbone BACKBONE --task intents --out intents-adapter --steps 40 --learning-rate 0.01");
+    let sizes = json(&workspace.ok("pack --backbone BACKBONE --dtype f32 --out tiny.espalier --json"));
+    assert_eq!(sizes["bytes"].as_u64().unwrap(), fs::metadata(workspace.path("tiny.espalier")).unwrap().len());
+    assert!(workspace.ok("pack --backbone BACKBONE --out small.espalier").contains("int8"));
+    for command in
+        ["predict --backbone SPEC --input intents/test.jsonl --json", "evaluate --backbone SPEC --task intents"]
+    {
+        let run = |spec: &str| workspace.ok(&format!("{} --adapter intents-adapter", command.replace("SPEC", spec)));
+        assert_eq!(run("tiny.espalier"), run("BACKBONE"), "{command}");
+        run("small.espalier");
+    }
+    workspace.ok("encode --backbone small.espalier --input intents/test.jsonl --output vectors.safetensors");
+    workspace.ok("bench infer --backbone small.espalier --batch 1 --seq 8 --steps 1");
+    for (arguments, expected) in [
+        ("finetune --backbone tiny.espalier --task intents --out x", "for inference"),
+        ("prefinetune run.toml --set backbone=\"tiny.espalier\" --out x", "for inference"),
+        ("pack --backbone tiny.espalier --out x", "for inference"),
+        ("pack --backbone BACKBONE --dtype int4 --out x", "int8, bf16 or f32"),
+        ("bench train --backbone tiny.espalier --batch 1 --seq 8", "for inference"),
+        ("bench infer --backbone small.espalier --precision f32 --batch 1 --seq 8", "stored as int8"),
+        ("encode --backbone run.toml --input run.toml --output x", "does not start as a bundle does"),
+    ] {
+        let message = workspace.fails(arguments);
+        assert!(message.contains(expected), "{arguments}\n{message}");
+    }
+}
+
+#[test]
 fn encode_writes_one_vector_a_line() {
     let workspace = Workspace::new();
     workspace.lines("texts.txt", ["a hotel".to_string(), String::new(), "trains to london ".repeat(40)]);
@@ -204,7 +234,7 @@ fn wrong_input_is_explained() {
 #[test]
 fn help_teaches_by_example() {
     let workspace = Workspace::new();
-    for command in ["prefinetune", "finetune", "evaluate", "predict", "encode", "bench", "doctor"] {
+    for command in ["prefinetune", "finetune", "evaluate", "predict", "encode", "pack", "bench", "doctor"] {
         assert!(workspace.ok(&format!("{command} --help")).contains("Example: "), "{command}");
     }
     assert!(workspace.ok("--help").contains("demo"));

@@ -3,6 +3,7 @@
 mod directory;
 
 use crate::bundle::{self, Bundle, Contents, Opened, PackedFile, TOKENIZER_FILES};
+use crate::compute::Compute;
 use crate::error::{EncoderError, Result};
 use crate::files;
 use crate::lora::Lora;
@@ -102,6 +103,17 @@ impl Backbone {
     /// What the model computes in: f32, or what a packed file stores, unless [`Backbone::with_precision`] has said otherwise.
     pub fn precision(&self) -> Precision {
         self.precision
+    }
+
+    /// [`Backbone::with_precision`] as settings say it; [`Compute::Auto`] leaves a packed file at what it stores.
+    ///
+    /// # Errors
+    /// As [`Backbone::with_precision`].
+    pub fn with_compute(self, compute: Compute) -> Result<Self> {
+        match compute {
+            Compute::Auto if self.trainable().is_err() => Ok(self),
+            compute => self.with_precision(compute.precision()),
+        }
     }
 
     /// Checks that the backbone has all weights in f32, which training, saving and packing need.

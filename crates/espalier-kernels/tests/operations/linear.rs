@@ -200,7 +200,7 @@ fn no_inputs() {
     let bias = [0.5, -1.5, 2.0];
     for precision in Precision::ALL {
         for kernel in kernels(precision) {
-            let weight = Packed::with_kernel(kernel, precision, Matrix::new(&[], 3, 0).t());
+            let weight = Packed::with_kernel(kernel, precision, Matrix::<f32>::new(&[], 3, 0).t());
             let mut out = [f32::NAN; 6];
             linear(&[], &weight, Some(&bias), &[], Output::Store(&mut out));
             assert_eq!(out, [0.5, -1.5, 2.0, 0.5, -1.5, 2.0], "{precision} {kernel:?}");

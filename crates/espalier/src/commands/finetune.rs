@@ -57,7 +57,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     for warning in task.warnings() {
         eprintln!("warning: {}: {warning}", task.name);
     }
-    let backbone = args.backbone.open_to_train()?;
+    let backbone = args.backbone.open_trainable()?;
     let init = args.init.as_deref().map(|directory| Adapter::open_lora(directory, &backbone)).transpose()?;
     let train = fraction(&task.train, args.fraction, args.seed)?;
     let config = FinetuneConfig {

@@ -7,17 +7,19 @@ pub mod encode;
 pub mod evaluate;
 pub mod fetch;
 pub mod finetune;
+pub mod pack;
 pub mod predict;
 pub mod prefinetune;
 
 use anyhow::Context;
 use espalier_encoder::{Backbone, Compute};
+use std::path::Path;
 
 /// The backbone of a command, and what it computes in.
 #[derive(clap::Args)]
 pub struct BackboneArgs {
-    /// The shared encoder: a directory or a hub id
-    #[arg(long, value_name = "DIR|ID")]
+    /// The shared encoder: a directory, a packed file (not to train on) or a hub id
+    #[arg(long, value_name = "DIR|FILE|ID")]
     backbone: String,
     /// What matrix products are computed in: f32, bf16, int8 (not to train in), or auto for the fastest of the first two
     #[arg(long, default_value_t = Compute::Auto, value_name = "P")]
@@ -29,16 +31,26 @@ impl BackboneArgs {
         open_backbone(&self.backbone, self.precision)
     }
 
-    /// For commands that train.
-    fn open_to_train(&self) -> anyhow::Result<Backbone> {
-        anyhow::ensure!(self.precision != Compute::Int8, "int8 is for inference; train in auto, f32 or bf16");
-        self.open()
+    fn open_trainable(&self) -> anyhow::Result<Backbone> {
+        open_trainable(&self.backbone, self.precision)
     }
 }
 
-/// Opens the backbone that a `--backbone` value names: a directory, or a hub id that is fetched if it is not cached.
+/// Opens the backbone that a `--backbone` value names: a directory, a packed file, or a hub id that is fetched if it is not
+/// cached. For a packed file `auto` means what it stores.
 fn open_backbone(spec: &str, compute: Compute) -> anyhow::Result<Backbone> {
-    let directory = crate::fetch::resolve(spec)?;
-    let backbone = Backbone::open(&directory).with_context(|| format!("cannot open the backbone {spec}"))?;
-    Ok(backbone.with_precision(compute.precision()))
+    let path = match Path::new(spec) {
+        file if file.is_file() => file.to_path_buf(),
+        _ => crate::fetch::resolve(spec)?,
+    };
+    let backbone = Backbone::open(&path).with_context(|| format!("cannot open the backbone {spec}"))?;
+    Ok(backbone.with_compute(compute)?)
+}
+
+/// [`open_backbone`] for training, which a packed file is refused for, and 8-bit products.
+fn open_trainable(spec: &str, compute: Compute) -> anyhow::Result<Backbone> {
+    anyhow::ensure!(compute != Compute::Int8, "int8 is for inference; train in auto, f32 or bf16");
+    let backbone = open_backbone(spec, compute)?;
+    backbone.trainable()?;
+    Ok(backbone)
 }

@@ -56,9 +56,9 @@ pub fn run(mut args: Args) -> anyhow::Result<()> {
 /// The backbone that the configuration names: a directory beside it, or whatever `--backbone` takes elsewhere.
 fn open(config: &PrefinetuneConfig, path: &Path) -> anyhow::Result<Backbone> {
     let beside = path.parent().unwrap_or(Path::new("")).join(&config.backbone);
-    match beside.is_dir() {
-        true => Ok(Backbone::open(&beside)?.with_precision(config.train.precision.precision())),
-        false => super::open_backbone(&config.backbone, config.train.precision),
+    match beside.to_str().filter(|_| beside.exists()) {
+        Some(beside) => super::open_trainable(beside, config.train.precision),
+        None => super::open_trainable(&config.backbone, config.train.precision),
     }
 }
 

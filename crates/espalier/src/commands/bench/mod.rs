@@ -27,8 +27,8 @@ use workload::{Shape, Workload};
 pub struct Args {
     /// What to measure
     work: Work,
-    /// Take the model from here: a directory or a hub id
-    #[arg(long, value_name = "DIR|ID", conflicts_with = "shape")]
+    /// Take the model from here: a directory, a hub id, or (infer only) a packed file
+    #[arg(long, value_name = "DIR|FILE|ID", conflicts_with = "shape")]
     backbone: Option<String>,
     /// A random model: layers, width, heads, inner width, vocabulary
     #[arg(long, default_value = "6,384,12,1536,30522", value_name = "L,H,HEADS,FFN,VOCAB")]

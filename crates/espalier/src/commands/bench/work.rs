@@ -73,8 +73,14 @@ pub(super) fn finetune(workload: &Workload, cached_trunk: bool, steps: usize) ->
 /// Token vectors and nothing else.
 pub(super) fn infer(workload: &Workload, steps: usize) -> Vec<f64> {
     let (encoder, weights) = (&workload.encoder, &workload.weights);
-    let packed = PackedWeights::new(encoder, weights, workload.precision);
-    let model = Model { encoder, weights, packed: &packed, adapter: None };
+    let packed;
+    let model = match &workload.backbone {
+        Some(backbone) => backbone.model(None),
+        None => {
+            packed = PackedWeights::new(encoder, weights, workload.precision);
+            Model { encoder, weights, packed: &packed, adapter: None }
+        }
+    };
     repeat(steps, |step| drop(black_box(model.encode(workload.batch(step)))))
 }
 

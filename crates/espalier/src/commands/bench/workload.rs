@@ -1,7 +1,7 @@
 //! The model and the batches that are measured.
 
-use super::Args;
-use crate::commands::open_backbone;
+use super::{Args, Work};
+use crate::commands::{open_backbone, open_trainable};
 use anyhow::Context;
 use espalier_encoder::{Backbone, Batch, Encoder, EncoderConfig, Precision};
 use espalier_train::sampling::{generator, uniform};
@@ -35,13 +35,16 @@ pub(super) struct Workload {
     pub(super) encoder: Encoder,
     pub(super) weights: Vec<f32>,
     pub(super) precision: Precision,
+    /// Where encoder and weights come from, if they are not random.
+    pub(super) backbone: Option<Backbone>,
     /// Taken in turns.
     pub(super) batches: Vec<Batch>,
 }
 
 impl Workload {
     pub(super) fn new(args: &Args) -> anyhow::Result<Self> {
-        let backbone = args.backbone.as_deref().map(|spec| open_backbone(spec, args.precision)).transpose()?;
+        let open = if args.work == Work::Infer { open_backbone } else { open_trainable };
+        let backbone = args.backbone.as_deref().map(|spec| open(spec, args.precision)).transpose()?;
         let (encoder, weights) = match &backbone {
             Some(backbone) => (backbone.encoder.as_ref().clone(), backbone.weights().to_vec()),
             None => random_encoder(&args.shape),
@@ -50,7 +53,8 @@ impl Workload {
             Some(path) => ragged(path, &encoder, backbone.as_ref(), args.batch)?,
             None => vec![random_batch(&encoder, &vec![args.seq; args.batch], 0)],
         };
-        Ok(Self { encoder, weights, precision: args.precision.precision(), batches })
+        let precision = backbone.as_ref().map_or(args.precision.precision(), Backbone::precision);
+        Ok(Self { encoder, weights, precision, backbone, batches })
     }
 
     pub(super) fn batch(&self, step: usize) -> &Batch {

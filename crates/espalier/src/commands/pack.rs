@@ -1,0 +1,63 @@
+use crate::input::write_json;
+use espalier_encoder::{Compute, PackedFile, Precision};
+use serde_json::json;
+use std::io::stdout;
+use std::path::PathBuf;
+
+/// Pack a backbone into one small file for devices
+///
+/// The file is mapped into memory and used where it lies. It takes the adapters of the backbone that it was packed from, and
+/// predict, encode, evaluate and bench infer take it for --backbone.
+#[derive(clap::Args)]
+#[command(after_help = "Example: espalier pack --backbone run/backbone --dtype int8 --out backbone.espalier")]
+pub struct Args {
+    /// The encoder: a directory or a hub id
+    #[arg(long, value_name = "DIR|ID")]
+    backbone: String,
+    /// What matrices and word embeddings are stored in: int8, bf16 or f32
+    #[arg(long, default_value = "int8", value_name = "TYPE", value_parser = precision)]
+    dtype: Precision,
+    /// Where the file goes
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Print sizes as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+fn precision(name: &str) -> Result<Precision, String> {
+    let known = Precision::ALL.into_iter().find(|precision| precision.name() == name);
+    known.ok_or_else(|| "give int8, bf16 or f32".to_string())
+}
+
+pub fn run(args: Args) -> anyhow::Result<()> {
+    let packed = super::open_trainable(&args.backbone, Compute::F32)?.pack(args.dtype, &args.out)?;
+    let parts = parts(&packed);
+    if args.json {
+        let sections = serde_json::Map::from_iter(parts.map(|(name, bytes)| (name.to_string(), bytes.into())));
+        let result =
+            json!({ "file": packed.path, "dtype": args.dtype.name(), "bytes": packed.bytes, "sections": sections });
+        return write_json(&mut stdout(), &result);
+    }
+    let megabytes = |bytes: usize| bytes as f64 / 1e6;
+    println!("{}: {}, {:.1} MB", packed.path.display(), args.dtype, megabytes(packed.bytes));
+    for (name, bytes) in parts {
+        println!("  {name:<12} {:>6.1} MB", megabytes(bytes));
+    }
+    Ok(())
+}
+
+/// Bytes of what a backbone consists of.
+fn parts(packed: &PackedFile) -> [(&'static str, usize); 4] {
+    let mut parts = [("words", 0), ("layers", 0), ("parameters", 0), ("tokenizer", 0)];
+    for (name, bytes) in &packed.sections {
+        let part = match name.split('.').next() {
+            Some("words") => 0,
+            Some("layer") => 1,
+            Some("parameters") => 2,
+            _ => 3,
+        };
+        parts[part].1 += bytes;
+    }
+    parts
+}
