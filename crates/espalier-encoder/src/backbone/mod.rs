@@ -33,6 +33,9 @@ pub struct Backbone {
     fingerprint: String,
 }
 
+/// Name and contents of a file beside the weights.
+type SideFile = (&'static str, Vec<u8>);
+
 /// Where a backbone's numbers are.
 #[derive(Clone, Debug)]
 enum Source {
@@ -40,7 +43,7 @@ enum Source {
     Memory {
         weights: Vec<f32>,
         /// Files of the directory that are carried along unchanged when the backbone is saved.
-        side_files: Arc<Vec<(&'static str, Vec<u8>)>>,
+        side_files: Arc<Vec<SideFile>>,
     },
     /// In a mapped file, as they were stored.
     Bundle(Arc<Bundle>),
@@ -124,7 +127,7 @@ impl Backbone {
         self.in_memory().map(|_| ())
     }
 
-    fn in_memory(&self) -> Result<(&[f32], &[(&'static str, Vec<u8>)])> {
+    fn in_memory(&self) -> Result<(&[f32], &[SideFile])> {
         match &self.source {
             Source::Memory { weights, side_files } => Ok((weights, side_files)),
             Source::Bundle(bundle) => Err(EncoderError::InferenceOnly { path: bundle.path.clone() }),
