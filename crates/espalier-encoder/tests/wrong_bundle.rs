@@ -164,7 +164,8 @@ fn headers_that_lie_are_refused() {
     let spoilt = Spoilt::new(Precision::Int8);
     assert!(spoilt.open(&spoilt.edited(|_| ())).is_ok(), "the edited header alone is no reason");
     let huge = u64::MAX >> 1;
-    let cases: [(fn(&mut Value), &str); 16] = [
+    type Change = fn(&mut Value);
+    let cases: [(Change, &str); 16] = [
         (|h| h["dtype"] = json!("int4"), "int4"),
         (|h| h["dtype"] = json!("f32"), "is needed"),
         (|h| h["extra"] = json!(1), "extra"),

@@ -108,13 +108,13 @@ impl Backbone {
         self.precision
     }
 
-    /// [`Backbone::with_precision`] as settings say it; [`Compute::Auto`] leaves a packed file at what it stores.
+    /// [`Backbone::with_precision`] as settings say it; [`Compute::Auto`] leaves a packed file of bf16 or bytes at what it stores.
     ///
     /// # Errors
     /// As [`Backbone::with_precision`].
     pub fn with_compute(self, compute: Compute) -> Result<Self> {
         match compute {
-            Compute::Auto if self.trainable().is_err() => Ok(self),
+            Compute::Auto if self.trainable().is_err() && self.precision != Precision::F32 => Ok(self),
             compute => self.with_precision(compute.precision()),
         }
     }

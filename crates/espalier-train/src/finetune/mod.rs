@@ -46,6 +46,7 @@ pub fn finetune(
     mut observe: impl FnMut(FinetuneStep),
 ) -> Result<Adapter> {
     config.check()?;
+    backbone.trainable()?;
     if train.is_empty() {
         return Err(TrainError::Init("the task has no examples to train on".into()));
     }

@@ -74,6 +74,7 @@ pub fn prefinetune(
     mut observe: impl FnMut(&StepReport),
 ) -> Result<Prefinetuned> {
     config.check()?;
+    backbone.trainable()?;
     let mut run = Run::new(backbone, config)?;
     if run.sides.is_empty() {
         return Ok(Prefinetuned { backbone: backbone.clone(), adapters: BTreeMap::new() });

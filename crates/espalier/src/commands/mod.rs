@@ -37,7 +37,7 @@ impl BackboneArgs {
 }
 
 /// Opens the backbone that a `--backbone` value names: a directory, a packed file, or a hub id that is fetched if it is not
-/// cached. For a packed file `auto` means what it stores.
+/// cached. For a packed file of bf16 or bytes `auto` means what it stores.
 fn open_backbone(spec: &str, compute: Compute) -> anyhow::Result<Backbone> {
     let path = match Path::new(spec) {
         file if file.is_file() => file.to_path_buf(),
