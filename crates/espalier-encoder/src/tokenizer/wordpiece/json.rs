@@ -1,0 +1,133 @@
+//! tokenizer.json, when it describes BERT's tokenizer.
+
+use super::added::AddedTokens;
+use super::normalize::Normalization;
+use super::schema::{AddedToken, BertNormalizer, BertProcessing, File, Piece, TemplateProcessing};
+use super::vocabulary::Vocabulary;
+use super::{Refusal, WordPiece, leaves_room};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::collections::HashSet;
+use std::fmt::Display;
+
+impl WordPiece {
+    /// Reads tokenizer.json for a model that takes `max_tokens` tokens.
+    ///
+    /// # Errors
+    /// [`Refusal::NotBert`] when a part of it is not BERT's, [`Refusal::Broken`] when it is no use at all.
+    pub fn from_json(json: &[u8], max_tokens: usize) -> Result<Self, Refusal> {
+        if json.len() > Vocabulary::LARGEST {
+            return Err(not_a_tokenizer("more than 2 GiB"));
+        }
+        let text = std::str::from_utf8(json).map_err(not_a_tokenizer)?;
+        let File { version, added_tokens, normalizer, pre_tokenizer, post_processor, model, .. } =
+            serde_json::from_str(text).map_err(not_a_tokenizer)?;
+        if version.is_some_and(|version| version != "1.0") {
+            return Err(not_a_tokenizer("not version 1.0"));
+        }
+        match model.r#type.as_deref() {
+            Some("WordPiece") => {}
+            other => return Err(not_bert("model", other.unwrap_or("of no type"))),
+        }
+        let vocabulary = setting(model.vocab, "vocab")?;
+        let unk_token = setting(model.unk_token, "unk_token")?;
+        let unknown = vocabulary.id(&unk_token);
+        let unknown = unknown.ok_or_else(|| Refusal::Broken(format!("the vocabulary has no {unk_token}")))?;
+        if kind(&pre_tokenizer) != "BertPreTokenizer" {
+            return Err(not_bert("pre_tokenizer", kind(&pre_tokenizer)));
+        }
+        let (before, after) = special_tokens(post_processor, max_tokens)?;
+        Ok(Self {
+            normalization: normalization(normalizer)?,
+            added: added(added_tokens, &vocabulary)?,
+            vocabulary,
+            unknown,
+            prefix: setting(model.continuing_subword_prefix, "continuing_subword_prefix")?,
+            longest_word: setting(model.max_input_chars_per_word, "max_input_chars_per_word")?,
+            before,
+            after,
+        })
+    }
+}
+
+fn normalization(normalizer: Value) -> Result<Normalization, Refusal> {
+    if kind(&normalizer) != "BertNormalizer" {
+        return Err(not_bert("normalizer", kind(&normalizer)));
+    }
+    let BertNormalizer { clean_text, handle_chinese_chars, strip_accents, lowercase, .. } =
+        part(normalizer, "normalizer")?;
+    let strip_accents = strip_accents.unwrap_or(lowercase);
+    Ok(Normalization { clean_text, handle_chinese_chars, strip_accents, lowercase })
+}
+
+/// The ids that stand before and after every text.
+fn special_tokens(post_processor: Value, max_tokens: usize) -> Result<(Vec<u32>, Vec<u32>), Refusal> {
+    match kind(&post_processor) {
+        "BertProcessing" => {
+            let BertProcessing { cls, sep, .. } = part(post_processor, "post_processor")?;
+            leaves_room(2, max_tokens).map_err(Refusal::Broken)?;
+            Ok((vec![cls.1], vec![sep.1]))
+        }
+        "TemplateProcessing" => template(&part(post_processor, "post_processor")?, max_tokens),
+        other => Err(not_bert("post_processor", other)),
+    }
+}
+
+fn template(template: &TemplateProcessing, max_tokens: usize) -> Result<(Vec<u32>, Vec<u32>), Refusal> {
+    let ids = |piece: &Piece| match piece {
+        Piece::SpecialToken { id } => match template.special_tokens.get(id) {
+            Some(token) => Ok(token.ids.as_slice()),
+            None => Err(Refusal::Broken(format!("the template's {id} is not among its special tokens"))),
+        },
+        Piece::Sequence { id } => Err(not_bert("post_processor", format_args!("a template with sequence {id}"))),
+    };
+    let mut sides = template.single.split(|piece| matches!(piece, Piece::Sequence { id } if id == "A"));
+    let (Some(before), Some(after), None) = (sides.next(), sides.next(), sides.next()) else {
+        return Err(not_bert("post_processor", "a template that does not have the text once"));
+    };
+    let before = before.iter().map(ids).collect::<Result<Vec<_>, _>>()?;
+    let after = after.iter().map(ids).collect::<Result<Vec<_>, _>>()?;
+    // Counted before they are put together: a few lines can name a great many.
+    let special = before.iter().chain(&after).fold(0usize, |sum, ids| sum.saturating_add(ids.len()));
+    leaves_room(special, max_tokens).map_err(Refusal::Broken)?;
+    Ok((before.concat(), after.concat()))
+}
+
+/// As in the library, a token that the vocabulary does not have gets the next free id, whatever the file says.
+fn added(tokens: Vec<AddedToken>, vocabulary: &Vocabulary) -> Result<AddedTokens, Refusal> {
+    let (mut seen, mut ids) = (HashSet::new(), vocabulary.len() as u32..);
+    let mut added = Vec::new();
+    for AddedToken { content, single_word, lstrip, rstrip, normalized } in tokens {
+        if single_word || lstrip || rstrip || normalized {
+            return Err(not_bert("added token", format_args!("{content}, which is matched by rules")));
+        }
+        if !seen.insert(content.clone()) {
+            return Err(not_bert("added token", format_args!("{content} twice")));
+        }
+        if !content.is_empty() {
+            let id = vocabulary.id(&content).or_else(|| ids.next()).unwrap_or(u32::MAX);
+            added.push((content, id));
+        }
+    }
+    Ok(AddedTokens::new(added))
+}
+
+fn kind(part: &Value) -> &str {
+    part["type"].as_str().unwrap_or("of no type")
+}
+
+fn part<T: DeserializeOwned>(value: Value, name: &str) -> Result<T, Refusal> {
+    serde_json::from_value(value).map_err(|error| Refusal::NotBert(format!("{name}: {error}")))
+}
+
+fn setting<T>(value: Option<T>, name: &str) -> Result<T, Refusal> {
+    value.ok_or_else(|| not_a_tokenizer(format_args!("the model has no {name}")))
+}
+
+fn not_bert(part: &str, found: impl Display) -> Refusal {
+    Refusal::NotBert(format!("the {part} is {found}"))
+}
+
+fn not_a_tokenizer(reason: impl Display) -> Refusal {
+    Refusal::Broken(format!("not a tokenizer: {reason}"))
+}

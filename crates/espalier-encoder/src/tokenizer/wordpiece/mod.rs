@@ -1,0 +1,128 @@
+//! BERT's tokenizer: normalisation, words, and the longest tokens of a vocabulary, as the tokenizers library has them.
+//!
+//! A text goes through it one character at a time (`normalize`), from which words are gathered (`words`) and cut into tokens
+//! (`tokens`). Nothing is kept but the word at hand, and it ends as soon as the model's limit on tokens is reached.
+
+mod added;
+mod json;
+mod lines;
+mod normalize;
+mod schema;
+mod tables;
+mod tokens;
+mod unicode;
+mod vocabulary;
+mod words;
+
+use super::{Encoded, leaves_room};
+use added::AddedTokens;
+use normalize::{Normalization, Normalizer};
+use tokens::Tokens;
+use vocabulary::Vocabulary;
+use words::Words;
+
+/// BERT's tokenizer.
+#[derive(Clone, Debug)]
+pub struct WordPiece {
+    normalization: Normalization,
+    added: AddedTokens,
+    vocabulary: Vocabulary,
+    /// The id of words that have no tokens.
+    unknown: u32,
+    /// What tokens inside a word begin with.
+    prefix: String,
+    /// Words with more characters are unknown.
+    longest_word: usize,
+    /// The special tokens before a text.
+    before: Vec<u32>,
+    /// The special tokens after a text.
+    after: Vec<u32>,
+}
+
+/// Why tokenizer.json is not read.
+pub enum Refusal {
+    /// It describes another tokenizer than BERT's: what differs.
+    #[cfg_attr(feature = "tokenizers", expect(dead_code, reason = "the library reads it then"))]
+    NotBert(String),
+    /// It describes no tokenizer that works: what is wrong.
+    Broken(String),
+}
+
+impl WordPiece {
+    /// The highest id that a text can get.
+    pub fn highest_id(&self) -> u32 {
+        let special = self.before.iter().chain(&self.after).copied().max();
+        let highest = [self.vocabulary.highest_id(), self.added.highest_id(), special];
+        highest.into_iter().flatten().max().unwrap_or(self.unknown)
+    }
+
+    /// Encodes a text, cut to `max_tokens` tokens.
+    pub fn encode(&self, text: &str, max_tokens: usize) -> Encoded {
+        let mut encoder = Encoder::new(self, max_tokens, text.len());
+        encoder.text(text);
+        encoder.tokens.finish()
+    }
+
+    /// Encodes a text in words, cut to `max_tokens` tokens.
+    pub fn encode_words(&self, words: &[impl AsRef<str>], max_tokens: usize) -> Encoded {
+        let bytes = words.iter().map(|word| word.as_ref().len()).sum();
+        let mut encoder = Encoder::new(self, max_tokens, bytes);
+        for (index, word) in (0..).zip(words) {
+            encoder.tokens.given_word = Some(index);
+            encoder.text(word.as_ref());
+            if encoder.tokens.is_full() {
+                break;
+            }
+        }
+        encoder.tokens.finish()
+    }
+}
+
+/// One text on its way through the tokenizer.
+struct Encoder<'t> {
+    added: &'t AddedTokens,
+    normalizer: Normalizer,
+    words: Words,
+    tokens: Tokens<'t>,
+}
+
+impl<'t> Encoder<'t> {
+    fn new(tokenizer: &'t WordPiece, max_tokens: usize, bytes: usize) -> Self {
+        Self {
+            added: &tokenizer.added,
+            normalizer: Normalizer::new(tokenizer.normalization),
+            words: Words::new(tokenizer.longest_word),
+            tokens: Tokens::new(tokenizer, max_tokens, bytes),
+        }
+    }
+
+    fn text(&mut self, text: &str) {
+        let (mut rest, mut at) = (text, 0);
+        while let Some((range, id)) = self.added.find(rest) {
+            at = self.piece(&rest[..range.start], at);
+            let end = at + rest[range.clone()].chars().count();
+            self.tokens.added(id, (at, end));
+            (rest, at) = (&rest[range.end..], end);
+            if self.tokens.is_full() {
+                return;
+            }
+        }
+        self.piece(rest, at);
+    }
+
+    /// Takes a text without added tokens, whose first character is at `start`; returns where it ends.
+    fn piece(&mut self, text: &str, start: usize) -> usize {
+        let Self { normalizer, words, tokens, .. } = self;
+        let mut at = start;
+        for c in text.chars() {
+            normalizer.push(c, at, &mut |c, origin| words.push(c, origin, &mut |word| tokens.word(word)));
+            at += 1;
+            if tokens.is_full() {
+                return at;
+            }
+        }
+        normalizer.flush(&mut |c, origin| words.push(c, origin, &mut |word| tokens.word(word)));
+        words.flush(&mut |word| tokens.word(word));
+        at
+    }
+}

@@ -1,0 +1,152 @@
+//! The tokens of a vocabulary: all their text in one piece, and a hash table that finds them in it.
+
+use std::fmt;
+
+/// Tokens and their ids.
+#[derive(Clone, Default)]
+pub struct Vocabulary {
+    /// All tokens, one after the other.
+    text: String,
+    tokens: Vec<Token>,
+    /// Open addressing with linear probing: 1 + the index of a token, or 0. The length is a power of two, and at least half of
+    /// it is free.
+    slots: Vec<u32>,
+    /// Bytes of the longest token.
+    longest: usize,
+}
+
+#[derive(Clone)]
+struct Token {
+    hash: u32,
+    id: u32,
+    start: u32,
+    length: u32,
+}
+
+impl Vocabulary {
+    /// The most text that a vocabulary can be made of, in bytes.
+    pub const LARGEST: usize = u32::MAX as usize / 2;
+
+    /// Adds a token, or gives the token another id. All tokens together must not be longer than [`Self::LARGEST`].
+    pub fn insert(&mut self, token: &str, id: u32) {
+        if 2 * (self.tokens.len() + 1) > self.slots.len() {
+            self.grow();
+        }
+        let hash = Hash::new().bytes(token.as_bytes()).finish();
+        let slot = self.slot(hash, token.as_bytes(), &[]);
+        match self.slots[slot] {
+            0 => {
+                let (start, length) = (self.text.len() as u32, token.len() as u32);
+                self.text.push_str(token);
+                self.tokens.push(Token { hash, id, start, length });
+                self.slots[slot] = self.tokens.len() as u32;
+                self.longest = self.longest.max(token.len());
+            }
+            known => self.tokens[known as usize - 1].id = id,
+        }
+    }
+
+    /// The number of tokens.
+    pub fn len(&self) -> usize {
+        self.tokens.len()
+    }
+
+    /// The highest id, if there is any token.
+    pub fn highest_id(&self) -> Option<u32> {
+        self.tokens.iter().map(|token| token.id).max()
+    }
+
+    /// The id of a token.
+    pub fn id(&self, token: &str) -> Option<u32> {
+        self.find(Hash::new().bytes(token.as_bytes()).finish(), token.as_bytes(), &[])
+    }
+
+    /// The longest token that consists of `prefix` and a beginning of `text`: its id and the bytes of `text` that it takes.
+    ///
+    /// `hashes` is room to work in, which keeps its memory from call to call.
+    pub fn longest(&self, prefix: &str, text: &str, hashes: &mut Vec<u32>) -> Option<(u32, usize)> {
+        let most = text.len().min(self.longest.saturating_sub(prefix.len()));
+        let mut hash = Hash::new().bytes(prefix.as_bytes());
+        hashes.clear();
+        hashes.extend(text.as_bytes()[..most].iter().map(|&byte| {
+            hash = hash.byte(byte);
+            hash.finish()
+        }));
+        let mut ends = (1..=most).rev().filter(|&end| text.is_char_boundary(end));
+        ends.find_map(|end| Some((self.find(hashes[end - 1], prefix.as_bytes(), &text.as_bytes()[..end])?, end)))
+    }
+
+    fn find(&self, hash: u32, prefix: &[u8], rest: &[u8]) -> Option<u32> {
+        if self.tokens.is_empty() {
+            return None;
+        }
+        match self.slots[self.slot(hash, prefix, rest)] {
+            0 => None,
+            known => Some(self.tokens[known as usize - 1].id),
+        }
+    }
+
+    /// The slot that holds the token `prefix` + `rest`, or the free one that would.
+    fn slot(&self, hash: u32, prefix: &[u8], rest: &[u8]) -> usize {
+        let mask = self.slots.len() - 1;
+        let mut slot = hash as usize & mask;
+        loop {
+            match self.slots[slot] {
+                0 => return slot,
+                known if self.is(&self.tokens[known as usize - 1], hash, prefix, rest) => return slot,
+                _ => slot = (slot + 1) & mask,
+            }
+        }
+    }
+
+    fn is(&self, token: &Token, hash: u32, prefix: &[u8], rest: &[u8]) -> bool {
+        let length = token.length as usize;
+        if token.hash != hash || length != prefix.len() + rest.len() {
+            return false;
+        }
+        let bytes = &self.text.as_bytes()[token.start as usize..][..length];
+        // Byte by byte: a word has just been written byte by byte, and a wider read would wait for all of it to arrive.
+        bytes.iter().zip(prefix.iter().chain(rest)).all(|(a, b)| a == b)
+    }
+
+    fn grow(&mut self) {
+        let slots = (2 * self.slots.len()).max(64);
+        self.slots = vec![0; slots];
+        for (index, token) in self.tokens.iter().enumerate() {
+            let mut slot = token.hash as usize & (slots - 1);
+            while self.slots[slot] != 0 {
+                slot = (slot + 1) & (slots - 1);
+            }
+            self.slots[slot] = index as u32 + 1;
+        }
+    }
+}
+
+impl fmt::Debug for Vocabulary {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} tokens", self.len())
+    }
+}
+
+/// A hash that takes one byte after the other, so that all beginnings of a text are hashed on one way through it.
+#[derive(Clone, Copy)]
+struct Hash(u64);
+
+impl Hash {
+    fn new() -> Self {
+        Self(u64::MAX)
+    }
+
+    fn bytes(self, bytes: &[u8]) -> Self {
+        bytes.iter().fold(self, |hash, &byte| hash.byte(byte))
+    }
+
+    fn byte(self, byte: u8) -> Self {
+        // Odd, and its bits are those of the golden ratio: no byte is lost, and each reaches all higher bits.
+        Self((self.0 ^ byte as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    }
+
+    fn finish(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+}
