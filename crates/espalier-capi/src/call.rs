@@ -1,0 +1,92 @@
+//! What all functions share: the way in and out, which neither an error nor a panic leaves by any other road.
+
+use crate::error::CallError;
+use std::any::Any;
+use std::cell::RefCell;
+use std::ffi::{CString, c_char};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// How a call went.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EspalierStatus {
+    /// It did what was asked.
+    Ok = 0,
+    /// An argument was NULL, not UTF-8, out of range or unknown.
+    InvalidArgument = 1,
+    /// A directory could not be read, or an adapter is not what the call takes it to be.
+    Refused = 2,
+    /// It came upon a bug in espalier. What was asked is not done; the handles still work.
+    Panic = 3,
+}
+
+thread_local! {
+    static LAST_ERROR: RefCell<CString> = RefCell::default();
+}
+
+/// Runs the body of a function and remembers what was wrong if it fails.
+pub(crate) fn call(body: impl FnOnce() -> Result<(), CallError>) -> EspalierStatus {
+    // A runtime stays whole when a thread panics in it, answers never change, and the caller's places are written last.
+    let (status, message) = match catch_unwind(AssertUnwindSafe(body)) {
+        Ok(Ok(())) => return EspalierStatus::Ok,
+        Ok(Err(CallError::Runtime(error))) => (EspalierStatus::Refused, error.to_string()),
+        Ok(Err(error)) => (EspalierStatus::InvalidArgument, error.to_string()),
+        Err(payload) => (EspalierStatus::Panic, format!("a bug in espalier: {}", panic_message(&*payload))),
+    };
+    // A file's contents may be quoted in the message, and may hold a NUL, which would end it.
+    let message = CString::new(message.replace('\0', "\u{fffd}")).unwrap_or_default();
+    // At a thread's very end its variables are gone, and the status alone must do.
+    let _ = LAST_ERROR.try_with(|last| last.replace(message));
+    status
+}
+
+fn panic_message(payload: &(dyn Any + Send)) -> &str {
+    let text = payload.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("a panic without a message")
+}
+
+/// What was wrong in the last call of this thread that failed; empty if none has.
+///
+/// The text ends with a NUL and stays until the next call of this thread that fails.
+#[unsafe(no_mangle)]
+pub extern "C" fn espalier_last_error() -> *const c_char {
+    let mut message = c"".as_ptr();
+    call(|| {
+        message = LAST_ERROR.try_with(|last| last.borrow().as_ptr()).unwrap_or(message);
+        Ok(())
+    });
+    message
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::CStr;
+
+    fn last_error() -> String {
+        // SAFETY: no call fails in this thread while the text is read.
+        unsafe { CStr::from_ptr(espalier_last_error()) }.to_str().unwrap().to_string()
+    }
+
+    #[test]
+    fn panics_become_a_status_and_a_message() {
+        assert_eq!(last_error(), "");
+        assert_eq!(call(|| panic!("of {} kinds", 2)), EspalierStatus::Panic);
+        assert_eq!(last_error(), "a bug in espalier: of 2 kinds");
+        assert_eq!(call(|| panic!("plain")), EspalierStatus::Panic);
+        assert_eq!(last_error(), "a bug in espalier: plain");
+    }
+
+    #[test]
+    fn each_thread_has_its_own_message_and_successes_keep_it() {
+        let fail = |argument: &str| call(|| Err(CallError::Null { argument: argument.into() }));
+        assert_eq!(fail("here\0there"), EspalierStatus::InvalidArgument);
+        std::thread::spawn(move || {
+            assert_eq!((last_error().as_str(), fail("elsewhere")), ("", EspalierStatus::InvalidArgument))
+        })
+        .join()
+        .unwrap();
+        assert_eq!(call(|| Ok(())), EspalierStatus::Ok);
+        assert!(last_error().starts_with("here\u{fffd}there is NULL"), "{}", last_error());
+    }
+}

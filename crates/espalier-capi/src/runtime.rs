@@ -1,0 +1,135 @@
+//! The runtime's functions.
+
+use crate::answers::EspalierAnswers;
+use crate::arguments::{array, free, optional_text, place, reference, text};
+use crate::call::{EspalierStatus, call};
+use crate::error::CallError;
+use espalier_encoder::Compute;
+use espalier_runtime::{Request, Runtime};
+use std::ffi::c_char;
+use std::path::Path;
+
+/// A backbone with the adapters attached to it.
+pub struct EspalierRuntime(Runtime);
+
+/// Opens a backbone directory, to compute in `precision`: "auto", "f32", "bf16" or "int8"; NULL means "f32".
+///
+/// # Safety
+/// Texts are NULL or end with a NUL; `out` is NULL or has room for a pointer.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn espalier_open(
+    directory: *const c_char,
+    precision: *const c_char,
+    out: *mut *mut EspalierRuntime,
+) -> EspalierStatus {
+    call(|| {
+        // SAFETY: this function's contract.
+        let (directory, precision, out) =
+            unsafe { (text(directory, "directory")?, optional_text(precision, "precision")?, place(out, "out")?) };
+        let runtime = Runtime::open_with(Path::new(directory), compute(precision)?)?;
+        out.write(Box::into_raw(Box::new(EspalierRuntime(runtime))));
+        Ok(())
+    })
+}
+
+fn compute(precision: Option<&str>) -> Result<Compute, CallError> {
+    let Some(given) = precision else { return Ok(Compute::F32) };
+    given.parse().map_err(|choices| CallError::Precision { given: given.to_string(), choices })
+}
+
+/// Reads an adapter directory and makes it available as `name`.
+///
+/// # Safety
+/// `runtime` is NULL or open; texts are NULL or end with a NUL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn espalier_attach(
+    runtime: *const EspalierRuntime,
+    name: *const c_char,
+    directory: *const c_char,
+) -> EspalierStatus {
+    call(|| {
+        // SAFETY: this function's contract.
+        let (EspalierRuntime(runtime), name, directory) =
+            unsafe { (reference(runtime, "runtime")?, text(name, "name")?, text(directory, "directory")?) };
+        Ok(runtime.attach(name, Path::new(directory))?)
+    })
+}
+
+/// Reads an adapter directory and puts it in the place of the adapter `name`, which stays if this fails.
+///
+/// # Safety
+/// `runtime` is NULL or open; texts are NULL or end with a NUL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn espalier_replace(
+    runtime: *const EspalierRuntime,
+    name: *const c_char,
+    directory: *const c_char,
+) -> EspalierStatus {
+    call(|| {
+        // SAFETY: this function's contract.
+        let (EspalierRuntime(runtime), name, directory) =
+            unsafe { (reference(runtime, "runtime")?, text(name, "name")?, text(directory, "directory")?) };
+        Ok(runtime.replace(name, Path::new(directory))?)
+    })
+}
+
+/// Forgets the adapter `name`.
+///
+/// # Safety
+/// `runtime` is NULL or open; `name` is NULL or ends with a NUL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn espalier_detach(runtime: *const EspalierRuntime, name: *const c_char) -> EspalierStatus {
+    call(|| {
+        // SAFETY: this function's contract.
+        let (EspalierRuntime(runtime), name) = unsafe { (reference(runtime, "runtime")?, text(name, "name")?) };
+        Ok(runtime.detach(name)?)
+    })
+}
+
+/// Answers all requests on each text. A request is an adapter's name, or NULL for the backbone's own vector.
+///
+/// # Safety
+/// `runtime` is NULL or open; `texts` and `requests` are NULL or as long as said, and the texts in them NULL or ended by a
+/// NUL; `out` is NULL or has room for a pointer.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn espalier_run(
+    runtime: *const EspalierRuntime,
+    texts: *const *const c_char,
+    text_count: usize,
+    requests: *const *const c_char,
+    request_count: usize,
+    out: *mut *mut EspalierAnswers,
+) -> EspalierStatus {
+    call(|| {
+        // SAFETY: this function's contract.
+        let (EspalierRuntime(runtime), texts, requests, out) = unsafe {
+            let (texts, requests) = (array(texts, text_count, "texts")?, array(requests, request_count, "requests")?);
+            (reference(runtime, "runtime")?, texts, requests, place(out, "out")?)
+        };
+        // SAFETY: this function's contract, for each pointer in the arrays.
+        let text_at = |(i, &pointer)| unsafe { text(pointer, format_args!("texts[{i}]")) };
+        let texts: Vec<&str> = texts.iter().enumerate().map(text_at).collect::<Result<_, _>>()?;
+        let request_at = |(i, &pointer)| {
+            // SAFETY: as above.
+            let name = unsafe { optional_text(pointer, format_args!("requests[{i}]")) }?;
+            Ok(name.map_or(Request::Plain, Request::Adapter))
+        };
+        let requests: Vec<Request> = requests.iter().enumerate().map(request_at).collect::<Result<_, CallError>>()?;
+        let answers = runtime.run(&texts, &requests)?;
+        out.write(Box::into_raw(Box::new(EspalierAnswers(answers))));
+        Ok(())
+    })
+}
+
+/// Closes a runtime. Its answers live on; NULL is fine.
+///
+/// # Safety
+/// `runtime` is NULL or open, and nobody uses it any more.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn espalier_runtime_free(runtime: *mut EspalierRuntime) {
+    call(|| {
+        // SAFETY: this function's contract; open runtimes come from `espalier_open`.
+        unsafe { free(runtime) };
+        Ok(())
+    });
+}

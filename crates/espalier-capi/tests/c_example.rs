@@ -1,0 +1,91 @@
+//! The C example, compiled against the library and run.
+
+#[path = "../../espalier-runtime/tests/support/mod.rs"]
+mod support;
+
+use espalier_encoder::Output;
+use espalier_runtime::{Answer, EntitySpan, LabelScore, Request, Runtime};
+use std::env::{self, consts};
+use std::ffi::OsString;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output as Finished};
+use support::common::{fixture, tiny_bert};
+use support::{adapter, labels, plain_lora, saved, tags};
+use tempfile::TempDir;
+
+/// The shared library that cargo built for this test: next to it, wherever the target directory is.
+fn library() -> PathBuf {
+    let test = env::current_exe().unwrap();
+    let name = format!("{}espalier_capi{}", consts::DLL_PREFIX, consts::DLL_SUFFIX);
+    test.parent().unwrap().join(name)
+}
+
+/// The compiled example; none where there is no C compiler.
+fn compile(directory: &Path) -> Option<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (compiler, program) = (env::var_os("CC").unwrap_or_else(|| OsString::from("cc")), directory.join("answer"));
+    let mut command = Command::new(&compiler);
+    command.args(["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-I"]).arg(root.join("include"));
+    command.arg(root.join("examples/answer.c")).arg(library()).arg("-o").arg(&program);
+    match command.output() {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            eprintln!("skipped: there is no C compiler {compiler:?}; install one, or name one in CC");
+            None
+        }
+        finished => {
+            let finished = finished.unwrap();
+            assert!(finished.status.success(), "{}", String::from_utf8_lossy(&finished.stderr));
+            Some(program)
+        }
+    }
+}
+
+fn run(program: &Path, arguments: &[&Path], texts: &[&str]) -> Finished {
+    Command::new(program).args(arguments).args(texts).output().unwrap()
+}
+
+/// What the example prints of an answer.
+fn line(truncated: bool, answer: &Answer) -> String {
+    let (best, list): (_, Vec<String>) = match answer {
+        Answer::Entities(all) => {
+            let entity = |e: &EntitySpan| format!("{} {:.4} {}..{} {}", e.label, e.score, e.start, e.end, e.text);
+            (String::new(), all.iter().map(entity).collect())
+        }
+        Answer::Label { label, score, scores } => {
+            let one = |one: &LabelScore| format!("{} {:.4}", one.label, one.score);
+            (format!("{label} {score:.4} of"), scores.iter().map(one).collect())
+        }
+        Answer::Vector(vector) => (String::new(), vector.iter().map(|value| format!("{value:.4}")).collect()),
+    };
+    let gap = if list.is_empty() { "" } else { " " };
+    format!("{}{best}{gap}{}\n", if truncated { "(truncated) " } else { "" }, list.join(", "))
+}
+
+#[test]
+fn the_example_prints_what_the_runtime_answers() {
+    let directory = TempDir::new().unwrap();
+    let Some(program) = compile(directory.path()) else { return };
+    let (backbone, long) = (tiny_bert(), "weather ".repeat(99));
+    let texts = ["music in 東京 , Café", "", &long, "not good 🙂"];
+    for output in [tags(&["thing", "place"]), labels(&["good", "bad"]), Output::Vectors] {
+        let adapter = saved(&adapter(&backbone, plain_lora(&backbone, 1, 1), output, 9));
+        let runtime = Runtime::new(backbone.clone());
+        runtime.attach("adapter", adapter.path()).unwrap();
+        let answers = runtime.run(&texts, &[Request::Adapter("adapter"), Request::Plain]).unwrap();
+        let lines = answers.iter().flat_map(|text| text.answers.iter().map(|answer| line(text.truncated, answer)));
+        let finished = run(&program, &[&fixture("tiny-bert"), adapter.path()], &texts);
+        assert!(finished.status.success(), "{}", String::from_utf8_lossy(&finished.stderr));
+        assert_eq!(String::from_utf8(finished.stdout).unwrap(), lines.collect::<String>());
+    }
+}
+
+#[test]
+fn the_example_says_what_is_wrong() {
+    let directory = TempDir::new().unwrap();
+    let Some(program) = compile(directory.path()) else { return };
+    let finished = run(&program, &[&fixture("tiny-bert"), directory.path()], &["london"]);
+    let message = String::from_utf8(finished.stderr).unwrap();
+    assert_eq!(finished.status.code(), Some(1));
+    assert!(message.starts_with("error 2: ") && message.contains("no espalier.json"), "{message}");
+}
