@@ -7,6 +7,7 @@ use crate::gemm::{Matrix, MatrixMut, Packed, Start, gemm_in};
 use crate::linear::LowRank;
 use crate::precision::Precision;
 use std::ops::Range;
+use std::sync::OnceLock;
 
 /// The two factors of one adapted module.
 #[derive(Clone, Copy, Debug)]
@@ -36,19 +37,18 @@ impl<'a> LoraPair<'a> {
 pub struct PackedPair {
     /// A^T, [in, r].
     a_t: Packed,
-    /// B, [out, r].
-    b: Packed,
+    /// B, [out, r], once the way back asks for it.
+    b: OnceLock<Packed>,
     /// s B^T, [r, out].
     up: Vec<f32>,
-    scale: f32,
 }
 
 impl PackedPair {
     /// Packs a pair for activations of a precision (bytes: for f32, since the factors are small).
     pub fn new(precision: Precision, pair: LoraPair) -> Self {
         let precision = if precision == Precision::Int8 { Precision::F32 } else { precision };
-        let (a_t, b) = (Packed::new(precision, pair.a().t()), Packed::new(precision, pair.b()));
-        let mut packed = Self { a_t, b, up: vec![0.0; pair.b.len()], scale: pair.scale };
+        let a_t = Packed::new(precision, pair.a().t());
+        let mut packed = Self { a_t, b: OnceLock::new(), up: vec![0.0; pair.b.len()] };
         packed.turn_up(pair);
         packed
     }
@@ -56,12 +56,13 @@ impl PackedPair {
     /// Packs other values of the same shape, in the same memory.
     pub fn pack(&mut self, pair: LoraPair) {
         self.a_t.pack(pair.a().t());
-        self.b.pack(pair.b());
+        if let Some(b) = self.b.get_mut() {
+            b.pack(pair.b());
+        }
         self.turn_up(pair);
     }
 
     fn turn_up(&mut self, pair: LoraPair) {
-        self.scale = pair.scale;
         let outputs = self.up.len() / pair.rank;
         for (r, row) in self.up.chunks_exact_mut(outputs).enumerate() {
             for (up, b) in row.iter_mut().zip(pair.b[r..].iter().step_by(pair.rank)) {
@@ -95,13 +96,14 @@ impl PackedPair {
         LowRank { rows, columns, down, up: &self.up }
     }
 
-    /// d_down = s dy B, for dy [T, out], d_down [T, r].
+    /// d_down = s dy B, for dy [T, out], d_down [T, r]. `pair` must be the one that this was packed from.
     ///
     /// # Panics
     /// If the shapes do not fit each other.
-    pub fn down_gradient<E: Element>(&self, dy: Matrix<E>, d_down: &mut [f32]) {
+    pub fn down_gradient<E: Element>(&self, pair: LoraPair, dy: Matrix<E>, d_down: &mut [f32]) {
         let d_down = MatrixMut::new(d_down, dy.rows(), self.rank());
-        self.b.gemm(self.scale, dy, Start::Zero, d_down);
+        let b = self.b.get_or_init(|| Packed::new(self.a_t.precision(), pair.b()));
+        b.gemm(pair.scale, dy, Start::Zero, d_down);
     }
 
     /// The update of all of dx [T, in]: dx += d_down A.

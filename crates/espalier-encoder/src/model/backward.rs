@@ -196,7 +196,7 @@ impl<'a, E: Element> LayerBackward<'a, '_, E> {
             let Some((pair, packed)) = pair else { continue };
             let dy = Matrix::strided(&dy[part * width..], tokens, width, stride);
             d_down.resize(tokens * pair.rank, 0.0);
-            packed.down_gradient(dy, d_down);
+            packed.down_gradient(pair, dy, d_down);
             let gradient = self.gradients.adapter.as_deref_mut();
             if let Some(gradient) = gradient.and_then(|all| lora.pair_mut(self.layer, module, all)) {
                 gradient.accumulate(pair.scale, x, dy, &self.kept.down[module as usize], d_down);
