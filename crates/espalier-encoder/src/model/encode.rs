@@ -160,17 +160,22 @@ thread_local! {
     static BF16: RefCell<Vec<Workspace<Bf16>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Cuts a batch into groups of about [`GROUP`] tokens, at least one sequence each.
+/// Cuts a batch into even groups of at most about [`GROUP`] tokens, at least one sequence each: as many for one thread as for
+/// any other.
 fn groups(batch: &Batch) -> Vec<Range<usize>> {
-    let (mut groups, mut start) = (Vec::new(), 0);
+    let count = match batch.tokens().div_ceil(GROUP) {
+        few @ (0 | 1) => few,
+        many => many.next_multiple_of(rayon::current_num_threads()),
+    };
+    let tokens = batch.tokens().div_ceil(count.max(1)).max(1);
+    // A sequence is part of the group in which its middle lies.
+    let group = |s: usize| (batch.offsets[s] + batch.offsets[s + 1]) / 2 / tokens;
+    let mut groups: Vec<Range<usize>> = Vec::with_capacity(count);
     for s in 0..batch.sequences() {
-        if s > start && batch.offsets[s + 1] - batch.offsets[start] > GROUP {
-            groups.push(start..s);
-            start = s;
+        match groups.last_mut() {
+            Some(last) if group(last.start) == group(s) => last.end = s + 1,
+            _ => groups.push(s..s + 1),
         }
-    }
-    if start < batch.sequences() {
-        groups.push(start..batch.sequences());
     }
     groups
 }
