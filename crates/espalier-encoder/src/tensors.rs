@@ -2,6 +2,7 @@
 
 use crate::error::{EncoderError, Result};
 use crate::files;
+use espalier_kernels::Bf16;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -100,7 +101,38 @@ fn f16_to_f32(half: u16) -> f32 {
     }
 }
 
-/// Writes f32 tensors as one safetensors file, whole or not at all.
+/// The type of numbers in a file that is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stored {
+    /// Four bytes each.
+    F32,
+    /// Two bytes each.
+    Bf16,
+}
+
+impl Stored {
+    /// The smaller type, if it holds all of `values` exactly.
+    pub fn exact<'v>(values: impl IntoIterator<Item = &'v f32>) -> Self {
+        let held = |&value: &f32| Bf16::from_f32(value).to_f32().to_bits() == value.to_bits();
+        if values.into_iter().all(held) { Self::Bf16 } else { Self::F32 }
+    }
+
+    fn dtype(self) -> Dtype {
+        match self {
+            Self::F32 => Dtype::F32,
+            Self::Bf16 => Dtype::BF16,
+        }
+    }
+
+    fn bytes(self, values: &[f32]) -> Vec<u8> {
+        match self {
+            Self::F32 => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+            Self::Bf16 => values.iter().flat_map(|&value| Bf16::from_f32(value).to_bits().to_le_bytes()).collect(),
+        }
+    }
+}
+
+/// Writes tensors as one safetensors file in a type, to whose numbers they are rounded; whole or not at all.
 ///
 /// # Errors
 /// [`EncoderError::Io`] when the file cannot be written, [`EncoderError::Safetensors`] when a name repeats.
@@ -109,13 +141,14 @@ fn f16_to_f32(half: u16) -> f32 {
 /// If a tensor's values do not fit its shape.
 pub fn write_tensors<'t>(
     path: &Path,
+    dtype: Stored,
     tensors: impl IntoIterator<Item = (String, Vec<usize>, &'t [f32])>,
 ) -> Result<()> {
     let data: Vec<(String, Vec<usize>, Vec<u8>)> = tensors
         .into_iter()
         .map(|(name, shape, values)| {
             assert_eq!(values.len(), shape.iter().product::<usize>(), "write_tensors: {name} does not fit its shape");
-            (name, shape, values.iter().flat_map(|value| value.to_le_bytes()).collect())
+            (name, shape, dtype.bytes(values))
         })
         .collect();
     let fail = |error: safetensors::SafeTensorError| EncoderError::Safetensors {
@@ -124,7 +157,7 @@ pub fn write_tensors<'t>(
     };
     let views = data
         .iter()
-        .map(|(name, shape, bytes)| Ok((name.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes)?)))
+        .map(|(name, shape, bytes)| Ok((name.as_str(), TensorView::new(dtype.dtype(), shape.clone(), bytes)?)))
         .collect::<std::result::Result<Vec<_>, _>>()
         .map_err(fail)?;
     let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);

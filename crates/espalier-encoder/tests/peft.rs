@@ -169,3 +169,20 @@ fn a_fresh_adapter_changes_nothing_until_it_is_trained() {
     assert!(lora.values.iter().any(|&value| value != 0.0));
     assert_eq!(backbone.model(Some(&lora)).encode(&batch), backbone.model(None).encode(&batch));
 }
+
+#[test]
+fn rounded_numbers_are_stored_in_half_the_space_and_others_unchanged() {
+    let backbone = tiny_bert();
+    let (_, mut adapter) = shapes(&backbone).swap_remove(1);
+    let directory = TempDir::new().unwrap();
+    let stored = |adapter: &Adapter| {
+        adapter.save(directory.path()).unwrap();
+        assert_eq!(&Adapter::open(directory.path(), &backbone).unwrap(), adapter);
+        std::fs::read(directory.path().join(WEIGHTS)).unwrap()
+    };
+    let exact = stored(&adapter);
+    adapter.round();
+    let rounded = stored(&adapter);
+    let data = |file: &[u8]| file.len() - 8 - u64::from_le_bytes(file[..8].try_into().unwrap()) as usize;
+    assert_eq!(data(&exact), 2 * data(&rounded));
+}

@@ -48,6 +48,15 @@ simd! {
     }
 }
 
+simd! {
+    /// Rounds each element, in place.
+    pub fn round_through_bf16(x: &mut [f32]) {
+        for x in x {
+            *x = Bf16::from_f32(*x).to_f32();
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -35,7 +35,7 @@ mod processor;
 mod rows;
 mod simd;
 
-pub use bf16::{Bf16, round_to_bf16};
+pub use bf16::{Bf16, round_through_bf16, round_to_bf16};
 pub use element::Element;
 pub use precision::Precision;
 pub use processor::{Processor, processor};

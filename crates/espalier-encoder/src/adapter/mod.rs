@@ -11,6 +11,7 @@ use crate::error::{EncoderError, Result};
 use crate::files;
 use crate::head::Head;
 use crate::lora::Lora;
+use espalier_kernels::round_through_bf16;
 use std::path::Path;
 
 /// A LoRA with its head and what is known about it.
@@ -85,7 +86,16 @@ impl Adapter {
         }
     }
 
-    /// Writes the directory; `espalier.json` comes last, so that a half-written adapter is never taken for a whole one.
+    /// Rounds all numbers to bfloat16. A directory then takes half the space, and holds exactly what is in memory.
+    pub fn round(&mut self) {
+        round_through_bf16(&mut self.lora.values);
+        if let Some(head) = &mut self.head {
+            round_through_bf16(&mut head.values);
+        }
+    }
+
+    /// Writes the directory; `espalier.json` comes last, so that a half-written adapter is never taken for a whole one. Numbers
+    /// are stored in bfloat16 if all of them are such numbers, in f32 otherwise.
     ///
     /// # Errors
     /// [`EncoderError::Io`] when a file cannot be written.

@@ -6,7 +6,7 @@ use crate::error::{EncoderError, Result};
 use crate::files;
 use crate::head::Head;
 use crate::lora::{Lora, LoraSite, Module, SiteSpec};
-use crate::tensors::{TensorFile, write_tensors};
+use crate::tensors::{Stored, TensorFile, write_tensors};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -194,7 +194,8 @@ pub(super) fn write(directory: &Path, lora: &Lora, head: Option<&Head>, card: &A
         tensors.push((format!("{PREFIX}classifier.weight"), vec![head.classes, head.width()], linear.weight));
         tensors.push((format!("{PREFIX}classifier.bias"), vec![head.classes], linear.bias));
     }
-    write_tensors(&directory.join(WEIGHTS_FILE), tensors)?;
+    let dtype = Stored::exact(tensors.iter().flat_map(|(.., values)| *values));
+    write_tensors(&directory.join(WEIGHTS_FILE), dtype, tensors)?;
 
     let first = lora.sites.first().map(|site| site.spec);
     let (rank, alpha) = first.map_or((1, 1.0), |spec| (spec.rank, spec.alpha));

@@ -10,7 +10,7 @@ use crate::lora::Lora;
 use crate::model::{Encoder, Model};
 use crate::packed::PackedWeights;
 use crate::pooling::TextVectors;
-use crate::tensors::write_tensors;
+use crate::tensors::{Stored, write_tensors};
 use crate::tokenizer::Tokenizer;
 use directory::fingerprint;
 use espalier_kernels::Precision;
@@ -145,7 +145,7 @@ impl Backbone {
         }
         let tensors = self.encoder.layout.tensors.iter();
         let tensors = tensors.map(|spec| (spec.name.clone(), spec.shape.clone(), &weights[spec.range.clone()]));
-        write_tensors(&directory.join("model.safetensors"), tensors)
+        write_tensors(&directory.join("model.safetensors"), Stored::F32, tensors)
     }
 
     /// Writes the backbone as one file for inference, its matrices and word embeddings rounded to `dtype`.

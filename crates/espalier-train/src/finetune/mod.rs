@@ -32,7 +32,7 @@ pub struct FinetuneStep {
 
 /// Trains an adapter and a head on `train`, calling `observe` after each step.
 ///
-/// The adapter starts from `init` (a family's) or fresh. The same seed, data and machine give the same adapter to the bit,
+/// The adapter starts from `init` (a family's) or fresh, and its numbers are rounded to bfloat16 at the end. The same seed, data and machine give the same adapter to the bit,
 /// whatever the number of threads.
 ///
 /// # Errors
@@ -63,7 +63,10 @@ pub fn finetune(
         backbone: backbone.fingerprint().to_string(),
         training: provenance(train, init, config),
     };
-    Ok(Adapter { lora: run.lora, head: Some(run.head), card })
+    let mut adapter = Adapter { lora: run.lora, head: Some(run.head), card };
+    // Before anyone scores it, so that scores are those of what is stored.
+    adapter.round();
+    Ok(adapter)
 }
 
 /// The family that a task's examples belong to.

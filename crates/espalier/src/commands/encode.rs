@@ -1,5 +1,8 @@
 use crate::input::read_lines;
-use espalier_encoder::{Adapter, tensors::write_tensors};
+use espalier_encoder::{
+    Adapter,
+    tensors::{Stored, write_tensors},
+};
 use espalier_runtime::{Answer, Request, Runtime};
 use std::path::PathBuf;
 
@@ -45,7 +48,11 @@ pub fn run(args: Args) -> anyhow::Result<()> {
             vectors.extend(vector);
         }
     }
-    write_tensors(&args.output, [("embeddings".to_string(), vec![texts.len(), width], vectors.as_slice())])?;
+    write_tensors(
+        &args.output,
+        Stored::F32,
+        [("embeddings".to_string(), vec![texts.len(), width], vectors.as_slice())],
+    )?;
     eprintln!("{} vectors of {width} in {}", texts.len(), args.output.display());
     Ok(())
 }
