@@ -30,7 +30,7 @@ enum Command {
     Predict(predict::Args),
     Encode(encode::Args),
     Pack(pack::Args),
-    Bench(bench::Args),
+    Bench(bench::Command),
     Doctor(doctor::Args),
 }
 

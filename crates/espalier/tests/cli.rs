@@ -170,6 +170,45 @@ fn a_packed_backbone_takes_the_place_of_its_directory() {
 }
 
 #[test]
+fn bench_runtime_measures_what_it_is_asked_for() {
+    let workspace = Workspace::new();
+    workspace.lines("texts.txt", ["trains to london".into(), "a great hotel".into(), String::new()]);
+    workspace.lines("lengths.txt", ["5".into(), "12".into(), "3".into()]);
+    let report = |options: &str| -> Value {
+        let command = format!("bench runtime --backbone BACKBONE --threads 2 --steps 2 --json {options}");
+        serde_json::from_str(&workspace.ok(&command)).unwrap()
+    };
+    let numbers = |rows: &Value, key: &str| -> Vec<f64> {
+        rows.as_array().unwrap().iter().map(|row| row[key].as_f64().unwrap()).collect()
+    };
+    let all = report("--seq 8 --adapters 1,3 --texts 12 --batch 1,5");
+    assert_eq!(numbers(&all["adapters"], "adapters"), [1.0, 3.0]);
+    assert_eq!(numbers(&all["lengths"], "tokens"), [8.0, 8.0, 16.0, 16.0, 32.0, 32.0]); // it takes 48 at most
+    assert_eq!(numbers(&all["throughput"], "batch"), [1.0, 5.0]);
+    assert!(numbers(&all["adapters"], "median_ms").iter().all(|&time| time > 0.0));
+    assert!(all["open"]["later"]["total_ms"].as_f64() > all["open"]["later"]["open_ms"].as_f64());
+    if cfg!(target_os = "linux") {
+        assert_eq!(numbers(&all["memory"], "adapters"), [1.0, 3.0]);
+    }
+    for file in ["texts.txt", "lengths.txt"] {
+        let some = report(&format!("--measure throughput --modules query-value --layers 3 --batch 2 --lengths {file}"));
+        assert_eq!(some["adapter_layers"], 3);
+        assert_eq!(numbers(&some["throughput"], "batch"), [2.0]);
+        assert!(["open", "memory", "adapters", "lengths"].iter().all(|other| some.get(other).is_none()));
+    }
+    assert!(workspace.ok("bench runtime --backbone BACKBONE --measure adapters --steps 1").contains("median ms"));
+    for (options, expected) in [
+        ("--measure adapters --seq 49", "this backbone's have 2 to 48"),
+        ("--measure adapters --adapters 0", "--adapters"),
+        ("--measure memory --layers 4", "--layers must be 1 to 3"),
+        ("--texts 5 --lengths texts.txt", "cannot be used with"),
+    ] {
+        let message = workspace.fails(&format!("bench runtime --backbone BACKBONE {options}"));
+        assert!(message.contains(expected), "{options}\n{message}");
+    }
+}
+
+#[test]
 fn encode_writes_one_vector_a_line() {
     let workspace = Workspace::new();
     workspace.lines("texts.txt", ["a hotel".to_string(), String::new(), "trains to london ".repeat(40)]);
@@ -234,7 +273,9 @@ fn wrong_input_is_explained() {
 #[test]
 fn help_teaches_by_example() {
     let workspace = Workspace::new();
-    for command in ["prefinetune", "finetune", "evaluate", "predict", "encode", "pack", "bench", "doctor"] {
+    for command in
+        ["prefinetune", "finetune", "evaluate", "predict", "encode", "pack", "bench", "bench runtime", "doctor"]
+    {
         assert!(workspace.ok(&format!("{command} --help")).contains("Example: "), "{command}");
     }
     assert!(workspace.ok("--help").contains("demo"));

@@ -13,7 +13,7 @@ pub mod prefinetune;
 
 use anyhow::Context;
 use espalier_encoder::{Backbone, Compute};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The backbone of a command, and what it computes in.
 #[derive(clap::Args)]
@@ -31,18 +31,26 @@ impl BackboneArgs {
         open_backbone(&self.backbone, self.precision)
     }
 
+    fn locate(&self) -> anyhow::Result<PathBuf> {
+        locate(&self.backbone)
+    }
+
     fn open_trainable(&self) -> anyhow::Result<Backbone> {
         open_trainable(&self.backbone, self.precision)
     }
 }
 
-/// Opens the backbone that a `--backbone` value names: a directory, a packed file, or a hub id that is fetched if it is not
-/// cached. For a packed file of bf16 or bytes `auto` means what it stores.
+/// What a `--backbone` value names: a directory, a packed file, or a hub id that is fetched if it is not cached.
+fn locate(spec: &str) -> anyhow::Result<PathBuf> {
+    match Path::new(spec) {
+        file if file.is_file() => Ok(file.to_path_buf()),
+        _ => crate::fetch::resolve(spec),
+    }
+}
+
+/// Opens the backbone that a `--backbone` value names. For a packed file of bf16 or bytes `auto` means what it stores.
 fn open_backbone(spec: &str, compute: Compute) -> anyhow::Result<Backbone> {
-    let path = match Path::new(spec) {
-        file if file.is_file() => file.to_path_buf(),
-        _ => crate::fetch::resolve(spec)?,
-    };
+    let path = locate(spec)?;
     let backbone = Backbone::open(&path).with_context(|| format!("cannot open the backbone {spec}"))?;
     Ok(backbone.with_compute(compute)?)
 }

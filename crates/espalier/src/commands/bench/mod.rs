@@ -2,6 +2,7 @@
 
 mod limits;
 mod report;
+mod runtime;
 mod work;
 mod workload;
 
@@ -13,7 +14,22 @@ use std::path::PathBuf;
 use std::time::Instant;
 use workload::{Shape, Workload};
 
-/// Measure the speed of the engine, and of the machine
+// What `bench` is said to do is said at [`Args`]; clap takes it from there.
+#[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct Command {
+    #[command(subcommand)]
+    many: Option<Many>,
+    #[command(flatten)]
+    engine: Option<Args>,
+}
+
+#[derive(clap::Subcommand)]
+enum Many {
+    Runtime(runtime::Args),
+}
+
+/// Measure the speed of the engine, of the runtime and of the machine
 ///
 /// train: forward, backward and AdamW. infer: a forward pass that keeps nothing. finetune: the same as train for an adapter of rank 8 on all
 /// linear modules of the last two layers, everything else frozen. limits: matrix products and memory alone, which nothing above can beat.
@@ -72,7 +88,15 @@ enum Work {
     Limits,
 }
 
-pub fn run(args: Args) -> anyhow::Result<()> {
+pub fn run(command: Command) -> anyhow::Result<()> {
+    match (command.many, command.engine) {
+        (Some(Many::Runtime(args)), _) => runtime::run(args),
+        (None, Some(args)) => run_engine(args),
+        (None, None) => anyhow::bail!("say what to measure: train, infer, finetune, limits or runtime"),
+    }
+}
+
+fn run_engine(args: Args) -> anyhow::Result<()> {
     anyhow::ensure!(
         args.batch > 0 && (1..=512).contains(&args.seq) && args.steps > 0,
         "--batch and --steps must be at least 1, --seq 1 to 512"

@@ -56,7 +56,7 @@ impl Measurement {
             gflops,
             ceiling_gflops,
             share_of_ceiling: gflops / ceiling_gflops,
-            peak_memory_mib: peak_memory_mib(),
+            peak_memory_mib: memory_mib("VmHWM:"),
         }
     }
 
@@ -101,10 +101,10 @@ fn layer_flops(config: &EncoderConfig, batch: &Batch) -> f64 {
     linear + attention.sum::<f64>()
 }
 
-/// Linux counts it; elsewhere nothing is said.
-fn peak_memory_mib() -> Option<f64> {
+/// A figure of the process's memory by its name in /proc/self/status, MiB. Linux counts it; elsewhere nothing is said.
+pub(super) fn memory_mib(name: &str) -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     let kib: f64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
     Some(kib / 1024.0)
 }
