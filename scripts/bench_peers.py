@@ -5,6 +5,7 @@
 
 The model is a random BERT of MiniLM's shape. With --lengths (one length in tokens per line) batches are padded to their longest sequence and
 masked. PyTorch is at its best with --attention eager and, in the environment, MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000.
+bench_peers_runtime.py does the same for `espalier bench runtime`.
 """
 import argparse
 import json
