@@ -77,7 +77,7 @@ enum Measure {
     Throughput,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum, serde::Serialize)]
+#[derive(Clone, Copy, ValueEnum, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 enum Modules {
     /// Every linear map
@@ -119,6 +119,11 @@ fn measure(args: &Args) -> anyhow::Result<Report> {
     Ok(Report { setting: Setting::new(args, many), open, memory: memory.flatten(), adapters, lengths, throughput })
 }
 
+/// What a value is called on the command line.
+fn name(value: impl ValueEnum) -> String {
+    value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_string())
+}
+
 /// What has been asked for, and how far it has got.
 struct Wanted<'a> {
     of: &'a [Measure],
@@ -133,7 +138,7 @@ impl Wanted<'_> {
         }
         let found = work()?;
         self.done += 1;
-        self.progress.step(self.done, self.of.len(), || "measured".into());
+        self.progress.step(self.done, self.of.len(), || name(what));
         Ok(Some(found))
     }
 }

@@ -1,7 +1,7 @@
 //! What the measurements say.
 
 use super::adapters::{Attached, RANK};
-use super::{Args, Modules};
+use super::{Args, Modules, name};
 use espalier_kernels::gemm::Kernel;
 use serde::{Deserialize, Serialize};
 use std::io::{Result, Write};
@@ -115,7 +115,8 @@ impl Report {
     pub fn write(&self, out: &mut impl Write) -> Result<()> {
         let Setting { precision, kernel, threads, backbone_layers, adapter_layers, modules, rank } = &self.setting;
         writeln!(out, "{precision} by {kernel}, {threads} threads")?;
-        writeln!(out, "adapters of rank {rank} on {modules:?}, last {adapter_layers} of {backbone_layers} layers")?;
+        let modules = name(*modules);
+        writeln!(out, "adapters of rank {rank}: modules {modules}, last {adapter_layers} of {backbone_layers} layers")?;
         if let Some(Openings { first, later }) = &self.open {
             writeln!(out, "\n{:<28}{:>10}{:>10}{:>10}{:>10}", "first answer, ms", "open", "attach", "answer", "all")?;
             for (name, one) in [("page cache as it was", first), ("backbone in the page cache", later)] {
