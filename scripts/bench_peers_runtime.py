@@ -55,7 +55,7 @@ def parse():
 
 def paths(args):
     """Files of the model with tags and of the model with labels."""
-    kind = ("real" if args.model else "random") + (".fused" if args.fuse else "") + "." + args.precision
+    kind = (os.path.basename(os.path.normpath(args.model)) if args.model else "random") + (".fused" if args.fuse else "") + "." + args.precision
     return [os.path.join(args.dir, f"{head}.{kind}.onnx") for head in ["tags", "labels"]]
 
 
@@ -133,6 +133,7 @@ def open_sessions(args, count):
 
 # Work
 
+
 def report(args, **figures):
     setting = {name: getattr(args, name) for name in ["work", "precision", "threads", "workers", "spin", "fuse"]}
     print(json.dumps({**setting, **figures}), flush=True)
@@ -200,7 +201,7 @@ def resident_mib():
 
 
 def memory_alone(args):
-    """Memory of this process before sessions, and after each of them has answered."""
+    """Memory of this process before it has sessions, and after each of them has answered."""
     import onnxruntime  # noqa: F401
 
     before = resident_mib()
