@@ -3,6 +3,7 @@
 //!
 //! Weights are stored as PyTorch stores them, W [out, in]: y = x W^T + b multiplies by W^T, the way back dx = dy W by W.
 
+use crate::bf16::Bf16;
 use crate::blocks::Blocks;
 use crate::element::Element;
 use crate::gelu::{gelu, gelu_slope};
@@ -15,18 +16,40 @@ use std::ops::Range;
 
 /// Columns a task takes when it sums a bias gradient.
 const COLUMNS: usize = 64;
+/// Columns of a row that a low-rank update takes at a time: four vectors of sixteen.
+const STRETCH: usize = 64;
 
-/// A low-rank update of a block of the result: y[rows, columns] += down up.
+/// A low-rank update of a block of the result: y[rows, columns] += scale down up.
 #[derive(Clone, Debug)]
 pub struct LowRank<'a> {
     /// The rows it applies to.
     pub rows: Range<usize>,
     /// The columns it applies to.
     pub columns: Range<usize>,
+    /// Factor of the product.
+    pub scale: f32,
     /// [rows, r].
     pub down: &'a [f32],
     /// [r, columns].
-    pub up: &'a [f32],
+    pub up: Up<'a>,
+}
+
+/// The right factor of an update.
+#[derive(Clone, Copy, Debug)]
+pub enum Up<'a> {
+    /// In f32.
+    F32(&'a [f32]),
+    /// In bfloat16.
+    Bf16(&'a [Bf16]),
+}
+
+impl Up<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Self::F32(up) => up.len(),
+            Self::Bf16(up) => up.len(),
+        }
+    }
 }
 
 /// What becomes of y = x W^T (+ bias + low-rank updates), all [T, n].
@@ -214,6 +237,14 @@ impl LowRank<'_> {
     /// Adds the update's part of a tile.
     #[inline(always)]
     fn add_to<const FMA: bool>(&self, at: Place, sums: &mut [f32]) {
+        match self.up {
+            Up::F32(up) => self.add::<FMA, f32>(up, at, sums),
+            Up::Bf16(up) => self.add::<FMA, Bf16>(up, at, sums),
+        }
+    }
+
+    #[inline(always)]
+    fn add<const FMA: bool, U: Element>(&self, up: &[U], at: Place, sums: &mut [f32]) {
         let (start, end) = (self.columns.start.max(at.column), self.columns.end.min(at.column + at.columns));
         let rows = sums.len() / at.stride;
         let (first, last) = (self.rows.start.max(at.row), self.rows.end.min(at.row + rows));
@@ -221,13 +252,28 @@ impl LowRank<'_> {
             return;
         }
         let width = self.columns.len();
-        let rank = self.up.len() / width;
+        let rank = up.len() / width;
         for row in first..last {
             let down = &self.down[(row - self.rows.start) * rank..][..rank];
             let sums = &mut sums[(row - at.row) * at.stride..][start - at.column..end - at.column];
-            for (&down, up) in down.iter().zip(self.up.chunks_exact(width)) {
-                for (sum, &up) in sums.iter_mut().zip(&up[start - self.columns.start..]) {
-                    *sum = madd::<FMA>(down, up, *sum);
+            // Sums stay in registers while all of the rank is added to them.
+            let (whole, rest) = sums.as_chunks_mut::<STRETCH>();
+            let mut column = start - self.columns.start;
+            for sums in whole {
+                let mut held = *sums;
+                for (&down, up) in down.iter().zip(up.chunks_exact(width)) {
+                    let down = self.scale * down;
+                    for (sum, up) in held.iter_mut().zip(&up[column..column + STRETCH]) {
+                        *sum = madd::<FMA>(down, up.to_f32(), *sum);
+                    }
+                }
+                *sums = held;
+                column += STRETCH;
+            }
+            for (&down, up) in down.iter().zip(up.chunks_exact(width)) {
+                let down = self.scale * down;
+                for (sum, up) in rest.iter_mut().zip(&up[column..]) {
+                    *sum = madd::<FMA>(down, up.to_f32(), *sum);
                 }
             }
         }

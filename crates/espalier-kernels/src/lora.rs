@@ -2,10 +2,12 @@
 //!
 //! The update of y is applied where y is computed, by [`LowRank`]; so is that of dx on the way back.
 
+use crate::bf16::Bf16;
 use crate::element::Element;
 use crate::gemm::{Matrix, MatrixMut, Packed, Start, gemm_in};
-use crate::linear::LowRank;
+use crate::linear::{LowRank, Up};
 use crate::precision::Precision;
+use crate::processor::processor;
 use std::ops::Range;
 use std::sync::OnceLock;
 
@@ -32,6 +34,13 @@ impl<'a> LoraPair<'a> {
     }
 }
 
+/// Numbers in the type that goes with a precision.
+#[derive(Clone, Debug)]
+enum Numbers {
+    F32(Vec<f32>),
+    Bf16(Vec<Bf16>),
+}
+
 /// A pair's factors in the form in which the passes read them.
 #[derive(Clone, Debug)]
 pub struct PackedPair {
@@ -39,16 +48,26 @@ pub struct PackedPair {
     a_t: Packed,
     /// B, [out, r], once the way back asks for it.
     b: OnceLock<Packed>,
-    /// s B^T, [r, out].
-    up: Vec<f32>,
+    /// B^T, [r, out].
+    up: Numbers,
+    scale: f32,
 }
 
 impl PackedPair {
-    /// Packs a pair for activations of a precision (bytes: for f32, since the factors are small).
+    /// Packs a pair for activations of a precision. Beside weights of bytes, where the factors are too small to be worth
+    /// rounding to bytes, it is the faster one of the others.
     pub fn new(precision: Precision, pair: LoraPair) -> Self {
-        let precision = if precision == Precision::Int8 { Precision::F32 } else { precision };
+        let precision = match precision {
+            Precision::Int8 if processor().fast_bf16 => Precision::Bf16,
+            Precision::Int8 => Precision::F32,
+            precision => precision,
+        };
         let a_t = Packed::new(precision, pair.a().t());
-        let mut packed = Self { a_t, b: OnceLock::new(), up: vec![0.0; pair.b.len()] };
+        let up = match precision {
+            Precision::F32 => Numbers::F32(vec![0.0; pair.b.len()]),
+            _ => Numbers::Bf16(vec![Bf16::default(); pair.b.len()]),
+        };
+        let mut packed = Self { a_t, b: OnceLock::new(), up, scale: pair.scale };
         packed.turn_up(pair);
         packed
     }
@@ -63,11 +82,10 @@ impl PackedPair {
     }
 
     fn turn_up(&mut self, pair: LoraPair) {
-        let outputs = self.up.len() / pair.rank;
-        for (r, row) in self.up.chunks_exact_mut(outputs).enumerate() {
-            for (up, b) in row.iter_mut().zip(pair.b[r..].iter().step_by(pair.rank)) {
-                *up = pair.scale * b;
-            }
+        self.scale = pair.scale;
+        match &mut self.up {
+            Numbers::F32(up) => turn(pair, up),
+            Numbers::Bf16(up) => turn(pair, up),
         }
     }
 
@@ -93,7 +111,11 @@ impl PackedPair {
 
     /// The update of rows `rows` and columns `columns` of y, from `down` of [`PackedPair::down`].
     pub fn update<'a>(&'a self, rows: Range<usize>, columns: Range<usize>, down: &'a [f32]) -> LowRank<'a> {
-        LowRank { rows, columns, down, up: &self.up }
+        let up = match &self.up {
+            Numbers::F32(up) => Up::F32(up),
+            Numbers::Bf16(up) => Up::Bf16(up),
+        };
+        LowRank { rows, columns, scale: self.scale, down, up }
     }
 
     /// d_down = s dy B, for dy [T, out], d_down [T, r]. `pair` must be the one that this was packed from.
@@ -108,7 +130,18 @@ impl PackedPair {
 
     /// The update of all of dx [T, in]: dx += d_down A.
     pub fn update_back<'a>(&self, pair: LoraPair<'a>, d_down: &'a [f32]) -> LowRank<'a> {
-        LowRank { rows: 0..d_down.len() / self.rank(), columns: 0..self.inputs(), down: d_down, up: pair.a }
+        let rows = 0..d_down.len() / self.rank();
+        LowRank { rows, columns: 0..self.inputs(), scale: 1.0, down: d_down, up: Up::F32(pair.a) }
+    }
+}
+
+/// B^T [r, out] of a pair.
+fn turn<E: Element>(pair: LoraPair, up: &mut [E]) {
+    let outputs = up.len() / pair.rank;
+    for (r, row) in up.chunks_exact_mut(outputs).enumerate() {
+        for (up, &b) in row.iter_mut().zip(pair.b[r..].iter().step_by(pair.rank)) {
+            *up = E::from_f32(b);
+        }
     }
 }
 

@@ -3,18 +3,21 @@
 use crate::oracle;
 use crate::support::*;
 use espalier_kernels::gemm::{Kernel, Matrix, MatrixMut, Packed, Start};
-use espalier_kernels::linear::{LowRank, Output, linear};
+use espalier_kernels::linear::{LowRank, Output, Up, linear};
 use espalier_kernels::{Bf16, Precision};
 use proptest::prelude::*;
 use std::ops::Range;
 
-/// A low-rank update and its factors.
+const SCALE: f32 = 1.75;
+
+/// A low-rank update and its factors, the second of which bfloat16 holds exactly.
 #[derive(Debug)]
 struct Update {
     rows: Range<usize>,
     columns: Range<usize>,
-    down: Vec<f32>, // [rows, r]
-    up: Vec<f32>,   // [r, columns]
+    down: Vec<f32>,    // [rows, r]
+    up: Vec<f32>,      // [r, columns]
+    halves: Vec<Bf16>, // the same
 }
 
 impl Update {
@@ -28,11 +31,14 @@ impl Update {
         let rank = 1 + random.below(1, 9)[0] as usize;
         // An update of no columns has no factors from which its rank could be told.
         let rank = if columns.is_empty() { 0 } else { rank };
-        Self { down: random.vec(rows.len() * rank), up: random.vec(rank * columns.len()), rows, columns }
+        let up = random.vec(rank * columns.len());
+        let (halves, up) = (stored(&up), rounded::<Bf16>(&up));
+        Self { down: random.vec(rows.len() * rank), up, halves, rows, columns }
     }
 
     fn as_low_rank(&self) -> LowRank<'_> {
-        LowRank { rows: self.rows.clone(), columns: self.columns.clone(), down: &self.down, up: &self.up }
+        let up = if self.rows.len().is_multiple_of(2) { Up::F32(&self.up) } else { Up::Bf16(&self.halves) };
+        LowRank { rows: self.rows.clone(), columns: self.columns.clone(), scale: SCALE, down: &self.down, up }
     }
 }
 
@@ -95,8 +101,9 @@ impl<E: Stored> Case<E> {
         if let Some(bias) = &self.bias {
             y.chunks_mut(outputs).for_each(|row| row.iter_mut().zip(bias).for_each(|(y, &b)| *y += f64::from(b)));
         }
-        for Update { rows, columns, down, up } in &self.updates {
-            oracle::add_low_rank(&mut y, outputs, (rows.clone(), columns.clone()), &wide(down), &wide(up));
+        for Update { rows, columns, down, up, .. } in &self.updates {
+            let down: Vec<f64> = down.iter().map(|&x| f64::from(SCALE) * f64::from(x)).collect();
+            oracle::add_low_rank(&mut y, outputs, (rows.clone(), columns.clone()), &down, &wide(up));
         }
         y
     }
@@ -183,11 +190,10 @@ fn linear_small() {
 fn updates_of_any_block() {
     let shape = Shape { rows: 3, inputs: 2, outputs: 20, bias: false, updates: 0 };
     let mut random = Random(2);
-    let mut update = |rows: Range<usize>, columns: Range<usize>, rank: usize| Update {
-        down: random.vec(rows.len() * rank),
-        up: random.vec(rank * columns.len()),
-        rows,
-        columns,
+    let mut update = |rows: Range<usize>, columns: Range<usize>, rank: usize| {
+        let up = random.vec(rank * columns.len());
+        let (halves, up) = (stored(&up), rounded::<Bf16>(&up));
+        Update { down: random.vec(rows.len() * rank), up, halves, rows, columns }
     };
     let updates =
         vec![update(0..3, 20..20, 0), update(2..2, 0..20, 2), update(0..3, 0..20, 5), update(1..2, 15..17, 1)];
@@ -219,8 +225,13 @@ fn does_not_depend_on_threads_or_other_rows() {
         let case = Case::<E>::random(shape, 6);
         let weight = Packed::new(precision, case.transposed_weight());
         let run = |rows: Range<usize>| {
-            let update =
-                LowRank { rows: 0..rows.len(), columns: 7..108, down: &down[rows.start * 3..rows.end * 3], up: &up };
+            let update = LowRank {
+                rows: 0..rows.len(),
+                columns: 7..108,
+                scale: SCALE,
+                down: &down[rows.start * 3..rows.end * 3],
+                up: Up::F32(&up),
+            };
             let mut out = vec![E::default(); rows.len() * shape.outputs];
             let x = &case.x[rows.start * shape.inputs..rows.end * shape.inputs];
             linear(x, &weight, case.bias.as_deref(), &[update], Output::Gelu { kept: None, out: &mut out });
@@ -257,19 +268,19 @@ fn refuses_a_bias_of_another_length() {
 #[test]
 #[should_panic(expected = "outside of the result")]
 fn refuses_an_update_beyond_the_rows() {
-    try_linear(4, None, &[LowRank { rows: 1..3, columns: 0..2, down: &[0.0; 2], up: &[0.0; 2] }]);
+    try_linear(4, None, &[LowRank { rows: 1..3, columns: 0..2, scale: 1.0, down: &[0.0; 2], up: Up::F32(&[0.0; 2]) }]);
 }
 
 #[test]
 #[should_panic(expected = "outside of the result")]
 fn refuses_an_update_beyond_the_columns() {
-    try_linear(4, None, &[LowRank { rows: 0..2, columns: 1..3, down: &[0.0; 2], up: &[0.0; 2] }]);
+    try_linear(4, None, &[LowRank { rows: 0..2, columns: 1..3, scale: 1.0, down: &[0.0; 2], up: Up::F32(&[0.0; 2]) }]);
 }
 
 #[test]
 #[should_panic(expected = "factors do not fit")]
 fn refuses_an_update_of_two_ranks() {
-    try_linear(4, None, &[LowRank { rows: 0..2, columns: 0..2, down: &[0.0; 2], up: &[0.0; 4] }]);
+    try_linear(4, None, &[LowRank { rows: 0..2, columns: 0..2, scale: 1.0, down: &[0.0; 2], up: Up::F32(&[0.0; 4]) }]);
 }
 
 #[test]
