@@ -84,8 +84,9 @@ typedef struct EspalierAnswer {
    the next call of this thread that fails. */
 const char *espalier_last_error(void);
 
-/* Opens a backbone directory, to compute in `precision`: "auto", "f32", "bf16" or "int8"; NULL means "f32". */
-EspalierStatus espalier_open(const char *directory, const char *precision, EspalierRuntime **out);
+/* Opens a backbone, a directory or a packed file, to compute in `precision`: "auto", "f32", "bf16" or "int8"; NULL means f32 for
+ * a directory and what it stores for a packed file. */
+EspalierStatus espalier_open(const char *path, const char *precision, EspalierRuntime **out);
 
 /* Reads an adapter directory and makes it available as `name`. */
 EspalierStatus espalier_attach(const EspalierRuntime *runtime, const char *name, const char *directory);

@@ -12,28 +12,32 @@ use std::path::Path;
 /// A backbone with the adapters attached to it.
 pub struct EspalierRuntime(Runtime);
 
-/// Opens a backbone directory, to compute in `precision`: "auto", "f32", "bf16" or "int8"; NULL means "f32".
+/// Opens a backbone, a directory or a packed file, to compute in `precision`: "auto", "f32", "bf16" or "int8"; NULL means f32 for
+/// a directory and what it stores for a packed file.
 ///
 /// # Safety
 /// Texts are NULL or end with a NUL; `out` is NULL or has room for a pointer.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn espalier_open(
-    directory: *const c_char,
+    path: *const c_char,
     precision: *const c_char,
     out: *mut *mut EspalierRuntime,
 ) -> EspalierStatus {
     call(|| {
         // SAFETY: this function's contract.
-        let (directory, precision, out) =
-            unsafe { (text(directory, "directory")?, optional_text(precision, "precision")?, place(out, "out")?) };
-        let runtime = Runtime::open_with(Path::new(directory), compute(precision)?)?;
+        let (path, precision, out) =
+            unsafe { (text(path, "path")?, optional_text(precision, "precision")?, place(out, "out")?) };
+        let path = Path::new(path);
+        let runtime = match precision {
+            Some(given) => Runtime::open_with(path, compute(given)?)?,
+            None => Runtime::open(path)?,
+        };
         out.write(Box::into_raw(Box::new(EspalierRuntime(runtime))));
         Ok(())
     })
 }
 
-fn compute(precision: Option<&str>) -> Result<Compute, CallError> {
-    let Some(given) = precision else { return Ok(Compute::F32) };
+fn compute(given: &str) -> Result<Compute, CallError> {
     given.parse().map_err(|choices| CallError::Precision { given: given.to_string(), choices })
 }
 

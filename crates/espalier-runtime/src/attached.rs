@@ -3,8 +3,7 @@
 use crate::answer::{self, Answer};
 use crate::error::RuntimeError;
 use espalier_encoder::tags::TagSet;
-use espalier_encoder::{Adapter, Backbone, Batch, Encoded, Head, Lora, Output, PackedLora, Pooling, Precision};
-use espalier_kernels::gemm::{Matrix, MatrixMut, Packed, Start};
+use espalier_encoder::{Adapter, Backbone, Batch, Encoded, Head, Lora, Output, PackedLora, Pooling};
 use espalier_kernels::pooling::l2_normalize;
 
 /// Low-rank updates and what becomes of the token vectors that they lead to.
@@ -17,8 +16,8 @@ pub(crate) struct Attached {
 
 #[derive(Debug)]
 enum Task {
-    Tags { head: PackedHead, tags: TagSet },
-    Labels { head: PackedHead, pooling: Pooling, labels: Vec<String> },
+    Tags { head: Head, tags: TagSet },
+    Labels { head: Head, pooling: Pooling, labels: Vec<String> },
     Vectors,
 }
 
@@ -43,11 +42,9 @@ impl Attached {
         let task = match (card.output, head) {
             (Output::Tags { tags }, Some(head)) => {
                 let tags = TagSet::from_tags(tags).map_err(|error| unfit(error.to_string()))?;
-                Task::Tags { head: PackedHead::new(&head), tags }
+                Task::Tags { head, tags }
             }
-            (Output::Labels { labels }, Some(head)) => {
-                Task::Labels { head: PackedHead::new(&head), pooling: card.pooling, labels }
-            }
+            (Output::Labels { labels }, Some(head)) => Task::Labels { head, pooling: card.pooling, labels },
             _ => Task::Vectors,
         };
         Ok(Self { lora: PackedLora::new(backbone.precision(), &lora), task })
@@ -72,17 +69,18 @@ impl Attached {
     pub fn answers(&self, backbone: &Backbone, texts: Texts, hidden: &[f32]) -> Vec<Answer> {
         let Texts { texts, encoded, batch } = texts;
         let width = backbone.encoder.width();
-        let mut pooled = Vec::new(); // [n, H]
+        // Heads are multiplied in f32 whatever the encoder's precision: they are small and decide.
+        let (mut pooled, mut scores) = (Vec::new(), Vec::new()); // [n, H]
         match &self.task {
             Task::Tags { head, tags } => {
-                let scores = head.scores(hidden); // [T, C]
-                let rows = |s| batch.rows(s, &scores, head.classes()); // [t, C]
+                head.forward(hidden, &mut scores); // [T, C]
+                let rows = |s| batch.rows(s, &scores, head.classes); // [t, C]
                 (0..texts.len()).map(|s| answer::entities(texts[s], &encoded[s], rows(s), tags)).collect()
             }
             Task::Labels { head, pooling, labels } => {
                 pooling.forward(hidden, batch, width, &mut pooled);
-                let scores = head.scores(&pooled); // [n, C]
-                scores.chunks_exact(head.classes()).map(|row| answer::label(row, labels)).collect()
+                head.forward(&pooled, &mut scores); // [n, C]
+                scores.chunks_exact(head.classes).map(|row| answer::label(row, labels)).collect()
             }
             Task::Vectors => {
                 backbone.text_vectors.pooling.forward(hidden, batch, width, &mut pooled);
@@ -92,33 +90,5 @@ impl Attached {
                 pooled.chunks_exact(width).map(|row| Answer::Vector(row.to_vec())).collect()
             }
         }
-    }
-}
-
-/// A head as products read it. It is multiplied in f32 whatever the encoder's precision: it is small and decides.
-#[derive(Debug)]
-struct PackedHead {
-    /// W^T [H, C].
-    weight: Packed,
-    bias: Vec<f32>,
-}
-
-impl PackedHead {
-    fn new(head: &Head) -> Self {
-        let linear = head.linear();
-        Self { weight: Packed::new(Precision::F32, linear.matrix().t()), bias: linear.bias.to_vec() }
-    }
-
-    fn classes(&self) -> usize {
-        self.bias.len()
-    }
-
-    /// Scores [n, C] of vectors [n, H].
-    fn scores(&self, vectors: &[f32]) -> Vec<f32> {
-        let rows = vectors.len() / self.weight.rows();
-        let mut scores = vec![0.0; rows * self.classes()];
-        let vectors = Matrix::new(vectors, rows, self.weight.rows());
-        self.weight.gemm(1.0, vectors, Start::Bias(&self.bias), MatrixMut::new(&mut scores, rows, self.classes()));
-        scores
     }
 }

@@ -23,20 +23,20 @@ pub struct Runtime {
 }
 
 impl Runtime {
-    /// Opens a backbone directory, to compute in f32.
+    /// Opens a backbone: a directory, to compute in f32, or a packed file, to compute in what it stores.
     ///
     /// # Errors
     /// [`RuntimeError::Encoder`] when it cannot be read.
-    pub fn open(directory: &Path) -> Result<Self, RuntimeError> {
-        Self::open_with(directory, Compute::F32)
+    pub fn open(path: &Path) -> Result<Self, RuntimeError> {
+        Ok(Self::new(Backbone::open(path)?))
     }
 
-    /// Opens a backbone directory, to compute as `compute` says.
+    /// Opens a backbone, a directory or a packed file, to compute as `compute` says.
     ///
     /// # Errors
-    /// [`RuntimeError::Encoder`] when it cannot be read.
-    pub fn open_with(directory: &Path, compute: Compute) -> Result<Self, RuntimeError> {
-        Ok(Self::new(Backbone::open(directory)?.with_compute(compute)?))
+    /// [`RuntimeError::Encoder`] when it cannot be read, or is a packed file that cannot be computed with in this way.
+    pub fn open_with(path: &Path, compute: Compute) -> Result<Self, RuntimeError> {
+        Ok(Self::new(Backbone::open(path)?.with_compute(compute)?))
     }
 
     /// A runtime on a backbone in memory, in the precision that the backbone computes in.
@@ -128,7 +128,9 @@ impl Runtime {
     ) -> Result<Vec<TextAnswers>, RuntimeError> {
         let (requests, request_of) = distinct(requests.iter().map(|&request| request.into()));
         let (texts, text_of) = distinct(texts.iter().map(AsRef::as_ref));
-        let found = run(&self.backbone, &texts, &self.snapshot(&requests)?);
+        let adapters = self.snapshot(&requests)?;
+        // Within the pool's own threads from here on: from outside, each product would have to enter it anew.
+        let found = rayon::scope(|_| run(&self.backbone, &texts, &adapters));
         let of_text = |text: usize| {
             let TextAnswers { truncated, answers } = &found[text];
             TextAnswers { truncated: *truncated, answers: request_of.iter().map(|&r| answers[r].clone()).collect() }
