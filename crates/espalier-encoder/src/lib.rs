@@ -36,7 +36,7 @@ mod tokenizer;
 pub use adapter::{Adapter, AdapterCard, Family, Output};
 pub use backbone::Backbone;
 pub use batch::Batch;
-pub use bundle::PackedFile;
+pub use bundle::{PackedFile, Storage};
 pub use compute::Compute;
 pub use config::EncoderConfig;
 pub use error::{EncoderError, Result};

@@ -4,7 +4,7 @@ mod common;
 
 use common::adapters::token_classifier;
 use common::{bits, copy_of, refusal, tiny_bert};
-use espalier_encoder::{Adapter, Backbone, Batch, EncoderError, Model, Precision};
+use espalier_encoder::{Adapter, Backbone, Batch, EncoderError, Model, Precision, Storage};
 use std::fs;
 use tempfile::TempDir;
 
@@ -61,6 +61,29 @@ fn a_packed_backbone_computes_the_same_bits_in_every_precision_that_it_can() {
         let (found, expected) = (hidden(&file, file.model(None)), hidden(&directory, directory.model(None)));
         assert_eq!(found, expected, "{dtype} computed in {computed}");
     }
+}
+
+/// Bytes everywhere cost more than bytes in all matrices but one, and bf16 in all costs least.
+#[test]
+fn matrices_may_stay_in_bf16_in_a_file_of_bytes() {
+    let directory = TempDir::new().unwrap();
+    let backbone = tiny_bert();
+    let names: Vec<String> = backbone.matrices().into_iter().map(|(name, _)| name).collect();
+    let vectors = |backbone: &Backbone| {
+        let texts: Vec<_> = TEXTS.iter().map(|text| backbone.tokenizer.encode(text)).collect();
+        backbone.model(None).encode(&Batch::of_texts(&texts))
+    };
+    let exact = vectors(&backbone);
+    let error = |in_bf16: &[String]| {
+        let path = directory.path().join("tiny.espalier");
+        let storage = Storage { dtype: Precision::Int8, in_bf16: in_bf16.iter().cloned().collect() };
+        backbone.pack(storage, &path).unwrap();
+        let file = Backbone::open(&path).unwrap();
+        assert_eq!(file.precision(), Precision::Int8);
+        vectors(&file).iter().zip(&exact).map(|(x, y)| f64::from(x - y).powi(2)).sum::<f64>()
+    };
+    let (bytes, one, all) = (error(&[]), error(&["layer.0.qkv".into()]), error(&names));
+    assert!(all < one && one < bytes, "{all} {one} {bytes}");
 }
 
 /// All matrices, and not only the word embeddings, rounded to bf16.

@@ -3,12 +3,14 @@
 //! - [`metrics`]: entity F1, accuracy, macro F1
 //! - [`evaluate()`]: an adapter's scores on a task's examples
 //! - [`compare()`]: strategies x tasks x seeds, each cell trained and scored alike
+//! - [`quantize`]: packing in bytes, provided that adapters keep their scores
 //! - [`statistics`]: means and confidence intervals over seeds
 //! - [`report`]: the result for people (HTML, plain text) and for scripts (JSON)
 
 mod compare;
 mod evaluate;
 pub mod metrics;
+pub mod quantize;
 pub mod report;
 pub mod statistics;
 

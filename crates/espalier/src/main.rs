@@ -6,7 +6,9 @@ mod input;
 mod progress;
 
 use clap::{Parser, Subcommand};
-use commands::{bench, demo, doctor, encode, evaluate, fetch as fetch_command, finetune, pack, predict, prefinetune};
+use commands::{
+    bench, demo, doctor, encode, evaluate, fetch as fetch_command, finetune, pack, predict, prefinetune, quantize,
+};
 use std::process::ExitCode;
 
 /// One encoder, many adapters: pre-finetune, fine-tune, evaluate and run small BERT-like encoders.
@@ -30,6 +32,7 @@ enum Command {
     Predict(predict::Args),
     Encode(encode::Args),
     Pack(pack::Args),
+    Quantize(quantize::Args),
     Bench(bench::Command),
     Doctor(doctor::Args),
 }
@@ -62,6 +65,7 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::Predict(args) => predict::run(args),
         Command::Encode(args) => encode::run(args),
         Command::Pack(args) => pack::run(args),
+        Command::Quantize(args) => quantize::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Doctor(args) => doctor::run(args),
     }

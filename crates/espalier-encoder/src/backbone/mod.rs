@@ -2,7 +2,7 @@
 
 mod directory;
 
-use crate::bundle::{self, Bundle, Contents, Opened, PackedFile, TOKENIZER_FILES};
+use crate::bundle::{self, Bundle, Contents, Opened, PackedFile, Storage, TOKENIZER_FILES};
 use crate::compute::Compute;
 use crate::error::{EncoderError, Result};
 use crate::files;
@@ -148,13 +148,20 @@ impl Backbone {
         write_tensors(&directory.join("model.safetensors"), Stored::F32, tensors)
     }
 
-    /// Writes the backbone as one file for inference, its matrices and word embeddings rounded to `dtype`.
+    /// Names of the matrices that a packed file stores, each with its number of elements: the word embeddings, and the
+    /// linear maps of each layer.
+    pub fn matrices(&self) -> Vec<(String, usize)> {
+        bundle::matrices(&self.encoder.config)
+    }
+
+    /// Writes the backbone as one file for inference, its matrices and word embeddings rounded as `storage` says: a precision,
+    /// with or without exceptions.
     ///
     /// The file has this backbone's fingerprint, so that adapters of this backbone attach to it as well.
     ///
     /// # Errors
     /// As [`Backbone::save`].
-    pub fn pack(&self, dtype: Precision, path: &Path) -> Result<PackedFile> {
+    pub fn pack(&self, storage: impl Into<Storage>, path: &Path) -> Result<PackedFile> {
         let (weights, side_files) = self.in_memory()?;
         let file = |name: &&'static str| {
             side_files.iter().find(|(side, _)| side == name).map(|(name, bytes)| (*name, bytes.as_slice()))
@@ -168,7 +175,7 @@ impl Backbone {
             max_tokens: self.tokenizer.max_tokens(),
             tokenizer: if json.is_empty() { TOKENIZER_FILES.iter().filter_map(file).collect() } else { json },
         };
-        bundle::write(contents, dtype, path)
+        bundle::write(contents, &storage.into(), path)
     }
 
     /// All weights, laid out as the encoder's layout says: of a packed file, which is laid out without matrices, the others.

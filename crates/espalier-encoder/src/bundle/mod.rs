@@ -13,6 +13,7 @@ pub(crate) use write::{Contents, write};
 use crate::config::EncoderConfig;
 use espalier_kernels::Precision;
 use header::Type;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// Files of a model directory that a tokenizer is made from, and that a bundle holds: the first, or else the others.
@@ -21,6 +22,28 @@ pub(crate) const TOKENIZER_FILES: [&str; 3] = ["tokenizer.json", "vocab.txt", "t
 const PARAMETERS: &str = "parameters";
 /// The section of the word embeddings.
 const WORDS: &str = "words";
+
+/// What the matrices of a packed file are stored in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Storage {
+    /// All but the following.
+    pub dtype: Precision,
+    /// Names, as [`crate::Backbone::matrices`] gives them, of matrices that are stored in bf16 instead. In a file of bytes they are
+    /// multiplied in bf16, or in f32 where that is faster.
+    pub in_bf16: BTreeSet<String>,
+}
+
+impl Storage {
+    fn of(&self, name: &str) -> Precision {
+        if self.in_bf16.contains(name) { Precision::Bf16 } else { self.dtype }
+    }
+}
+
+impl From<Precision> for Storage {
+    fn from(dtype: Precision) -> Self {
+        Self { dtype, in_bf16: BTreeSet::new() }
+    }
+}
 
 /// What [`crate::Backbone::pack`] wrote.
 #[derive(Clone, Debug)]
@@ -40,6 +63,13 @@ fn stored_type(precision: Precision) -> Type {
         Precision::Bf16 => Type::Bf16,
         Precision::Int8 => Type::Int8,
     }
+}
+
+/// Names of all matrices that are stored, with their sizes.
+pub(crate) fn matrices(config: &EncoderConfig) -> Vec<(String, usize)> {
+    let maps = (0..config.num_hidden_layers).flat_map(|layer| linear_maps(config, layer));
+    let words = (WORDS.to_string(), [config.vocab_size, config.hidden_size]);
+    std::iter::once(words).chain(maps).map(|(name, shape)| (name, shape.iter().product())).collect()
 }
 
 /// Names of the linear maps of a layer, with their outputs and inputs, in the order of [`crate::layout::LayerAt`].

@@ -19,7 +19,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(crate) struct Bundle {
     pub path: PathBuf,
-    /// What matrices and word embeddings are stored in.
+    /// What matrices and word embeddings are stored in, but for those that are in bf16.
     pub dtype: Precision,
     /// Everything but matrices, laid out as a layout without matrices says.
     pub parameters: View<f32>,
@@ -124,7 +124,10 @@ impl<'a> Sections<'a> {
         view.ok_or_else(|| self.wrong(format!("section {name:?} cannot be read in place on this machine")))
     }
 
+    /// A matrix in the file's type, or in bf16.
     fn matrix(&self, name: &str, dtype: Precision, shape: [usize; 2]) -> Result<StoredMatrix> {
+        let in_bf16 = self.by_name.get(name).is_some_and(|(section, _)| section.dtype == Type::Bf16);
+        let dtype = if in_bf16 { Precision::Bf16 } else { dtype };
         let stored = stored_type(dtype);
         Ok(match dtype {
             Precision::F32 => StoredMatrix::F32(self.numbers(name, stored, &shape)?),

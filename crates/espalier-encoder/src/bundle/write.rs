@@ -1,7 +1,7 @@
 //! From a backbone in memory to one file.
 
 use super::header::{ALIGNMENT, Header, Section, Type, checksum};
-use super::{PARAMETERS, PackedFile, WORDS, linear_maps, scales_of, stored_type};
+use super::{PARAMETERS, PackedFile, Storage, WORDS, linear_maps, scales_of, stored_type};
 use crate::error::Result;
 use crate::files;
 use crate::layout::Layout;
@@ -22,24 +22,24 @@ pub(crate) struct Contents<'a> {
     pub tokenizer: Vec<(&'static str, &'a [u8])>,
 }
 
-/// Writes a bundle whose matrices are stored in `dtype`, whole or not at all.
-pub(crate) fn write(contents: Contents, dtype: Precision, path: &Path) -> Result<PackedFile> {
+/// Writes a bundle whose matrices are stored as `storage` says, whole or not at all.
+pub(crate) fn write(contents: Contents, storage: &Storage, path: &Path) -> Result<PackedFile> {
     let mut sections = Sections::default();
     let (encoder, weights) = (contents.encoder, contents.weights);
     sections.parameters(encoder, weights);
     let at = &encoder.layout.embeddings;
     let config = &encoder.config;
-    sections.matrix(WORDS, dtype, [config.vocab_size, config.hidden_size], at.words(weights));
+    sections.matrix(WORDS, storage.of(WORDS), [config.vocab_size, config.hidden_size], at.words(weights));
     for (layer, at) in encoder.layout.layers.iter().enumerate() {
         for ((name, shape), linear) in linear_maps(config, layer).into_iter().zip(at.linear_maps()) {
-            sections.matrix(&name, dtype, shape, linear.of(weights).weight);
+            sections.matrix(&name, storage.of(&name), shape, linear.of(weights).weight);
         }
     }
     for (name, bytes) in contents.tokenizer {
         sections.push(name, Type::U8, &[bytes.len()], bytes.to_vec());
     }
     let header = Header {
-        dtype: dtype.name().to_string(),
+        dtype: storage.dtype.name().to_string(),
         fingerprint: contents.fingerprint.to_string(),
         config: config.clone(),
         text_vectors: contents.text_vectors,

@@ -1,7 +1,8 @@
 //! Matrices that stay in a mapped file.
 
+use crate::compute::Compute;
 use espalier_kernels::mapped::View;
-use espalier_kernels::{Bf16, Rows};
+use espalier_kernels::{Bf16, Precision, Rows};
 
 /// A matrix in a mapped file, row by row.
 #[derive(Clone, Debug)]
@@ -20,6 +21,14 @@ pub enum StoredMatrix {
 }
 
 impl StoredMatrix {
+    /// What its products are computed in, in a model of some precision: numbers kept in bf16 are not to be rounded to bytes.
+    pub(super) fn product_precision(&self, model: Precision) -> Precision {
+        match (self, model) {
+            (Self::Bf16(_), Precision::Int8) => Compute::Auto.precision(),
+            _ => model,
+        }
+    }
+
     /// Its rows, in place.
     pub fn rows(&self) -> Rows<'_> {
         match self {

@@ -70,6 +70,7 @@ impl PackedLayer {
 
     fn stored(precision: Precision, config: &EncoderConfig, weights: &[StoredMatrix; 4]) -> Self {
         let linear = |weight: &StoredMatrix, inputs| {
+            let precision = weight.product_precision(precision);
             PackedLinear::of(precision, Packed::of_rows(precision, weight.rows(), inputs))
         };
         let [qkv, attention_output, intermediate, output] = weights;
@@ -114,7 +115,8 @@ impl PackedWeights {
     /// `words` where it lies.
     ///
     /// # Panics
-    /// If a matrix does not have the shape that `config` says, or is stored in bytes but the precision is another one.
+    /// If a matrix does not have the shape that `config` says, or is stored in bytes but the precision is another one. One that
+    /// is stored in bf16 is never rounded to bytes.
     pub fn stored(
         config: &EncoderConfig,
         layers: &[[StoredMatrix; 4]],

@@ -10,6 +10,7 @@ pub mod finetune;
 pub mod pack;
 pub mod predict;
 pub mod prefinetune;
+pub mod quantize;
 
 use anyhow::Context;
 use espalier_encoder::{Backbone, Compute};

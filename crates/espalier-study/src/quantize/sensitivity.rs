@@ -1,0 +1,72 @@
+//! Which matrices suffer most from being rounded to bytes.
+
+use super::Subject;
+use espalier_encoder::{Backbone, Batch, Encoded};
+use espalier_train::Result;
+use espalier_train::data::Examples;
+
+/// Texts that are looked at.
+const TEXTS: usize = 128;
+
+/// The backbone's matrices, those first that do the most harm for their size: how much nearer token vectors come to those of
+/// `reference` when a matrix stays in bf16, per byte that this costs. `pack` packs with some matrices in bf16.
+///
+/// Scores are no good for this: they move by whole examples, and most single matrices move none.
+pub(super) fn by_sensitivity(
+    reference: &Backbone,
+    subjects: &[Subject],
+    pack: impl Fn(&[String]) -> Result<Backbone>,
+) -> Result<Vec<String>> {
+    let texts = texts(reference, subjects);
+    let batch = Batch::of_texts(&texts);
+    let vectors = |backbone: &Backbone| backbone.model(None).encode(&batch); // [T, H]
+    let (wanted, width) = (vectors(reference), reference.encoder.width());
+    let error = |in_bf16: &[String]| {
+        Ok::<_, espalier_train::TrainError>(mean_distance(&wanted, &vectors(&pack(in_bf16)?), width))
+    };
+
+    let in_bytes = error(&[])?;
+    let mut harm = Vec::new();
+    for (name, elements) in reference.matrices() {
+        let gained = in_bytes - error(std::slice::from_ref(&name))?;
+        harm.push((gained / elements as f64, name));
+    }
+    harm.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+    Ok(harm.into_iter().map(|(_, name)| name).collect())
+}
+
+/// Some of the subjects' texts, evenly from each.
+fn texts(backbone: &Backbone, subjects: &[Subject]) -> Vec<Encoded> {
+    let each = TEXTS.div_ceil(subjects.len().max(1));
+    let tokenizer = &backbone.tokenizer;
+    let of_subject = |subject: &Subject| -> Vec<Encoded> {
+        let step = subject.examples.len().div_ceil(each).max(1);
+        match &subject.examples {
+            Examples::Ner(rows) => rows.iter().step_by(step).map(|row| tokenizer.encode_words(&row.tokens)).collect(),
+            Examples::Classification(rows) => {
+                rows.iter().step_by(step).map(|row| tokenizer.encode(&row.text)).collect()
+            }
+        }
+    };
+    subjects.iter().flat_map(of_subject).collect()
+}
+
+/// Mean over rows of one minus the cosine, of x and y [n, H].
+fn mean_distance(x: &[f32], y: &[f32], width: usize) -> f64 {
+    let dot = |x: &[f32], y: &[f32]| x.iter().zip(y).map(|(&x, &y)| f64::from(x) * f64::from(y)).sum::<f64>();
+    let distance = |(x, y): (&[f32], &[f32])| 1.0 - dot(x, y) / (dot(x, x) * dot(y, y)).sqrt().max(f64::MIN_POSITIVE);
+    x.chunks_exact(width).zip(y.chunks_exact(width)).map(distance).sum::<f64>() / (x.len() / width).max(1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::mean_distance;
+
+    #[test]
+    fn distance_is_of_directions() {
+        let x = [1.0, 0.0, 0.0, 2.0];
+        assert_eq!(mean_distance(&x, &[3.0, 0.0, 0.0, 1.0], 2), 0.0);
+        assert_eq!(mean_distance(&x, &[0.0, 1.0, 0.0, -1.0], 2), 1.5);
+        assert_eq!(mean_distance(&[], &[], 2), 0.0);
+    }
+}
