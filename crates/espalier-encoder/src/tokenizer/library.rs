@@ -2,12 +2,17 @@
 
 use super::{Encoded, fits, leaves_room};
 use crate::error::{EncoderError, Result};
+use std::borrow::Cow;
 use std::path::Path;
-use tokenizers::{EncodeInput, PostProcessor, Tokenizer, TruncationParams};
+use tokenizers::{EncodeInput, PostProcessor, PostProcessorWrapper, PreTokenizerWrapper, Tokenizer, TruncationParams};
 
 /// A tokenizer of the library.
 #[derive(Clone, Debug)]
-pub struct Library(Tokenizer);
+pub struct Library {
+    tokenizer: Tokenizer,
+    /// For byte-level BPE, in which a space is a part of the word after it: whether one is added before a text.
+    adds_space: Option<bool>,
+}
 
 impl Library {
     /// Reads tokenizer.json of any kind.
@@ -22,7 +27,11 @@ impl Library {
         inner
             .with_truncation(Some(TruncationParams { max_length: max_tokens, ..Default::default() }))
             .map_err(|error| fail(error.to_string()))?;
-        let library = Self(inner);
+        let adds_space = inner.get_pre_tokenizer().and_then(byte_level);
+        if adds_space.is_some() {
+            trim_nothing(&mut inner);
+        }
+        let library = Self { adds_space, tokenizer: inner };
         // A trial run: what a tokenizer cannot do (a word without an unknown token, say) should show here.
         let trial = library.try_encode("The quick brown fox 1234 \u{4e2d}\u{1f642}");
         let trial = trial.map_err(|error| fail(error.to_string()))?;
@@ -33,22 +42,83 @@ impl Library {
 
     /// Encodes a text; one that the library refuses becomes an empty one.
     pub fn encode(&self, text: &str) -> Encoded {
-        self.try_encode(text).or_else(|_| self.try_encode("")).unwrap_or_default()
+        let mut encoded = self.try_encode(text).or_else(|_| self.try_encode("")).unwrap_or_default();
+        if self.adds_space.is_some() {
+            leave_spaces_out(text, &mut encoded);
+        }
+        encoded
     }
 
-    /// Encodes a text in words.
+    /// Encodes a text in words. Byte-level BPE knows the words inside a text by the space before them, and has other tokens for
+    /// those without: so every word gets one, as transformers asks for it (`add_prefix_space`).
     pub fn encode_words(&self, words: &[impl AsRef<str>]) -> Encoded {
-        let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
-        self.try_encode(words).unwrap_or_default()
+        let lacks_space = |word: &str| self.adds_space == Some(false) && !word.is_empty() && !word.starts_with(' ');
+        let spaced = words.iter().map(AsRef::as_ref).map(|word| match lacks_space(word) {
+            true => Cow::Owned(format!(" {word}")),
+            false => Cow::Borrowed(word),
+        });
+        let spaced: Vec<Cow<str>> = spaced.collect();
+        let mut encoded = self.try_encode(spaced.as_slice()).unwrap_or_default();
+        for (word, (start, end)) in encoded.words.iter().zip(&mut encoded.spans) {
+            if word.is_some_and(|word| matches!(spaced.get(word as usize), Some(Cow::Owned(_)))) {
+                (*start, *end) = (start.saturating_sub(1), end.saturating_sub(1));
+            }
+        }
+        encoded
     }
 
     fn try_encode<'s>(&self, input: impl Into<EncodeInput<'s>>) -> tokenizers::Result<Encoded> {
-        let encoding = self.0.encode_char_offsets(input, true)?;
+        let encoding = self.tokenizer.encode_char_offsets(input, true)?;
         Ok(Encoded {
             ids: encoding.get_ids().to_vec(),
             words: encoding.get_word_ids().to_vec(),
             spans: encoding.get_offsets().to_vec(),
             truncated: !encoding.get_overflowing().is_empty(),
         })
+    }
+}
+
+/// Whether byte-level BPE adds a space before a text, if this is its way of finding words.
+fn byte_level(pre_tokenizer: &PreTokenizerWrapper) -> Option<bool> {
+    match pre_tokenizer {
+        PreTokenizerWrapper::ByteLevel(byte_level) => Some(byte_level.add_prefix_space),
+        PreTokenizerWrapper::Sequence(parts) => parts.as_ref().iter().find_map(byte_level),
+        _ => None,
+    }
+}
+
+/// Has spaces left in the spans. Where the library takes them off, it takes those that it has itself added for a character of
+/// the text.
+fn trim_nothing(tokenizer: &mut Tokenizer) {
+    let processor = tokenizer.get_post_processor().cloned().map(|processor| match processor {
+        PostProcessorWrapper::Roberta(roberta) => PostProcessorWrapper::Roberta(roberta.trim_offsets(false)),
+        PostProcessorWrapper::ByteLevel(bytes) => PostProcessorWrapper::ByteLevel(bytes.trim_offsets(false)),
+        other => other,
+    });
+    tokenizer.with_post_processor(processor);
+}
+
+/// Takes spaces off the ends of all spans, and what is nothing but space out of the words.
+fn leave_spaces_out(text: &str, encoded: &mut Encoded) {
+    let characters: Vec<char> = text.chars().collect();
+    let is_space = |at: usize| characters.get(at).is_some_and(|c| c.is_whitespace());
+    let mut visible = Vec::new();
+    for (word, (start, end)) in encoded.words.iter().zip(&mut encoded.spans) {
+        while *start < *end && is_space(*start) {
+            *start += 1;
+        }
+        while *start < *end && is_space(*end - 1) {
+            *end -= 1;
+        }
+        if let Some(word) = word.map(|word| word as usize) {
+            visible.resize(visible.len().max(word + 1), false);
+            visible[word] |= *start < *end;
+        }
+    }
+    let mut next = 0..;
+    let numbers: Vec<Option<u32>> =
+        visible.into_iter().map(|visible| if visible { next.next() } else { None }).collect();
+    for word in &mut encoded.words {
+        *word = word.and_then(|word| numbers[word as usize]);
     }
 }
