@@ -59,7 +59,7 @@ class Dump:
         for name, grad in zip(weights, torch.autograd.grad(loss, list(weights.values())), strict=True):
             # A constant added to every key shifts all scores of a row alike, which softmax does not see: the gradient
             # is zero, and what arithmetic leaves of it is noise that would differ from machine to machine.
-            if name.endswith("key.bias"):
+            if name.endswith(("key.bias", "k_lin.bias", "attn.k.bias")):
                 assert grad.abs().max() < 1e-14, name
                 grad = torch.zeros_like(grad)
             self.put(f"{case}.grad.{name}", grad)
@@ -85,8 +85,8 @@ def hf_name(name: str) -> str:
     return name.removeprefix("base_model.model.").replace(".base_layer", "").replace(".default", "")
 
 
-def hidden_states(dump, model, ids):
-    output, mask = encode(model, ids, LENGTHS)
+def hidden_states(dump, model, ids, lengths=LENGTHS):
+    output, mask = encode(model, ids, lengths)
     for i, state in enumerate(output.hidden_states):
         dump.put(f"hidden.{i}", state[mask])
 

@@ -69,13 +69,13 @@ def tokenizer(vocab: list[str]) -> Tokenizer:
     return made
 
 
-def randomise(model: torch.nn.Module) -> None:
+def randomise(model: torch.nn.Module, of: str = "tiny-bert") -> None:
     """Overwrites every weight of `model` by numbers that depend only on the weight's name."""
     with torch.no_grad():
         for name, weight in model.named_parameters():
-            gain = name.endswith("LayerNorm.weight")
+            gain = name.endswith(("LayerNorm.weight", "layer_norm.weight"))
             std = 0.3 if "embeddings.weight" in name else 0.1 if name.endswith("dense.bias") else 0.2
-            weight.copy_(normal(f"tiny-bert.{name}", *weight.shape, std=std, mean=1.0 if gain else 0.0))
+            weight.copy_(normal(f"{of}.{name}", *weight.shape, std=std, mean=1.0 if gain else 0.0))
 
 
 def write_json(path: Path, value) -> None:
@@ -145,7 +145,8 @@ def random_batch(name: str, lengths: list[int], vocab: int) -> torch.Tensor:
 
 def encode(model, ids: torch.Tensor, lengths: list[int]):
     """Runs a ragged batch padded. Returns the model's output and the mask of real tokens [B, S]."""
-    padded = torch.nn.utils.rnn.pad_sequence(ids.split(lengths), batch_first=True)
+    padding = model.config.pad_token_id
+    padded = torch.nn.utils.rnn.pad_sequence(ids.split(lengths), batch_first=True, padding_value=padding)
     mask = torch.arange(padded.shape[1]) < torch.tensor(lengths)[:, None]
     return model(input_ids=padded, attention_mask=mask.long(), output_hidden_states=True), mask
 

@@ -1,13 +1,17 @@
 //! The shape of an encoder, from a Hugging Face config.json.
 
+use crate::architecture::{Architecture, Refused};
 use crate::error::{EncoderError, Result};
 use crate::files;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// Shape and constants of a BERT encoder; the fields carry the names of config.json.
+/// Shape and constants of an encoder; the fields carry the names of BERT's config.json.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EncoderConfig {
+    /// The architecture.
+    #[serde(default, rename = "model_type")]
+    pub architecture: Architecture,
     /// H, the width of the token vectors.
     pub hidden_size: usize,
     /// L, the number of transformer layers.
@@ -18,9 +22,12 @@ pub struct EncoderConfig {
     pub intermediate_size: usize,
     /// Rows of the word embeddings.
     pub vocab_size: usize,
-    /// Rows of the position embeddings: the longest text in tokens.
+    /// Rows of the position embeddings.
     pub max_position_embeddings: usize,
-    /// Rows of the token-type embeddings.
+    /// The row of a text's first token in them.
+    #[serde(default)]
+    pub first_position: usize,
+    /// Rows of the token-type embeddings: none where the architecture has no such table.
     #[serde(default = "default_type_vocab_size")]
     pub type_vocab_size: usize,
     /// Added to the variance in every LayerNorm.
@@ -36,69 +43,71 @@ fn default_layer_norm_eps() -> f32 {
     1e-12
 }
 
-/// Keys that are not shapes but decide whether this engine can run the model at all.
-#[derive(Deserialize)]
-struct Variant {
-    model_type: Option<String>,
-    hidden_act: Option<String>,
-    position_embedding_type: Option<String>,
-    #[serde(default)]
-    is_decoder: bool,
-}
-
 impl EncoderConfig {
     /// Reads `config.json`.
     ///
     /// # Errors
-    /// [`EncoderError::Json`] for a missing or ill-typed key, [`EncoderError::Unsupported`] for an architecture other than
-    /// BERT, an activation other than GELU, relative positions, or sizes that make no model.
+    /// [`EncoderError::Json`] for a missing or ill-typed key, [`EncoderError::Unsupported`] for an architecture that is not in
+    /// [`Architecture::ALL`], a variant of one that this engine does not have (another activation than GELU, say), or sizes
+    /// that make no model.
     pub fn read(path: &Path) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Kind {
+            model_type: Option<String>,
+        }
         let text = files::read(path)?;
-        let variant: Variant = serde_json::from_slice(&text).map_err(EncoderError::json(path))?;
-        let unsupported = |what: String| Err(EncoderError::Unsupported { path: path.to_path_buf(), what });
-        match variant.model_type.as_deref() {
-            Some("bert") => {}
-            Some(other) => return unsupported(format!("architecture {other:?} is not supported; supported: \"bert\"")),
-            None => return unsupported("no \"model_type\": is this the config.json of an encoder?".into()),
-        }
-        if let Some(other) = variant.hidden_act.filter(|act| act != "gelu") {
-            return unsupported(format!("activation {other:?} is not supported; supported: \"gelu\""));
-        }
-        if let Some(other) = variant.position_embedding_type.filter(|kind| kind != "absolute") {
-            return unsupported(format!(
-                "position embeddings of type {other:?} are not supported; supported: \"absolute\""
-            ));
-        }
-        if variant.is_decoder {
-            return unsupported("\"is_decoder\" is true; only encoders are supported, which read both ways".into());
-        }
-        let config: Self = serde_json::from_slice(&text).map_err(EncoderError::json(path))?;
+        let unsupported = |what: String| EncoderError::Unsupported { path: path.to_path_buf(), what };
+        let Kind { model_type } = serde_json::from_slice(&text).map_err(EncoderError::json(path))?;
+        let name = model_type
+            .ok_or_else(|| unsupported("no \"model_type\": is this the config.json of an encoder?".into()))?;
+        let architecture = Architecture::ALL.into_iter().find(|architecture| architecture.name() == name);
+        let architecture = architecture.ok_or_else(|| {
+            let supported = Architecture::ALL.map(|architecture| format!("{:?}", architecture.name())).join(", ");
+            unsupported(format!("architecture {name:?} is not supported; supported: {supported}"))
+        })?;
+        let config = (architecture.description().config)(&text).map_err(|refused| match refused {
+            Refused::Json(error) => EncoderError::json(path)(error),
+            Refused::Unsupported(what) => unsupported(what),
+        })?;
         match config.mistake() {
-            Some(mistake) => unsupported(mistake),
+            Some(mistake) => Err(unsupported(mistake)),
             None => Ok(config),
         }
+    }
+
+    /// The longest text in tokens that there are positions for.
+    pub fn longest_text(&self) -> usize {
+        self.max_position_embeddings.saturating_sub(self.first_position)
     }
 
     /// What makes these sizes impossible, if anything does. The bounds are far above every published encoder; they keep
     /// the arithmetic on sizes from overflowing.
     pub fn mistake(&self) -> Option<String> {
+        let description = self.architecture.description();
+        let [width, layers, heads, inner] = description.sizes;
+        let types = if description.token_types { 1..=1 << 10 } else { 0..=0 };
         let sizes = [
-            ("hidden_size", self.hidden_size, 1 << 16),
-            ("num_hidden_layers", self.num_hidden_layers, 1 << 10),
-            ("num_attention_heads", self.num_attention_heads, 1 << 16),
-            ("intermediate_size", self.intermediate_size, 1 << 18),
-            ("vocab_size", self.vocab_size, 1 << 24),
-            ("max_position_embeddings", self.max_position_embeddings, 1 << 20),
-            ("type_vocab_size", self.type_vocab_size, 1 << 10),
+            (width, self.hidden_size, 1..=1 << 16),
+            (layers, self.num_hidden_layers, 1..=1 << 10),
+            (heads, self.num_attention_heads, 1..=1 << 16),
+            (inner, self.intermediate_size, 1..=1 << 18),
+            ("vocab_size", self.vocab_size, 1..=1 << 24),
+            ("max_position_embeddings", self.max_position_embeddings, 1..=1 << 20),
+            ("type_vocab_size", self.type_vocab_size, types),
         ];
-        for (name, size, limit) in sizes {
-            if size == 0 || size > limit {
-                return Some(format!("\"{name}\" is {size}; it must be between 1 and {limit}"));
+        for (name, size, range) in sizes {
+            if !range.contains(&size) {
+                let (least, most) = range.into_inner();
+                return Some(format!("\"{name}\" is {size}; it must be between {least} and {most}"));
             }
         }
         if !self.hidden_size.is_multiple_of(self.num_attention_heads) {
-            let (hidden, heads) = (self.hidden_size, self.num_attention_heads);
-            return Some(format!("\"hidden_size\" {hidden} is not a multiple of \"num_attention_heads\" {heads}"));
+            let (hidden_size, num_heads) = (self.hidden_size, self.num_attention_heads);
+            return Some(format!("\"{width}\" {hidden_size} is not a multiple of \"{heads}\" {num_heads}"));
+        }
+        if self.longest_text() == 0 {
+            let (first, rows) = (self.first_position, self.max_position_embeddings);
+            return Some(format!("\"max_position_embeddings\" is {rows}; a text's first token has row {first}"));
         }
         None
     }

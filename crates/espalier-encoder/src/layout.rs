@@ -5,6 +5,7 @@
 //! that the three maps are one matrix [3H, H] without copying.
 
 use crate::config::EncoderConfig;
+use crate::lora::Module;
 use espalier_kernels::Rows;
 use espalier_kernels::embedding::{EmbeddingTables, EmbeddingTablesMut};
 use espalier_kernels::gemm::Matrix;
@@ -14,7 +15,7 @@ use std::ops::Range;
 /// One named tensor of the flat vector.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TensorSpec {
-    /// Name in a Hugging Face checkpoint, without the `bert.` prefix.
+    /// Name in a Hugging Face checkpoint of the bare encoder: without the prefix (`bert.`, say) of task models.
     pub name: String,
     /// Shape, outermost first.
     pub shape: Vec<usize>,
@@ -72,6 +73,10 @@ pub struct NormAt {
 }
 
 impl NormAt {
+    fn width(&self) -> usize {
+        self.weight.len()
+    }
+
     /// The normalisation, read from `parameters`.
     pub fn of<'a>(&self, parameters: &'a [f32], eps: f32) -> Norm<'a> {
         Norm { weight: &parameters[self.weight.clone()], bias: &parameters[self.bias.clone()], eps }
@@ -87,7 +92,9 @@ impl NormAt {
 #[derive(Clone, Debug)]
 pub struct EmbeddingsAt {
     words: Range<usize>,
+    /// From the row of a text's first token on.
     positions: Range<usize>,
+    /// The row of the first type; empty without such a table.
     token_type: Range<usize>,
     /// LayerNorm of the sum.
     pub norm: NormAt,
@@ -104,6 +111,7 @@ impl EmbeddingsAt {
     /// The tables, read from `parameters`.
     pub fn of<'a>(&self, parameters: &'a [f32]) -> EmbeddingTables<'a> {
         EmbeddingTables {
+            width: self.norm.width(),
             words: Rows::F32(self.words(parameters)),
             positions: &parameters[self.positions.clone()],
             token_type: &parameters[self.token_type.clone()],
@@ -113,8 +121,9 @@ impl EmbeddingsAt {
     /// The tables, to write to.
     pub fn of_mut<'a>(&self, parameters: &'a mut [f32]) -> EmbeddingTablesMut<'a> {
         let (words, rest) = parameters[self.words.start..].split_at_mut(self.words.len());
-        let (positions, rest) = rest.split_at_mut(self.positions.len());
-        EmbeddingTablesMut { words, positions, token_type: &mut rest[..self.token_type.len()] }
+        let (positions, rest) = rest[self.positions.start - self.words.end..].split_at_mut(self.positions.len());
+        let token_type = &mut rest[..self.token_type.len()];
+        EmbeddingTablesMut { width: self.norm.width(), words, positions, token_type }
     }
 }
 
@@ -230,22 +239,29 @@ impl Writer {
         let table = |name: &str| format!("embeddings.{name}_embeddings.weight");
         let words = self.matrix(table("word"), &[config.vocab_size, width]);
         let positions = self.tensor(table("position"), &[config.max_position_embeddings, width]);
-        let types = self.tensor(table("token_type"), &[config.type_vocab_size, width]);
+        let positions = positions.start + config.first_position * width..positions.end;
+        let mut token_type = self.next..self.next;
+        if config.type_vocab_size > 0 {
+            let types = self.tensor(table("token_type"), &[config.type_vocab_size, width]);
+            token_type = types.start..types.start + width;
+        }
         let norm = self.norm("embeddings.LayerNorm", width);
-        EmbeddingsAt { words, positions, token_type: types.start..types.start + width, norm, all: 0..self.next }
+        EmbeddingsAt { words, positions, token_type, norm, all: 0..self.next }
     }
 
     fn layer(&mut self, config: &EncoderConfig, layer: usize) -> LayerAt {
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
-        let name = |part: &str| format!("encoder.layer.{layer}.{part}");
-        let qkv = ["query", "key", "value"].map(|part| name(&format!("attention.self.{part}")));
+        let names = config.architecture.description();
+        let modules = Module::ALL.map(|module| config.architecture.module_name(layer, module));
+        let [_, _, _, attention_output, intermediate, output] = modules.each_ref().map(std::slice::from_ref);
+        let [attention_norm, output_norm] = names.norms.map(|norm| format!("{}.{layer}.{norm}", names.layers));
         LayerAt {
-            qkv: self.linear(&qkv, hidden, hidden),
-            attention_output: self.linear(&[name("attention.output.dense")], hidden, hidden),
-            attention_norm: self.norm(&name("attention.output.LayerNorm"), hidden),
-            intermediate: self.linear(&[name("intermediate.dense")], inner, hidden),
-            output: self.linear(&[name("output.dense")], hidden, inner),
-            output_norm: self.norm(&name("output.LayerNorm"), hidden),
+            qkv: self.linear(&modules[..3], hidden, hidden),
+            attention_output: self.linear(attention_output, hidden, hidden),
+            attention_norm: self.norm(&attention_norm, hidden),
+            intermediate: self.linear(intermediate, inner, hidden),
+            output: self.linear(output, hidden, inner),
+            output_norm: self.norm(&output_norm, hidden),
         }
     }
 }

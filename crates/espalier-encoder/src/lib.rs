@@ -15,6 +15,7 @@
 //! ```
 
 pub mod adapter;
+mod architecture;
 mod backbone;
 mod batch;
 mod bundle;
@@ -34,6 +35,7 @@ pub mod tensors;
 mod tokenizer;
 
 pub use adapter::{Adapter, AdapterCard, Family, Output};
+pub use architecture::Architecture;
 pub use backbone::Backbone;
 pub use batch::Batch;
 pub use bundle::{PackedFile, Storage};

@@ -1,5 +1,6 @@
 //! LoRA adapters on chosen linear modules of chosen layers, in one flat vector.
 
+use crate::architecture::Architecture;
 use crate::config::EncoderConfig;
 use espalier_kernels::lora::{LoraPair, LoraPairMut};
 use serde::{Deserialize, Serialize};
@@ -27,18 +28,6 @@ impl Module {
     /// All of them, in the order of computation.
     pub const ALL: [Module; 6] =
         [Self::Query, Self::Key, Self::Value, Self::AttentionOutput, Self::Intermediate, Self::Output];
-
-    /// The module's name inside a layer in Hugging Face checkpoints.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Query => "attention.self.query",
-            Self::Key => "attention.self.key",
-            Self::Value => "attention.self.value",
-            Self::AttentionOutput => "attention.output.dense",
-            Self::Intermediate => "intermediate.dense",
-            Self::Output => "output.dense",
-        }
-    }
 
     /// Number of inputs and of outputs.
     pub fn shape(self, config: &EncoderConfig) -> (usize, usize) {
@@ -109,6 +98,8 @@ pub struct LoraSite {
 /// An adapter: where its factors lie, and their values.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Lora {
+    /// The architecture that has these modules.
+    pub architecture: Architecture,
     /// The adapted modules, by layer and module.
     pub sites: Vec<LoraSite>,
     /// All factors, one after the other.
@@ -124,11 +115,12 @@ impl Lora {
     /// If a site names a layer that the encoder does not have or has rank zero.
     pub fn zeros(config: &EncoderConfig, mut specs: Vec<SiteSpec>) -> Self {
         specs.sort_by_key(|spec| (spec.layer, spec.module));
-        let mut lora = Self { sites: Vec::new(), values: Vec::new(), index: vec![[None; 6]; config.num_hidden_layers] };
+        let index = vec![[None; 6]; config.num_hidden_layers];
+        let mut lora = Self { architecture: config.architecture, sites: Vec::new(), values: Vec::new(), index };
         let mut next = 0;
         for spec in specs {
             let SiteSpec { layer, module, rank, .. } = spec;
-            assert!(rank > 0, "LoRA rank of {} in layer {layer} is zero", module.name());
+            assert!(rank > 0, "LoRA rank of {module:?} in layer {layer} is zero");
             let (inputs, outputs) = module.shape(config);
             let a = next..next + rank * inputs;
             let b = a.end..a.end + outputs * rank;
@@ -172,13 +164,15 @@ impl Lora {
         self.first_layer().unwrap_or(self.index.len())
     }
 
-    /// Whether it is an adapter for encoders of this shape.
+    /// Whether it is an adapter for encoders of this architecture and shape.
     pub fn fits(&self, config: &EncoderConfig) -> bool {
         let fits = |LoraSite { spec, a, b }: &LoraSite| {
             let (inputs, outputs) = spec.module.shape(config);
             (a.len(), b.len()) == (spec.rank * inputs, outputs * spec.rank) && b.end <= self.values.len()
         };
-        self.index.len() == config.num_hidden_layers && self.sites.iter().all(fits)
+        self.architecture == config.architecture
+            && self.index.len() == config.num_hidden_layers
+            && self.sites.iter().all(fits)
     }
 
     /// The pair at one module, if it is adapted.

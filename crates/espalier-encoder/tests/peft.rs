@@ -5,7 +5,7 @@ mod common;
 use common::adapters::{CONFIG, Edit, WEIGHTS, card, five_tags, labels, token_classifier};
 use common::{Recorded, assert_close, edit_json, fixture, tiny_bert};
 use espalier_encoder::lora::SiteSpec;
-use espalier_encoder::{Adapter, Backbone, Head, Lora, LoraConfig, Module, Output};
+use espalier_encoder::{Adapter, Architecture, Backbone, Head, Lora, LoraConfig, Module, Output};
 use serde_json::{Value, json};
 use std::path::Path;
 use tempfile::TempDir;
@@ -126,7 +126,7 @@ fn targets_name_no_module_that_is_not_adapted() {
         let layers: Vec<usize> = serde_json::from_value(config["layers_to_transform"].clone()).unwrap();
         // peft's rule: the name ends with a target, and the layer is among layers_to_transform.
         let targeted = |&&(layer, module): &&(usize, Module)| {
-            let full = format!("bert.encoder.layer.{layer}.{}", module.name());
+            let full = format!("bert.{}", Architecture::Bert.module_name(layer, module));
             layers.contains(&layer) && strings("target_modules").iter().any(|end| full.ends_with(&format!(".{end}")))
         };
         let targeted: Vec<_> = encoder_modules.iter().filter(targeted).copied().collect();

@@ -87,7 +87,7 @@ fn keys_that_config_json_lacks_are_named() {
 #[test]
 fn what_the_engine_does_not_have_is_refused() {
     for (key, value, message) in [
-        ("model_type", json!("roberta"), "architecture \"roberta\""),
+        ("model_type", json!("deberta"), "architecture \"deberta\""),
         ("model_type", Value::Null, "model_type"),
         ("hidden_act", json!("relu"), "activation \"relu\""),
         ("hidden_act", json!("gelu_new"), "activation \"gelu_new\""),

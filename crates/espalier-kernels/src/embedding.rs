@@ -6,14 +6,16 @@ use rayon::prelude::*;
 /// Rows a task takes at a time.
 const ROWS: usize = 32;
 
-/// The three tables of BERT's input, each a stack of rows of width H.
+/// The tables of an encoder's input, each a stack of rows of width H.
 #[derive(Clone, Copy, Debug)]
 pub struct EmbeddingTables<'a> {
+    /// H.
+    pub width: usize,
     /// [vocabulary, H]; only the rows of the batch are read.
     pub words: Rows<'a>,
     /// [longest text, H].
     pub positions: &'a [f32],
-    /// The row `[H]` of the only token type that single texts use.
+    /// The row `[H]` of the only token type that single texts use, or nothing where there are no token types.
     pub token_type: &'a [f32],
 }
 
@@ -22,8 +24,9 @@ pub struct EmbeddingTables<'a> {
 /// # Panics
 /// If an id or a position has no row, or the shapes do not fit.
 pub fn embed(tables: EmbeddingTables, ids: &[u32], positions: &[u32], out: &mut [f32]) {
-    let width = tables.token_type.len();
+    let width = tables.width;
     assert!(ids.len() == positions.len() && out.len() == ids.len() * width, "embed: shapes do not fit");
+    assert!([0, width].contains(&tables.token_type.len()), "embed: shapes do not fit");
     let row = |id: u32| id as usize * width..(id as usize + 1) * width;
     match tables.words {
         Rows::F32(words) => sum(tables, |id| words[row(id)].iter().copied(), ids, positions, out),
@@ -43,14 +46,15 @@ fn sum<W: Iterator<Item = f32>>(
     positions: &[u32],
     out: &mut [f32],
 ) {
-    let width = tables.token_type.len();
+    let width = tables.width;
     out.par_chunks_mut(ROWS * width).zip(ids.par_chunks(ROWS)).zip(positions.par_chunks(ROWS)).for_each(
         |((out, ids), positions)| {
             for ((out, &id), &position) in out.chunks_exact_mut(width).zip(ids).zip(positions) {
                 let position = &tables.positions[position as usize * width..][..width];
-                for (((out, w), p), t) in out.iter_mut().zip(word(id)).zip(position).zip(tables.token_type) {
-                    *out = w + p + t;
+                for ((out, w), p) in out.iter_mut().zip(word(id)).zip(position) {
+                    *out = w + p;
                 }
+                add(out, tables.token_type);
             }
         },
     );
@@ -59,11 +63,13 @@ fn sum<W: Iterator<Item = f32>>(
 /// Where the gradients of the tables are accumulated, shaped as [`EmbeddingTables`].
 #[derive(Debug)]
 pub struct EmbeddingTablesMut<'a> {
+    /// H.
+    pub width: usize,
     /// [vocabulary, H]; only the rows in the batch are touched.
     pub words: &'a mut [f32],
     /// [longest text, H].
     pub positions: &'a mut [f32],
-    /// `[H]`.
+    /// `[H]`, or nothing.
     pub token_type: &'a mut [f32],
 }
 
@@ -72,8 +78,9 @@ pub struct EmbeddingTablesMut<'a> {
 /// # Panics
 /// If an id or a position has no row, or the shapes do not fit.
 pub fn embed_backward(ids: &[u32], positions: &[u32], d_out: &[f32], gradients: EmbeddingTablesMut) {
-    let width = gradients.token_type.len();
+    let width = gradients.width;
     assert!(ids.len() == positions.len() && d_out.len() == ids.len() * width, "embed_backward: shapes do not fit");
+    assert!([0, width].contains(&gradients.token_type.len()), "embed_backward: shapes do not fit");
     for ((row, &id), &position) in d_out.chunks_exact(width).zip(ids).zip(positions) {
         add(&mut gradients.words[id as usize * width..][..width], row);
         add(&mut gradients.positions[position as usize * width..][..width], row);

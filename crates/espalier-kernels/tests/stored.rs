@@ -74,7 +74,7 @@ fn words_are_looked_up_in_any_type() {
     let (ids, positions) = ([2, 0, 2], [1, 0, 0]);
     let places = [0.5, 0.25, -8.0, 4.0];
     let sum = |words: Rows| {
-        let tables = EmbeddingTables { words, positions: &places, token_type: &[1.0, 2.0] };
+        let tables = EmbeddingTables { width: 2, words, positions: &places, token_type: &[1.0, 2.0] };
         let mut out = [f32::NAN; 6];
         embed(tables, &ids, &positions, &mut out);
         out

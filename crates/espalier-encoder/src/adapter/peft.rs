@@ -14,6 +14,8 @@ use std::path::Path;
 const CONFIG_FILE: &str = "adapter_config.json";
 const WEIGHTS_FILE: &str = "adapter_model.safetensors";
 const PREFIX: &str = "base_model.model.";
+/// The head in transformers' classes for token classification.
+const TOKEN_CLASSIFIER: &str = "classifier";
 
 /// PEFT takes patterns as regular expressions. These characters make more of them than a name (a dot matches itself).
 const REGEX: [char; 12] = ['\\', '^', '$', '*', '+', '?', '(', ')', '[', ']', '{', '|'];
@@ -133,30 +135,28 @@ struct Contents {
 impl Contents {
     fn of(path: &Path, file: &TensorFile, encoder: &EncoderConfig) -> Result<Self> {
         let mut contents = Self { modules: BTreeMap::new(), classifier: None };
+        let classifiers = [TOKEN_CLASSIFIER, encoder.architecture.description().text_classifier];
+        let is_linear = |name: &str, linear: &str| {
+            name.strip_prefix(linear).is_some_and(|parameter| matches!(parameter, ".weight" | ".bias"))
+        };
         for full in file.names() {
             let name = full.strip_prefix(PREFIX).unwrap_or_default();
             let lora = name.strip_suffix(".lora_A.weight").or(name.strip_suffix(".lora_B.weight"));
             if let Some(name) = lora {
-                let site = parse_module(name).filter(|(layer, _)| *layer < encoder.num_hidden_layers);
+                let site =
+                    encoder.architecture.parse_module(name).filter(|(layer, _)| *layer < encoder.num_hidden_layers);
                 let site = site.ok_or_else(|| {
                     EncoderError::adapter(path, format!("{full:?} adapts a module that this encoder does not have"))
                 })?;
                 contents.modules.insert(site, format!("{PREFIX}{name}"));
-            } else if matches!(name, "classifier.weight" | "classifier.bias") {
-                contents.classifier = Some(format!("{PREFIX}classifier"));
+            } else if let Some(classifier) = classifiers.into_iter().find(|classifier| is_linear(name, classifier)) {
+                contents.classifier = Some(format!("{PREFIX}{classifier}"));
             } else {
                 return Err(EncoderError::adapter(path, format!("tensor {full:?} is not one this engine knows")));
             }
         }
         Ok(contents)
     }
-}
-
-/// `[bert.]encoder.layer.5.attention.self.query` -> (5, Query).
-fn parse_module(name: &str) -> Option<(usize, Module)> {
-    let name = name.strip_prefix("bert.").unwrap_or(name);
-    let (layer, module) = name.strip_prefix("encoder.layer.")?.split_once('.')?;
-    Some((layer.parse().ok()?, Module::ALL.into_iter().find(|candidate| candidate.name() == module)?))
 }
 
 fn read_head(path: &Path, file: &TensorFile, name: &str, width: usize) -> Result<Head> {
@@ -173,15 +173,17 @@ fn read_head(path: &Path, file: &TensorFile, name: &str, width: usize) -> Result
     Ok(Head { classes, values })
 }
 
-/// Writes both files as PEFT itself would for the matching transformers class: BertForTokenClassification,
-/// BertForSequenceClassification, or BertModel when there is no head.
+/// Writes both files as PEFT itself would for the matching transformers class: that for token classification, that for
+/// sequence classification, or the bare encoder when there is no head.
 pub(super) fn write(directory: &Path, lora: &Lora, head: Option<&Head>, card: &AdapterCard) -> Result<()> {
-    let (task_type, inner) = match card.output {
-        Output::Tags { .. } => ("TOKEN_CLS", "bert."),
-        Output::Labels { .. } => ("SEQ_CLS", "bert."),
-        Output::Vectors => ("FEATURE_EXTRACTION", ""),
+    let architecture = lora.architecture;
+    let names = architecture.description();
+    let (task_type, prefix, classifier) = match card.output {
+        Output::Tags { .. } => ("TOKEN_CLS", format!("{}.", names.model_type), TOKEN_CLASSIFIER),
+        Output::Labels { .. } => ("SEQ_CLS", format!("{}.", names.model_type), names.text_classifier),
+        Output::Vectors => ("FEATURE_EXTRACTION", String::new(), TOKEN_CLASSIFIER),
     };
-    let module_name = |spec: &SiteSpec| format!("{inner}encoder.layer.{}.{}", spec.layer, spec.module.name());
+    let module_name = |spec: &SiteSpec| format!("{prefix}{}", architecture.module_name(spec.layer, spec.module));
     let mut tensors = Vec::new();
     for LoraSite { spec, a, b } in &lora.sites {
         let name = format!("{PREFIX}{}", module_name(spec));
@@ -191,8 +193,8 @@ pub(super) fn write(directory: &Path, lora: &Lora, head: Option<&Head>, card: &A
     }
     if let Some(head) = head {
         let linear = head.linear();
-        tensors.push((format!("{PREFIX}classifier.weight"), vec![head.classes, head.width()], linear.weight));
-        tensors.push((format!("{PREFIX}classifier.bias"), vec![head.classes], linear.bias));
+        tensors.push((format!("{PREFIX}{classifier}.weight"), vec![head.classes, head.width()], linear.weight));
+        tensors.push((format!("{PREFIX}{classifier}.bias"), vec![head.classes], linear.bias));
     }
     let dtype = Stored::exact(tensors.iter().flat_map(|(.., values)| *values));
     write_tensors(&directory.join(WEIGHTS_FILE), dtype, tensors)?;
@@ -226,19 +228,22 @@ pub(super) fn write(directory: &Path, lora: &Lora, head: Option<&Head>, card: &A
 }
 
 /// Names that PEFT matches against the ends of module names. When every adapted layer has the same modules these are the modules'
-/// names; else every module is named with its layer. `output.dense` is also the end of `attention.output.dense`, so it takes its
-/// layer along.
+/// names; else every module is named with its layer. In BERT `output.dense` is also the end of `attention.output.dense`, so it
+/// takes its layer along unless both are adapted.
 fn target_modules(lora: &Lora) -> Vec<String> {
-    let names = lora.sites.iter().map(|LoraSite { spec, .. }| match spec.module {
-        Module::Output => format!("{}.{}", spec.layer, spec.module.name()),
-        module => format!("layer.{}.{}", spec.layer, module.name()),
+    let name = |module: Module| lora.architecture.description().modules[module as usize];
+    let ends_another =
+        |module| Module::ALL.into_iter().find(|&other| name(other).ends_with(&format!(".{}", name(module))));
+    let names = lora.sites.iter().map(|LoraSite { spec, .. }| match ends_another(spec.module) {
+        Some(_) => format!("{}.{}", spec.layer, name(spec.module)),
+        None => format!("layer.{}.{}", spec.layer, name(spec.module)),
     });
     let modules: BTreeSet<Module> = lora.sites.iter().map(|site| site.spec.module).collect();
     let layers: BTreeSet<usize> = lora.sites.iter().map(|site| site.spec.layer).collect();
     let regular = lora.sites.len() == modules.len() * layers.len();
-    let unambiguous = modules.contains(&Module::AttentionOutput) || !modules.contains(&Module::Output);
+    let unambiguous = modules.iter().all(|&module| ends_another(module).is_none_or(|other| modules.contains(&other)));
     match regular && unambiguous {
-        true => modules.iter().map(|module| module.name().to_string()).collect(),
+        true => modules.iter().map(|&module| name(module).to_string()).collect(),
         false => names.collect(),
     }
 }

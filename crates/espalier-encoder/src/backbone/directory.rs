@@ -15,11 +15,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 /// Files of a model directory that are carried along unchanged when a backbone is saved.
-const SIDE_FILES: [&str; 9] = [
+const SIDE_FILES: [&str; 11] = [
     "config.json",
     "tokenizer.json",
     "tokenizer_config.json",
     "vocab.txt",
+    "vocab.json",
+    "merges.txt",
     "special_tokens_map.json",
     "modules.json",
     "sentence_bert_config.json",
@@ -61,15 +63,16 @@ fn required(directory: &Path, file: &'static str) -> Result<PathBuf> {
     }
 }
 
-/// Reads all weights. Names may carry the prefix `bert.` of task models and the LayerNorm names `gamma` and `beta` of old files;
-/// tensors that the encoder does not have (pooler, heads) are left out.
+/// Reads all weights. Names may carry the prefix of task models (`bert.`, say) and the LayerNorm names `gamma` and `beta` of old
+/// files; tensors that the encoder does not have (pooler, heads) are left out.
 fn read_weights(path: &Path, encoder: &Encoder) -> Result<Vec<f32>> {
     let bytes = files::read(path)?;
     let file = TensorFile::parse(path, &bytes)?;
     let specs = &encoder.layout.tensors;
+    let prefix = encoder.config.architecture.name();
     let name_in_file = |name: &str| {
         let old = name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta");
-        let candidates = [name.to_string(), format!("bert.{name}"), format!("bert.{old}"), old];
+        let candidates = [name.to_string(), format!("{prefix}.{name}"), format!("{prefix}.{old}"), old];
         candidates.into_iter().find(|name| file.shape(name).is_some()).unwrap_or(name.to_string())
     };
     let names: Vec<String> = specs.iter().map(|spec| name_in_file(&spec.name)).collect();
@@ -100,7 +103,7 @@ fn max_tokens(directory: &Path, config: &EncoderConfig) -> Result<usize> {
     let declared =
         read("sentence_bert_config.json")?.max_seq_length.or(read("tokenizer_config.json")?.model_max_length);
     let limit = declared.map_or(usize::MAX, |limit| limit as usize);
-    Ok(limit.max(2).min(config.max_position_embeddings))
+    Ok(limit.max(2).min(config.longest_text()))
 }
 
 /// The backbone's identity: a SHA-256 over the names, shapes and values of its tensors.

@@ -52,7 +52,7 @@ impl Bundle {
         let Some(dtype) = Precision::ALL.into_iter().find(|precision| precision.name() == header.dtype) else {
             return Err(sections.wrong(format!("its type {:?} is none of f32, bf16 and int8", header.dtype)));
         };
-        if !(2..=header.config.max_position_embeddings).contains(&header.max_tokens) {
+        if !(2..=header.config.longest_text()).contains(&header.max_tokens) {
             return Err(sections.wrong(format!("texts of {} tokens are more than it has positions", header.max_tokens)));
         }
         let config = header.config.clone();

@@ -1,6 +1,6 @@
 //! The encoder's mathematics: forward and backward through embeddings and transformer layers.
 //!
-//! BERT (arXiv 1810.04805), post-norm. With x [T, H] the input of a layer:
+//! That of BERT (arXiv 1810.04805), post-norm, and of all its kin (see [`crate::Architecture`]). With x [T, H] the input of a layer:
 //!
 //! ```text
 //! q, k, v  = x Wq^T + bq, x Wk^T + bk, x Wv^T + bv

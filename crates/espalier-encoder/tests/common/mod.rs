@@ -22,7 +22,7 @@ pub fn tiny_bert() -> Backbone {
     Backbone::open(&fixture("tiny-bert")).expect("fixtures/tiny-bert is a whole model")
 }
 
-/// What PyTorch, transformers and peft computed: see scripts/make_parity_fixtures.py.
+/// What PyTorch, transformers and peft computed: see scripts/make_parity_fixtures.py and make_kin_fixtures.py.
 pub struct Recorded {
     pub tensors: RawTensors,
     pub json: Value,
@@ -30,7 +30,12 @@ pub struct Recorded {
 
 impl Recorded {
     pub fn read() -> Self {
-        Self { tensors: raw::read(&fixture("parity.safetensors")), json: read_json(&fixture("parity.json")) }
+        Self::at(&fixture("."))
+    }
+
+    pub fn at(directory: &Path) -> Self {
+        let tensors = raw::read(&directory.join("parity.safetensors"));
+        Self { tensors, json: read_json(&directory.join("parity.json")) }
     }
 
     /// The ragged batch of all cases.

@@ -8,16 +8,18 @@ const WORDS: usize = 11;
 const POSITIONS: usize = 7;
 
 struct Case {
-    ids: Vec<u32>,        // [T]
-    at: Vec<u32>,         // [T]
+    ids: Vec<u32>, // [T]
+    at: Vec<u32>,  // [T]
+    width: usize,
     words: Vec<f32>,      // [WORDS, H]
     positions: Vec<f32>,  // [POSITIONS, H]
-    token_type: Vec<f32>, // [H]
+    token_type: Vec<f32>, // [H], or nothing
 }
 
 impl Case {
     fn new(tokens: usize, width: usize, random: &mut Random) -> Self {
         Self {
+            width,
             ids: random.below(tokens, WORDS),
             at: random.below(tokens, POSITIONS),
             words: random.vec(WORDS * width),
@@ -27,9 +29,9 @@ impl Case {
     }
 
     fn forward(&self) -> Vec<f32> {
-        let mut out = vec![f32::NAN; self.ids.len() * self.token_type.len()];
-        let tables =
-            EmbeddingTables { words: Rows::F32(&self.words), positions: &self.positions, token_type: &self.token_type };
+        let mut out = vec![f32::NAN; self.ids.len() * self.width];
+        let Self { width, words, positions, token_type, .. } = self;
+        let tables = EmbeddingTables { width: *width, words: Rows::F32(words), positions, token_type };
         embed(tables, &self.ids, &self.at, &mut out);
         out
     }
@@ -38,17 +40,27 @@ impl Case {
     fn backward(&self, d_out: &[f32]) -> Vec<Vec<f32>> {
         let mut gradients = [&self.words, &self.positions, &self.token_type].map(Vec::clone);
         let [words, positions, token_type] = &mut gradients;
-        embed_backward(&self.ids, &self.at, d_out, EmbeddingTablesMut { words, positions, token_type });
+        embed_backward(
+            &self.ids,
+            &self.at,
+            d_out,
+            EmbeddingTablesMut { width: self.width, words, positions, token_type },
+        );
         gradients.to_vec()
     }
 }
 
 fn check(tokens: usize, width: usize, seed: u64) {
-    let mut random = Random(seed);
-    let case = Case::new(tokens, width, &mut random);
+    let case = Case::new(tokens, width, &mut Random(seed));
+    check_case(&case, seed);
+    check_case(&Case { token_type: Vec::new(), ..case }, seed);
+}
+
+fn check_case(case: &Case, seed: u64) {
+    let (mut random, tokens, width) = (Random(!seed), case.ids.len(), case.width);
     let d_out = random.vec(tokens * width);
     let (w, p, t) = (wide(&case.words), wide(&case.positions), wide(&case.token_type));
-    let embed = |w: &[f64], p: &[f64], t: &[f64]| oracle::embed(w, p, t, &case.ids, &case.at);
+    let embed = |w: &[f64], p: &[f64], t: &[f64]| oracle::embed(width, w, p, t, &case.ids, &case.at);
     assert_close("out", &case.forward(), &embed(&w, &p, &t));
 
     let loss = |w: &[f64], p: &[f64], t: &[f64]| oracle::dot(&embed(w, p, t), &wide(&d_out));

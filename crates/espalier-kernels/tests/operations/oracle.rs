@@ -89,13 +89,13 @@ pub fn attention(qkv: &[f64], offsets: &[usize], heads: usize, width: usize) -> 
     (out, log_sum)
 }
 
-/// words [vocabulary, H], positions [longest, H], token_type [H] -> [T, H].
-pub fn embed(words: &[f64], positions: &[f64], token_type: &[f64], ids: &[u32], at: &[u32]) -> Vec<f64> {
-    let width = token_type.len();
+/// words [vocabulary, H], positions [longest, H], token_type [H] or nothing -> [T, H].
+pub fn embed(width: usize, words: &[f64], positions: &[f64], token_type: &[f64], ids: &[u32], at: &[u32]) -> Vec<f64> {
     let mut out = Vec::new();
     for (&id, &at) in ids.iter().zip(at) {
         let (id, at) = (id as usize, at as usize);
-        out.extend((0..width).map(|c| words[id * width + c] + positions[at * width + c] + token_type[c]));
+        let kind = |c| token_type.get(c).copied().unwrap_or(0.0);
+        out.extend((0..width).map(|c| words[id * width + c] + positions[at * width + c] + kind(c)));
     }
     out
 }

@@ -82,7 +82,7 @@ fn ragged(path: &Path, encoder: &Encoder, backbone: Option<&Backbone>, size: usi
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
     anyhow::ensure!(!lines.is_empty(), "{} is empty: one text, or one length, per line is needed", path.display());
-    let longest = encoder.config.max_position_embeddings;
+    let longest = encoder.config.longest_text();
     if let Ok(lengths) = lines.iter().map(|line| line.trim().parse()).collect::<Result<Vec<usize>, _>>() {
         let fits = lengths.iter().all(|length| (1..=longest).contains(length));
         anyhow::ensure!(fits, "{}: lengths must be between 1 and {longest}", path.display());

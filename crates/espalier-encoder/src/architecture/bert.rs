@@ -1,0 +1,27 @@
+use super::{Architecture, Description, Refused, variant};
+use crate::config::EncoderConfig;
+
+pub(super) const BERT: Description = Description {
+    model_type: "bert",
+    sizes: ["hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"],
+    layers: "encoder.layer",
+    modules: [
+        "attention.self.query",
+        "attention.self.key",
+        "attention.self.value",
+        "attention.output.dense",
+        "intermediate.dense",
+        "output.dense",
+    ],
+    norms: ["attention.output.LayerNorm", "output.LayerNorm"],
+    token_types: true,
+    text_classifier: "classifier",
+    config,
+};
+
+/// [`EncoderConfig`] has the keys of this config.json.
+fn config(json: &[u8]) -> Result<EncoderConfig, Refused> {
+    variant::check(json)?;
+    let config: EncoderConfig = serde_json::from_slice(json)?;
+    Ok(EncoderConfig { architecture: Architecture::Bert, first_position: 0, ..config })
+}

@@ -1,0 +1,43 @@
+use super::{Architecture, Description, Refused, variant};
+use crate::config::EncoderConfig;
+use serde::Deserialize;
+
+pub(super) const DISTILBERT: Description = Description {
+    model_type: "distilbert",
+    sizes: ["dim", "n_layers", "n_heads", "hidden_dim"],
+    layers: "transformer.layer",
+    modules: ["attention.q_lin", "attention.k_lin", "attention.v_lin", "attention.out_lin", "ffn.lin1", "ffn.lin2"],
+    norms: ["sa_layer_norm", "output_layer_norm"],
+    token_types: false,
+    text_classifier: "classifier",
+    config,
+};
+
+#[derive(Deserialize)]
+struct Config {
+    dim: usize,
+    n_layers: usize,
+    n_heads: usize,
+    hidden_dim: usize,
+    vocab_size: usize,
+    max_position_embeddings: usize,
+    activation: Option<String>,
+}
+
+/// Sinusoidal positions need no case of their own: the weights' file holds them like learnt ones.
+fn config(json: &[u8]) -> Result<EncoderConfig, Refused> {
+    let config: Config = serde_json::from_slice(json)?;
+    variant::gelu(config.activation.as_deref())?;
+    Ok(EncoderConfig {
+        architecture: Architecture::DistilBert,
+        hidden_size: config.dim,
+        num_hidden_layers: config.n_layers,
+        num_attention_heads: config.n_heads,
+        intermediate_size: config.hidden_dim,
+        vocab_size: config.vocab_size,
+        max_position_embeddings: config.max_position_embeddings,
+        first_position: 0,
+        type_vocab_size: 0,
+        layer_norm_eps: 1e-12,
+    })
+}

@@ -1,0 +1,97 @@
+//! Tokenizers: ids, words and characters as the tokenizers library has them.
+
+use crate::common::edit_json;
+use crate::{KIN, backbone, recorded};
+use espalier_encoder::Tokenizer;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+#[derive(Deserialize)]
+struct Recording {
+    text: Option<String>,
+    words_given: Option<Vec<String>>,
+    ids: Vec<u32>,
+    offsets: Vec<(usize, usize)>,
+    words: Vec<Option<u32>>,
+}
+
+fn recordings(name: &str, kind: &str) -> Vec<Recording> {
+    let mut json: Value = recorded(name).json;
+    serde_json::from_value(json["tokenization"][kind].take()).unwrap()
+}
+
+/// Cut as the model cuts, for these recordings are of whole texts.
+fn whole(name: &str) -> Tokenizer {
+    let directory = crate::fixture(&format!("kin/{name}/model"));
+    Tokenizer::read(&directory, backbone(name).encoder.config.vocab_size, 1000).unwrap()
+}
+
+/// The characters of a span that can be seen.
+fn visible(text: &str, (start, end): (usize, usize)) -> String {
+    text.chars().skip(start).take(end - start).filter(|c| !c.is_whitespace()).collect()
+}
+
+#[test]
+fn given_words_have_the_recorded_tokens_and_characters() {
+    for name in KIN {
+        for recording in recordings(name, "words") {
+            let words = recording.words_given.unwrap();
+            let encoded = whole(name).encode_words(&words);
+            assert_eq!((&encoded.ids, &encoded.words), (&recording.ids, &recording.words), "{name}: {words:?}");
+            for ((word, found), recorded) in encoded.words.iter().zip(encoded.spans).zip(recording.offsets) {
+                let text = word.map_or("", |word| &words[word as usize]);
+                // For tokens that begin with the space before the word, the library counts this as a character of the word.
+                let spaced = recorded.0 == recorded.1;
+                assert!(visible(text, found) == visible(text, recorded) || spaced && found.0 == 0, "{name}: {words:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn texts_have_the_recorded_tokens_and_characters() {
+    for name in KIN {
+        for recording in recordings(name, "texts") {
+            let text = recording.text.unwrap();
+            let encoded = whole(name).encode(&text);
+            assert_eq!(encoded.ids, recording.ids, "{name}: {text:?}");
+            for (found, recorded) in encoded.spans.iter().zip(recording.offsets) {
+                assert_eq!(visible(&text, *found), visible(&text, recorded), "{name}: {text:?}");
+                assert!(recorded.0 <= found.0 && found.1 <= recorded.1, "{name}: {text:?}");
+            }
+        }
+    }
+}
+
+/// In byte-level BPE a space is a part of the word after it, but not of the entity that the word is.
+#[test]
+fn words_of_a_text_are_without_spaces() {
+    let directory = crate::copy_of("kin/roberta/model");
+    let text = " two  hotels\nand it's\u{a0}<mask>, <mask> ";
+    let words = ["two", "hotels", "and", "it", "'s", "<mask>", ",", "<mask>"];
+    for trim_offsets in [true, false] {
+        for add_prefix_space in [true, false] {
+            edit_json(&directory.path().join("tokenizer.json"), |json| {
+                for part in ["pre_tokenizer", "post_processor"] {
+                    json[part]["trim_offsets"] = json!(trim_offsets);
+                    json[part]["add_prefix_space"] = json!(add_prefix_space);
+                }
+            });
+            let tokenizer = Tokenizer::read(directory.path(), 1000, 1000).unwrap();
+            for text in [text, text.trim()] {
+                let encoded = tokenizer.encode(text);
+                let spans = encoded.word_spans();
+                let found: Vec<String> =
+                    spans.iter().map(|&(start, end)| text.chars().skip(start).take(end - start).collect()).collect();
+                assert_eq!(found, words);
+                assert!(encoded.first_tokens(words.len()).iter().all(Option::is_some));
+            }
+            // A word has the tokens that it has inside a text, each with its characters in the word.
+            let encoded = tokenizer.encode_words(&["two", "", "hotels"]);
+            assert_eq!(encoded.ids[1..], tokenizer.encode(" two hotels").ids[1..]);
+            assert_eq!(encoded.first_tokens(3).iter().map(Option::is_some).collect::<Vec<_>>(), [true, false, true]);
+            assert_eq!(encoded.spans[encoded.spans.len() - 2].1, "hotels".len());
+        }
+    }
+    assert!(whole("roberta").encode(" \n ").words.iter().all(Option::is_none));
+}
