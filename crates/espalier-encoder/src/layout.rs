@@ -7,6 +7,7 @@
 use crate::config::EncoderConfig;
 use crate::lora::Module;
 use espalier_kernels::Rows;
+use espalier_kernels::attention::BUCKETS;
 use espalier_kernels::embedding::{EmbeddingTables, EmbeddingTablesMut};
 use espalier_kernels::gemm::Matrix;
 use espalier_kernels::layer_norm::Norm;
@@ -24,9 +25,9 @@ pub struct TensorSpec {
 }
 
 impl TensorSpec {
-    /// Whether weight decay applies: to matrices, not to biases and LayerNorm weights.
+    /// Whether weight decay applies: to matrices, not to biases (that of relative positions is a table) and LayerNorm weights.
     pub fn decays(&self) -> bool {
-        self.shape.len() > 1
+        self.shape.len() > 1 && !self.name.ends_with("bias.weight")
     }
 }
 
@@ -158,6 +159,8 @@ pub struct Layout {
     pub tensors: Vec<TensorSpec>,
     /// The embeddings.
     pub embeddings: EmbeddingsAt,
+    /// The bias of all layers' attention by relative position, [BUCKETS, heads]; empty where there is none.
+    pub relative_bias: Range<usize>,
     /// The layers, first to last.
     pub layers: Vec<LayerAt>,
 }
@@ -176,8 +179,9 @@ impl Layout {
     fn with(config: &EncoderConfig, matrices: bool) -> Self {
         let mut writer = Writer { tensors: Vec::new(), next: 0, matrices };
         let embeddings = writer.embeddings(config);
+        let relative_bias = writer.relative_bias(config);
         let layers = (0..config.num_hidden_layers).map(|layer| writer.layer(config, layer)).collect();
-        Self { tensors: writer.tensors, embeddings, layers }
+        Self { tensors: writer.tensors, embeddings, relative_bias, layers }
     }
 
     /// Number of parameters.
@@ -247,6 +251,14 @@ impl Writer {
         }
         let norm = self.norm("embeddings.LayerNorm", width);
         EmbeddingsAt { words, positions, token_type, norm, all: 0..self.next }
+    }
+
+    /// Not a matrix that is multiplied: it stays in a layout without those.
+    fn relative_bias(&mut self, config: &EncoderConfig) -> Range<usize> {
+        match config.architecture.description().relative_bias {
+            Some(name) => self.tensor(name.into(), &[BUCKETS, config.num_attention_heads]),
+            None => self.next..self.next,
+        }
     }
 
     fn layer(&mut self, config: &EncoderConfig, layer: usize) -> LayerAt {

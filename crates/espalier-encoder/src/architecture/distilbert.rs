@@ -9,6 +9,7 @@ pub(super) const DISTILBERT: Description = Description {
     modules: ["attention.q_lin", "attention.k_lin", "attention.v_lin", "attention.out_lin", "ffn.lin1", "ffn.lin2"],
     norms: ["sa_layer_norm", "output_layer_norm"],
     token_types: false,
+    relative_bias: None,
     text_classifier: "classifier",
     config,
 };

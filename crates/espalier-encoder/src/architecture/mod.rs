@@ -5,6 +5,7 @@
 
 mod bert;
 mod distilbert;
+mod mpnet;
 mod roberta;
 mod variant;
 
@@ -23,6 +24,8 @@ pub enum Architecture {
     DistilBert,
     /// RoBERTa (arXiv 1907.11692); NuNER is of this kind. Positions start after the padding token's id.
     Roberta,
+    /// MPNet (arXiv 2004.09297): no token types, and a bias by relative position in attention.
+    Mpnet,
 }
 
 /// What sets an architecture apart.
@@ -39,6 +42,8 @@ pub(crate) struct Description {
     pub norms: [&'static str; 2],
     /// Whether there are embeddings of token types.
     pub token_types: bool,
+    /// The bias by relative position that all layers share.
+    pub relative_bias: Option<&'static str>,
     /// The last linear map in the class of transformers for text classification.
     pub text_classifier: &'static str,
     /// Reads config.json.
@@ -61,13 +66,14 @@ impl From<serde_json::Error> for Refused {
 
 impl Architecture {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Bert, Self::DistilBert, Self::Roberta];
+    pub const ALL: [Self; 4] = [Self::Bert, Self::DistilBert, Self::Roberta, Self::Mpnet];
 
     pub(crate) fn description(self) -> &'static Description {
         match self {
             Self::Bert => &bert::BERT,
             Self::DistilBert => &distilbert::DISTILBERT,
             Self::Roberta => &roberta::ROBERTA,
+            Self::Mpnet => &mpnet::MPNET,
         }
     }
 

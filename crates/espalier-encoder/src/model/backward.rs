@@ -170,8 +170,10 @@ impl<'a, E: Element> LayerBackward<'a, '_, E> {
 
         let (heads, width) = (config.num_attention_heads, config.hidden_size);
         let shape = AttentionShape { offsets: &self.batch.offsets, heads, width };
-        let saved = AttentionForward { qkv: &kept.qkv, log_sum: &kept.log_sum };
-        attention_backward(saved, shape, d_context, d_qkv); // [T, 3H]
+        let bias_at = &model.encoder.layout.relative_bias;
+        let saved = AttentionForward { qkv: &kept.qkv, bias: &weights[bias_at.clone()], log_sum: &kept.log_sum };
+        let d_bias = self.gradients.weights.as_deref_mut().map_or(&mut [][..], |all| &mut all[bias_at.clone()]);
+        attention_backward(saved, shape, d_context, d_qkv, d_bias); // [T, 3H]
 
         self.gradients.linear(&at.qkv, x, d_qkv);
         let updates = self.adapted(&QKV, x, d_qkv, d_down);

@@ -44,7 +44,8 @@ impl Model<'_> {
         let updates = adapted.updates(&QKV, x, width, &mut kept.down);
         linear(x, packed.qkv.forward(), Some(at.qkv.of(weights).bias), &updates, Output::Store(&mut kept.qkv)); // [T, 3H]
         drop(updates);
-        attention(&kept.qkv, shape, &mut kept.context, &mut kept.log_sum); // [T, H]
+        let bias = &weights[self.encoder.layout.relative_bias.clone()];
+        attention(&kept.qkv, bias, shape, &mut kept.context, &mut kept.log_sum); // [T, H]
 
         let updates = adapted.updates(&[Module::AttentionOutput], &kept.context, width, &mut kept.down);
         let output = Output::Residual { residual: x, out: &mut kept.attention_sum }; // [T, H]

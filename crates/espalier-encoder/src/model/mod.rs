@@ -8,7 +8,8 @@
 //! output   = LayerNorm(attended + GELU(attended Wi^T + bi) Wp^T + bp)
 //! ```
 //!
-//! x and all else that is multiplied by weights is kept in the precision of the products (f32 or bf16); sums before a LayerNorm,
+//! Attention is softmax(q k^T / sqrt(d)) v in every head, in MPNet with a bias by relative position before the softmax, the same in
+//! every layer. x and all else that is multiplied by weights is kept in the precision of the products (f32 or bf16); sums before a LayerNorm,
 //! statistics, losses and the gradients that travel down the residual stream are f32. Every W may carry a LoRA pair. A forward pass leaves what its backward pass needs in [`Activations`], whose buffers are
 //! reused from step to step.
 

@@ -132,7 +132,9 @@ fn targets_name_no_module_that_is_not_adapted() {
 /// RoBERTa's class for texts ends in a map of another name than DistilBERT's.
 #[test]
 fn the_head_of_a_text_classifier_has_the_name_of_its_class() {
-    for (name, head) in [("distilbert", "classifier"), ("roberta", "classifier.out_proj")] {
+    for (name, head) in
+        [("distilbert", "classifier"), ("roberta", "classifier.out_proj"), ("mpnet", "classifier.out_proj")]
+    {
         let backbone = backbone(name);
         let (_directory, mut adapter) = classifier(name, &backbone);
         adapter.card.output = crate::common::adapters::labels(&["good", "bad", "so-so"]);
@@ -158,7 +160,7 @@ fn an_adapter_of_another_architecture_does_not_fit() {
 
 #[test]
 fn what_the_engine_does_not_have_is_refused() {
-    let cases: [(&str, Edit, &str); 8] = [
+    let cases: [(&str, Edit, &str); 11] = [
         ("distilbert", |c| c["activation"] = json!("relu"), "activation \"relu\""),
         ("distilbert", |c| c["dim"] = json!(0), "\"dim\" is 0"),
         ("distilbert", |c| c["n_heads"] = json!(5), "\"dim\" 32 is not a multiple of \"n_heads\" 5"),
@@ -167,6 +169,9 @@ fn what_the_engine_does_not_have_is_refused() {
         ("roberta", |c| c["is_decoder"] = json!(true), "is_decoder"),
         ("roberta", |c| c["pad_token_id"] = json!(35), "first token has row 36"),
         ("roberta", |c| c["pad_token_id"] = json!(u64::MAX), "first token has row"),
+        ("mpnet", |c| c["hidden_act"] = json!("relu"), "activation \"relu\""),
+        ("mpnet", |c| c["relative_attention_num_buckets"] = json!(64), "\"relative_attention_num_buckets\" 64"),
+        ("mpnet", |c| c["max_position_embeddings"] = json!(2), "first token has row 2"),
     ];
     for (name, edit, message) in cases {
         let error = refusal(edited(name, edit), &["config.json", message]);

@@ -16,7 +16,7 @@ use espalier_encoder::{Adapter, Backbone, Output};
 use std::fs;
 use tempfile::TempDir;
 
-const KIN: [&str; 2] = ["distilbert", "roberta"];
+const KIN: [&str; 3] = ["distilbert", "roberta", "mpnet"];
 
 fn backbone(name: &str) -> Backbone {
     Backbone::open(&fixture(&format!("kin/{name}/model"))).unwrap()

@@ -1,7 +1,7 @@
 use super::product::{Left, ROWS, product};
-use super::{AttentionShape, HeadTask, QUERIES};
+use super::{AttentionShape, BUCKETS, HeadTask, QUERIES, relative};
 use crate::blocks::Blocks;
-use crate::buffers::with_zeros;
+use crate::buffers::{with_floats, with_zeros};
 use crate::element::Element;
 use crate::math::exp;
 use crate::simd::{reduce2, simd};
@@ -12,28 +12,54 @@ use rayon::prelude::*;
 pub struct AttentionForward<'a, E> {
     /// Queries, keys and values, [T, 3H].
     pub qkv: &'a [E],
+    /// The bias by relative position that the forward pass was given, [BUCKETS, heads] or empty.
+    pub bias: &'a [f32],
     /// Log-sum-exp of each row of scores, [T, heads].
     pub log_sum: &'a [f32],
 }
 
-/// `d_qkv` [T, 3H] = gradient at queries, keys and values, from `d_out` [T, H].
+/// `d_qkv` [T, 3H] = gradient at queries, keys and values, from `d_out` [T, H]; `d_bias` [BUCKETS, heads], unless it is empty,
+/// += gradient at the bias.
 ///
 /// ```text
-/// dV = P^T dO,  dP = dO V^T,  dS = P * (dP - rowsum(P * dP)),  dQ = dS K / sqrt(d),  dK = dS^T Q / sqrt(d)
+/// dV = P^T dO,  dP = dO V^T,  dS = P * (dP - rowsum(P * dP)),  dQ = dS K / sqrt(d),  dK = dS^T Q / sqrt(d),  dB = dS
 /// ```
 ///
 /// # Panics
 /// If the shapes do not fit each other.
-pub fn attention_backward<E: Element>(saved: AttentionForward<E>, shape: AttentionShape, d_out: &[E], d_qkv: &mut [E]) {
-    shape.check(saved.qkv, d_out, saved.log_sum);
-    assert_eq!(d_qkv.len(), saved.qkv.len(), "attention_backward: shapes do not fit");
+pub fn attention_backward<E: Element>(
+    saved: AttentionForward<E>,
+    shape: AttentionShape,
+    d_out: &[E],
+    d_qkv: &mut [E],
+    d_bias: &mut [f32],
+) {
+    shape.check(saved.qkv, saved.bias, d_out, saved.log_sum);
+    assert!(
+        d_qkv.len() == saved.qkv.len() && [0, saved.bias.len()].contains(&d_bias.len()),
+        "attention_backward: shapes do not fit"
+    );
     let d_qkv = Blocks::new(d_qkv, 3 * shape.width);
-    (0..shape.tasks()).into_par_iter().for_each(|index| {
-        let task = shape.task(index);
-        let HeadTask { padded_length, padded_width, .. } = task;
-        let (all, scores) = (padded_length * padded_width, QUERIES * padded_length);
-        let sizes = [all, all, all, all, all, all, all, all, scores, scores, QUERIES * padded_width];
-        with_zeros(sizes, |scratch| head(saved, shape, task, d_out, scratch, &d_qkv));
+    let parts = if d_bias.is_empty() { 0 } else { shape.tasks() * BUCKETS };
+    // What each task adds to the bias: summed at the end, in the order of the tasks, whoever did them.
+    with_floats(parts, |parts| {
+        let (asked, blocks) = (!d_bias.is_empty(), Blocks::new(parts, BUCKETS));
+        (0..shape.tasks()).into_par_iter().for_each(|index| {
+            let task = shape.task(index);
+            let HeadTask { length, padded_length, padded_width, .. } = task;
+            let (all, scores) = (padded_length * padded_width, QUERIES * padded_length);
+            let (biases, d_biases) = (task.distances(saved.bias), if asked { 2 * length } else { 0 });
+            let sizes =
+                [all, all, all, all, all, all, all, all, scores, scores, QUERIES * padded_width, biases, d_biases];
+            // SAFETY: only this task writes this row.
+            let part = if asked { unsafe { blocks.row(index, 0, BUCKETS) } } else { &mut [] };
+            with_zeros(sizes, |scratch| head(saved, shape, task, d_out, scratch, &d_qkv, part));
+        });
+        for (index, part) in parts.chunks_exact(BUCKETS).enumerate() {
+            for (bucket, d) in part.iter().enumerate() {
+                d_bias[bucket * shape.heads + index % shape.heads] += d;
+            }
+        }
     });
 }
 
@@ -43,11 +69,12 @@ simd! {
         shape: AttentionShape,
         task: HeadTask,
         d_out: &[E],
-        scratch: [&mut [f32]; 11],
+        scratch: [&mut [f32]; 13],
         d_qkv: &Blocks<E>,
+        d_bias: &mut [f32],
     ) {
-        // [l', d'] x 6, [d', l'] x 2, [QUERIES, l'] x 2, [QUERIES, d']
-        let [q, k, v, d_o, d_k, d_v, k_t, v_t, p, d_s, d_q] = scratch;
+        // [l', d'] x 6, [d', l'] x 2, [QUERIES, l'] x 2, [QUERIES, d'], [2l] or nothing x 2
+        let [q, k, v, d_o, d_k, d_v, k_t, v_t, p, d_s, d_q, by_distance, d_by_distance] = scratch;
         let HeadTask { first, length, head, width, padded_length, padded_width } = task;
         let (qkv, layer_width) = (saved.qkv, shape.width);
         task.gather(qkv, layer_width, 0, task.scale(), q);
@@ -55,6 +82,7 @@ simd! {
         task.gather(qkv, layer_width, 2, 1.0, v);
         task.transpose(k, k_t);
         task.transpose(v, v_t);
+        relative::spread(saved.bias, shape.heads, head, length, by_distance);
         for (token, row) in d_o.chunks_exact_mut(padded_width).take(length).enumerate() {
             let d_out = &d_out[(first + token) * layer_width + head * width..][..width];
             for (to, g) in row.iter_mut().zip(d_out) {
@@ -68,12 +96,13 @@ simd! {
             let padded_rows = rows.next_multiple_of(ROWS);
             let queries = Left { data: &q[at..], row_stride: padded_width, column_stride: 1 };
             let gradients = Left { data: &d_o[at..], row_stride: padded_width, column_stride: 1 };
-            product::<FMA>((padded_rows, width, padded_length), queries, k_t, p, false); // S = Q K^T
+            product::<FMA>((padded_rows, width, padded_length), queries, k_t, p, false); // Q K^T
             product::<FMA>((padded_rows, width, padded_length), gradients, v_t, d_s, false); // dP = dO V^T
             for r in 0..rows {
                 let log_sum = saved.log_sum[(first + block + r) * shape.heads + head];
                 let scores = r * padded_length..r * padded_length + length;
                 let (p, d_s) = (&mut p[scores.clone()], &mut d_s[scores]);
+                relative::add(by_distance, block + r, p);
                 for p in p.iter_mut() {
                     *p = exp::<FMA>(*p - log_sum);
                 }
@@ -81,6 +110,7 @@ simd! {
                 for (d_s, p) in d_s.iter_mut().zip(p) {
                     *d_s = *p * (*d_s - delta);
                 }
+                relative::accumulate(d_s, block + r, d_by_distance);
             }
             let p_t = Left { data: p, row_stride: 1, column_stride: padded_length };
             let d_s_t = Left { data: d_s, row_stride: 1, column_stride: padded_length };
@@ -96,6 +126,7 @@ simd! {
                 }
             }
         }
+        relative::gather(d_by_distance, length, d_bias);
         for (part, gradient) in [(1, d_k), (2, d_v)] {
             for (token, row) in gradient.chunks_exact(padded_width).take(length).enumerate() {
                 // SAFETY: only this task writes this head's key and value columns of this sequence's rows.

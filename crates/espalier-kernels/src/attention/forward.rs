@@ -1,5 +1,5 @@
 use super::product::{Left, ROWS, product};
-use super::{AttentionShape, HeadTask, QUERIES};
+use super::{AttentionShape, HeadTask, QUERIES, relative};
 use crate::blocks::Blocks;
 use crate::buffers::with_zeros;
 use crate::element::Element;
@@ -7,37 +7,42 @@ use crate::math::exp;
 use crate::simd::{largest, reduce, simd};
 use rayon::prelude::*;
 
-/// out = softmax(Q K^T / sqrt(d)) V for every head of every sequence.
+/// out = softmax(Q K^T / sqrt(d) + B) V for every head of every sequence.
 ///
-/// `qkv` [T, 3H] holds queries, keys and values side by side; `out` [T, H]; `log_sum` [T, heads] receives the
+/// `qkv` [T, 3H] holds queries, keys and values side by side; `bias` [[`BUCKETS`](super::BUCKETS), heads] is what B is made
+/// of, or empty for none; `out` [T, H]; `log_sum` [T, heads] receives the
 /// log-sum-exp of each row of scores.
 ///
 /// # Panics
 /// If the shapes do not fit each other.
-pub fn attention<E: Element>(qkv: &[E], shape: AttentionShape, out: &mut [E], log_sum: &mut [f32]) {
-    shape.check(qkv, out, log_sum);
+pub fn attention<E: Element>(qkv: &[E], bias: &[f32], shape: AttentionShape, out: &mut [E], log_sum: &mut [f32]) {
+    shape.check(qkv, bias, out, log_sum);
     let out = Blocks::new(out, shape.width);
     let log_sum = Blocks::new(log_sum, shape.heads);
     (0..shape.tasks()).into_par_iter().for_each(|index| {
         let task = shape.task(index);
         let HeadTask { padded_length, padded_width, .. } = task;
         let all = padded_length * padded_width;
-        let sizes = [all, all, all, all, QUERIES * padded_length, QUERIES * padded_width];
-        with_zeros(sizes, |scratch| head(qkv, shape.width, task, scratch, &out, &log_sum));
+        let sizes = [all, all, all, all, QUERIES * padded_length, QUERIES * padded_width, task.distances(bias)];
+        with_zeros(sizes, |scratch| head(qkv, bias, shape, task, scratch, &out, &log_sum));
     });
 }
 
 simd! {
     fn head<E: Element>(
         qkv: &[E],
-        layer_width: usize,
+        bias: &[f32],
+        shape: AttentionShape,
         task: HeadTask,
-        scratch: [&mut [f32]; 6],
+        scratch: [&mut [f32]; 7],
         out: &Blocks<E>,
         log_sum: &Blocks<f32>,
     ) {
-        let [q, k, k_t, v, scores, mixed] = scratch; // [l', d'] x 2, [d', l'], [l', d'], [QUERIES, l'], [QUERIES, d']
+        // [l', d'] x 2, [d', l'], [l', d'], [QUERIES, l'], [QUERIES, d'], [2l] or nothing
+        let [q, k, k_t, v, scores, mixed, by_distance] = scratch;
         let HeadTask { first, length, head, width, padded_length, padded_width } = task;
+        let layer_width = shape.width;
+        relative::spread(bias, shape.heads, head, length, by_distance);
         task.gather(qkv, layer_width, 0, task.scale(), q);
         task.gather(qkv, layer_width, 1, 1.0, k);
         task.transpose(k, k_t);
@@ -47,9 +52,10 @@ simd! {
             let rows = QUERIES.min(length - block);
             let padded_rows = rows.next_multiple_of(ROWS);
             let queries = Left { data: &q[block * padded_width..], row_stride: padded_width, column_stride: 1 };
-            product::<FMA>((padded_rows, width, padded_length), queries, k_t, scores, false); // S = Q K^T
+            product::<FMA>((padded_rows, width, padded_length), queries, k_t, scores, false); // Q K^T
             for (r, row) in scores.chunks_exact_mut(padded_length).take(rows).enumerate() {
                 let row = &mut row[..length];
+                relative::add(by_distance, block + r, row);
                 // SAFETY: only this task writes this head's column of this sequence's rows.
                 let log_sum = unsafe { log_sum.row(first + block + r, head, 1) };
                 log_sum[0] = softmax::<FMA>(row);

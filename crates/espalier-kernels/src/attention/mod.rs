@@ -4,20 +4,22 @@
 //! there is no mask. For one head of one sequence of l tokens, with d the width of a head:
 //!
 //! ```text
-//! S = Q K^T / sqrt(d)      [l, l]
+//! S = Q K^T / sqrt(d) + B  [l, l]
 //! P = softmax(S)           row by row
 //! O = P V                  [l, d]
 //! ```
 //!
-//! S and P exist only for a few rows at a time, in scratch. The forward pass keeps each row's log-sum-exp, from
+//! B is a bias by relative position ([`BUCKETS`]), or nothing. S and P exist only for a few rows at a time, in scratch. The forward pass keeps each row's log-sum-exp, from
 //! which the backward pass makes P again (as FlashAttention does, arXiv 2205.14135).
 
 mod backward;
 mod forward;
 mod product;
+mod relative;
 
 pub use backward::{AttentionForward, attention_backward};
 pub use forward::attention;
+pub use relative::{BUCKETS, bucket};
 
 use crate::element::Element;
 use crate::simd::LANES;
@@ -67,14 +69,15 @@ impl AttentionShape<'_> {
         }
     }
 
-    fn check<E>(&self, qkv: &[E], out: &[E], log_sum: &[f32]) {
+    fn check<E>(&self, qkv: &[E], bias: &[f32], out: &[E], log_sum: &[f32]) {
         let tokens = self.tokens();
         assert!(self.heads > 0 && self.width.is_multiple_of(self.heads), "attention: width is not a multiple of heads");
         assert!(self.offsets.is_sorted(), "attention: offsets decrease");
         assert!(
             qkv.len() == tokens * 3 * self.width
                 && out.len() == tokens * self.width
-                && log_sum.len() == tokens * self.heads,
+                && log_sum.len() == tokens * self.heads
+                && [0, BUCKETS * self.heads].contains(&bias.len()),
             "attention: shapes do not fit"
         );
     }
@@ -118,6 +121,11 @@ impl HeadTask {
                 row[token..token + LANES].copy_from_slice(&lanes);
             }
         }
+    }
+
+    /// Numbers of scratch for a bias, or its gradient, by distance.
+    fn distances(&self, bias: &[f32]) -> usize {
+        if bias.is_empty() { 0 } else { 2 * self.length }
     }
 
     fn scale(&self) -> f32 {

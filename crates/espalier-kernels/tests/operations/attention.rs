@@ -3,21 +3,24 @@ use crate::support::*;
 use espalier_kernels::Bf16;
 use espalier_kernels::attention::*;
 use proptest::prelude::*;
+use std::collections::BTreeSet;
 
 struct Run<E> {
     out: Vec<E>,       // [T, H]
     log_sum: Vec<f32>, // [T, heads]
     d_qkv: Vec<E>,     // [T, 3H]
+    d_bias: Vec<f32>,  // [BUCKETS, heads] or nothing; added to ones
 }
 
-fn run<E: Stored>(qkv: &[E], d_out: &[E], shape: AttentionShape) -> Run<E> {
+fn run<E: Stored>(qkv: &[E], bias: &[f32], d_out: &[E], shape: AttentionShape) -> Run<E> {
     // NaN shows what is not written.
     let nan = |n| vec![E::from_f32(f32::NAN); n];
     let (mut out, mut d_qkv) = (nan(d_out.len()), nan(qkv.len()));
     let mut log_sum = vec![f32::NAN; shape.tokens() * shape.heads];
-    attention(qkv, shape, &mut out, &mut log_sum);
-    attention_backward(AttentionForward { qkv, log_sum: &log_sum }, shape, d_out, &mut d_qkv);
-    Run { out, log_sum, d_qkv }
+    let mut d_bias = vec![1.0; bias.len()];
+    attention(qkv, bias, shape, &mut out, &mut log_sum);
+    attention_backward(AttentionForward { qkv, bias, log_sum: &log_sum }, shape, d_out, &mut d_qkv, &mut d_bias);
+    Run { out, log_sum, d_qkv, d_bias }
 }
 
 fn check<E: Stored>(lengths: &[usize], heads: usize, head_width: usize, seed: u64) {
@@ -26,7 +29,10 @@ fn check<E: Stored>(lengths: &[usize], heads: usize, head_width: usize, seed: u6
 
 /// The gradient at a few elements only, since each difference costs two passes.
 fn check_long<E: Stored>(lengths: &[usize], heads: usize, head_width: usize, seed: u64) {
-    let some = |random: &mut Random, elements| random.below(12, elements).iter().map(|&i| i as usize).collect();
+    let some = |random: &mut Random, elements| {
+        let chosen: BTreeSet<usize> = random.below(12, elements).iter().map(|&i| i as usize).collect();
+        chosen.into_iter().collect()
+    };
     check_at::<E>(lengths, heads, head_width, seed, some);
 }
 
@@ -36,7 +42,21 @@ fn check_at<E: Stored>(
     heads: usize,
     head_width: usize,
     seed: u64,
-    choose: impl FnOnce(&mut Random, usize) -> Vec<usize>,
+    choose: impl Fn(&mut Random, usize) -> Vec<usize>,
+) {
+    for buckets in [0, BUCKETS] {
+        check_with::<E>(lengths, heads, head_width, buckets, seed, &choose);
+    }
+}
+
+/// Without a bias by relative position, or with one of so many buckets.
+fn check_with<E: Stored>(
+    lengths: &[usize],
+    heads: usize,
+    head_width: usize,
+    buckets: usize,
+    seed: u64,
+    choose: impl Fn(&mut Random, usize) -> Vec<usize>,
 ) {
     let mut random = Random(seed);
     let (offsets, width) = (offsets(lengths), heads * head_width);
@@ -44,10 +64,11 @@ fn check_at<E: Stored>(
     assert_eq!((shape.tokens(), shape.head_width()), (offsets[lengths.len()], head_width));
     let qkv = stored::<E>(&random.spread(shape.tokens() * 3 * width, 2.0));
     let d_out = stored::<E>(&random.vec(shape.tokens() * width));
+    let bias = random.vec(buckets * heads);
 
-    let got = run(&qkv, &d_out, shape);
-    let forward = |qkv: &[f64]| oracle::attention(qkv, &offsets, heads, width);
-    let (out, log_sum) = forward(&wide(&qkv));
+    let got = run(&qkv, &bias, &d_out, shape);
+    let forward = |qkv: &[f64], bias: &[f64]| oracle::attention(qkv, bias, &offsets, heads, width);
+    let (out, log_sum) = forward(&wide(&qkv), &wide(&bias));
     assert_close("out", &got.out, &out);
     assert_close("log_sum", &got.log_sum, &log_sum);
 
@@ -56,9 +77,21 @@ fn check_at<E: Stored>(
     let loss = |values: &[f64]| {
         let mut moved = wide(&qkv);
         chosen.iter().zip(values).for_each(|(&i, &value)| moved[i] = value);
-        oracle::dot(&forward(&moved).0, &wide(&d_out))
+        oracle::dot(&forward(&moved, &wide(&bias)).0, &wide(&d_out))
     };
     assert_close("d_qkv", &pick(&got.d_qkv), &gradient(&wide(&pick(&qkv)), loss));
+
+    if buckets > 0 {
+        let chosen = choose(&mut random, bias.len());
+        let pick = |from: &[f32]| chosen.iter().map(|&i| from[i]).collect::<Vec<_>>();
+        let loss = |values: &[f64]| {
+            let mut moved = wide(&bias);
+            chosen.iter().zip(values).for_each(|(&i, &value)| moved[i] = value);
+            oracle::dot(&forward(&wide(&qkv), &moved).0, &wide(&d_out))
+        };
+        let expected = plus(&vec![1.0; chosen.len()], &gradient(&wide(&pick(&bias)), loss));
+        assert_close("d_bias", &pick(&got.d_bias), &expected);
+    }
 }
 
 proptest! {
@@ -116,7 +149,7 @@ fn matches_the_oracle_on_long_sequences() {
 #[test]
 fn large_scores_do_not_overflow() {
     let qkv = [100.0f32, 100.0, 7.0, 100.0, -100.0, 3.0]; // two tokens, H = 1
-    let got = run(&qkv, &[1.0, 1.0], AttentionShape { offsets: &[0, 2], heads: 1, width: 1 });
+    let got = run(&qkv, &[], &[1.0, 1.0], AttentionShape { offsets: &[0, 2], heads: 1, width: 1 });
     assert_close("out", &got.out, &[7.0, 7.0]);
     assert_close("log_sum", &got.log_sum, &[10_000.0, 10_000.0]);
     assert_close("d_qkv", &got.d_qkv, &[0.0, 0.0, 2.0, 0.0, 0.0, 0.0]);
@@ -130,16 +163,17 @@ fn does_not_depend_on_threads_or_neighbours() {
     let (offsets, heads, width) = (offsets(&lengths), 3, 60);
     let shape = AttentionShape { offsets: &offsets, heads, width };
     let (qkv, d_out) = (random.vec(shape.tokens() * 3 * width), random.vec(shape.tokens() * width));
+    let bias = random.vec(BUCKETS * heads);
     assert_independent_of_threads(|| {
-        let Run { out, log_sum, d_qkv } = run(&qkv, &d_out, shape);
-        vec![out, log_sum, d_qkv]
+        let Run { out, log_sum, d_qkv, d_bias } = run(&qkv, &bias, &d_out, shape);
+        vec![out, log_sum, d_qkv, d_bias]
     });
 
-    let batch = run(&qkv, &d_out, shape);
+    let batch = run(&qkv, &bias, &d_out, shape);
     for (bounds, length) in offsets.windows(2).zip(lengths) {
         let rows = |width: usize| bounds[0] * width..bounds[1] * width;
         let shape = AttentionShape { offsets: &[0, length], heads, width };
-        let alone = run(&qkv[rows(3 * width)], &d_out[rows(width)], shape);
+        let alone = run(&qkv[rows(3 * width)], &bias, &d_out[rows(width)], shape);
         assert_eq!(bits(&alone.out), bits(&batch.out[rows(width)]));
         assert_eq!(bits(&alone.log_sum), bits(&batch.log_sum[rows(heads)]));
         assert_eq!(bits(&alone.d_qkv), bits(&batch.d_qkv[rows(3 * width)]));
@@ -150,5 +184,41 @@ fn does_not_depend_on_threads_or_neighbours() {
 #[should_panic(expected = "offsets decrease")]
 fn refuses_offsets_that_decrease() {
     let shape = AttentionShape { offsets: &[0, 2, 1], heads: 1, width: 1 };
-    attention(&[0.0f32; 3], shape, &mut [0.0], &mut [0.0]);
+    attention(&[0.0f32; 3], &[], shape, &mut [0.0], &mut [0.0]);
+}
+
+/// What nobody asks for is not computed: the rest is the same.
+#[test]
+fn a_frozen_bias_changes_no_other_gradient() {
+    let mut random = Random(9);
+    let shape = AttentionShape { offsets: &[0, 5], heads: 2, width: 6 };
+    let (qkv, bias, d_out) = (random.vec(5 * 18), random.vec(BUCKETS * 2), random.vec(5 * 6));
+    let trained = run(&qkv, &bias, &d_out, shape);
+    let (saved, mut d_qkv) =
+        (AttentionForward { qkv: &qkv, bias: &bias, log_sum: &trained.log_sum }, vec![0.0; 5 * 18]);
+    attention_backward(saved, shape, &d_out, &mut d_qkv, &mut []);
+    assert_eq!(bits(&d_qkv), bits(&trained.d_qkv));
+}
+
+#[test]
+#[should_panic(expected = "shapes do not fit")]
+fn refuses_a_bias_of_another_number_of_heads() {
+    let shape = AttentionShape { offsets: &[0, 1], heads: 1, width: 1 };
+    attention(&[0.0f32; 3], &[0.0; 2 * BUCKETS], shape, &mut [0.0], &mut [0.0]);
+}
+
+/// As transformers' relative_position_bucket gives them for MPNet: the first distance of each bucket.
+#[test]
+fn buckets_begin_where_those_of_mpnet_begin() {
+    let first = [0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 23, 32, 46, 64, 91];
+    for (near, &start) in first.iter().enumerate() {
+        let end = first.get(near + 1).copied().unwrap_or(1000);
+        for distance in start..end {
+            assert_eq!(bucket(-distance), near);
+            if distance > 0 {
+                assert_eq!(bucket(distance), BUCKETS / 2 + near);
+            }
+        }
+    }
+    assert_eq!((bucket(isize::MIN), bucket(isize::MAX)), (15, 31));
 }

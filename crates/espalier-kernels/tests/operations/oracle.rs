@@ -63,8 +63,16 @@ pub fn add_low_rank(
     }
 }
 
-/// qkv [T, 3H] -> out [T, H] and the log-sum-exp of the scores, [T, heads].
-pub fn attention(qkv: &[f64], offsets: &[usize], heads: usize, width: usize) -> (Vec<f64>, Vec<f64>) {
+/// The bucket of the distance from a query to a key, as T5's authors write it, for 32 buckets and distances up to 128.
+fn bucket(query: usize, key: usize) -> usize {
+    let distance = query.abs_diff(key);
+    let far = 8.0 + (distance as f64 / 8.0).ln() / 16f64.ln() * 8.0;
+    let near = if distance < 8 { distance } else { (far + 1e-9).min(15.0) as usize };
+    if key > query { 16 + near } else { near }
+}
+
+/// qkv [T, 3H], bias [32, heads] or nothing -> out [T, H] and the log-sum-exp of the scores, [T, heads].
+pub fn attention(qkv: &[f64], bias: &[f64], offsets: &[usize], heads: usize, width: usize) -> (Vec<f64>, Vec<f64>) {
     let d = width / heads;
     let tokens = offsets[offsets.len() - 1];
     let (mut out, mut log_sum) = (vec![0.0; tokens * width], vec![0.0; tokens * heads]);
@@ -74,8 +82,9 @@ pub fn attention(qkv: &[f64], offsets: &[usize], heads: usize, width: usize) -> 
             let part = |part: usize, token: usize| &qkv[token * 3 * width + part * width + head * d..][..d];
             for i in bounds[0]..bounds[1] {
                 let keys = bounds[0]..bounds[1];
-                let weights: Vec<f64> =
-                    keys.clone().map(|j| (dot(part(0, i), part(1, j)) / (d as f64).sqrt()).exp()).collect(); // [l]
+                let bias = |j| bias.get(bucket(i, j) * heads + head).unwrap_or(&0.0);
+                let weight = |j| (dot(part(0, i), part(1, j)) / (d as f64).sqrt() + bias(j)).exp();
+                let weights: Vec<f64> = keys.clone().map(weight).collect(); // [l]
                 let sum: f64 = weights.iter().sum();
                 log_sum[i * heads + head] = sum.ln();
                 for (j, weight) in keys.zip(weights) {
