@@ -33,9 +33,37 @@ fn added_token(content: &str, change: &[&str]) -> Value {
     token
 }
 
+fn roberta(trim_offsets: bool, add_prefix_space: bool) -> Value {
+    json!({"type": "RobertaProcessing", "sep": ["[SEP]", 3], "cls": ["[CLS]", 2], "trim_offsets": trim_offsets,
+        "add_prefix_space": add_prefix_space})
+}
+
+/// RoBERTa's special tokens around WordPiece; `<unk>` is looked for in the normalised text, `<mask>` takes spaces along.
+#[test]
+fn the_tokenizer_of_mpnet() {
+    let json = fs::read_to_string(fixture("kin/mpnet/model/tokenizer.json")).unwrap();
+    let (whole, cut) = (Pair::from_json(&json, UNLIMITED), Pair::from_json(&json, 5));
+    for text in [
+        TEXTS[1],
+        "the <unk> <UNK>ing <\u{fc}nk><<unk>>",
+        "<un <unk <u\u{0}nk> <u\u{301}nk> in<",
+        "<mask> \u{a0}<mask>the\n<mask> <MASK>",
+        "<s>a</s><pad>[UNK]\u{6771}<unk>\u{4eac}<mask>",
+        "<unk>",
+        "<unk",
+        "",
+    ] {
+        for pair in [&whole, &cut] {
+            pair.assert_same(text);
+            pair.assert_same_words(&[text, "<unk", ">", text]);
+        }
+    }
+}
+
 #[test]
 fn the_same_tokenizer_may_be_written_in_other_ways() {
     let plain = |content| added_token(content, &[]);
+    let normalized = |content| added_token(content, &["normalized"]);
     let template = |single: Value| {
         let mut template = read_json(&fixture("tiny-bert/tokenizer.json"))["post_processor"].take();
         template["single"] = single;
@@ -56,6 +84,10 @@ fn the_same_tokenizer_may_be_written_in_other_ways() {
             "/added_tokens",
             json!([plain("[X]"), plain("[PAD]"), plain(""), plain("[X][X]"), plain("<x>"), plain("e")]),
         ),
+        // Looked for in the normalised text, the longest first, also where a longer one has begun.
+        changed("/added_tokens", json!([normalized("THE"), normalized("the<x>"), normalized("\u{c9}e"), plain("<x>")])),
+        changed("/post_processor", roberta(true, false)),
+        changed("/post_processor", roberta(false, true)),
         changed("/decoder", Value::Null),
         changed("/version", json!("1.0")),
         changed("/model/vocab", json!({"a": 8, "##a": 9, "": 5, "[UNK]": 0, "e\u{301}": 7})),
@@ -91,8 +123,6 @@ fn lines_of_a_vocabulary_may_end_in_any_way() {
 fn others() -> Vec<(String, &'static str)> {
     let bpe = json!({"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": ["a b"]});
     let unigram = json!({"type": "Unigram", "unk_id": 0, "vocab": [["<unk>", 0.0], ["a", -1.0]]});
-    let roberta = json!({"type": "RobertaProcessing", "sep": ["[SEP]", 3], "cls": ["[CLS]", 2], "trim_offsets": true,
-        "add_prefix_space": false});
     let normalizer = json!({"type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true, "lowercase": true,
         "strip_accents": null, "other": 1});
     let added = |rule| changed("/added_tokens/4", added_token("[MASK]", &[rule]));
@@ -104,12 +134,11 @@ fn others() -> Vec<(String, &'static str)> {
         (changed("/normalizer", normalizer), "normalizer: unknown field `other`"),
         (changed("/pre_tokenizer/type", json!("Whitespace")), "the pre_tokenizer is Whitespace"),
         (changed("/post_processor", Value::Null), "the post_processor is of no type"),
-        (changed("/post_processor", roberta), "the post_processor is RobertaProcessing"),
+        (changed("/post_processor", roberta(true, true)), "the post_processor is RobertaProcessing"),
         (changed("/added_tokens/0", added_token("[MASK]", &[])), "the added token is [MASK] twice"),
         (added("single_word"), "the added token is [MASK], which is matched by rules"),
         (added("lstrip"), "the added token is [MASK], which is matched by rules"),
         (added("rstrip"), "the added token is [MASK], which is matched by rules"),
-        (added("normalized"), "the added token is [MASK], which is matched by rules"),
     ]
 }
 

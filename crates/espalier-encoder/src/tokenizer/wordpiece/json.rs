@@ -2,11 +2,12 @@
 
 use super::added::AddedTokens;
 use super::normalize::Normalization;
-use super::schema::{AddedToken, BertNormalizer, BertProcessing, File, Piece, TemplateProcessing};
+use super::schema::{AddedToken, BertNormalizer, BertProcessing, File, Piece, RobertaProcessing, TemplateProcessing};
 use super::vocabulary::Vocabulary;
 use super::{Refusal, WordPiece, leaves_room};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::fmt::Display;
 
@@ -36,10 +37,17 @@ impl WordPiece {
         if kind(&pre_tokenizer) != "BertPreTokenizer" {
             return Err(not_bert("pre_tokenizer", kind(&pre_tokenizer)));
         }
-        let (before, after) = special_tokens(post_processor, max_tokens)?;
+        let normalization = normalization(normalizer)?;
+        let Ends { before, after, trims } = special_tokens(post_processor, max_tokens)?;
+        if trims && !normalization.lowercase && !normalization.strip_accents {
+            // It takes the letter by which byte-level BPE writes a space, and which no other normalisation leaves, for one.
+            return Err(not_bert("post_processor", "RobertaProcessing with trim_offsets for cased text"));
+        }
+        let Added { plain, normalized } = added(added_tokens, &vocabulary, normalization, trims)?;
         Ok(Self {
-            normalization: normalization(normalizer)?,
-            added: added(added_tokens, &vocabulary)?,
+            normalization,
+            added: AddedTokens::new(plain),
+            normalized,
             vocabulary,
             unknown,
             prefix: setting(model.continuing_subword_prefix, "continuing_subword_prefix")?,
@@ -60,20 +68,38 @@ fn normalization(normalizer: Value) -> Result<Normalization, Refusal> {
     Ok(Normalization { clean_text, handle_chinese_chars, strip_accents, lowercase })
 }
 
-/// The ids that stand before and after every text.
-fn special_tokens(post_processor: Value, max_tokens: usize) -> Result<(Vec<u32>, Vec<u32>), Refusal> {
+/// What the post-processor does.
+struct Ends {
+    /// The ids that stand before every text.
+    before: Vec<u32>,
+    /// The ids that stand after it.
+    after: Vec<u32>,
+    /// Whether spaces are no part of a token's characters.
+    trims: bool,
+}
+
+fn special_tokens(post_processor: Value, max_tokens: usize) -> Result<Ends, Refusal> {
     match kind(&post_processor) {
         "BertProcessing" => {
             let BertProcessing { cls, sep, .. } = part(post_processor, "post_processor")?;
             leaves_room(2, max_tokens).map_err(Refusal::Broken)?;
-            Ok((vec![cls.1], vec![sep.1]))
+            Ok(Ends { before: vec![cls.1], after: vec![sep.1], trims: false })
+        }
+        "RobertaProcessing" => {
+            let RobertaProcessing { cls, sep, trim_offsets, add_prefix_space, .. } =
+                part(post_processor, "post_processor")?;
+            if trim_offsets && add_prefix_space {
+                return Err(not_bert("post_processor", "RobertaProcessing with add_prefix_space"));
+            }
+            leaves_room(2, max_tokens).map_err(Refusal::Broken)?;
+            Ok(Ends { before: vec![cls.1], after: vec![sep.1], trims: trim_offsets })
         }
         "TemplateProcessing" => template(&part(post_processor, "post_processor")?, max_tokens),
         other => Err(not_bert("post_processor", other)),
     }
 }
 
-fn template(template: &TemplateProcessing, max_tokens: usize) -> Result<(Vec<u32>, Vec<u32>), Refusal> {
+fn template(template: &TemplateProcessing, max_tokens: usize) -> Result<Ends, Refusal> {
     let ids = |piece: &Piece| match piece {
         Piece::SpecialToken { id } => match template.special_tokens.get(id) {
             Some(token) => Ok(token.ids.as_slice()),
@@ -90,26 +116,53 @@ fn template(template: &TemplateProcessing, max_tokens: usize) -> Result<(Vec<u32
     // Counted before they are put together: a few lines can name a great many.
     let special = before.iter().chain(&after).fold(0usize, |sum, ids| sum.saturating_add(ids.len()));
     leaves_room(special, max_tokens).map_err(Refusal::Broken)?;
-    Ok((before.concat(), after.concat()))
+    Ok(Ends { before: before.concat(), after: after.concat(), trims: false })
 }
 
-/// As in the library, a token that the vocabulary does not have gets the next free id, whatever the file says.
-fn added(tokens: Vec<AddedToken>, vocabulary: &Vocabulary) -> Result<AddedTokens, Refusal> {
+/// Added tokens and their ids.
+struct Added {
+    /// Those that are looked for in the text as it stands.
+    plain: Vec<(String, u32)>,
+    /// Those that are looked for when it is normalised, as they are then; the longest first.
+    normalized: Vec<(String, u32)>,
+}
+
+/// As in the library, a token that the vocabulary does not have gets the next free id, whatever the file says. Where the
+/// post-processor `trims`, it makes no difference that a token takes the spaces before it along (`lstrip`): they have no tokens,
+/// and the token does not keep their characters.
+fn added(
+    tokens: Vec<AddedToken>,
+    vocabulary: &Vocabulary,
+    normalization: Normalization,
+    trims: bool,
+) -> Result<Added, Refusal> {
     let (mut seen, mut ids) = (HashSet::new(), vocabulary.len() as u32..);
-    let mut added = Vec::new();
+    let mut added = Added { plain: Vec::new(), normalized: Vec::new() };
     for AddedToken { content, single_word, lstrip, rstrip, normalized } in tokens {
-        if single_word || lstrip || rstrip || normalized {
+        let ends_in_space = content.starts_with(is_space) || content.ends_with(is_space);
+        if single_word || rstrip || lstrip && (!trims || normalized) || trims && ends_in_space {
             return Err(not_bert("added token", format_args!("{content}, which is matched by rules")));
         }
-        if !seen.insert(content.clone()) {
+        let text = if normalized { normalization.of(&content) } else { content.clone() };
+        if !seen.insert(content.clone()) || text != content && !seen.insert(text.clone()) {
             return Err(not_bert("added token", format_args!("{content} twice")));
         }
         if !content.is_empty() {
             let id = vocabulary.id(&content).or_else(|| ids.next()).unwrap_or(u32::MAX);
-            added.push((content, id));
+            match normalized {
+                true if text.is_empty() => return Err(not_bert("added token", "nothing when it is normalised")),
+                true => added.normalized.push((text, id)),
+                false => added.plain.push((text, id)),
+            }
         }
     }
-    Ok(AddedTokens::new(added))
+    added.normalized.sort_by_key(|(text, _)| Reverse(text.len()));
+    Ok(added)
+}
+
+/// Spaces, and the letter by which byte-level BPE writes one.
+fn is_space(c: char) -> bool {
+    c.is_whitespace() || c == '\u{120}'
 }
 
 fn kind(part: &Value) -> &str {

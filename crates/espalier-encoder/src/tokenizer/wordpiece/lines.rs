@@ -40,6 +40,7 @@ impl WordPiece {
                 lowercase,
             },
             added: AddedTokens::new(special.collect()),
+            normalized: Vec::new(),
             vocabulary,
             unknown,
             prefix: "##".into(),

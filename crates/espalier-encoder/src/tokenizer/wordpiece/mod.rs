@@ -1,9 +1,10 @@
 //! BERT's tokenizer: normalisation, words, and the longest tokens of a vocabulary, as the tokenizers library has them.
 //!
-//! A text goes through it one character at a time (`normalize`), from which words are gathered (`words`) and cut into tokens
-//! (`tokens`). Nothing is kept but the word at hand, and it ends as soon as the model's limit on tokens is reached.
+//! A text goes through it one character at a time (`normalize`, `finder`), from which words are gathered (`words`) and cut into
+//! tokens (`tokens`). Nothing is kept but the word at hand, and it ends as soon as the model's limit on tokens is reached.
 
 mod added;
+mod finder;
 mod json;
 mod lines;
 mod normalize;
@@ -16,6 +17,7 @@ mod words;
 
 use super::{Encoded, leaves_room};
 use added::AddedTokens;
+use finder::{Finder, Found};
 use normalize::{Normalization, Normalizer};
 use tokens::Tokens;
 use vocabulary::Vocabulary;
@@ -26,6 +28,8 @@ use words::Words;
 pub struct WordPiece {
     normalization: Normalization,
     added: AddedTokens,
+    /// Added tokens that are looked for in the normalised text, the longest first, and their ids.
+    normalized: Vec<(String, u32)>,
     vocabulary: Vocabulary,
     /// The id of words that have no tokens.
     unknown: u32,
@@ -52,7 +56,8 @@ impl WordPiece {
     /// The highest id that a text can get.
     pub fn highest_id(&self) -> u32 {
         let special = self.before.iter().chain(&self.after).copied().max();
-        let highest = [self.vocabulary.highest_id(), self.added.highest_id(), special];
+        let normalized = self.normalized.iter().map(|&(_, id)| id).max();
+        let highest = [self.vocabulary.highest_id(), self.added.highest_id(), normalized, special];
         highest.into_iter().flatten().max().unwrap_or(self.unknown)
     }
 
@@ -82,6 +87,7 @@ impl WordPiece {
 struct Encoder<'t> {
     added: &'t AddedTokens,
     normalizer: Normalizer,
+    finder: Finder<'t>,
     words: Words,
     tokens: Tokens<'t>,
 }
@@ -91,6 +97,7 @@ impl<'t> Encoder<'t> {
         Self {
             added: &tokenizer.added,
             normalizer: Normalizer::new(tokenizer.normalization),
+            finder: Finder::new(&tokenizer.normalized),
             words: Words::new(tokenizer.longest_word),
             tokens: Tokens::new(tokenizer, max_tokens, bytes),
         }
@@ -112,17 +119,28 @@ impl<'t> Encoder<'t> {
 
     /// Takes a text without added tokens, whose first character is at `start`; returns where it ends.
     fn piece(&mut self, text: &str, start: usize) -> usize {
-        let Self { normalizer, words, tokens, .. } = self;
+        let Self { normalizer, finder, words, tokens, .. } = self;
         let mut at = start;
         for c in text.chars() {
-            normalizer.push(c, at, &mut |c, origin| words.push(c, origin, &mut |word| tokens.word(word)));
+            normalizer.push(c, at, &mut |c, origin| finder.push(c, origin, &mut |found| take(words, tokens, found)));
             at += 1;
             if tokens.is_full() {
                 return at;
             }
         }
-        normalizer.flush(&mut |c, origin| words.push(c, origin, &mut |word| tokens.word(word)));
+        normalizer.flush(&mut |c, origin| finder.push(c, origin, &mut |found| take(words, tokens, found)));
+        finder.flush(&mut |found| take(words, tokens, found));
         words.flush(&mut |word| tokens.word(word));
         at
+    }
+}
+
+fn take(words: &mut Words, tokens: &mut Tokens, found: Found) {
+    match found {
+        Found::Character(c, origin) => words.push(c, origin, &mut |word| tokens.word(word)),
+        Found::Token(id, span) => {
+            words.flush(&mut |word| tokens.word(word));
+            tokens.added(id, span);
+        }
     }
 }

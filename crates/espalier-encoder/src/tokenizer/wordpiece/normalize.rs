@@ -14,6 +14,17 @@ pub struct Normalization {
     pub lowercase: bool,
 }
 
+impl Normalization {
+    /// A whole text, normalised.
+    pub fn of(self, text: &str) -> String {
+        let (mut normalizer, mut normalized) = (Normalizer::new(self), String::new());
+        let mut emit = |c, _| normalized.push(c);
+        text.chars().for_each(|c| normalizer.push(c, 0, &mut emit));
+        normalizer.flush(&mut emit);
+        normalized
+    }
+}
+
 /// Normalises the characters that it is given in order.
 pub struct Normalizer {
     settings: Normalization,

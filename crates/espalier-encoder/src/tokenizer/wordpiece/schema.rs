@@ -72,6 +72,17 @@ pub struct BertProcessing {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+pub struct RobertaProcessing {
+    #[serde(rename = "type")]
+    _type: IgnoredAny,
+    pub sep: (IgnoredAny, u32),
+    pub cls: (IgnoredAny, u32),
+    pub trim_offsets: bool,
+    pub add_prefix_space: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct TemplateProcessing {
     #[serde(rename = "type")]
     _type: IgnoredAny,
