@@ -129,13 +129,12 @@ fn targets_name_no_module_that_is_not_adapted() {
     }
 }
 
-/// RoBERTa's class for texts ends in a map of another name than DistilBERT's.
+/// The classes of RoBERTa and MPNet for texts end in a map of another name than DistilBERT's.
 #[test]
 fn the_head_of_a_text_classifier_has_the_name_of_its_class() {
-    for (name, head) in
-        [("distilbert", "classifier"), ("roberta", "classifier.out_proj"), ("mpnet", "classifier.out_proj")]
-    {
-        let backbone = backbone(name);
+    for name in KIN {
+        let (backbone, head) =
+            (backbone(name), if name == "distilbert" { "classifier" } else { "classifier.out_proj" });
         let (_directory, mut adapter) = classifier(name, &backbone);
         adapter.card.output = crate::common::adapters::labels(&["good", "bad", "so-so"]);
         let directory = TempDir::new().unwrap();
@@ -148,14 +147,14 @@ fn the_head_of_a_text_classifier_has_the_name_of_its_class() {
 
 #[test]
 fn an_adapter_of_another_architecture_does_not_fit() {
-    let [distilbert, roberta] = ["distilbert", "roberta"].map(backbone);
-    let (_directory, adapter) = classifier("roberta", &roberta);
-    assert!(adapter.check(&roberta.encoder.config).is_ok());
+    let [distilbert, mpnet] = ["distilbert", "mpnet"].map(backbone);
+    let (_directory, adapter) = classifier("mpnet", &mpnet);
+    assert!(adapter.check(&mpnet.encoder.config).is_ok());
     let other =
-        espalier_encoder::EncoderConfig { architecture: Architecture::DistilBert, ..roberta.encoder.config.clone() };
+        espalier_encoder::EncoderConfig { architecture: Architecture::DistilBert, ..mpnet.encoder.config.clone() };
     assert!(adapter.check(&other).is_err());
-    let directory = copy_of("kin/roberta/adapter");
-    refusal(Adapter::open_lora(directory.path(), &distilbert), &["roberta.encoder.layer.1", "does not have"]);
+    let directory = copy_of("kin/mpnet/adapter");
+    refusal(Adapter::open_lora(directory.path(), &distilbert), &["mpnet.encoder.layer.1", "does not have"]);
 }
 
 #[test]
@@ -192,8 +191,8 @@ fn edited(name: &str, edit: impl FnOnce(&mut Value)) -> Result<Backbone, Encoder
 /// A header that was written before there was more than BERT names no architecture.
 #[test]
 fn a_configuration_without_architecture_is_berts() {
-    let mut config = serde_json::to_value(&backbone("roberta").encoder.config).unwrap();
-    assert_eq!((&config["model_type"], &config["first_position"]), (&json!("roberta"), &json!(2)));
+    let mut config = serde_json::to_value(&backbone("mpnet").encoder.config).unwrap();
+    assert_eq!((&config["model_type"], &config["first_position"]), (&json!("mpnet"), &json!(2)));
     let keys = config.as_object_mut().unwrap();
     keys.remove("model_type");
     keys.remove("first_position");
@@ -203,7 +202,7 @@ fn a_configuration_without_architecture_is_berts() {
 
 #[test]
 fn the_files_of_byte_level_tokenizers_are_carried_along() {
-    let (directory, saved) = (copy_of("kin/roberta/model"), TempDir::new().unwrap());
+    let (directory, saved) = (copy_of("kin/mpnet/model"), TempDir::new().unwrap());
     for file in ["vocab.json", "merges.txt"] {
         fs::write(directory.path().join(file), file).unwrap();
     }

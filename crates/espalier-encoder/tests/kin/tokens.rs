@@ -1,10 +1,13 @@
 //! Tokenizers: ids, words and characters as the tokenizers library has them.
 
+#[cfg(feature = "tokenizers")]
 use crate::common::edit_json;
 use crate::{KIN, backbone, recorded};
 use espalier_encoder::Tokenizer;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
+#[cfg(feature = "tokenizers")]
+use serde_json::json;
 
 #[derive(Deserialize)]
 struct Recording {
@@ -63,7 +66,17 @@ fn texts_have_the_recorded_tokens_and_characters() {
     }
 }
 
+#[cfg(not(feature = "tokenizers"))]
+#[test]
+fn byte_level_tokenizers_are_refused_by_name() {
+    let opened = espalier_encoder::Backbone::open(&crate::fixture("kin/roberta/model"));
+    let parts = ["tokenizer.json", "the model is BPE", "build with the feature `tokenizers`"];
+    let error = crate::common::refusal(opened, &parts);
+    assert!(matches!(error, espalier_encoder::EncoderError::Unsupported { .. }));
+}
+
 /// In byte-level BPE a space is a part of the word after it, but not of the entity that the word is.
+#[cfg(feature = "tokenizers")]
 #[test]
 fn words_of_a_text_are_without_spaces() {
     let directory = crate::copy_of("kin/roberta/model");

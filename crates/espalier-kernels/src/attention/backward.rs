@@ -40,10 +40,10 @@ pub fn attention_backward<E: Element>(
         "attention_backward: shapes do not fit"
     );
     let d_qkv = Blocks::new(d_qkv, 3 * shape.width);
-    let parts = if d_bias.is_empty() { 0 } else { shape.tasks() * BUCKETS };
-    // What each task adds to the bias: summed at the end, in the order of the tasks, whoever did them.
-    with_floats(parts, |parts| {
-        let (asked, blocks) = (!d_bias.is_empty(), Blocks::new(parts, BUCKETS));
+    let asked = !d_bias.is_empty();
+    // What each task adds to the bias, [tasks, BUCKETS]: summed at the end, in the order of the tasks, whoever did them.
+    let mut run = |parts: &mut [f32]| {
+        let rows = Blocks::new(parts, BUCKETS);
         (0..shape.tasks()).into_par_iter().for_each(|index| {
             let task = shape.task(index);
             let HeadTask { length, padded_length, padded_width, .. } = task;
@@ -52,15 +52,16 @@ pub fn attention_backward<E: Element>(
             let sizes =
                 [all, all, all, all, all, all, all, all, scores, scores, QUERIES * padded_width, biases, d_biases];
             // SAFETY: only this task writes this row.
-            let part = if asked { unsafe { blocks.row(index, 0, BUCKETS) } } else { &mut [] };
+            let part = if asked { unsafe { rows.row(index, 0, BUCKETS) } } else { &mut [] };
             with_zeros(sizes, |scratch| head(saved, shape, task, d_out, scratch, &d_qkv, part));
         });
-        for (index, part) in parts.chunks_exact(BUCKETS).enumerate() {
+        for (task, part) in parts.chunks_exact(BUCKETS).enumerate() {
             for (bucket, d) in part.iter().enumerate() {
-                d_bias[bucket * shape.heads + index % shape.heads] += d;
+                d_bias[bucket * shape.heads + task % shape.heads] += d;
             }
         }
-    });
+    };
+    if asked { with_floats(shape.tasks() * BUCKETS, run) } else { run(&mut []) }
 }
 
 simd! {
