@@ -14,8 +14,6 @@ use std::path::Path;
 const CONFIG_FILE: &str = "adapter_config.json";
 const WEIGHTS_FILE: &str = "adapter_model.safetensors";
 const PREFIX: &str = "base_model.model.";
-/// The head in transformers' classes for token classification.
-const TOKEN_CLASSIFIER: &str = "classifier";
 
 /// PEFT takes patterns as regular expressions. These characters make more of them than a name (a dot matches itself).
 const REGEX: [char; 12] = ['\\', '^', '$', '*', '+', '?', '(', ')', '[', ']', '{', '|'];
@@ -135,10 +133,6 @@ struct Contents {
 impl Contents {
     fn of(path: &Path, file: &TensorFile, encoder: &EncoderConfig) -> Result<Self> {
         let mut contents = Self { modules: BTreeMap::new(), classifier: None };
-        let classifiers = [TOKEN_CLASSIFIER, encoder.architecture.description().text_classifier];
-        let is_linear = |name: &str, linear: &str| {
-            name.strip_prefix(linear).is_some_and(|parameter| matches!(parameter, ".weight" | ".bias"))
-        };
         for full in file.names() {
             let name = full.strip_prefix(PREFIX).unwrap_or_default();
             let lora = name.strip_suffix(".lora_A.weight").or(name.strip_suffix(".lora_B.weight"));
@@ -149,8 +143,8 @@ impl Contents {
                     EncoderError::adapter(path, format!("{full:?} adapts a module that this encoder does not have"))
                 })?;
                 contents.modules.insert(site, format!("{PREFIX}{name}"));
-            } else if let Some(classifier) = classifiers.into_iter().find(|classifier| is_linear(name, classifier)) {
-                contents.classifier = Some(format!("{PREFIX}{classifier}"));
+            } else if matches!(name, "classifier.weight" | "classifier.bias") {
+                contents.classifier = Some(format!("{PREFIX}classifier"));
             } else {
                 return Err(EncoderError::adapter(path, format!("tensor {full:?} is not one this engine knows")));
             }
@@ -173,15 +167,15 @@ fn read_head(path: &Path, file: &TensorFile, name: &str, width: usize) -> Result
     Ok(Head { classes, values })
 }
 
-/// Writes both files as PEFT itself would for the matching transformers class: that for token classification, that for
-/// sequence classification, or the bare encoder when there is no head.
+/// Writes both files as PEFT itself would for the matching transformers class: that for token classification, that for sequence
+/// classification where its head is a single linear map, or the bare encoder when there is no head.
 pub(super) fn write(directory: &Path, lora: &Lora, head: Option<&Head>, card: &AdapterCard) -> Result<()> {
     let architecture = lora.architecture;
     let names = architecture.description();
-    let (task_type, prefix, classifier) = match card.output {
-        Output::Tags { .. } => ("TOKEN_CLS", format!("{}.", names.model_type), TOKEN_CLASSIFIER),
-        Output::Labels { .. } => ("SEQ_CLS", format!("{}.", names.model_type), names.text_classifier),
-        Output::Vectors => ("FEATURE_EXTRACTION", String::new(), TOKEN_CLASSIFIER),
+    let (task_type, prefix) = match card.output {
+        Output::Tags { .. } => ("TOKEN_CLS", format!("{}.", names.model_type)),
+        Output::Labels { .. } => (names.text_task, format!("{}.", names.model_type)),
+        Output::Vectors => ("FEATURE_EXTRACTION", String::new()),
     };
     let module_name = |spec: &SiteSpec| format!("{prefix}{}", architecture.module_name(spec.layer, spec.module));
     let mut tensors = Vec::new();
@@ -193,8 +187,8 @@ pub(super) fn write(directory: &Path, lora: &Lora, head: Option<&Head>, card: &A
     }
     if let Some(head) = head {
         let linear = head.linear();
-        tensors.push((format!("{PREFIX}{classifier}.weight"), vec![head.classes, head.width()], linear.weight));
-        tensors.push((format!("{PREFIX}{classifier}.bias"), vec![head.classes], linear.bias));
+        tensors.push((format!("{PREFIX}classifier.weight"), vec![head.classes, head.width()], linear.weight));
+        tensors.push((format!("{PREFIX}classifier.bias"), vec![head.classes], linear.bias));
     }
     let dtype = Stored::exact(tensors.iter().flat_map(|(.., values)| *values));
     write_tensors(&directory.join(WEIGHTS_FILE), dtype, tensors)?;

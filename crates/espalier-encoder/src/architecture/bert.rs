@@ -16,7 +16,7 @@ pub(super) const BERT: Description = Description {
     norms: ["attention.output.LayerNorm", "output.LayerNorm"],
     token_types: true,
     relative_bias: None,
-    text_classifier: "classifier",
+    text_task: "SEQ_CLS",
     config,
 };
 

@@ -10,7 +10,7 @@ pub(super) const DISTILBERT: Description = Description {
     norms: ["sa_layer_norm", "output_layer_norm"],
     token_types: false,
     relative_bias: None,
-    text_classifier: "classifier",
+    text_task: "TOKEN_CLS",
     config,
 };
 

@@ -44,8 +44,9 @@ pub(crate) struct Description {
     pub token_types: bool,
     /// The bias by relative position that all layers share.
     pub relative_bias: Option<&'static str>,
-    /// The last linear map in the class of transformers for text classification.
-    pub text_classifier: &'static str,
+    /// PEFT's task type for heads on text vectors: that of the class of transformers whose `classifier` is one linear map. Where
+    /// the class for texts has another layer before it, this is the class for tokens, whose mean logits are ours.
+    pub text_task: &'static str,
     /// Reads config.json.
     pub config: fn(&[u8]) -> Result<EncoderConfig, Refused>,
 }

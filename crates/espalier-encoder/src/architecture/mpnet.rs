@@ -17,7 +17,7 @@ pub(super) const MPNET: Description = Description {
     norms: ["attention.LayerNorm", "output.LayerNorm"],
     token_types: false,
     relative_bias: Some("encoder.relative_attention_bias.weight"),
-    text_classifier: "classifier.out_proj",
+    text_task: "TOKEN_CLS",
     config,
     ..BERT
 };

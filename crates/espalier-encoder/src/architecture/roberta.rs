@@ -3,8 +3,7 @@ use super::{Architecture, Description, Refused, variant};
 use crate::config::EncoderConfig;
 use serde::Deserialize;
 
-pub(super) const ROBERTA: Description =
-    Description { model_type: "roberta", text_classifier: "classifier.out_proj", config, ..BERT };
+pub(super) const ROBERTA: Description = Description { model_type: "roberta", text_task: "TOKEN_CLS", config, ..BERT };
 
 #[derive(Deserialize)]
 struct Padding {

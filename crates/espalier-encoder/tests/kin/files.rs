@@ -129,19 +129,24 @@ fn targets_name_no_module_that_is_not_adapted() {
     }
 }
 
-/// The classes of RoBERTa and MPNet for texts end in a map of another name than DistilBERT's.
+/// The classes for texts have another layer before their last: peft would ask for its weights.
 #[test]
-fn the_head_of_a_text_classifier_has_the_name_of_its_class() {
+fn the_head_of_a_text_classifier_has_a_class_with_one_linear_map() {
     for name in KIN {
-        let (backbone, head) =
-            (backbone(name), if name == "distilbert" { "classifier" } else { "classifier.out_proj" });
+        let backbone = backbone(name);
         let (_directory, mut adapter) = classifier(name, &backbone);
         adapter.card.output = crate::common::adapters::labels(&["good", "bad", "so-so"]);
         let directory = TempDir::new().unwrap();
         adapter.save(directory.path()).unwrap();
-        let tensors = raw::read(&directory.path().join(WEIGHTS));
-        assert!(tensors.contains_key(&format!("base_model.model.{head}.weight")), "{name}");
+        assert_eq!(read_json(&directory.path().join(CONFIG))["task_type"], "TOKEN_CLS", "{name}");
         assert_eq!(Adapter::open(directory.path(), &backbone).unwrap(), adapter);
+        // What peft saves for the class for texts is refused, not read without that layer.
+        edit_tensors(&directory.path().join(WEIGHTS), |tensors| {
+            let dense = if name == "distilbert" { "pre_classifier" } else { "classifier.dense" };
+            let dense = format!("base_model.model.{dense}.weight");
+            tensors.insert(dense, raw::RawTensor::zeros(Dtype::F32, &[32, 32]));
+        });
+        refusal(Adapter::open(directory.path(), &backbone), &["classifier", "not one this engine knows"]);
     }
 }
 
