@@ -1,13 +1,16 @@
 //! The configuration of a pre-finetuning run: one TOML file is the whole truth of it.
 
+mod corpus;
 mod parse;
+
+pub use corpus::CorpusConfig;
 
 use crate::error::{Result, TrainError};
 use crate::optimizer::{OptimizerKind, Schedule};
 use crate::strategies::Strategy;
 use espalier_encoder::{Compute, Family, LoraConfig, Module, Pooling};
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Everything that decides a run. What a file leaves out has the default shown by [`PrefinetuneConfig::default`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -57,9 +60,8 @@ pub struct TrainConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct NerConfig {
-    /// Concept corpora; relative paths count from the configuration file, else from the working
-    /// directory.
-    pub corpora: Vec<PathBuf>,
+    /// Concept corpora. A sentence comes from a file in proportion to its size times its weight.
+    pub corpora: Vec<CorpusConfig>,
     /// Sentences per batch.
     pub batch: usize,
     /// Weight of the loss. Averaged over all token x concept pairs, most of them easy negatives, the loss has gradients some hundred times
@@ -77,9 +79,8 @@ pub struct NerConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TcConfig {
-    /// Pair corpora; relative paths count from the configuration file, else from the working
-    /// directory.
-    pub corpora: Vec<PathBuf>,
+    /// Pair corpora. A file's weight multiplies that of its sources.
+    pub corpora: Vec<CorpusConfig>,
     /// Pairs per batch.
     pub batch: usize,
     /// Weight of the loss.
@@ -185,9 +186,9 @@ impl PrefinetuneConfig {
         let mut config = parse::parse(&text, &path.display().to_string(), overrides)?;
         let directory = path.parent().unwrap_or(Path::new(""));
         for corpus in config.ner.corpora.iter_mut().chain(&mut config.tc.corpora) {
-            let beside = directory.join(&corpus);
+            let beside = directory.join(&corpus.path);
             if beside.exists() {
-                *corpus = beside;
+                corpus.path = beside;
             }
         }
         Ok(config)
@@ -231,6 +232,11 @@ impl PrefinetuneConfig {
         require("tc.batch", tc.batch, tc.batch > 1, "it must be at least 2: the other pairs are the negatives")?;
         require("adapter.rank", adapter.rank, (1..=1024).contains(&adapter.rank), "it must be between 1 and 1024")?;
         require("adapter.modules", "empty", !adapter.modules.is_empty(), "it must name at least one module")?;
+        for (key, corpora) in [("ner.corpora", &ner.corpora), ("tc.corpora", &tc.corpora)] {
+            for weight in corpora.iter().map(|corpus| corpus.weight) {
+                require(key, weight, weight.is_finite() && weight > 0.0, "weights must be above 0")?;
+            }
+        }
         for &family in self.strategy.families() {
             let (corpora, key) = match family {
                 Family::Ner => (&ner.corpora, "ner.corpora"),

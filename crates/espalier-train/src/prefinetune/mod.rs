@@ -47,7 +47,7 @@ trait Side {
     fn family(&self) -> Family;
 
     /// Draws the next batch, adds the gradients of the weighted loss, and reports.
-    fn step(&mut self, model: &Model, activations: &mut Activations, gradients: Gradients) -> SideReport;
+    fn step(&mut self, model: &Model, activations: &mut Activations, gradients: Gradients) -> Result<SideReport>;
 
     /// Parameters of the objective itself, with their gradients, if it has any.
     fn own_parameters(&mut self) -> Option<(&mut [f32], &mut Group)>;
@@ -133,7 +133,7 @@ impl<'a> Run<'a> {
                 embeddings: !self.config.train.freeze_embeddings,
                 adapter: adapter_gradients,
             };
-            let report = side.step(&model, &mut self.activations, gradients);
+            let report = side.step(&model, &mut self.activations, gradients)?;
             if !report.loss.is_finite() {
                 return Err(TrainError::NotFinite { step, family, loss: report.loss, batch: report.first_text });
             }
