@@ -7,7 +7,7 @@ mod progress;
 
 use clap::{Parser, Subcommand};
 use commands::{
-    bench, demo, doctor, encode, evaluate, fetch as fetch_command, finetune, pack, predict, prefinetune, quantize,
+    bench, data, demo, doctor, encode, evaluate, fetch as fetch_command, finetune, pack, predict, prefinetune, quantize,
 };
 use std::process::ExitCode;
 
@@ -33,6 +33,7 @@ enum Command {
     Encode(encode::Args),
     Pack(pack::Args),
     Quantize(quantize::Args),
+    Data(data::Args),
     Bench(bench::Command),
     Doctor(doctor::Args),
 }
@@ -66,6 +67,7 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::Encode(args) => encode::run(args),
         Command::Pack(args) => pack::run(args),
         Command::Quantize(args) => quantize::run(args),
+        Command::Data(args) => data::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Doctor(args) => doctor::run(args),
     }

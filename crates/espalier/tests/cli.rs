@@ -239,6 +239,40 @@ fn one_step_of_sgd_is_the_gradient() {
 }
 
 #[test]
+fn data_are_checked_before_training() {
+    let workspace = Workspace::new();
+    let text = workspace.ok("data check cities run.toml --backbone BACKBONE");
+    for part in [
+        "NER, tags in IOB2, 3 rows",
+        "1 label, 3 mentions: city 3",
+        "the text is in train too",
+        "concepts, 6 mentions",
+        "anchor, tokens",
+        "can be used",
+    ] {
+        assert!(text.contains(part), "{part}\n{text}");
+    }
+    workspace.lines("odd.csv", ["query,positive".into(), "a,b".into(), "c,C!".into(), "a,b".into(), "d,".into()]);
+    let output = workspace.run("data check odd.csv --json");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(!output.status.success() && report["usable"] == false, "{report}");
+    let findings: Vec<_> = report["files"][0]["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|found| (&found["problem"], &found["examples"][0]))
+        .collect();
+    assert!(findings.contains(&(&"duplicate".into(), &"odd.csv:4: as line 2: a".into())), "{findings:?}");
+    assert!(findings.contains(&(&"nearly-same".into(), &"odd.csv:3: c / C!".into())), "{findings:?}");
+    assert!(
+        findings.iter().any(
+            |found| found.0 == "wrong" && found.1.as_str().unwrap().starts_with("odd.csv:5: \"positive\" is blank")
+        ),
+        "{findings:?}"
+    );
+}
+
+#[test]
 fn wrong_input_is_explained() {
     let workspace = Workspace::new();
     workspace.lines("broken/train.jsonl", [r#"{"text":"a","label":"b"}"#.into(), r#"{"text":"#.into()]);
@@ -263,6 +297,9 @@ fn wrong_input_is_explained() {
         ("prefinetune run.toml --set strategy=tpll --out x", "tpll"),
         ("prefinetune run.toml --set ner.corpora=[] --out x", "ner.corpora"),
         ("prefinetune nowhere.toml --out x", "nowhere.toml"),
+        ("data check broken", "1 of the above cannot be used"),
+        ("data check nowhere.jsonl", "cannot be used"),
+        ("data check adapter", "no data files here"),
         ("--threads 0 encode --backbone BACKBONE --input run.toml --output x", "--threads"),
     ] {
         let message = workspace.fails(arguments);
@@ -273,9 +310,19 @@ fn wrong_input_is_explained() {
 #[test]
 fn help_teaches_by_example() {
     let workspace = Workspace::new();
-    for command in
-        ["prefinetune", "finetune", "evaluate", "predict", "encode", "pack", "bench", "bench runtime", "doctor"]
-    {
+    for command in [
+        "prefinetune",
+        "finetune",
+        "evaluate",
+        "predict",
+        "encode",
+        "pack",
+        "quantize",
+        "data check",
+        "bench",
+        "bench runtime",
+        "doctor",
+    ] {
         assert!(workspace.ok(&format!("{command} --help")).contains("Example: "), "{command}");
     }
     assert!(workspace.ok("--help").contains("demo"));

@@ -1,0 +1,55 @@
+//! What a file is for.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::data::concepts::{SPANS, TAGS, TOKENS};
+use crate::data::examples::{LABEL, TEXT};
+use crate::data::pairs;
+use crate::data::row::Row;
+
+/// What the records of a file are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// Text pairs, for pre-finetuning.
+    Pairs,
+    /// Sentences with concepts, for pre-finetuning.
+    Concepts,
+    /// Tagged sentences, a task.
+    Ner,
+    /// Labelled texts, a task.
+    Classification,
+    /// A task of either kind; the first record tells which.
+    Task,
+}
+
+impl Kind {
+    /// The kind that a record shows, if it is of one.
+    pub(super) fn of(record: &Value) -> Option<Kind> {
+        if record.is_array() {
+            return Some(Kind::Pairs);
+        }
+        let row = Row::of(record).ok()?;
+        let has = |keys: &[&'static str]| row.find(keys).is_some();
+        let label = row.find(&LABEL).is_some_and(|(_, label)| !label.is_array());
+        match () {
+            () if has(&TOKENS) && has(&TAGS) => Some(Kind::Ner),
+            () if has(&TOKENS) || (has(&TEXT) && has(&SPANS)) => Some(Kind::Concepts),
+            () if has(&TEXT) && label => Some(Kind::Classification),
+            () if has(&["set"]) || pairs::keys_of(row).is_some() => Some(Kind::Pairs),
+            () => None,
+        }
+    }
+
+    /// In words.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Pairs => "text pairs",
+            Kind::Concepts => "sentences with concepts",
+            Kind::Ner => "NER",
+            Kind::Classification => "classification",
+            Kind::Task => "a task",
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! The report of a check, as data and as text.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::{Finding, Group, Kind, Lengths};
+
+/// What was found in a file or in a task.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct Report {
+    /// The file or the task's folder.
+    pub path: PathBuf,
+    /// Whether training can use it.
+    pub usable: bool,
+    /// The conclusion, one line.
+    pub verdict: String,
+    /// Each file.
+    pub files: Vec<FileReport>,
+}
+
+/// What was found in a file.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct FileReport {
+    /// The file.
+    pub path: PathBuf,
+    /// Which split of a task it is: `train`, `dev` or `test`.
+    pub role: Option<&'static str>,
+    /// Format and compression.
+    pub format: String,
+    /// What the records are, if they are of a kind.
+    pub kind: Option<Kind>,
+    /// Number of records, those that are wrong included.
+    pub rows: u64,
+    /// How entities were written as tags.
+    pub scheme: Option<&'static str>,
+    /// How long the texts are.
+    pub lengths: Vec<Lengths>,
+    /// Labels, concepts or sources.
+    pub groups: Vec<Group>,
+    /// What is wrong or odd.
+    pub findings: Vec<Finding>,
+}
+
+impl Report {
+    pub(super) fn new(path: &Path, files: Vec<FileReport>) -> Report {
+        let findings = || files.iter().flat_map(|file| &file.findings);
+        let fatal = findings().find(|finding| finding.problem.is_fatal());
+        let odd: u64 = findings().map(|finding| finding.rows).sum();
+        let verdict = match fatal {
+            Some(finding) => format!("cannot be used: {}", finding.examples.first().map_or("", String::as_str)),
+            None if odd == 0 => "can be used; nothing odd was found".into(),
+            None => format!("can be used; {odd} {} to look at", if odd == 1 { "oddity" } else { "oddities" }),
+        };
+        Report { path: path.to_owned(), usable: fatal.is_none(), verdict, files }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        self.files.iter().try_for_each(|file| write!(f, "{file}"))?;
+        write!(f, "{}: {}", self.path.display(), self.verdict)
+    }
+}
+
+impl fmt::Display for FileReport {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let kind = self.kind.map_or("of no kind known here", Kind::name);
+        let scheme = self.scheme.map(|scheme| format!(", tags in {scheme}")).unwrap_or_default();
+        writeln!(f, "{}: {}, {kind}{scheme}, {}", self.path.display(), self.format, counted(self.rows, "rows"))?;
+        self.lengths.iter().try_for_each(|lengths| writeln!(f, "  {lengths}"))?;
+        self.groups.iter().try_for_each(|group| write_group(f, group))?;
+        for finding in &self.findings {
+            writeln!(f, "  {}: {}", counted(finding.rows, "rows"), finding.problem.describe())?;
+            finding.examples.iter().try_for_each(|example| writeln!(f, "    {example}"))?;
+        }
+        Ok(())
+    }
+}
+
+/// A number with its noun, which is given in the plural.
+fn counted(number: u64, nouns: &str) -> String {
+    let noun = if number == 1 { nouns.strip_suffix('s').unwrap_or(nouns) } else { nouns };
+    format!("{number} {noun}")
+}
+
+fn write_group(f: &mut fmt::Formatter, group: &Group) -> fmt::Result {
+    let most: Vec<String> = group.most.iter().map(|(name, count)| format!("{name} {count}")).collect();
+    let dots = |shown: usize, all: usize| if shown < all { " ..." } else { "" };
+    let (names, mentions) = (counted(group.distinct as u64, group.of), counted(group.mentions, "mentions"));
+    writeln!(f, "  {names}, {mentions}: {}{}", most.join(", "), dots(most.len(), group.distinct))?;
+    if group.once > 0 && group.of != "sources" {
+        let names = group.seen_once.join(", ");
+        writeln!(f, "  {} seen once: {names}{}", group.once, dots(group.seen_once.len(), group.once))?;
+    }
+    if !group.always_one_word.is_empty() {
+        writeln!(f, "  never more than one word (no I- tag to learn): {}", group.always_one_word.join(", "))?;
+    }
+    Ok(())
+}
