@@ -275,6 +275,14 @@ pub enum RecordError {
         /// The keys that are there.
         found: String,
     },
+    /// The keys of a record belong to no kind of data.
+    #[error(
+        "neither text pairs, nor sentences with concepts, nor labelled examples: the record has {found}; docs/formats.md lists the keys that are understood"
+    )]
+    NoKind {
+        /// The keys that are there.
+        found: String,
+    },
     /// A task's record is of the other kind than those before it.
     #[error("a {found} record among {expected} records: a task is all NER or all classification")]
     MixedKinds {

@@ -16,6 +16,7 @@ use crate::data::concepts::sentence;
 use crate::data::examples::{Example, example};
 use crate::data::input::Records;
 use crate::data::pairs::{pair, stem};
+use crate::data::row::Row as RecordKeys;
 use crate::data::scheme::{Scheme, TagReader};
 use crate::data::{DataError, RecordError};
 
@@ -92,18 +93,24 @@ impl<'a> FileCheck<'a> {
 
     /// A record as what the file holds; the first that is of a kind decides what that is, where it is not known.
     fn row(&mut self, line: usize, value: &Value) -> Result<Row, RecordError> {
-        let kind = self.kind.or_else(|| Kind::of(value)).unwrap_or(Kind::Task);
-        let (row, kind) = match kind {
-            Kind::Pairs => (Row::of_pair(pair(value, &stem(&self.path))?), kind),
-            Kind::Concepts => (Row::of_sentence(sentence(value, line, &mut self.tags)?), kind),
+        let known = match self.kind.or_else(|| Kind::of(value)) {
+            Some(kind) => *self.kind.insert(kind),
+            None => {
+                return Err(RecordError::NoKind {
+                    found: RecordKeys::of(value).map_or("no keys".into(), |row| row.keys()),
+                });
+            }
+        };
+        let (row, kind) = match known {
+            Kind::Pairs => (Row::of_pair(pair(value, &stem(&self.path))?), known),
+            Kind::Concepts => (Row::of_sentence(sentence(value, line, &mut self.tags)?), known),
             Kind::Ner | Kind::Classification | Kind::Task => match example(value, line, &mut self.tags)? {
                 Example::Ner(sentence) => (Row::of_tagged(sentence), Kind::Ner),
                 Example::Classification(text) => (Row::of_text(text), Kind::Classification),
             },
         };
-        if self.kind.is_some_and(|known| known != kind && known != Kind::Task) {
-            let expected = self.kind.map_or("", Kind::name);
-            return Err(RecordError::MixedKinds { expected, found: kind.name() });
+        if known != kind && known != Kind::Task {
+            return Err(RecordError::MixedKinds { expected: known.name(), found: kind.name() });
         }
         self.kind = Some(kind);
         Ok(row)
