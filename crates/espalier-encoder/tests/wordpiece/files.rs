@@ -154,6 +154,20 @@ fn other_tokenizers_are_left_to_the_library() {
     }
 }
 
+#[cfg(feature = "tokenizers")]
+#[test]
+fn templates_that_the_library_panics_on_are_refused() {
+    let second = json!([{"Sequence": {"id": "B", "type_id": 0}}]);
+    let special = json!([{"Sequence": {"id": "A", "type_id": 0}}, {"SpecialToken": {"id": "[MORE]", "type_id": 0}}]);
+    for single in [second, special] {
+        // What makes it the library's.
+        let mut json: Value = serde_json::from_str(&changed("/pre_tokenizer/type", json!("Whitespace"))).unwrap();
+        json["post_processor"]["single"] = single;
+        let error = refusal(open(json.to_string()), &["some/bundle"]);
+        assert!(matches!(error, EncoderError::Tokenizer { .. }), "{error}");
+    }
+}
+
 #[cfg(not(feature = "tokenizers"))]
 #[test]
 fn other_tokenizers_are_refused_by_name() {
