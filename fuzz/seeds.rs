@@ -2,7 +2,7 @@
 //!
 //! `cargo run -p espalier --example fuzz-seeds` puts them beside what is in `fuzz/corpus`.
 
-use espalier_encoder::tensors::write_tensors;
+use espalier_encoder::tensors::{Stored, write_tensors};
 use espalier_encoder::{Adapter, AdapterCard, Backbone, Encoder, EncoderConfig, Family, Head, Lora, Module, Output};
 use espalier_encoder::{Pooling, Precision, lora::SiteSpec};
 use flate2::{Compression, write::GzEncoder};
@@ -72,7 +72,7 @@ impl Seeds {
         let values: Vec<f32> = (0..layout.len()).map(|i| (i as f32).sin()).collect();
         let tensors =
             layout.tensors.iter().map(|spec| (spec.name.clone(), spec.shape.clone(), &values[spec.range.clone()]));
-        write_tensors(&at("model.safetensors"), tensors)?;
+        write_tensors(&at("model.safetensors"), Stored::F32, tensors)?;
         let weights = fs::read(at("model.safetensors"))?;
         let parts = [config.as_bytes(), MODULES.as_bytes(), POOLING.as_bytes(), LIMITS.as_bytes(), &weights];
         self.write("weights", "seed-small", &parts)?;
