@@ -92,7 +92,10 @@ struct Run<'a> {
     encoder: &'a Encoder,
     weights: Vec<f32>,
     packed: PackedWeights,
-    theta: Group,
+    /// What trains the shared weights, unless they are frozen.
+    theta: Option<Group>,
+    /// The second family's gradients on theta, where the strategy keeps them apart.
+    apart: Vec<f32>,
     adapters: BTreeMap<Family, (Lora, Group)>,
     sides: Vec<Box<dyn Side>>,
     optimizer: Optimizer,
@@ -109,7 +112,8 @@ impl<'a> Run<'a> {
             encoder: &backbone.encoder,
             packed: PackedWeights::new(&backbone.encoder, &weights, train.precision.precision()),
             weights,
-            theta: theta_group(&backbone.encoder, config),
+            theta: config.strategy.trains_theta().then(|| theta_group(&backbone.encoder, config)),
+            apart: config.strategy.combine().map_or(Vec::new(), |_| vec![0.0; backbone.weights().len()]),
             adapters: family_adapters(&backbone.encoder, config)?,
             sides: sides(backbone, config)?,
             optimizer: Optimizer::new(train.optimizer, train.schedule, train.steps, warmup, train.clip_norm),
@@ -120,26 +124,7 @@ impl<'a> Run<'a> {
     /// One update, by a batch of each family.
     fn step(&mut self, step: usize) -> Result<StepReport> {
         let start = Instant::now();
-        let (mut losses, mut tokens) = (BTreeMap::new(), 0);
-        for side in &mut self.sides {
-            let family = side.family();
-            let (adapter, adapter_gradients) = match self.adapters.get_mut(&family) {
-                Some((lora, group)) => (Some(&*lora), Some(group.gradients.as_mut_slice())),
-                None => (None, None),
-            };
-            let model = Model { encoder: self.encoder, weights: &self.weights, packed: &self.packed, adapter };
-            let gradients = Gradients {
-                weights: Some(&mut self.theta.gradients),
-                embeddings: !self.config.train.freeze_embeddings,
-                adapter: adapter_gradients,
-            };
-            let report = side.step(&model, &mut self.activations, gradients);
-            if !report.loss.is_finite() {
-                return Err(TrainError::NotFinite { step, family, loss: report.loss, batch: report.first_text });
-            }
-            losses.insert(family, report.loss);
-            tokens += report.tokens;
-        }
+        let (losses, tokens) = self.gradients(step)?;
         let summary = self.update()?;
         Ok(StepReport {
             step,
@@ -152,13 +137,50 @@ impl<'a> Run<'a> {
         })
     }
 
+    /// Leaves in every group its gradient by a batch of each family; returns the losses and the number of tokens.
+    fn gradients(&mut self, step: usize) -> Result<(BTreeMap<Family, f64>, usize)> {
+        let combine = self.config.strategy.combine();
+        let (mut losses, mut tokens) = (BTreeMap::new(), 0);
+        for (index, side) in self.sides.iter_mut().enumerate() {
+            let family = side.family();
+            let (adapter, adapter_gradients) = match self.adapters.get_mut(&family) {
+                Some((lora, group)) => (Some(&*lora), Some(group.gradients.as_mut_slice())),
+                None => (None, None),
+            };
+            let model = Model { encoder: self.encoder, weights: &self.weights, packed: &self.packed, adapter };
+            let shared = match combine.is_some() && index > 0 {
+                true => Some(self.apart.as_mut_slice()),
+                false => self.theta.as_mut().map(|group| group.gradients.as_mut_slice()),
+            };
+            let gradients = Gradients {
+                weights: shared,
+                embeddings: !self.config.train.freeze_embeddings,
+                adapter: adapter_gradients,
+            };
+            let report = side.step(&model, &mut self.activations, gradients);
+            if !report.loss.is_finite() {
+                return Err(TrainError::NotFinite { step, family, loss: report.loss, batch: report.first_text });
+            }
+            losses.insert(family, report.loss);
+            tokens += report.tokens;
+        }
+        if let (Some(combine), Some(theta)) = (combine, &mut self.theta) {
+            combine(&mut theta.gradients, &self.apart);
+            self.apart.fill(0.0);
+        }
+        Ok((losses, tokens))
+    }
+
     /// Moves theta, the family adapters and the objectives' own parameters by their gradients.
     fn update(&mut self) -> Result<StepSummary> {
-        let mut groups = vec![(self.weights.as_mut_slice(), &mut self.theta)];
+        let mut groups: Vec<(&mut [f32], &mut Group)> = Vec::new();
+        groups.extend(self.theta.as_mut().map(|group| (self.weights.as_mut_slice(), group)));
         groups.extend(self.adapters.values_mut().map(|(lora, group)| (lora.values.as_mut_slice(), group)));
         groups.extend(self.sides.iter_mut().filter_map(|side| side.own_parameters()));
         let summary = self.optimizer.step(&mut groups)?;
-        self.packed.pack(self.encoder, &self.weights);
+        if self.theta.is_some() {
+            self.packed.pack(self.encoder, &self.weights);
+        }
         Ok(summary)
     }
 }

@@ -152,6 +152,52 @@ fn joint_descends_the_weighted_sum_of_both() {
     }
 }
 
+fn dot(a: &[f32], b: &[f32]) -> f64 {
+    a.iter().zip(b).map(|(&a, &b)| a as f64 * b as f64).sum()
+}
+
+/// The two gradients at right angles or less apart: pcgrad is joint, up to the rounding of one addition.
+#[test]
+fn pcgrad_is_joint_where_nothing_conflicts() {
+    let corpora = Corpora::easy();
+    let gradient = |strategy| theta_gradient(&one_step(&corpora, strategy));
+    assert!(dot(&gradient(Strategy::Ner), &gradient(Strategy::Tc)) > 0.0);
+    assert_gradients(&gradient(Strategy::PcGrad), &gradient(Strategy::Joint), 1e-5);
+}
+
+/// Projecting the families' gradients off each other, over all of theta at once, is not what a summed loss gives.
+#[test]
+fn pcgrad_projects_conflicting_gradients_off_each_other() {
+    let corpora = Corpora::long();
+    let gradient = |strategy| theta_gradient(&one_step(&corpora, strategy));
+    let (ner, tc) = (gradient(Strategy::Ner), gradient(Strategy::Tc));
+    let (product, ner_ner, tc_tc) = (dot(&ner, &tc), dot(&ner, &ner), dot(&tc, &tc));
+    let cosine = product / (ner_ner * tc_tc).sqrt();
+    assert!(cosine < -0.1, "these corpora conflict: {cosine}");
+    // Each off the other as it was before.
+    let (off_tc, off_ner) = ((product / tc_tc) as f32, (product / ner_ner) as f32);
+    let projected = |(&a, &b): (&f32, &f32)| (a - off_tc * b) + (b - off_ner * a);
+    let expected: Vec<f32> = ner.iter().zip(&tc).map(projected).collect();
+    let found = gradient(Strategy::PcGrad);
+    assert_gradients(&found, &expected, 1e-4);
+    // The sum of the projections is at less than a right angle to both; joint's is not that long.
+    assert!(dot(&found, &ner) > 0.0 && dot(&found, &tc) > 0.0);
+    let joint = gradient(Strategy::Joint);
+    let apart: Vec<f32> = found.iter().zip(&joint).map(|(a, b)| a - b).collect();
+    assert!(dot(&apart, &apart) > 1e-2 * dot(&joint, &joint), "pcgrad did what joint does");
+}
+
+/// Theta stays, and the adapters learn what they would learn beside a theta that moves.
+#[test]
+fn adapters_only_descends_tpls_gradients_on_the_adapters() {
+    let corpora = Corpora::easy();
+    let [tpl, alone] = [Strategy::Tpl, Strategy::AdaptersOnly].map(|strategy| trained(&one_step(&corpora, strategy)));
+    for family in [Family::Ner, Family::Tc] {
+        assert_eq!(bits(&alone.adapters[&family].values), bits(&tpl.adapters[&family].values), "{family:?}");
+    }
+    assert_eq!(bits(alone.backbone.weights()), bits(tiny_bert().weights()));
+}
+
 /// B is zero at first, so a fresh adapter changes neither what the encoder computes nor the gradients of its weights.
 #[test]
 fn in_the_first_step_theta_moves_under_tpl_as_under_joint() {

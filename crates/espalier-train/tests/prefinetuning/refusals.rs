@@ -52,6 +52,7 @@ fn a_strategy_without_its_corpus_is_refused() {
         (Strategy::Joint, Family::Ner, "ner.corpora"),
         (Strategy::Joint, Family::Tc, "tc.corpora"),
         (Strategy::Tpl, Family::Tc, "tc.corpora"),
+        (Strategy::AdaptersOnly, Family::Ner, "ner.corpora"),
     ] {
         let mut config = corpora.config(strategy);
         match without {
