@@ -105,7 +105,10 @@ mod tests {
         let default = PrefinetuneConfig::default();
         assert_eq!((config.seed, config.train.steps), (3, 7));
         assert_eq!(config.tc, default.tc);
-        assert_eq!(parsed(&default.to_toml(), &[]).unwrap(), default);
+        let written = parsed(&default.to_toml(), &[]).unwrap();
+        assert_eq!(written.to_toml(), default.to_toml());
+        // What follows train's schedule is spelled out in what is written.
+        assert_eq!(written.adapter.schedule, Some(default.train.schedule));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The NER side of pre-finetuning: concept contrast on weakly annotated sentences.
 
-use super::{Side, SideReport, excerpt};
-use crate::config::NerConfig;
+use super::{Side, SideReport, excerpt, turns};
+use crate::config::PrefinetuneConfig;
 use crate::data::{ConceptSentence, read_concepts};
 use crate::error::Result;
 use crate::objectives::{ConceptBatch, ConceptObjective, ConceptProjections};
@@ -26,13 +26,17 @@ pub(super) struct NerSide {
 }
 
 impl NerSide {
-    pub(super) fn new(backbone: &Backbone, config: &NerConfig, seed: u64) -> Result<Self> {
+    pub(super) fn new(backbone: &Backbone, config: &PrefinetuneConfig) -> Result<Self> {
+        let (train, turns, seed, config) = (&config.train, turns(config), config.seed, &config.ner);
         let mut sentences = Vec::new();
         for path in &config.corpora {
             sentences.extend(read_concepts(path)?);
         }
         let projections = ConceptProjections::identity(backbone.encoder.width());
         let length = projections.values.len();
+        let run = (0..length, config.projection_weight_decay);
+        let (schedule, warmup) = train.pace(config.projection_schedule, config.projection_warmup);
+        let projection_group = Group::new(length, config.projection_learning_rate, vec![run]);
         Ok(Self {
             order: Shuffled::new(sentences.len(), generator(seed, "ner order")),
             sentences,
@@ -40,7 +44,7 @@ impl NerSide {
             weight: config.weight,
             objective: ConceptObjective { scale: config.scale, bias: config.bias },
             projections,
-            projection_group: Group::new(length, config.projection_learning_rate, vec![(0..length, 0.0)]),
+            projection_group: projection_group.with_schedule(schedule, warmup).in_turns(turns),
             backbone: backbone.clone(),
             concept_vectors: HashMap::new(),
         })

@@ -225,6 +225,30 @@ fn no_gradient_reaches_the_other_familys_adapter() {
     }
 }
 
+/// What a batch learns does not depend on how many of its texts are embedded at a time, apart from the order of sums.
+#[test]
+fn chunks_give_the_gradient_of_the_whole_batch() {
+    let corpora = Corpora::easy();
+    let with_chunk = |chunk, strategy| {
+        let mut config = one_step(&corpora, strategy);
+        (config.tc.batch, config.tc.chunk) = (12, chunk);
+        (theta_gradient(&config), crate::corpora::run(&config).unwrap())
+    };
+    let (whole, (direct, reports)) = with_chunk(0, Strategy::Tpl);
+    for chunk in [1, 5, 24] {
+        let (chunked, (cached, cached_reports)) = with_chunk(chunk, Strategy::Tpl);
+        assert_gradients(&chunked, &whole, 1e-5);
+        assert_eq!(cached_reports[0].losses, reports[0].losses, "the loss is the same to the bit");
+        assert_eq!(cached_reports[0].tokens, reports[0].tokens);
+        let (cached, direct) = (&cached.adapters[&Family::Tc], &direct.adapters[&Family::Tc]);
+        for site in &direct.sites {
+            let (b, expected) = (&cached.values[site.b.clone()], &direct.values[site.b.clone()]);
+            let largest = expected.iter().fold(0f32, |max, value| max.max(value.abs()));
+            assert!(b.iter().zip(expected).all(|(b, e)| (b - e).abs() <= 1e-5 * largest), "{:?}", site.spec);
+        }
+    }
+}
+
 #[test]
 fn gradients_are_clipped_over_everything_trained() {
     let corpora = Corpora::easy();

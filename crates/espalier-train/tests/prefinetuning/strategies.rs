@@ -2,6 +2,7 @@ use crate::common::{bits, tiny_bert};
 use crate::corpora::{Corpora, run, trained};
 use espalier_encoder::{Family, Lora};
 use espalier_train::config::{AdapterConfig, PrefinetuneConfig};
+use espalier_train::optimizer::Schedule;
 use espalier_train::prefinetune::StepReport;
 use espalier_train::strategies::Strategy;
 
@@ -77,6 +78,28 @@ fn weight_decay_reaches_adapters() {
     let shrunk: f32 = [1.0, 0.75, 0.5, 0.25].iter().map(|factor| 1.0 - 0.1 * factor * 0.5).product();
     for (a, start) in factors(&after, false).iter().zip(factors(&before, false)) {
         assert!((a - shrunk * start).abs() <= 1e-6 * start.abs(), "{a} is not {shrunk} x {start}");
+    }
+}
+
+/// Decay is all that happens, as above, but along schedules of the adapters' own.
+#[test]
+fn adapters_have_schedules_of_their_own() {
+    let corpora = Corpora::easy();
+    let decayed = |schedule, warmup| {
+        let mut config = corpora.config(Strategy::AdaptersOnly);
+        (config.tc.weight, config.adapter.learning_rate, config.adapter.weight_decay) = (0.0, 0.1, 0.5);
+        (config.adapter.schedule, config.adapter.warmup) = (schedule, warmup);
+        factors(&trained(&config).adapters[&Family::Tc], false)
+    };
+    let as_train = decayed(None, None);
+    assert_eq!(bits(&decayed(Some(Schedule::Linear), Some(0.1))), bits(&as_train));
+    let shrunk = |factors: [f32; 4]| factors.iter().map(|factor| 1.0 - 0.1 * factor * 0.5).product::<f32>();
+    let start = shrunk([1.0, 0.75, 0.5, 0.25]);
+    for (found, factors) in
+        [(decayed(Some(Schedule::Constant), None), [1.0; 4]), (decayed(None, Some(0.5)), [0.5, 1.0, 1.0, 0.5])]
+    {
+        let ratio = shrunk(factors) / start;
+        assert!(found.iter().zip(&as_train).all(|(a, b)| (a - ratio * b).abs() <= 2e-6 * b.abs()), "{factors:?}");
     }
 }
 

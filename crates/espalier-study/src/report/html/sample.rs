@@ -103,6 +103,7 @@ fn summary(strategy: Strategy, cells: &[Cell]) -> StrategySummary {
         gradient_norm: 1.0,
         learning_rate_factor: 1.0,
         tokens: 1500,
+        conflict: None,
         seconds: 0.2,
     };
     StrategySummary {
