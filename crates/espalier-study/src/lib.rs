@@ -3,10 +3,12 @@
 //! - [`metrics`]: entity F1, accuracy, macro F1
 //! - [`evaluate()`]: an adapter's scores on a task's examples
 //! - [`compare()`]: strategies x tasks x seeds, each cell trained and scored alike
+//! - [`conflict`]: where the families' gradients conflict, and where adapters should start
 //! - [`statistics`]: means and confidence intervals over seeds
 //! - [`report`]: the result for people (HTML, plain text) and for scripts (JSON)
 
 mod compare;
+pub mod conflict;
 mod evaluate;
 pub mod metrics;
 pub mod report;

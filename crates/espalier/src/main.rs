@@ -6,7 +6,9 @@ mod input;
 mod progress;
 
 use clap::{Parser, Subcommand};
-use commands::{bench, demo, doctor, encode, evaluate, fetch as fetch_command, finetune, pack, predict, prefinetune};
+use commands::{
+    bench, conflict, demo, doctor, encode, evaluate, fetch as fetch_command, finetune, pack, predict, prefinetune,
+};
 use std::process::ExitCode;
 
 /// One encoder, many adapters: pre-finetune, fine-tune, evaluate and run small BERT-like encoders.
@@ -25,6 +27,7 @@ enum Command {
     Demo(demo::Args),
     Fetch(fetch_command::Args),
     Prefinetune(prefinetune::Args),
+    Conflict(conflict::Args),
     Finetune(finetune::Args),
     Evaluate(evaluate::Args),
     Predict(predict::Args),
@@ -57,6 +60,7 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::Demo(args) => demo::run(args),
         Command::Fetch(args) => fetch_command::run(args),
         Command::Prefinetune(args) => prefinetune::run(args),
+        Command::Conflict(args) => conflict::run(args),
         Command::Finetune(args) => finetune::run(args),
         Command::Evaluate(args) => evaluate::run(args),
         Command::Predict(args) => predict::run(args),

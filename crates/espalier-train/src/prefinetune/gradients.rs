@@ -52,17 +52,14 @@ impl Run<'_> {
                 first = self.theta.as_ref().map(|group| group.gradients.clone());
             }
         }
-        if let Some(theta) = &mut self.theta {
-            let layout = &self.encoder.layout;
-            gathered.conflict = measure.then(|| match &first {
-                // The second gradient came on top of the first.
-                Some(first) => Conflict::between(layout, first, &difference(&theta.gradients, first)),
-                None => Conflict::between(layout, &theta.gradients, &self.apart),
-            });
-            if let Some(combine) = combine {
-                combine(&mut theta.gradients, &self.apart);
-                self.apart.fill(0.0);
-            }
+        gathered.conflict = self.theta.as_ref().filter(|_| measure).map(|theta| match &first {
+            // The second gradient came on top of the first.
+            Some(first) => Conflict::between(&self.encoder.layout, first, &difference(&theta.gradients, first)),
+            None => Conflict::between(&self.encoder.layout, &theta.gradients, &self.apart),
+        });
+        if let (Some(combine), Some(theta)) = (combine, &mut self.theta) {
+            combine(&mut theta.gradients, &self.apart);
+            self.apart.fill(0.0);
         }
         Ok(gathered)
     }
