@@ -39,14 +39,15 @@ impl TcSide {
                 ("tc.corpora", "at least one source must have two pairs or more: the others are negatives");
             return Err(TrainError::ConfigValue { key, value: format!("{:?}", config.corpora), rule });
         }
-        let sizes: Vec<usize> = sources.values().map(Vec::len).collect();
+        let weights: Vec<f64> =
+            sources.values().map(|pairs| (pairs.len() as f64).powf(config.source_exponent)).collect();
         let sources = sources.into_iter().map(|(name, pairs)| {
             let order = Shuffled::new(pairs.len(), generator(seed, &format!("tc order {name}")));
             (pairs, order)
         });
         Ok(Self {
             sources: sources.collect(),
-            draw: Weighted::new(sizes, config.source_exponent, generator(seed, "tc source")),
+            draw: Weighted::new(weights, generator(seed, "tc source")),
             batch: config.batch,
             weight: config.weight,
             texts: Texts { pooling: config.pooling, chunk: config.chunk },

@@ -1,0 +1,122 @@
+//! Epochs over a corpus, each in an order of its own.
+
+use super::{Permutation, Position};
+use rand_chacha::ChaCha8Rng;
+
+/// Indices of a corpus without end: every epoch visits each once, in a new order.
+///
+/// The order of an epoch follows from the generator and the epoch's number alone, and takes no memory that grows with the corpus.
+#[derive(Clone, Debug)]
+pub struct Shuffled {
+    n: usize,
+    position: Position,
+    order: Permutation,
+    rng: ChaCha8Rng,
+}
+
+impl Shuffled {
+    /// Indices 0..n. `rng` as [`generator`](super::generator) gives it.
+    ///
+    /// # Panics
+    /// If n is zero.
+    pub fn new(n: usize, rng: ChaCha8Rng) -> Self {
+        assert!(n > 0, "Shuffled: nothing to draw from");
+        Self { n, position: Position::default(), order: order(n, 0, &rng), rng }
+    }
+
+    /// The next `count` indices, at most n: no index comes twice in one batch.
+    pub fn batch(&mut self, count: usize) -> Vec<usize> {
+        let count = count.min(self.n);
+        // The rest of an epoch too short for a batch is left out.
+        if self.position.next.saturating_add(count as u64) > self.n as u64 {
+            self.seek(Position { epoch: self.position.epoch.wrapping_add(1), next: 0 });
+        }
+        let first = self.position.next as usize;
+        self.position.next += count as u64;
+        (first..first + count).map(|place| self.order.at(place)).collect()
+    }
+
+    /// How far the sequence is.
+    pub fn position(&self) -> Position {
+        self.position
+    }
+
+    /// Goes on from `position` as a sampler of the same n and generator that stood there.
+    pub fn seek(&mut self, position: Position) {
+        if position.epoch != self.position.epoch {
+            self.order = order(self.n, position.epoch, &self.rng);
+        }
+        self.position = position;
+    }
+}
+
+/// The order of an epoch.
+fn order(n: usize, epoch: u64, rng: &ChaCha8Rng) -> Permutation {
+    let mut rng = rng.clone();
+    rng.set_word_pos(epoch as u128 * Permutation::WORDS);
+    Permutation::new(n, &mut rng)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sampling::generator;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    proptest! {
+        #[test]
+        fn an_epoch_visits_every_index_once(n in 1usize..200, batch in 1usize..20, seed: u64) {
+            let mut shuffled = Shuffled::new(n, generator(seed, "test"));
+            let batches = n / batch.min(n);
+            for epoch in 0..3 {
+                let seen: Vec<usize> = (0..batches).flat_map(|_| shuffled.batch(batch)).collect();
+                prop_assert_eq!(shuffled.position(), Position { epoch, next: seen.len() as u64 });
+                // All but the rest that is too short for a batch.
+                prop_assert_eq!(seen.len(), batches * batch.min(n));
+                let distinct: BTreeSet<usize> = seen.iter().copied().filter(|&index| index < n).collect();
+                prop_assert_eq!(distinct.len(), seen.len());
+            }
+        }
+
+        #[test]
+        fn no_index_comes_twice_in_a_batch(n in 1usize..50, batch in 1usize..99, seed: u64) {
+            let mut shuffled = Shuffled::new(n, generator(seed, "test"));
+            for _ in 0..10 {
+                let mut picked = shuffled.batch(batch);
+                prop_assert_eq!(picked.len(), batch.min(n));
+                picked.sort_unstable();
+                picked.dedup();
+                prop_assert_eq!(picked.len(), batch.min(n));
+            }
+        }
+
+        #[test]
+        fn after_seek_it_goes_on_as_it_would_have(n in 1usize..200, before in 0usize..40, batch in 1usize..30, seed: u64) {
+            let mut uninterrupted = Shuffled::new(n, generator(seed, "test"));
+            (0..before).for_each(|_| drop(uninterrupted.batch(batch)));
+            let stored = serde_json::to_string(&uninterrupted.position()).unwrap();
+            let mut resumed = Shuffled::new(n, generator(seed, "test"));
+            resumed.seek(serde_json::from_str(&stored).unwrap());
+            for count in [batch, 1, 7, batch, 500] {
+                prop_assert_eq!(resumed.batch(count), uninterrupted.batch(count));
+            }
+            prop_assert_eq!(resumed.position(), uninterrupted.position());
+        }
+    }
+
+    #[test]
+    fn epochs_differ() {
+        let mut shuffled = Shuffled::new(100, generator(1, "test"));
+        assert_ne!(shuffled.batch(100), shuffled.batch(100));
+        assert_eq!(shuffled.position(), Position { epoch: 1, next: 100 });
+    }
+
+    #[test]
+    fn a_position_beyond_the_corpus_begins_the_next_epoch() {
+        let mut shuffled = Shuffled::new(3, generator(1, "test"));
+        shuffled.seek(Position { epoch: u64::MAX, next: u64::MAX });
+        assert_eq!(shuffled.batch(3).len(), 3);
+        assert_eq!(shuffled.position(), Position { epoch: 0, next: 3 });
+    }
+}
