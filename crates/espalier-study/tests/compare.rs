@@ -35,8 +35,8 @@ fn config(directory: &Path) -> ComparisonConfig {
         seeds: vec![5, 6],
         prefinetune: PrefinetuneConfig {
             train: TrainConfig { steps: STEPS, ..TrainConfig::default() },
-            ner: NerConfig { corpora: vec![concepts], ..NerConfig::default() },
-            tc: TcConfig { corpora: vec![pairs], ..TcConfig::default() },
+            ner: NerConfig { corpora: vec![concepts.into()], ..NerConfig::default() },
+            tc: TcConfig { corpora: vec![pairs.into()], ..TcConfig::default() },
             ..PrefinetuneConfig::default()
         },
         finetune: FinetuneConfig { steps: FINETUNE_STEPS, batch: 4, ..FinetuneConfig::default() },

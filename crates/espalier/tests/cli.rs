@@ -232,13 +232,13 @@ fn conflicts_are_measured_and_read_from_a_run() {
 fn wrong_input_is_explained() {
     let workspace = Workspace::new();
     workspace.lines("broken/train.jsonl", [r#"{"text":"a","label":"b"}"#.into(), r#"{"text":"#.into()]);
-    workspace.lines("tags/train.jsonl", [r#"{"tokens":["a"],"tags":["S-city"]}"#.into()]);
+    workspace.lines("tags/train.jsonl", [r#"{"tokens":["a"],"tags":["X-city"]}"#.into()]);
     workspace.lines("empty/train.jsonl", [String::new()]);
     workspace.ok("finetune --backbone BACKBONE --task intents --out adapter --steps 1");
     workspace.ok("prefinetune run.toml --set strategy=tc --out other");
     for (arguments, expected) in [
         ("finetune --backbone BACKBONE --task broken --out x", "train.jsonl:2"),
-        ("finetune --backbone BACKBONE --task tags --out x", "\"S-city\" is not BIO2"),
+        ("finetune --backbone BACKBONE --task tags --out x", "\"X-city\" is of no scheme"),
         ("finetune --backbone BACKBONE --task empty --out x", "no training examples"),
         ("finetune --backbone BACKBONE --task nowhere --out x", "nowhere"),
         ("finetune --backbone BACKBONE --task intents --fraction 0 --out x", "fraction"),

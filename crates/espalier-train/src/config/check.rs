@@ -46,6 +46,11 @@ impl PrefinetuneConfig {
         require("tc.batch", tc.batch, tc.batch > 1, "it must be at least 2: the other pairs are the negatives")?;
         require("adapter.rank", adapter.rank, (1..=1024).contains(&adapter.rank), "it must be between 1 and 1024")?;
         require("adapter.modules", "empty", !adapter.modules.is_empty(), "it must name at least one module")?;
+        for (key, corpora) in [("ner.corpora", &ner.corpora), ("tc.corpora", &tc.corpora)] {
+            for weight in corpora.iter().map(|corpus| corpus.weight) {
+                require(key, weight, weight.is_finite() && weight > 0.0, "weights must be above 0")?;
+            }
+        }
         let alternating = train.composition == Composition::Alternating;
         let apart = alternating && self.strategy.combine().is_some();
         require("train.composition", "alternating", !apart, "pcgrad compares both families' gradients in every step")?;

@@ -1,7 +1,10 @@
 //! The configuration of a pre-finetuning run: one TOML file is the whole truth of it.
 
 mod check;
+mod corpus;
 mod parse;
+
+pub use corpus::CorpusConfig;
 
 use crate::error::{Result, TrainError};
 use crate::optimizer::{OptimizerKind, Schedule};
@@ -9,7 +12,7 @@ use crate::strategies::Strategy;
 use espalier_encoder::{Compute, LoraConfig, Module, Pooling};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Everything that decides a run. What a file leaves out has the default shown by [`PrefinetuneConfig::default`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -92,9 +95,8 @@ impl Composition {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct NerConfig {
-    /// Concept corpora; relative paths count from the configuration file, else from the working
-    /// directory.
-    pub corpora: Vec<PathBuf>,
+    /// Concept corpora. A sentence comes from a file in proportion to its size times its weight.
+    pub corpora: Vec<CorpusConfig>,
     /// Sentences per batch.
     pub batch: usize,
     /// Weight of the loss. Averaged over all token x concept pairs, most of them easy negatives, the loss has gradients some hundred times
@@ -118,9 +120,8 @@ pub struct NerConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TcConfig {
-    /// Pair corpora; relative paths count from the configuration file, else from the working
-    /// directory.
-    pub corpora: Vec<PathBuf>,
+    /// Pair corpora. A file's weight multiplies that of its sources.
+    pub corpora: Vec<CorpusConfig>,
     /// Pairs per batch.
     pub batch: usize,
     /// Texts that are embedded at a time, for batches whose activations do not fit into memory; 0 for all of the batch at once.
@@ -270,9 +271,9 @@ impl PrefinetuneConfig {
         let mut config = parse::parse(&text, &path.display().to_string(), overrides)?;
         let directory = path.parent().unwrap_or(Path::new(""));
         for corpus in config.ner.corpora.iter_mut().chain(&mut config.tc.corpora) {
-            let beside = directory.join(&corpus);
+            let beside = directory.join(&corpus.path);
             if beside.exists() {
-                *corpus = beside;
+                corpus.path = beside;
             }
         }
         Ok(config)

@@ -91,6 +91,7 @@ fn unknown(key: &str, origin: &str, known: &[String]) -> TrainError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::CorpusConfig;
     use crate::optimizer::OptimizerKind;
     use crate::strategies::Strategy;
 
@@ -117,7 +118,9 @@ mod tests {
         let config = parsed("[train]\nsteps = 9\n", &overrides).unwrap();
         assert_eq!((config.train.steps, config.strategy), (1, Strategy::Joint));
         assert_eq!(config.train.optimizer, OptimizerKind::Sgd);
-        assert_eq!(config.ner.corpora, [std::path::PathBuf::from("a.jsonl")]);
+        assert_eq!(config.ner.corpora, ["a.jsonl".into()]);
+        let config = parsed("", &["tc.corpora=[{path=\"a.jsonl\",weight=2}, \"b.csv\"]"]).unwrap();
+        assert_eq!(config.tc.corpora, [CorpusConfig { path: "a.jsonl".into(), weight: 2.0 }, "b.csv".into()]);
     }
 
     #[test]

@@ -3,10 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use espalier_encoder::tags::{entities_lenient, parse_tag};
-use serde::Deserialize;
+use espalier_encoder::tags::entities_lenient;
+use serde_json::Value;
 
-use super::{DataError, JsonLines, RecordError};
+use super::concepts::{SPANS, TAGS, TOKENS, tags};
+use super::input::Records;
+use super::row::{Found, Row, filled, text, texts};
+use super::scheme::TagReader;
+use super::spans::{End, in_words, spans, to_tags, to_words};
+use super::{ConceptSpan, DataError, RecordError};
 
 /// A sentence in words, each with its BIO2 tag.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -63,7 +68,7 @@ impl Examples {
     /// The labels of example `i`: one for each of its entities, or its class.
     pub(super) fn labels_of(&self, i: usize) -> Vec<String> {
         match self {
-            // Lenient, so that a label that only ever stands on an `I-` is not overlooked.
+            // Lenient, so that a label that only ever stands on an `I-` is not overlooked in examples that were not read from a file.
             Examples::Ner(rows) => entities_lenient(&rows[i].tags).into_iter().map(|entity| entity.label).collect(),
             Examples::Classification(rows) => vec![rows[i].label.clone()],
         }
@@ -118,24 +123,21 @@ impl Kind {
     }
 }
 
-/// A record as the file has it: which keys are there says what kind it is.
-#[derive(Deserialize)]
-struct Row {
-    tokens: Option<Vec<String>>,
-    tags: Option<Vec<String>>,
-    text: Option<String>,
-    label: Option<String>,
-}
-
-enum Example {
+/// A labelled example of either kind.
+pub(super) enum Example {
     Ner(TaggedSentence),
     Classification(LabelledText),
 }
 
-/// Reads a split. The first record says whether it is NER or classification, and all others must agree.
+pub(super) const TEXT: [&str; 4] = ["text", "sentence", "utterance", "content"];
+/// Where a label has a name and a number, the name comes first.
+pub(super) const LABEL: [&str; 7] = ["label_text", "label_name", "label", "intent", "class", "category", "sentiment"];
+
+/// Reads a split. The first record says whether it is NER or classification, and all others must agree. Tags of every scheme become
+/// BIO2; a number or a truth value as a label becomes its text.
 ///
 /// # Errors
-/// The first line that cannot be read or is not valid; a file without records.
+/// The first record that cannot be read or is not valid; a file without records.
 pub fn read_examples(path: &Path) -> Result<Examples, DataError> {
     read_examples_of(path, None)
 }
@@ -143,9 +145,10 @@ pub fn read_examples(path: &Path) -> Result<Examples, DataError> {
 /// As [`read_examples`], but of a kind that is known from another split.
 pub(super) fn read_examples_of(path: &Path, mut kind: Option<Kind>) -> Result<Examples, DataError> {
     let (mut sentences, mut texts) = (Vec::new(), Vec::new());
-    for item in JsonLines::<Row>::open(path)? {
-        let (line, row) = item?;
-        let example = validated(row).and_then(|example| of_one_kind(example, &mut kind));
+    let mut tags = TagReader::default();
+    for item in Records::open(path)? {
+        let (line, value) = item?;
+        let example = example(&value, line, &mut tags).and_then(|example| of_one_kind(example, &mut kind));
         match example.map_err(|problem| DataError::Record { path: path.to_owned(), line, problem })? {
             Example::Ner(sentence) => sentences.push(sentence),
             Example::Classification(text) => texts.push(text),
@@ -158,31 +161,46 @@ pub(super) fn read_examples_of(path: &Path, mut kind: Option<Kind>) -> Result<Ex
     }
 }
 
-fn validated(row: Row) -> Result<Example, RecordError> {
-    match row {
-        Row { tokens: Some(tokens), tags: Some(tags), label: None, .. } => tagged(tokens, tags),
-        Row { text: Some(text), label: Some(label), tags: None, .. } => labelled(text, label),
-        _ => Err(RecordError::UnknownKind),
+/// A record as an example: which keys are there says what kind it is.
+pub(super) fn example(value: &Value, line: usize, reader: &mut TagReader) -> Result<Example, RecordError> {
+    let row = Row::of(value)?;
+    let label = row.find(&LABEL).filter(|(_, label)| !label.is_array());
+    match (row.find(&TOKENS), row.find(&TAGS), row.find(&TEXT), row.find(&SPANS), label) {
+        (Some(tokens), Some(tags), _, _, None) => tagged(texts(tokens)?, tags, line, reader),
+        (_, None, Some(found), None, Some(label)) => labelled(text(found)?.to_owned(), label),
+        (None, None, Some(found), Some(annotation), None) => {
+            let (tokens, spans) = to_words(text(found)?, spans(annotation, End::Exclusive)?)?;
+            spanned(tokens, spans)
+        }
+        (Some(tokens), None, _, Some(annotation), None) => {
+            let tokens = texts(tokens)?;
+            let spans = in_words(spans(annotation, End::Exclusive)?, tokens.len())?;
+            spanned(tokens, spans)
+        }
+        _ => Err(RecordError::UnknownKind { found: row.keys() }),
     }
 }
 
-fn tagged(tokens: Vec<String>, tags: Vec<String>) -> Result<Example, RecordError> {
+fn tagged(tokens: Vec<String>, found: Found, line: usize, reader: &mut TagReader) -> Result<Example, RecordError> {
+    let tags = tags(found, tokens.len())?;
+    let entities = reader.read(line, &tags)?;
+    spanned(tokens, entities)
+}
+
+fn spanned(tokens: Vec<String>, spans: Vec<ConceptSpan>) -> Result<Example, RecordError> {
     if tokens.is_empty() {
         return Err(RecordError::NoTokens);
     }
-    if tokens.len() != tags.len() {
-        return Err(RecordError::TagCount { tokens: tokens.len(), tags: tags.len() });
-    }
-    for tag in &tags {
-        parse_tag(tag)?;
-    }
+    let tags = to_tags(spans, tokens.len())?;
     Ok(Example::Ner(TaggedSentence { tokens, tags }))
 }
 
-fn labelled(text: String, label: String) -> Result<Example, RecordError> {
-    if label.trim().is_empty() {
-        return Err(RecordError::Blank { key: "label" });
-    }
+fn labelled(text: String, (key, label): Found) -> Result<Example, RecordError> {
+    let label = match label {
+        Value::Number(number) if number.is_i64() || number.is_u64() => number.to_string(),
+        Value::Bool(label) => label.to_string(),
+        label => filled((key, label))?.to_owned(),
+    };
     Ok(Example::Classification(LabelledText { text, label }))
 }
 
@@ -207,8 +225,12 @@ mod tests {
     const TEXT: &str = r#"{"text":"fine","label":"good"}"#;
 
     fn read(text: &str) -> Result<Examples, String> {
+        read_named("train.jsonl", text)
+    }
+
+    fn read_named(name: &str, text: &str) -> Result<Examples, String> {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("train.jsonl");
+        let path = dir.path().join(name);
         std::fs::write(&path, text).unwrap();
         read_examples(&path).map_err(|error| error.to_string().replace(&format!("{}/", dir.path().display()), ""))
     }
@@ -257,14 +279,42 @@ mod tests {
         for (good, row, message) in [
             (NER, r#"{"tokens":[],"tags":[]}"#, "\"tokens\" is empty"),
             (NER, r#"{"tokens":["a","b"],"tags":["O"]}"#, "2 tokens but 1 tags"),
-            (NER, r#"{"tokens":["a"],"tags":["S-person"]}"#, "tag \"S-person\" is not BIO2"),
+            (NER, r#"{"tokens":["a"],"tags":["X-person"]}"#, "tag \"X-person\" is of no scheme"),
+            (NER, r#"{"tokens":["a"],"tags":["S-person"]}"#, "a mixture of tag schemes"),
+            (NER, r#"{"tokens":["a"],"tags":[1]}"#, "tags are numbers"),
+            (NER, r#"{"text":"a b","spans":[[0,3,"x"],[2,3,"y"]]}"#, "spans 0..2 (\"x\") and 1..2 (\"y\") share words"),
             (TEXT, r#"{"text":"a","label":" "}"#, "\"label\" is blank"),
-            (TEXT, r#"{"text":"a","label":3}"#, "not the JSON record expected here: invalid type: integer `3`"),
+            (TEXT, r#"{"text":"a","label":0.5}"#, "\"label\" is a fraction, not a text"),
+            (TEXT, r#"{"text":3,"label":"x"}"#, "\"text\" is a number, not a text"),
         ] {
             let error = read(&format!("{good}\n{row}\n")).unwrap_err();
             assert!(error.starts_with(&format!("train.jsonl:2: {message}")), "{error}");
         }
         assert_eq!(read(" \n").unwrap_err(), "train.jsonl: holds no records");
+    }
+
+    #[test]
+    fn all_spellings_of_an_example_are_read_alike() {
+        let ner = read(NER).unwrap();
+        for row in [
+            r#"{"tokens":["Ada","wrote"],"ner_tags":["S-person","O"]}"#,
+            r#"{"words":["Ada","wrote"],"tags":["I-person","O"]}"#,
+            r#"{"tokens":["Ada","wrote"],"spans":[{"start":0,"end":1,"type":"person"}]}"#,
+            r#"{"text":"Ada wrote","spans":[{"start":0,"end":3,"label":"person"}]}"#,
+            r#"{"text":"Ada wrote","entities":[[0,3,"person"]]}"#,
+        ] {
+            assert_eq!(read(row).unwrap(), ner, "{row}");
+        }
+        assert_eq!(read_named("t.conll", "-DOCSTART- O\n\nAda I-person\nwrote O\n").unwrap(), ner);
+        for (name, text) in [
+            ("t.csv", "Text,Label\nfine,good\n"),
+            ("t.tsv", "id\tsentence\tintent\n7\tfine\tgood\n"),
+            ("t.jsonl", r#"{"utterance":"fine","label":3,"label_text":"good"}"#),
+        ] {
+            assert_eq!(read_named(name, text).unwrap(), read(TEXT).unwrap(), "{name}");
+        }
+        let numbers = read(r#"{"text":"a","label":3}"#).unwrap();
+        assert_eq!(numbers.label_counts(), BTreeMap::from([("3".to_owned(), 1)]));
     }
 
     #[test]

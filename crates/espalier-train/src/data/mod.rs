@@ -1,26 +1,33 @@
-//! Corpora for pre-finetuning and tasks for fine-tuning, read from JSON lines.
+//! Corpora for pre-finetuning and tasks for fine-tuning.
 //!
 //! | file | record |
 //! |---|---|
 //! | concept corpus | `{"tokens": [...], "spans": [{"start": 0, "end": 2, "type": "hotel name"}]}`, word indices, end exclusive |
 //! | pair corpus | `{"anchor": "...", "positive": "...", "source": "..."}`, the source optional |
-//! | NER task | `{"tokens": [...], "tags": ["B-person", "O", ...]}`, BIO2 |
+//! | NER task | `{"tokens": [...], "tags": ["B-person", "O", ...]}` |
 //! | classification task | `{"text": "...", "label": "..."}` |
 //!
-//! Further keys are ignored. Every file may be compressed by gzip.
+//! Records are lines of JSON, rows of CSV, TSV or Parquet, or sentences in CoNLL columns; docs/formats.md lists the other keys that are
+//! understood. Further keys are ignored. Files of text may be compressed by gzip or zstd.
 
 mod concepts;
+mod corpus;
 mod error;
 mod examples;
 mod fraction;
-mod jsonl;
+mod input;
 mod pairs;
+mod row;
+mod scheme;
+mod spans;
 mod task;
+mod words;
 
 pub use concepts::{ConceptSentence, ConceptSpan, read_concepts};
+pub use corpus::{Corpus, CorpusPosition, MAX_SOURCES};
 pub use error::{DataError, RecordError};
 pub use examples::{Examples, LabelledText, TaggedSentence, read_examples};
 pub use fraction::fraction;
-pub use jsonl::{JsonLines, MAX_LINE_BYTES};
+pub use input::MAX_LINE_BYTES;
 pub use pairs::{TextPair, read_pairs};
 pub use task::Task;

@@ -1,9 +1,10 @@
-//! A downstream task: a folder with `train.jsonl` and, optionally, `dev.jsonl` and `test.jsonl`.
+//! A downstream task: a folder with a file for training and, optionally, one each for choosing settings and for testing.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::examples::{Kind, read_examples_of};
+use super::input::{EXTENSIONS, uncompressed};
 use super::{DataError, Examples};
 
 /// A task with its splits, all of one kind.
@@ -20,7 +21,8 @@ pub struct Task {
 }
 
 impl Task {
-    /// Opens a task folder. Each split is `<split>.jsonl` or, where that is absent, `<split>.jsonl.gz`.
+    /// Opens a task folder. Each split is a file of its name with the ending of any format, `train.jsonl` or `test.conll.gz`;
+    /// `validation`, `valid` and `val` are other names of `dev`.
     ///
     /// # Errors
     /// No training split; a split without records; the first line that cannot be read, is not valid, or is of another
@@ -83,23 +85,44 @@ fn labels_beyond(examples: &Examples, known: &BTreeMap<String, usize>) -> Vec<St
 }
 
 /// The file of a split, if there is one.
-fn find_split(dir: &Path, split: &str) -> Result<Option<PathBuf>, DataError> {
-    for extension in ["jsonl", "jsonl.gz"] {
-        let path = dir.join(format!("{split}.{extension}"));
-        match path.try_exists() {
-            Ok(true) => return Ok(Some(path)),
-            Ok(false) => {}
-            Err(cause) => return Err(DataError::Open { path, cause }),
+pub(super) fn find_split(dir: &Path, split: &str) -> Result<Option<PathBuf>, DataError> {
+    let names = if split == "dev" { &["dev", "validation", "valid", "val"][..] } else { &[split] };
+    let is_split = |name: &str| {
+        let plain = uncompressed(name);
+        EXTENSIONS.iter().any(|(extension, _)| {
+            plain
+                .strip_suffix(extension)
+                .and_then(|rest| rest.strip_suffix('.'))
+                .is_some_and(|stem| names.contains(&stem))
+        })
+    };
+    let failed = |cause| DataError::Open { path: dir.to_owned(), cause };
+    // What is not a folder has no splits; what cannot be looked into is another matter.
+    if !dir.is_dir() {
+        return Ok(None);
+    }
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(failed)? {
+        let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
+        if is_split(&name) {
+            found.push(name);
         }
     }
-    Ok(None)
+    found.sort();
+    match found.as_slice() {
+        [] => Ok(None),
+        [name] => Ok(Some(dir.join(name))),
+        [first, second, ..] => {
+            Err(DataError::TwoSplits { dir: dir.to_owned(), first: first.clone(), second: second.clone() })
+        }
+    }
 }
 
 fn missing(dir: &Path, split: &str) -> DataError {
     DataError::MissingSplit { dir: dir.to_owned(), split: split.to_owned() }
 }
 
-fn folder_name(dir: &Path) -> String {
+pub(super) fn folder_name(dir: &Path) -> String {
     // `.` and `..` have no name of their own.
     let resolved = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
     let named = if dir.file_name().is_some() { dir } else { &resolved };
@@ -141,13 +164,35 @@ mod tests {
     }
 
     #[test]
+    fn splits_may_have_any_format_and_dev_other_names() {
+        let task = open(&[
+            ("train.csv", "text,label\nsky,blue\n".into()),
+            ("validation.tsv", "text\tlabel\nrose\tred\n".into()),
+            ("test.jsonl", text("sea", "blue")),
+            ("notes.txt", "not a split".into()),
+        ]);
+        let task = task.unwrap();
+        assert_eq!((task.train.len(), task.dev.unwrap().len(), task.test.unwrap().len()), (1, 1, 1));
+    }
+
+    #[test]
+    fn a_split_that_is_there_twice_is_refused() {
+        let train = || text("sky", "blue");
+        let error = open(&[("train.jsonl", train()), ("train.jsonl.gz", train())]).unwrap_err();
+        assert!(error.starts_with("colours: both train.jsonl and train.jsonl.gz are here"), "{error}");
+        let error =
+            open(&[("train.jsonl", train()), ("dev.csv", String::new()), ("val.csv", String::new())]).unwrap_err();
+        assert!(error.starts_with("colours: both dev.csv and val.csv are here"), "{error}");
+    }
+
+    #[test]
     fn ner_labels_are_entity_labels() {
         assert_eq!(open(&[("train.jsonl", NER.into())]).unwrap().labels(), ["person"]);
     }
 
     #[test]
     fn a_folder_without_train_says_which_file_is_expected() {
-        let expected = "colours: no train.jsonl or train.jsonl.gz here: a task folder holds train.jsonl and, optionally, dev.jsonl and test.jsonl";
+        let expected = "colours: no train.jsonl here, nor with .csv, .tsv, .conll or .parquet: a task folder holds train.jsonl and, optionally, dev.jsonl and test.jsonl";
         assert_eq!(open(&[("test.jsonl", text("a", "b"))]).unwrap_err(), expected);
         let error = Task::open(Path::new("no/such/colours")).unwrap_err();
         assert_eq!(error.to_string(), format!("no/such/{expected}"));
@@ -163,7 +208,7 @@ mod tests {
     #[test]
     fn empty_splits_are_refused() {
         let error = open(&[("train.jsonl", "\n".into())]).unwrap_err();
-        assert_eq!(error, "colours/train.jsonl: task has no training examples: put one JSON record on each line");
+        assert_eq!(error, "colours/train.jsonl: task has no training examples: put one record on each line");
         let error = open(&[("train.jsonl", text("a", "b")), ("test.jsonl", String::new())]).unwrap_err();
         assert_eq!(error, "colours/test.jsonl: holds no records");
     }
@@ -181,7 +226,7 @@ mod tests {
         fs::write(dir.path().join("train.jsonl"), "not JSON").unwrap();
         assert_eq!(Task::open_split(dir.path(), "test").unwrap().len(), 1);
         let error = Task::open_split(dir.path(), "dev").unwrap_err().to_string();
-        assert!(error.contains("no dev.jsonl or dev.jsonl.gz here"), "{error}");
+        assert!(error.contains("no dev.jsonl here"), "{error}");
     }
 
     #[test]

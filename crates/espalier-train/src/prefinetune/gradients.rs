@@ -42,7 +42,7 @@ impl Run<'_> {
                 embeddings: !self.config.train.freeze_embeddings,
                 adapter: adapter_gradients,
             };
-            let report = side.step(&model, &mut self.activations, gradients);
+            let report = side.step(&model, &mut self.activations, gradients)?;
             if !report.loss.is_finite() {
                 return Err(TrainError::NotFinite { step, family, loss: report.loss, batch: report.first_text });
             }

@@ -57,7 +57,7 @@ trait Side {
     fn family(&self) -> Family;
 
     /// Draws the next batch, adds the gradients of the weighted loss, and reports.
-    fn step(&mut self, model: &Model, activations: &mut Activations, gradients: Gradients) -> SideReport;
+    fn step(&mut self, model: &Model, activations: &mut Activations, gradients: Gradients) -> Result<SideReport>;
 
     /// Parameters of the objective itself, with their gradients, if it has any.
     fn own_parameters(&mut self) -> Option<(&mut [f32], &mut Group)>;

@@ -2,19 +2,17 @@
 
 use super::{Side, SideReport, excerpt, turns};
 use crate::config::PrefinetuneConfig;
-use crate::data::{ConceptSentence, read_concepts};
+use crate::data::{ConceptSentence, Corpus};
 use crate::error::Result;
 use crate::objectives::{ConceptBatch, ConceptObjective, ConceptProjections};
 use crate::optimizer::Group;
-use crate::sampling::{Shuffled, generator};
 use espalier_encoder::{Activations, Backbone, Batch, Encoded, Family, Gradients, Model, Pooling};
 use rayon::prelude::*;
 use std::collections::{BTreeSet, HashMap};
 
 /// Sentences, and the concepts' vectors by the encoder as it was before training.
 pub(super) struct NerSide {
-    sentences: Vec<ConceptSentence>,
-    order: Shuffled,
+    sentences: Corpus<ConceptSentence>,
     batch: usize,
     weight: f32,
     objective: ConceptObjective,
@@ -28,18 +26,13 @@ pub(super) struct NerSide {
 impl NerSide {
     pub(super) fn new(backbone: &Backbone, config: &PrefinetuneConfig) -> Result<Self> {
         let (train, turns, seed, config) = (&config.train, turns(config), config.seed, &config.ner);
-        let mut sentences = Vec::new();
-        for path in &config.corpora {
-            sentences.extend(read_concepts(path)?);
-        }
         let projections = ConceptProjections::identity(backbone.encoder.width());
         let length = projections.values.len();
         let run = (0..length, config.projection_weight_decay);
         let (schedule, warmup) = train.pace(config.projection_schedule, config.projection_warmup);
         let projection_group = Group::new(length, config.projection_learning_rate, vec![run]);
         Ok(Self {
-            order: Shuffled::new(sentences.len(), generator(seed, "ner order")),
-            sentences,
+            sentences: Corpus::sentences(&config.corpora, seed)?,
             batch: config.batch,
             weight: config.weight,
             objective: ConceptObjective { scale: config.scale, bias: config.bias },
@@ -73,9 +66,8 @@ impl Side for NerSide {
         Family::Ner
     }
 
-    fn step(&mut self, model: &Model, activations: &mut Activations, gradients: Gradients) -> SideReport {
-        let picked: Vec<ConceptSentence> =
-            self.order.batch(self.batch).into_iter().map(|index| self.sentences[index].clone()).collect();
+    fn step(&mut self, model: &Model, activations: &mut Activations, gradients: Gradients) -> Result<SideReport> {
+        let picked = self.sentences.batch(self.batch)?;
         let encoded: Vec<Encoded> =
             picked.par_iter().map(|sentence| self.backbone.tokenizer.encode_words(&sentence.tokens)).collect();
         let batch = Batch::of_texts(&encoded);
@@ -98,7 +90,7 @@ impl Side for NerSide {
         );
         model.backward(0..layers, &batch, activations, &mut d_hidden, gradients);
         let first_text = excerpt(&picked.first().map(|sentence| sentence.tokens.join(" ")).unwrap_or_default());
-        SideReport { loss, tokens: batch.tokens(), first_text }
+        Ok(SideReport { loss, tokens: batch.tokens(), first_text })
     }
 
     fn own_parameters(&mut self) -> Option<(&mut [f32], &mut Group)> {

@@ -2,21 +2,19 @@
 
 use super::texts::Texts;
 use super::{Side, SideReport, excerpt};
-use crate::config::TcConfig;
-use crate::data::{TextPair, read_pairs};
+use crate::config::{CorpusConfig, TcConfig};
+use crate::data::{Corpus, TextPair};
 use crate::error::{Result, TrainError};
 use crate::objectives::{PairObjective, false_negatives};
 use crate::optimizer::Group;
-use crate::sampling::{Shuffled, Weighted, generator};
 use espalier_encoder::{Activations, Backbone, Encoded, Family, Gradients, Model, Tokenizer};
 use rayon::prelude::*;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Pairs by source. A batch comes from one source, so that negatives are not told apart by style.
 pub(super) struct TcSide {
-    sources: Vec<(Vec<TextPair>, Shuffled)>,
-    draw: Weighted,
+    pairs: Corpus<TextPair>,
     batch: usize,
     weight: f32,
     texts: Texts,
@@ -26,28 +24,15 @@ pub(super) struct TcSide {
 
 impl TcSide {
     pub(super) fn new(backbone: &Backbone, config: &TcConfig, seed: u64) -> Result<Self> {
-        let mut sources: BTreeMap<String, Vec<TextPair>> = BTreeMap::new();
-        for path in &config.corpora {
-            for pair in read_pairs(path)? {
-                sources.entry(pair.source.clone()).or_default().push(pair);
-            }
-        }
-        // A source of one pair has no negatives to give.
-        sources.retain(|_, pairs| pairs.len() > 1);
-        if sources.is_empty() {
+        let pairs = Corpus::pairs(&config.corpora, config.source_exponent, seed)?;
+        if pairs.is_empty() {
             let (key, rule) =
                 ("tc.corpora", "at least one source must have two pairs or more: the others are negatives");
-            return Err(TrainError::ConfigValue { key, value: format!("{:?}", config.corpora), rule });
+            let value = config.corpora.iter().map(CorpusConfig::to_string).collect::<Vec<_>>().join(", ");
+            return Err(TrainError::ConfigValue { key, value, rule });
         }
-        let weights: Vec<f64> =
-            sources.values().map(|pairs| (pairs.len() as f64).powf(config.source_exponent)).collect();
-        let sources = sources.into_iter().map(|(name, pairs)| {
-            let order = Shuffled::new(pairs.len(), generator(seed, &format!("tc order {name}")));
-            (pairs, order)
-        });
         Ok(Self {
-            sources: sources.collect(),
-            draw: Weighted::new(weights, generator(seed, "tc source")),
+            pairs,
             batch: config.batch,
             weight: config.weight,
             texts: Texts { pooling: config.pooling, chunk: config.chunk },
@@ -62,10 +47,9 @@ impl Side for TcSide {
         Family::Tc
     }
 
-    fn step(&mut self, model: &Model, activations: &mut Activations, gradients: Gradients) -> SideReport {
-        let (pairs, order) = &mut self.sources[self.draw.draw()];
-        let picked: Vec<&TextPair> = order.batch(self.batch).into_iter().map(|index| &pairs[index]).collect();
-        let drawn = Drawn::of(&picked);
+    fn step(&mut self, model: &Model, activations: &mut Activations, gradients: Gradients) -> Result<SideReport> {
+        let pairs = self.pairs.batch_of_one_part(self.batch)?;
+        let drawn = Drawn::of(&pairs);
         let encoded: Vec<Encoded> = drawn.texts.par_iter().map(|text| self.tokenizer.encode(text)).collect();
 
         let width = model.encoder.width();
@@ -79,7 +63,8 @@ impl Side for TcSide {
         self.texts.backward(model, &encoded, activations, &vectors, gradients);
 
         let tokens = encoded.iter().map(|text| text.ids.len()).sum();
-        SideReport { loss, tokens, first_text: excerpt(drawn.texts.first().copied().unwrap_or_default()) }
+        let first_text = excerpt(drawn.texts.first().copied().unwrap_or_default());
+        Ok(SideReport { loss, tokens, first_text })
     }
 
     fn own_parameters(&mut self) -> Option<(&mut [f32], &mut Group)> {
@@ -100,7 +85,7 @@ struct Drawn<'a> {
 
 impl<'a> Drawn<'a> {
     /// Anchors come first, then positives, then hard negatives.
-    fn of(pairs: &[&'a TextPair]) -> Self {
+    fn of(pairs: &'a [TextPair]) -> Self {
         let (mut texts, mut known) = (Vec::new(), HashMap::new());
         let mut index = |text: &'a str| {
             *known.entry(text).or_insert_with(|| {

@@ -68,7 +68,7 @@ mod tests {
     fn after_seek_it_goes_on_as_it_would_have() {
         for before in [0, 1, 7, 8, 33] {
             let mut uninterrupted = Weighted::new([1.0; 50], generator(3, "test"));
-            (0..before).for_each(|_| drop(uninterrupted.draw()));
+            (0..before).for_each(|_| _ = uninterrupted.draw());
             let mut resumed = Weighted::new([1.0; 50], generator(3, "test"));
             resumed.seek(uninterrupted.position());
             let draws = |sampler: &mut Weighted| (0..40).map(|_| sampler.draw()).collect::<Vec<_>>();

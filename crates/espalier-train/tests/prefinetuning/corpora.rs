@@ -67,8 +67,8 @@ impl Corpora {
         PrefinetuneConfig {
             strategy,
             train: TrainConfig { steps: 4, learning_rate: 1e-3, precision: Compute::F32, ..TrainConfig::default() },
-            ner: NerConfig { corpora: vec![self.ner()], batch: 6, weight: 1.0, ..NerConfig::default() },
-            tc: TcConfig { corpora: vec![self.tc()], batch: 6, ..TcConfig::default() },
+            ner: NerConfig { corpora: vec![self.ner().into()], batch: 6, weight: 1.0, ..NerConfig::default() },
+            tc: TcConfig { corpora: vec![self.tc().into()], batch: 6, ..TcConfig::default() },
             ..PrefinetuneConfig::default()
         }
     }

@@ -5,7 +5,6 @@ use espalier_train::data::DataError;
 use espalier_train::strategies::Strategy;
 use espalier_train::{PrefinetuneConfig, TrainError};
 use serde_json::json;
-use std::path::PathBuf;
 
 /// The error of a run that must be refused.
 fn refusal(config: &PrefinetuneConfig) -> TrainError {
@@ -74,11 +73,11 @@ fn a_strategy_without_its_corpus_is_refused() {
 fn corpora_that_cannot_be_read_are_refused() {
     let corpora = Corpora::easy();
     let mut config = corpora.config(Strategy::Ner);
-    config.ner.corpora.push(PathBuf::from("no/such/corpus.jsonl"));
+    config.ner.corpora.push("no/such/corpus.jsonl".into());
     let error = refusal(&config);
     assert!(matches!(error, TrainError::Data(DataError::Open { .. })), "{error}");
     assert!(error.to_string().contains("no/such/corpus.jsonl"), "{error}");
-    config.ner.corpora = vec![corpora.tc()];
+    config.ner.corpora = vec![corpora.tc().into()];
     let error = refusal(&config).to_string();
     assert!(error.contains("pairs.jsonl:1: "), "{error}");
 }
@@ -98,7 +97,7 @@ fn sources_of_one_pair_have_no_negatives() {
 #[test]
 fn values_out_of_range_are_refused() {
     type Spoil = fn(&mut PrefinetuneConfig);
-    let cases: [(&str, Spoil); 24] = [
+    let cases: [(&str, Spoil); 26] = [
         ("train.steps", |config| config.train.steps = 0),
         ("train.learning_rate", |config| config.train.learning_rate = f32::NAN),
         ("train.learning_rate", |config| config.train.learning_rate = -1e-3),
@@ -117,6 +116,8 @@ fn values_out_of_range_are_refused() {
         ("ner.scale", |config| config.ner.scale = 0.0),
         ("ner.bias", |config| config.ner.bias = f32::NAN),
         ("ner.projection_learning_rate", |config| config.ner.projection_learning_rate = -1.0),
+        ("ner.corpora", |config| config.ner.corpora[0].weight = 0.0),
+        ("tc.corpora", |config| config.tc.corpora[0].weight = f64::NAN),
         ("tc.batch", |config| config.tc.batch = 1),
         ("tc.weight", |config| config.tc.weight = f32::INFINITY),
         ("tc.temperature", |config| config.tc.temperature = 0.0),

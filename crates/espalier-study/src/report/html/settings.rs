@@ -3,8 +3,8 @@
 use super::text::{FAMILIES, counted, duration, escape, listed, points};
 use crate::report::Report;
 use espalier_encoder::{LoraConfig, Module};
+use espalier_train::config::CorpusConfig;
 use serde::Serialize;
-use std::path::PathBuf;
 
 type Setting = (&'static str, String);
 
@@ -169,9 +169,12 @@ fn modules(modules: &[Module]) -> String {
 }
 
 /// File names only: where a corpus lies is nobody else's business.
-fn corpora(paths: &[PathBuf]) -> String {
-    let names = paths.iter().map(|path| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned());
-    match paths.is_empty() {
+fn corpora(corpora: &[CorpusConfig]) -> String {
+    let names = corpora.iter().map(|corpus| {
+        let name = corpus.path.file_name().unwrap_or(corpus.path.as_os_str());
+        CorpusConfig { path: name.into(), weight: corpus.weight }.to_string()
+    });
+    match corpora.is_empty() {
         true => "none".into(),
         false => listed(&names.collect::<Vec<_>>()),
     }

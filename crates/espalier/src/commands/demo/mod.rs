@@ -61,8 +61,8 @@ pub fn run(args: Args) -> anyhow::Result<()> {
 /// Small enough for a few minutes on two cores; everything else is the programs' defaults.
 fn config(backbone: &str, data: &Path, strategies: Vec<Strategy>) -> ComparisonConfig {
     let mut prefinetune = PrefinetuneConfig { backbone: backbone.into(), ..Default::default() };
-    prefinetune.ner.corpora = vec![data.join("corpora/concepts.jsonl.gz")];
-    prefinetune.tc.corpora = vec![data.join("corpora/pairs.jsonl.gz")];
+    prefinetune.ner.corpora = vec![data.join("corpora/concepts.jsonl.gz").into()];
+    prefinetune.tc.corpora = vec![data.join("corpora/pairs.jsonl.gz").into()];
     prefinetune.train.steps = 50;
     prefinetune.train.freeze_embeddings = true;
     prefinetune.tc.batch = 32;

@@ -1,0 +1,54 @@
+//! Words of plain text, as BERT's tokenizer splits it before it looks at its vocabulary.
+
+/// First character and the one after the last of each word: between white space, punctuation marks and ideographs on their own.
+pub(super) fn word_spans(text: &str) -> Vec<(usize, usize)> {
+    let mut spans: Vec<(usize, usize)> = Vec::new();
+    let mut open = false;
+    for (i, c) in text.chars().enumerate() {
+        let alone = stands_alone(c);
+        match spans.last_mut() {
+            _ if c.is_whitespace() => {}
+            Some(word) if open && !alone => word.1 = i + 1,
+            _ => spans.push((i, i + 1)),
+        }
+        open = !c.is_whitespace() && !alone;
+    }
+    spans
+}
+
+/// The words at `spans`.
+pub(super) fn words_at(text: &str, spans: &[(usize, usize)]) -> Vec<String> {
+    let starts: Vec<usize> = text.char_indices().map(|(byte, _)| byte).chain([text.len()]).collect();
+    spans.iter().map(|&(start, end)| text[starts[start]..starts[end]].to_owned()).collect()
+}
+
+/// Number of words.
+pub(super) fn count_words(text: &str) -> usize {
+    text.split_whitespace().count()
+}
+
+fn stands_alone(c: char) -> bool {
+    c.is_ascii_punctuation()
+        || matches!(c, '\u{a1}' | '\u{a7}' | '\u{ab}' | '\u{b6}' | '\u{b7}' | '\u{bb}' | '\u{bf}')
+        || matches!(c, '\u{2010}'..='\u{2027}' | '\u{2030}'..='\u{205e}' | '\u{3001}'..='\u{3003}' | '\u{3008}'..='\u{3011}')
+        || matches!(c, '\u{ff01}'..='\u{ff0f}' | '\u{ff1a}'..='\u{ff20}' | '\u{ff3b}'..='\u{ff40}' | '\u{ff5b}'..='\u{ff65}')
+        || matches!(c, '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{2fa1f}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_end_at_white_space_and_punctuation() {
+        for (text, words) in [
+            ("", &[][..]),
+            (" \n", &[]),
+            ("Fly to Oslo!", &["Fly", "to", "Oslo", "!"]),
+            ("O'Neil's  «naïve» café…", &["O", "'", "Neil", "'", "s", "«", "naïve", "»", "café", "…"]),
+            ("北京 a𝒳", &["北", "京", "a𝒳"]),
+        ] {
+            assert_eq!(words_at(text, &word_spans(text)), words, "{text}");
+        }
+    }
+}
