@@ -279,8 +279,8 @@ impl PrefinetuneConfig {
         Ok(config)
     }
 
-    /// The same configuration with every value that follows another one spelled out.
-    fn resolved(&self) -> Self {
+    /// The same configuration with every value that follows another one spelled out, so that it shows all keys.
+    fn spelled_out(&self) -> Self {
         let (mut config, train) = (self.clone(), &self.train);
         for (schedule, warmup) in [
             (&mut config.ner.projection_schedule, &mut config.ner.projection_warmup),
@@ -292,9 +292,8 @@ impl PrefinetuneConfig {
         config
     }
 
-    /// The configuration as TOML, every value spelled out.
+    /// The configuration as TOML: every value but those that follow another one, which are left out.
     pub fn to_toml(&self) -> String {
-        toml::to_string_pretty(&self.resolved())
-            .unwrap_or_else(|error| unreachable!("plain values always serialise: {error}"))
+        toml::to_string_pretty(self).unwrap_or_else(|error| unreachable!("plain values always serialise: {error}"))
     }
 }

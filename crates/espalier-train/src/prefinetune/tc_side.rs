@@ -77,14 +77,14 @@ struct Drawn<'a> {
     texts: Vec<&'a str>,
     /// Text of each pair's anchor, `[n]`.
     anchors: Vec<usize>,
-    /// Text of each pair's positive, then of the hard negatives, [n + q].
+    /// Text of each pair's positive, then of all pairs' hard negatives, [n + q].
     candidates: Vec<usize>,
     /// Anchors and candidates that are no negatives of each other, [n, n + q].
     excluded: Vec<bool>,
 }
 
 impl<'a> Drawn<'a> {
-    /// Anchors come first, then positives, then hard negatives.
+    /// Anchors come first, then positives, then hard negatives. An anchor with several positives makes a pair with each.
     fn of(pairs: &'a [TextPair]) -> Self {
         let (mut texts, mut known) = (Vec::new(), HashMap::new());
         let mut index = |text: &'a str| {
@@ -93,10 +93,13 @@ impl<'a> Drawn<'a> {
                 texts.len() - 1
             })
         };
-        let anchors: Vec<usize> = pairs.iter().map(|pair| index(&pair.anchor)).collect();
-        let positives: Vec<usize> = pairs.iter().map(|pair| index(&pair.positive)).collect();
-        let excluded = false_negatives(&anchors, &positives, &[]);
-        Self { texts, anchors, candidates: positives, excluded }
+        let positives = |pair: &'a TextPair| std::iter::once(&pair.positive).chain(&pair.positives);
+        let anchors: Vec<usize> =
+            pairs.iter().flat_map(|pair| positives(pair).map(|_| &pair.anchor)).map(|text| index(text)).collect();
+        let positives: Vec<usize> = pairs.iter().flat_map(positives).map(|text| index(text)).collect();
+        let negatives: Vec<usize> = pairs.iter().flat_map(|pair| &pair.negatives).map(|text| index(text)).collect();
+        let excluded = false_negatives(&anchors, &positives, &negatives);
+        Self { texts, anchors, candidates: [positives, negatives].concat(), excluded }
     }
 }
 

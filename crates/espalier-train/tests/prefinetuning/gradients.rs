@@ -86,6 +86,37 @@ fn a_tc_step_descends_the_contrast_of_its_pairs() {
     assert_gradients(&theta_gradient(&config), &expected, 1e-4);
 }
 
+/// An anchor with two positives makes two pairs, which are no negatives of each other, and every anchor is compared with the hard
+/// negative.
+#[test]
+fn a_tc_step_descends_the_contrast_with_further_positives_and_hard_negatives() {
+    let records = [
+        json!({"anchor": "cheap hotel", "positives": ["a hotel near you", "not a good hotel"], "negatives": ["the good film"]}),
+        json!({"anchor": "play music", "positive": "open music"}),
+    ];
+    let corpora = Corpora::of(&[], &records);
+    let backbone = tiny_bert();
+    let distinct = ["cheap hotel", "play music", "a hotel near you", "not a good hotel", "open music", "the good film"];
+    let texts: Vec<Encoded> = distinct.iter().map(|text| backbone.tokenizer.encode(text)).collect();
+    let (anchors, candidates) = ([0, 0, 1], [2, 3, 4, 5]);
+    let excluded = [false, true, false, false, true, false, false, false, false, false, false, false];
+    let expected = backbone_gradient(&backbone, &texts, |hidden, batch| {
+        let (mut pooled, mut d_hidden, width) = (Vec::new(), Vec::new(), backbone.encoder.width());
+        Pooling::Mean.forward(hidden, batch, width, &mut pooled);
+        let rows =
+            |picked: &[usize]| picked.iter().flat_map(|&i| pooled[i * width..(i + 1) * width].to_vec()).collect();
+        let (mut a, mut c): (Vec<f32>, Vec<f32>) = (rows(&anchors), rows(&candidates));
+        PairObjective { temperature: 0.05 }.loss(width, &mut a, &mut c, &excluded, 1.0);
+        pooled.fill(0.0);
+        for (row, &text) in a.chunks(width).chain(c.chunks(width)).zip(anchors.iter().chain(&candidates)) {
+            pooled[text * width..(text + 1) * width].iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
+        }
+        Pooling::Mean.backward(&pooled, batch, width, &mut d_hidden);
+        d_hidden
+    });
+    assert_gradients(&theta_gradient(&one_step(&corpora, Strategy::Tc)), &expected, 1e-4);
+}
+
 /// "smithville" is two tokens and "zoo" three: all tokens of a word count, special tokens do not. "john" is in two spans.
 #[test]
 fn a_ner_step_descends_the_contrast_of_its_tokens() {
