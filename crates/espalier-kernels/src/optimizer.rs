@@ -1,7 +1,7 @@
-//! One update of a run of parameters, in one pass over memory.
+//! Updates of a run of parameters, in one pass over memory, and the few operations on whole gradients.
 
 use crate::buffers::with_floats;
-use crate::simd::{reduce, simd};
+use crate::simd::{reduce, reduce2, simd};
 use rayon::prelude::*;
 
 /// Elements a task takes at a time.
@@ -67,6 +67,32 @@ pub fn sum_of_squares(x: &[f32]) -> f64 {
     })
 }
 
+/// Dot product of two vectors, added up in the order of [`sum_of_squares`].
+///
+/// # Panics
+/// If the lengths differ.
+pub fn dot(x: &[f32], y: &[f32]) -> f64 {
+    assert_eq!(x.len(), y.len(), "dot: lengths differ");
+    with_floats(x.len().div_ceil(BLOCK), |sums| {
+        let blocks = x.par_chunks(BLOCK).zip(y.par_chunks(BLOCK));
+        sums.par_iter_mut().zip(blocks).for_each(|(sum, (x, y))| *sum = products(x, y));
+        sums.iter().map(|&sum| sum as f64).sum()
+    })
+}
+
+/// x = a x + b y.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn blend(a: f32, x: &mut [f32], b: f32, y: &[f32]) {
+    assert_eq!(x.len(), y.len(), "blend: lengths differ");
+    x.par_chunks_mut(BLOCK).zip(y.par_chunks(BLOCK)).for_each(|(x, y)| {
+        for (x, y) in x.iter_mut().zip(y) {
+            *x = a * *x + b * *y;
+        }
+    });
+}
+
 /// Gradients below this have squares that, averaged, are subnormal. Next to the usual eps of 1e-8 they are nothing.
 const SMALLEST_GRADIENT: f32 = 1e-17;
 
@@ -79,6 +105,12 @@ fn flush(x: f32, smallest: f32) -> f32 {
 simd! {
     fn squares(x: &[f32]) -> f32 {
         reduce(x, |v| v * v)
+    }
+}
+
+simd! {
+    fn products(x: &[f32], y: &[f32]) -> f32 {
+        reduce2(x, y, |x, y| x * y)
     }
 }
 

@@ -52,6 +52,14 @@ pub enum TrainError {
         /// What it must be.
         rule: &'static str,
     },
+    /// No strategy has this name.
+    #[error("unknown strategy {name:?}; there are {known}")]
+    UnknownStrategy {
+        /// The name.
+        name: String,
+        /// All names.
+        known: String,
+    },
     /// A strategy needs a corpus that the configuration does not name.
     #[error("strategy {strategy:?} trains on {} data, but {key} names no file", family.name())]
     NoCorpus {

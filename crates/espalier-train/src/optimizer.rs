@@ -55,6 +55,10 @@ pub struct Group {
     second_moment: Vec<f32>,
     /// Peak learning rate.
     learning_rate: f32,
+    /// Schedule and steps of warm-up, if not the optimizer's.
+    pace: Option<(Schedule, usize)>,
+    /// It is updated in one of this many steps.
+    turns: usize,
     /// What is trained, with its weight decay.
     runs: Vec<(Range<usize>, f32)>,
 }
@@ -63,7 +67,22 @@ impl Group {
     /// A group of `length` parameters, of which the `runs` are trained, each with its own weight decay.
     pub fn new(length: usize, learning_rate: f32, runs: Vec<(Range<usize>, f32)>) -> Self {
         let zeros = || vec![0.0; length];
-        Self { gradients: zeros(), first_moment: Vec::new(), second_moment: Vec::new(), learning_rate, runs }
+        let (first_moment, second_moment) = (Vec::new(), Vec::new());
+        Self { gradients: zeros(), first_moment, second_moment, learning_rate, pace: None, turns: 1, runs }
+    }
+
+    /// The same group, whose learning rate goes its own way.
+    pub fn with_schedule(self, schedule: Schedule, warmup: usize) -> Self {
+        Self { pace: Some((schedule, warmup)), ..self }
+    }
+
+    /// The same group, handed to the optimizer in one of `turns` steps only: the correction of its moments' bias counts these alone.
+    ///
+    /// # Panics
+    /// If `turns` is zero.
+    pub fn in_turns(self, turns: usize) -> Self {
+        assert!(turns > 0, "in_turns: it would never be updated");
+        Self { turns, ..self }
     }
 
     fn sum_of_squares(&self) -> f64 {
@@ -87,7 +106,7 @@ pub struct Optimizer {
 pub struct StepSummary {
     /// Global norm of the gradient before clipping.
     pub gradient_norm: f64,
-    /// Factor of the schedule.
+    /// Factor of the optimizer's own schedule.
     pub learning_rate_factor: f32,
 }
 
@@ -108,16 +127,18 @@ impl Optimizer {
         if !gradient_norm.is_finite() {
             return Err(TrainError::GradientNotFinite { step: self.done + 1 });
         }
-        let factor = self.schedule.factor(self.done, self.steps, self.warmup);
+        let (own, done, steps) = ((self.schedule, self.warmup), self.done, self.steps);
+        let factor = |(schedule, warmup): (Schedule, usize)| schedule.factor(done, steps, warmup);
         let scale = match self.clip_norm > 0.0 {
             true => (self.clip_norm as f64 / (gradient_norm + 1e-6)).min(1.0) as f32,
             false => 1.0,
         };
         self.done += 1;
         for (values, group) in groups {
+            let factor = factor(group.pace.unwrap_or(own));
             self.update(values, group, factor, scale);
         }
-        Ok(StepSummary { gradient_norm, learning_rate_factor: factor })
+        Ok(StepSummary { gradient_norm, learning_rate_factor: factor(own) })
     }
 
     fn update(&self, values: &mut [f32], group: &mut Group, factor: f32, gradient_scale: f32) {
@@ -138,7 +159,7 @@ impl Optimizer {
                         beta1: 0.9,
                         beta2: 0.999,
                         eps: 1e-8,
-                        step: self.done as u64,
+                        step: self.done.div_ceil(group.turns) as u64,
                         gradient_scale,
                     };
                     let (first, second) = (&mut group.first_moment[run.clone()], &mut group.second_moment[run]);
@@ -183,6 +204,43 @@ mod tests {
         let refused = optimizer.step(&mut [(&mut values, &mut group)]);
         assert!(matches!(refused, Err(TrainError::GradientNotFinite { step: 1 })));
         assert_eq!(values, [1.0]);
+    }
+
+    #[test]
+    fn groups_may_have_schedules_of_their_own() {
+        let group = || Group::new(1, 1.0, vec![(0..1, 0.0)]);
+        let mut groups =
+            [group(), group().with_schedule(Schedule::Constant, 0), group().with_schedule(Schedule::Linear, 4)];
+        let mut values = [[0.0f32]; 3];
+        let mut optimizer = Optimizer::new(OptimizerKind::Sgd, Schedule::Linear, 4, 0, 0.0);
+        for _ in 0..2 {
+            groups.iter_mut().for_each(|group| group.gradients[0] = -1.0);
+            let mut both: Vec<_> = values.iter_mut().map(|v| v.as_mut_slice()).zip(&mut groups).collect();
+            optimizer.step(&mut both).unwrap();
+        }
+        // Straight down from 1, constant, and rising: 1 + 3/4, 1 + 1 and 1/4 + 2/4.
+        assert_eq!(values, [[1.75], [2.0], [0.75]]);
+    }
+
+    /// Moments of a group that is updated every other step are those of a run of its own.
+    #[test]
+    fn groups_in_turns_count_their_own_steps() {
+        let gradients = [0.3f32, -0.2, 0.7];
+        let run = |optimizer: &mut Optimizer, group: &mut Group, values: &mut Vec<f32>, gradient| {
+            group.gradients[0] = gradient;
+            optimizer.step(&mut [(values, group)]).unwrap();
+        };
+        let optimizer = || Optimizer::new(OptimizerKind::AdamW, Schedule::Constant, 10, 0, 0.0);
+        let group = |turns| Group::new(1, 0.1, vec![(0..1, 0.0)]).in_turns(turns);
+        let (mut alone, mut own, mut x) = (optimizer(), group(1), vec![1.0]);
+        let (mut shared, mut first, mut second) = (optimizer(), group(2), group(2));
+        let (mut y, mut z) = (vec![1.0], vec![1.0]);
+        for gradient in gradients {
+            run(&mut alone, &mut own, &mut x, gradient);
+            run(&mut shared, &mut first, &mut y, gradient);
+            run(&mut shared, &mut second, &mut z, gradient);
+        }
+        assert_eq!((&x, &x), (&y, &z));
     }
 
     #[test]

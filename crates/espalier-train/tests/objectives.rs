@@ -125,6 +125,61 @@ fn one_pair_has_nothing_to_learn_from() {
     assert_eq!((anchor, positive), (vec![0.0; 2], vec![0.0; 2]));
 }
 
+/// The loss as it is defined, in f64, of n anchors, n positives and hard negatives.
+fn contrast(width: usize, anchors: &[f64], candidates: &[f64], excluded: &[bool]) -> f64 {
+    let (n, m) = (anchors.len() / width, candidates.len() / width);
+    let row = |x: &[f64], i: usize| x[i * width..(i + 1) * width].to_vec();
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    let score = |i: usize, j: usize| {
+        let (a, c) = (row(anchors, i), row(candidates, j));
+        dot(&a, &c) / (dot(&a, &a) * dot(&c, &c)).sqrt() / PAIRS.temperature as f64
+    };
+    let counts = |i: usize, j: usize| excluded.is_empty() || !excluded[i * m + j];
+    let log_sum = |scores: Vec<f64>| scores.iter().map(|score| score.exp()).sum::<f64>().ln();
+    let forth = |i: usize| log_sum((0..m).filter(|&j| counts(i, j)).map(|j| score(i, j)).collect()) - score(i, i);
+    let back = |j: usize| log_sum((0..n).filter(|&i| counts(i, j)).map(|i| score(i, j)).collect()) - score(j, j);
+    (0..n).map(|i| forth(i) + back(i)).sum::<f64>() / (2 * n) as f64
+}
+
+/// Numbers without a pattern that shows, from -1 to 1.
+fn noise(n: usize, seed: f64) -> Vec<f32> {
+    (0..n).map(|i| (12.9898 * (i as f64 + seed) + (78.233 * i as f64).cos()).sin() as f32).collect()
+}
+
+/// 5 pairs with hard negatives, some entries left out; and 300 pairs, more than are scored at a time.
+#[test]
+fn hard_negatives_and_long_batches_against_finite_differences() {
+    for (n, hard, width) in [(5, 3, 6), (300, 7, 4)] {
+        let m = n + hard;
+        let (anchors, candidates) = (noise(n * width, 1.0), noise(m * width, 2.0));
+        let excluded: Vec<bool> = (0..n * m).map(|at| at % 4 == 1 && at / m != at % m).collect();
+        let (mut d_anchors, mut d_candidates) = (anchors.clone(), candidates.clone());
+        let loss = PAIRS.loss(width, &mut d_anchors, &mut d_candidates, &excluded, 2.0);
+
+        let wide = |x: &[f32]| x.iter().map(|&x| x as f64).collect::<Vec<f64>>();
+        let (a, c) = (wide(&anchors), wide(&candidates));
+        let expected = contrast(width, &a, &c, &excluded);
+        assert!((loss - expected).abs() < 1e-5 * expected, "{loss} is not {expected}");
+        let every = if n > 100 { 397 } else { 1 };
+        let largest = d_anchors.iter().chain(&d_candidates).fold(0f32, |max, d| max.max(d.abs())) as f64;
+        for (which, found) in [&d_anchors, &d_candidates].into_iter().enumerate() {
+            for at in (0..found.len()).step_by(every) {
+                let moved = |by: f64| {
+                    let mut both = [a.clone(), c.clone()];
+                    both[which][at] += by;
+                    contrast(width, &both[0], &both[1], &excluded)
+                };
+                let expected = 2.0 * (moved(1e-5) - moved(-1e-5)) / 2e-5;
+                let found = found[at] as f64;
+                assert!(
+                    (found - expected).abs() < 1e-4 * largest,
+                    "{n} pairs, {which} [{at}]: {found}, not {expected}"
+                );
+            }
+        }
+    }
+}
+
 /// The recorded contrast of tokens with concepts.
 struct ConceptCase {
     tokens: Vec<usize>,

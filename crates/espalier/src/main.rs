@@ -7,7 +7,8 @@ mod progress;
 
 use clap::{Parser, Subcommand};
 use commands::{
-    bench, data, demo, doctor, encode, evaluate, fetch as fetch_command, finetune, pack, predict, prefinetune, quantize,
+    bench, conflict, data, demo, doctor, encode, evaluate, fetch as fetch_command, finetune, pack, predict,
+    prefinetune, quantize,
 };
 use std::process::ExitCode;
 
@@ -27,6 +28,7 @@ enum Command {
     Demo(demo::Args),
     Fetch(fetch_command::Args),
     Prefinetune(prefinetune::Args),
+    Conflict(conflict::Args),
     Finetune(finetune::Args),
     Evaluate(evaluate::Args),
     Predict(predict::Args),
@@ -61,6 +63,7 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::Demo(args) => demo::run(args),
         Command::Fetch(args) => fetch_command::run(args),
         Command::Prefinetune(args) => prefinetune::run(args),
+        Command::Conflict(args) => conflict::run(args),
         Command::Finetune(args) => finetune::run(args),
         Command::Evaluate(args) => evaluate::run(args),
         Command::Predict(args) => predict::run(args),

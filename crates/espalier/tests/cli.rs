@@ -273,6 +273,35 @@ fn data_are_checked_before_training() {
 }
 
 #[test]
+fn conflicts_are_measured_and_read_from_a_run() {
+    let workspace = Workspace::new();
+    let measured: Value =
+        serde_json::from_str(&workspace.ok("conflict run.toml --batches 2 --json --out measured")).unwrap();
+    assert_eq!((&measured["strategy"], measured["layers"].as_array().map(Vec::len)), (&"tpl".into(), Some(3)));
+    assert!(measured["layers"][2]["parts"]["key"]["mean"].is_number(), "{measured}");
+    assert!(fs::read_to_string(workspace.path("measured/conflict.html")).unwrap().contains("<svg"));
+    assert!(!workspace.path("measured/backbone").exists(), "nothing was trained");
+
+    workspace.ok("prefinetune run.toml --set conflict.every=2 --set strategy=joint --out run");
+    let table = workspace.ok("conflict --run run");
+    assert!(table.contains("layer 3") && table.contains("measurements: 1."), "{table}");
+    workspace.ok("prefinetune run.toml --out silent");
+    for (arguments, expected) in [
+        ("conflict --run silent", "conflict.every"),
+        ("conflict run.toml --set strategy=ner", "joint, pcgrad or tpl"),
+        ("conflict run.toml --run run", "cannot be used with"),
+        ("conflict", "<CONFIG>"),
+        (
+            "prefinetune run.toml --set strategy=pcgrab --out x",
+            "there are none, ner, tc, joint, pcgrad, tpl, adapters-only",
+        ),
+    ] {
+        let message = workspace.fails(arguments);
+        assert!(message.contains(expected), "{arguments}\n{message}");
+    }
+}
+
+#[test]
 fn wrong_input_is_explained() {
     let workspace = Workspace::new();
     workspace.lines("broken/train.jsonl", [r#"{"text":"a","label":"b"}"#.into(), r#"{"text":"#.into()]);
@@ -312,6 +341,7 @@ fn help_teaches_by_example() {
     let workspace = Workspace::new();
     for command in [
         "prefinetune",
+        "conflict",
         "finetune",
         "evaluate",
         "predict",

@@ -73,6 +73,25 @@ proptest! {
         let want: f64 = wide(&x).iter().map(|v| v * v).sum();
         assert!((sum_of_squares(&x) - want).abs() <= 1e-6 * want, "{} is not {want}", sum_of_squares(&x));
     }
+
+    #[test]
+    fn dot_and_blend_match_the_formula(n in 0usize..100, a in -2f32..2.0, seed: u64) {
+        let mut random = Random(seed);
+        let (x, y) = (random.vec(n), random.vec(n));
+        let products = || wide(&x).into_iter().zip(wide(&y)).map(|(x, y)| x * y);
+        let (want, size): (f64, f64) = (products().sum(), products().map(f64::abs).sum());
+        assert!((dot(&x, &y) - want).abs() <= 1e-6 * size, "{} is not {want}", dot(&x, &y));
+        let mut blended = x.clone();
+        blend(a, &mut blended, 0.5, &y);
+        let want = wide(&x).into_iter().zip(wide(&y)).map(|(x, y)| a as f64 * x + 0.5 * y);
+        assert_close_within(1e-6, "blended", &blended, &want.collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn dot_counts_every_block() {
+    let (x, y) = (vec![2.0; 3 * 16 * 1024 + 5], vec![-0.5; 3 * 16 * 1024 + 5]);
+    assert_eq!(dot(&x, &y), -(x.len() as f64));
 }
 
 #[test]

@@ -7,14 +7,14 @@ use std::fmt::Write;
 
 /// One row per strategy: points on each task, then the mean of each family with its interval over seeds.
 pub fn table(report: &Report) -> String {
-    let mut out = format!("{:<10}", "strategy");
+    let mut out = format!("{:<14}", "strategy");
     let widths: Vec<usize> = report.tasks.iter().map(|task| task.name.len().max(6) + 2).collect();
     for (task, width) in report.tasks.iter().zip(&widths) {
         let _ = write!(out, "{:>width$}", task.name);
     }
     let _ = writeln!(out, "{:>16}{:>16}", "NER mean", "TC mean");
     for row in &report.strategies {
-        let _ = write!(out, "{:<10}", row.strategy);
+        let _ = write!(out, "{:<14}", row.strategy);
         for (task, width) in report.tasks.iter().zip(&widths) {
             let _ = write!(out, "{:>width$}", row.tasks.get(&task.name).map_or(String::new(), points));
         }

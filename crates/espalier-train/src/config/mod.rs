@@ -1,5 +1,6 @@
 //! The configuration of a pre-finetuning run: one TOML file is the whole truth of it.
 
+mod check;
 mod corpus;
 mod parse;
 
@@ -8,8 +9,9 @@ pub use corpus::CorpusConfig;
 use crate::error::{Result, TrainError};
 use crate::optimizer::{OptimizerKind, Schedule};
 use crate::strategies::Strategy;
-use espalier_encoder::{Compute, Family, LoraConfig, Module, Pooling};
+use espalier_encoder::{Compute, LoraConfig, Module, Pooling};
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 use std::path::Path;
 
 /// Everything that decides a run. What a file leaves out has the default shown by [`PrefinetuneConfig::default`].
@@ -30,14 +32,18 @@ pub struct PrefinetuneConfig {
     pub tc: TcConfig,
     /// The family adapters, where the strategy has them.
     pub adapter: AdapterConfig,
+    /// The conflict meter.
+    pub conflict: ConflictConfig,
 }
 
 /// The loop.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainConfig {
-    /// Number of updates; each draws one batch of each family trained.
+    /// Number of updates.
     pub steps: usize,
+    /// What an update's batch is made of: `both` or `alternating`.
+    pub composition: Composition,
     /// `adamw` or `sgd`.
     pub optimizer: OptimizerKind,
     /// `constant`, `linear` or `cosine`.
@@ -54,6 +60,35 @@ pub struct TrainConfig {
     pub freeze_embeddings: bool,
     /// What matrix products are computed in. Weights, sums, losses and the optimizer are f32 in any case.
     pub precision: Compute,
+}
+
+/// Whose batches an update takes, where a strategy trains both families.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Composition {
+    /// A batch of each family.
+    #[default]
+    Both,
+    /// A batch of one family, taking turns.
+    Alternating,
+}
+
+impl Composition {
+    /// Which of `families` take part in step `step`, counted from 1.
+    pub(crate) fn of_step(self, step: usize, families: usize) -> Range<usize> {
+        match self {
+            Self::Alternating if families > 0 => {
+                let turn = (step - 1) % families;
+                turn..turn + 1
+            }
+            _ => 0..families,
+        }
+    }
+
+    /// A family's batch is in one of this many steps.
+    pub(crate) fn turns(self, families: usize) -> usize {
+        if self == Self::Alternating { families.max(1) } else { 1 }
+    }
 }
 
 /// The NER side.
@@ -73,6 +108,12 @@ pub struct NerConfig {
     pub bias: f32,
     /// Peak learning rate of the two projections.
     pub projection_learning_rate: f32,
+    /// Weight decay of the projections.
+    pub projection_weight_decay: f32,
+    /// Schedule of the projections; `None`: that of `train`.
+    pub projection_schedule: Option<Schedule>,
+    /// Warm-up of the projections; `None`: that of `train`.
+    pub projection_warmup: Option<f32>,
 }
 
 /// The classification side.
@@ -83,6 +124,8 @@ pub struct TcConfig {
     pub corpora: Vec<CorpusConfig>,
     /// Pairs per batch.
     pub batch: usize,
+    /// Texts that are embedded at a time, for batches whose activations do not fit into memory; 0 for all of the batch at once.
+    pub chunk: usize,
     /// Weight of the loss.
     pub weight: f32,
     /// tau of InfoNCE.
@@ -109,6 +152,19 @@ pub struct AdapterConfig {
     pub learning_rate: f32,
     /// Weight decay.
     pub weight_decay: f32,
+    /// Schedule; `None`: that of `train`.
+    pub schedule: Option<Schedule>,
+    /// Warm-up; `None`: that of `train`.
+    pub warmup: Option<f32>,
+}
+
+/// The conflict meter.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ConflictConfig {
+    /// Measure at every so many steps where both families' gradients meet on the shared weights; 0 for never. It changes nothing of
+    /// the training.
+    pub every: usize,
 }
 
 impl Default for PrefinetuneConfig {
@@ -121,6 +177,7 @@ impl Default for PrefinetuneConfig {
             ner: NerConfig::default(),
             tc: TcConfig::default(),
             adapter: AdapterConfig::default(),
+            conflict: ConflictConfig::default(),
         }
     }
 }
@@ -129,6 +186,7 @@ impl Default for TrainConfig {
     fn default() -> Self {
         Self {
             steps: 200,
+            composition: Composition::Both,
             optimizer: OptimizerKind::AdamW,
             schedule: Schedule::Linear,
             warmup: 0.1,
@@ -143,7 +201,17 @@ impl Default for TrainConfig {
 
 impl Default for NerConfig {
     fn default() -> Self {
-        Self { corpora: Vec::new(), batch: 32, weight: 30.0, scale: 10.0, bias: -4.0, projection_learning_rate: 1e-3 }
+        Self {
+            corpora: Vec::new(),
+            batch: 32,
+            weight: 30.0,
+            scale: 10.0,
+            bias: -4.0,
+            projection_learning_rate: 1e-3,
+            projection_weight_decay: 0.0,
+            projection_schedule: None,
+            projection_warmup: None,
+        }
     }
 }
 
@@ -152,6 +220,7 @@ impl Default for TcConfig {
         Self {
             corpora: Vec::new(),
             batch: 64,
+            chunk: 0,
             weight: 1.0,
             temperature: 0.05,
             pooling: Pooling::Mean,
@@ -162,7 +231,23 @@ impl Default for TcConfig {
 
 impl Default for AdapterConfig {
     fn default() -> Self {
-        Self { layers: 0, modules: Module::ALL.to_vec(), rank: 8, alpha: 16.0, learning_rate: 1e-3, weight_decay: 0.01 }
+        Self {
+            layers: 0,
+            modules: Module::ALL.to_vec(),
+            rank: 8,
+            alpha: 16.0,
+            learning_rate: 1e-3,
+            weight_decay: 0.01,
+            schedule: None,
+            warmup: None,
+        }
+    }
+}
+
+impl TrainConfig {
+    /// Schedule and steps of warm-up of parameters that may have their own.
+    pub(crate) fn pace(&self, schedule: Option<Schedule>, warmup: Option<f32>) -> (Schedule, usize) {
+        (schedule.unwrap_or(self.schedule), (warmup.unwrap_or(self.warmup) * self.steps as f32) as usize)
     }
 }
 
@@ -194,65 +279,21 @@ impl PrefinetuneConfig {
         Ok(config)
     }
 
-    /// The configuration as TOML, every value spelled out.
+    /// The same configuration with every value that follows another one spelled out, so that it shows all keys.
+    fn spelled_out(&self) -> Self {
+        let (mut config, train) = (self.clone(), &self.train);
+        for (schedule, warmup) in [
+            (&mut config.ner.projection_schedule, &mut config.ner.projection_warmup),
+            (&mut config.adapter.schedule, &mut config.adapter.warmup),
+        ] {
+            schedule.get_or_insert(train.schedule);
+            warmup.get_or_insert(train.warmup);
+        }
+        config
+    }
+
+    /// The configuration as TOML: every value but those that follow another one, which are left out.
     pub fn to_toml(&self) -> String {
         toml::to_string_pretty(self).unwrap_or_else(|error| unreachable!("plain values always serialise: {error}"))
-    }
-
-    /// Checks the ranges of all values, and that the strategy's families have corpora.
-    ///
-    /// # Errors
-    /// [`TrainError::ConfigValue`] naming the key, the value and the rule; [`TrainError::NoCorpus`].
-    pub fn check(&self) -> Result<()> {
-        let (train, ner, tc, adapter) = (&self.train, &self.ner, &self.tc, &self.adapter);
-        for (key, value) in [
-            ("train.learning_rate", train.learning_rate),
-            ("train.weight_decay", train.weight_decay),
-            ("train.clip_norm", train.clip_norm),
-            ("ner.weight", ner.weight),
-            ("ner.projection_learning_rate", ner.projection_learning_rate),
-            ("tc.weight", tc.weight),
-            ("adapter.learning_rate", adapter.learning_rate),
-            ("adapter.weight_decay", adapter.weight_decay),
-        ] {
-            require(key, value, value.is_finite() && value >= 0.0, "it must be a number of at least 0")?;
-        }
-        for (key, value) in
-            [("ner.scale", ner.scale), ("tc.temperature", tc.temperature), ("adapter.alpha", adapter.alpha)]
-        {
-            require(key, value, value.is_finite() && value > 0.0, "it must be a number above 0")?;
-        }
-        require("ner.bias", ner.bias, ner.bias.is_finite(), "it must be a number")?;
-        require("tc.source_exponent", tc.source_exponent, tc.source_exponent.is_finite(), "it must be a number")?;
-        require("train.warmup", train.warmup, (0.0..=1.0).contains(&train.warmup), "it must be between 0 and 1")?;
-        let trains = train.precision != Compute::Int8;
-        require("train.precision", train.precision, trains, "int8 is for inference; give auto, f32 or bf16")?;
-        require("train.steps", train.steps, train.steps > 0, "it must be at least 1")?;
-        require("ner.batch", ner.batch, ner.batch > 0, "it must be at least 1")?;
-        require("tc.batch", tc.batch, tc.batch > 1, "it must be at least 2: the other pairs are the negatives")?;
-        require("adapter.rank", adapter.rank, (1..=1024).contains(&adapter.rank), "it must be between 1 and 1024")?;
-        require("adapter.modules", "empty", !adapter.modules.is_empty(), "it must name at least one module")?;
-        for (key, corpora) in [("ner.corpora", &ner.corpora), ("tc.corpora", &tc.corpora)] {
-            for weight in corpora.iter().map(|corpus| corpus.weight) {
-                require(key, weight, weight.is_finite() && weight > 0.0, "weights must be above 0")?;
-            }
-        }
-        for &family in self.strategy.families() {
-            let (corpora, key) = match family {
-                Family::Ner => (&ner.corpora, "ner.corpora"),
-                Family::Tc => (&tc.corpora, "tc.corpora"),
-            };
-            if corpora.is_empty() {
-                return Err(TrainError::NoCorpus { strategy: self.strategy.name().into(), family, key });
-            }
-        }
-        Ok(())
-    }
-}
-
-fn require(key: &'static str, value: impl std::fmt::Display, holds: bool, rule: &'static str) -> Result<()> {
-    match holds {
-        true => Ok(()),
-        false => Err(TrainError::ConfigValue { key, value: value.to_string(), rule }),
     }
 }

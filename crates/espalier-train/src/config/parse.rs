@@ -44,7 +44,7 @@ fn set(table: &mut Table, key: &str, value: Value) {
     }
 }
 
-/// Every key that a configuration may hold, dotted: those of the default one, which holds all.
+/// Every key that a configuration may hold, dotted: those of the default one, every value spelled out.
 fn known_keys() -> Vec<String> {
     fn collect(table: &Table, prefix: &str, keys: &mut Vec<String>) {
         for (key, value) in table {
@@ -55,7 +55,7 @@ fn known_keys() -> Vec<String> {
         }
     }
     let mut keys = Vec::new();
-    if let Ok(table) = PrefinetuneConfig::default().to_toml().parse() {
+    if let Ok(table) = PrefinetuneConfig::default().spelled_out().to_toml().parse() {
         collect(&table, "", &mut keys);
     }
     keys
@@ -92,7 +92,7 @@ fn unknown(key: &str, origin: &str, known: &[String]) -> TrainError {
 mod tests {
     use super::*;
     use crate::config::CorpusConfig;
-    use crate::optimizer::OptimizerKind;
+    use crate::optimizer::{OptimizerKind, Schedule};
     use crate::strategies::Strategy;
 
     fn parsed(text: &str, overrides: &[&str]) -> Result<PrefinetuneConfig> {
@@ -111,6 +111,8 @@ mod tests {
 
     #[test]
     fn overrides_win_and_need_no_quotes() {
+        // A schedule of its own is a key that no default shows.
+        assert_eq!(parsed("", &["adapter.schedule=cosine"]).unwrap().adapter.schedule, Some(Schedule::Cosine));
         let overrides = ["train.steps=1", "strategy=joint", "train.optimizer = \"sgd\"", "ner.corpora=[\"a.jsonl\"]"];
         let config = parsed("[train]\nsteps = 9\n", &overrides).unwrap();
         assert_eq!((config.train.steps, config.strategy), (1, Strategy::Joint));

@@ -1,13 +1,20 @@
 //! Pre-finetuning: one shared encoder learns from both families' corpora.
 
+mod conflict;
+mod gradients;
 mod ner_side;
 mod tc_side;
+mod texts;
+
+pub use conflict::{Agreement, Conflict, Part};
+pub use gradients::measure_conflict;
 
 use crate::config::PrefinetuneConfig;
 use crate::error::{Result, TrainError};
 use crate::optimizer::{Group, Optimizer, StepSummary};
 use crate::sampling::{generator, uniform};
 use espalier_encoder::{Activations, Backbone, Encoder, Family, Gradients, Lora, Model, PackedWeights};
+use gradients::{Gathered, groups};
 use ner_side::NerSide;
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -37,6 +44,9 @@ pub struct StepReport {
     pub learning_rate_factor: f32,
     /// Tokens that went through the encoder.
     pub tokens: usize,
+    /// How the families' gradients on the shared weights lay to each other, if this step was one to measure at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub conflict: Option<Conflict>,
     /// Duration, seconds.
     pub seconds: f64,
 }
@@ -92,7 +102,10 @@ struct Run<'a> {
     encoder: &'a Encoder,
     weights: Vec<f32>,
     packed: PackedWeights,
-    theta: Group,
+    /// What trains the shared weights, unless they are frozen.
+    theta: Option<Group>,
+    /// The second family's gradients on theta, where the strategy keeps them apart.
+    apart: Vec<f32>,
     adapters: BTreeMap<Family, (Lora, Group)>,
     sides: Vec<Box<dyn Side>>,
     optimizer: Optimizer,
@@ -102,45 +115,29 @@ struct Run<'a> {
 impl<'a> Run<'a> {
     fn new(backbone: &'a Backbone, config: &'a PrefinetuneConfig) -> Result<Self> {
         let train = &config.train;
-        let warmup = (train.warmup * train.steps as f32) as usize;
+        let (schedule, warmup) = train.pace(None, None);
         let weights = backbone.weights().to_vec();
         Ok(Self {
             config,
             encoder: &backbone.encoder,
             packed: PackedWeights::new(&backbone.encoder, &weights, train.precision.precision()),
             weights,
-            theta: theta_group(&backbone.encoder, config),
+            theta: config.strategy.trains_theta().then(|| theta_group(&backbone.encoder, config)),
+            apart: config.strategy.combine().map_or(Vec::new(), |_| vec![0.0; backbone.weights().len()]),
             adapters: family_adapters(&backbone.encoder, config)?,
             sides: sides(backbone, config)?,
-            optimizer: Optimizer::new(train.optimizer, train.schedule, train.steps, warmup, train.clip_norm),
+            optimizer: Optimizer::new(train.optimizer, schedule, train.steps, warmup, train.clip_norm),
             activations: Activations::default(),
         })
     }
 
-    /// One update, by a batch of each family.
+    /// One update, by a batch of each family or of the one whose turn it is.
     fn step(&mut self, step: usize) -> Result<StepReport> {
         let start = Instant::now();
-        let (mut losses, mut tokens) = (BTreeMap::new(), 0);
-        for side in &mut self.sides {
-            let family = side.family();
-            let (adapter, adapter_gradients) = match self.adapters.get_mut(&family) {
-                Some((lora, group)) => (Some(&*lora), Some(group.gradients.as_mut_slice())),
-                None => (None, None),
-            };
-            let model = Model { encoder: self.encoder, weights: &self.weights, packed: &self.packed, adapter };
-            let gradients = Gradients {
-                weights: Some(&mut self.theta.gradients),
-                embeddings: !self.config.train.freeze_embeddings,
-                adapter: adapter_gradients,
-            };
-            let report = side.step(&model, &mut self.activations, gradients)?;
-            if !report.loss.is_finite() {
-                return Err(TrainError::NotFinite { step, family, loss: report.loss, batch: report.first_text });
-            }
-            losses.insert(family, report.loss);
-            tokens += report.tokens;
-        }
-        let summary = self.update()?;
+        let every = self.config.conflict.every;
+        let measure = every > 0 && step.is_multiple_of(every) && self.config.check_measurable().is_ok();
+        let Gathered { losses, tokens, conflict } = self.gradients(step, measure)?;
+        let summary = self.update(step)?;
         Ok(StepReport {
             step,
             steps: self.config.train.steps,
@@ -148,17 +145,19 @@ impl<'a> Run<'a> {
             gradient_norm: summary.gradient_norm,
             learning_rate_factor: summary.learning_rate_factor,
             tokens,
+            conflict,
             seconds: start.elapsed().as_secs_f64(),
         })
     }
 
-    /// Moves theta, the family adapters and the objectives' own parameters by their gradients.
-    fn update(&mut self) -> Result<StepSummary> {
-        let mut groups = vec![(self.weights.as_mut_slice(), &mut self.theta)];
-        groups.extend(self.adapters.values_mut().map(|(lora, group)| (lora.values.as_mut_slice(), group)));
-        groups.extend(self.sides.iter_mut().filter_map(|side| side.own_parameters()));
-        let summary = self.optimizer.step(&mut groups)?;
-        self.packed.pack(self.encoder, &self.weights);
+    /// Moves everything that the step's sides train by its gradients.
+    fn update(&mut self, step: usize) -> Result<StepSummary> {
+        let sides = self.sides_of(step);
+        let Self { weights, theta, adapters, sides: all, optimizer, .. } = self;
+        let summary = optimizer.step(&mut groups(weights, theta, adapters, &mut all[sides]))?;
+        if self.theta.is_some() {
+            self.packed.pack(self.encoder, &self.weights);
+        }
         Ok(summary)
     }
 }
@@ -177,7 +176,9 @@ fn family_adapters(encoder: &Encoder, config: &PrefinetuneConfig) -> Result<BTre
         let mut rng = generator(config.seed, &format!("adapter {}", family.name()));
         let lora = Lora::fresh(&encoder.config, &shape, uniform(&mut rng));
         let run = (0..lora.values.len(), config.adapter.weight_decay);
+        let (schedule, warmup) = config.train.pace(config.adapter.schedule, config.adapter.warmup);
         let group = Group::new(lora.values.len(), config.adapter.learning_rate, vec![run]);
+        let group = group.with_schedule(schedule, warmup).in_turns(turns(config));
         (family, (lora, group))
     };
     Ok(config.strategy.families().iter().map(adapter).collect())
@@ -186,11 +187,16 @@ fn family_adapters(encoder: &Encoder, config: &PrefinetuneConfig) -> Result<BTre
 fn sides(backbone: &Backbone, config: &PrefinetuneConfig) -> Result<Vec<Box<dyn Side>>> {
     let side = |family: &Family| -> Result<Box<dyn Side>> {
         Ok(match family {
-            Family::Ner => Box::new(NerSide::new(backbone, &config.ner, config.seed)?),
+            Family::Ner => Box::new(NerSide::new(backbone, config)?),
             Family::Tc => Box::new(TcSide::new(backbone, &config.tc, config.seed)?),
         })
     };
     config.strategy.families().iter().map(side).collect()
+}
+
+/// What a family alone trains is updated in one of this many steps.
+fn turns(config: &PrefinetuneConfig) -> usize {
+    config.train.composition.turns(config.strategy.families().len())
 }
 
 /// The backbone's parameters: matrices decay, biases and LayerNorms do not, frozen embeddings stay out.

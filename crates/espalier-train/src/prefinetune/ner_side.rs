@@ -1,7 +1,7 @@
 //! The NER side of pre-finetuning: concept contrast on weakly annotated sentences.
 
-use super::{Side, SideReport, excerpt};
-use crate::config::NerConfig;
+use super::{Side, SideReport, excerpt, turns};
+use crate::config::PrefinetuneConfig;
 use crate::data::{ConceptSentence, Corpus};
 use crate::error::Result;
 use crate::objectives::{ConceptBatch, ConceptObjective, ConceptProjections};
@@ -24,16 +24,20 @@ pub(super) struct NerSide {
 }
 
 impl NerSide {
-    pub(super) fn new(backbone: &Backbone, config: &NerConfig, seed: u64) -> Result<Self> {
+    pub(super) fn new(backbone: &Backbone, config: &PrefinetuneConfig) -> Result<Self> {
+        let (train, turns, seed, config) = (&config.train, turns(config), config.seed, &config.ner);
         let projections = ConceptProjections::identity(backbone.encoder.width());
         let length = projections.values.len();
+        let run = (0..length, config.projection_weight_decay);
+        let (schedule, warmup) = train.pace(config.projection_schedule, config.projection_warmup);
+        let projection_group = Group::new(length, config.projection_learning_rate, vec![run]);
         Ok(Self {
             sentences: Corpus::sentences(&config.corpora, seed)?,
             batch: config.batch,
             weight: config.weight,
             objective: ConceptObjective { scale: config.scale, bias: config.bias },
             projections,
-            projection_group: Group::new(length, config.projection_learning_rate, vec![(0..length, 0.0)]),
+            projection_group: projection_group.with_schedule(schedule, warmup).in_turns(turns),
             backbone: backbone.clone(),
             concept_vectors: HashMap::new(),
         })

@@ -1,13 +1,15 @@
 //! The classification side of pre-finetuning: contrast of text pairs.
 
+use super::texts::Texts;
 use super::{Side, SideReport, excerpt};
 use crate::config::{CorpusConfig, TcConfig};
 use crate::data::{Corpus, TextPair};
 use crate::error::{Result, TrainError};
 use crate::objectives::{PairObjective, false_negatives};
 use crate::optimizer::Group;
-use espalier_encoder::{Activations, Backbone, Batch, Encoded, Family, Gradients, Model, Pooling, Tokenizer};
+use espalier_encoder::{Activations, Backbone, Encoded, Family, Gradients, Model, Tokenizer};
 use rayon::prelude::*;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Pairs by source. A batch comes from one source, so that negatives are not told apart by style.
@@ -15,7 +17,7 @@ pub(super) struct TcSide {
     pairs: Corpus<TextPair>,
     batch: usize,
     weight: f32,
-    pooling: Pooling,
+    texts: Texts,
     objective: PairObjective,
     tokenizer: Arc<Tokenizer>,
 }
@@ -33,7 +35,7 @@ impl TcSide {
             pairs,
             batch: config.batch,
             weight: config.weight,
-            pooling: config.pooling,
+            texts: Texts { pooling: config.pooling, chunk: config.chunk },
             objective: PairObjective { temperature: config.temperature },
             tokenizer: Arc::clone(&backbone.tokenizer),
         })
@@ -47,28 +49,68 @@ impl Side for TcSide {
 
     fn step(&mut self, model: &Model, activations: &mut Activations, gradients: Gradients) -> Result<SideReport> {
         let pairs = self.pairs.batch_of_one_part(self.batch)?;
-        let anchors: Vec<&str> = pairs.iter().map(|pair| pair.anchor.as_str()).collect();
-        let positives: Vec<&str> = pairs.iter().map(|pair| pair.positive.as_str()).collect();
-        let excluded = false_negatives(&anchors, &positives);
+        let drawn = Drawn::of(&pairs);
+        let encoded: Vec<Encoded> = drawn.texts.par_iter().map(|text| self.tokenizer.encode(text)).collect();
 
-        // Anchors, then positives, as one batch: one pass through the encoder.
-        let texts: Vec<&str> = anchors.iter().chain(&positives).copied().collect();
-        let encoded: Vec<Encoded> = texts.par_iter().map(|text| self.tokenizer.encode(text)).collect();
-        let batch = Batch::of_texts(&encoded);
-        let (layers, width) = (model.encoder.layers(), model.encoder.width());
-        model.forward(&batch, activations);
-        let mut pooled = Vec::new(); // [2n, H]
-        self.pooling.forward(activations.output(), &batch, width, &mut pooled);
-        let (a, p) = pooled.split_at_mut(anchors.len() * width);
-        let loss = self.objective.loss(width, a, p, &excluded, self.weight);
-        let mut d_hidden = Vec::new();
-        self.pooling.backward(&pooled, &batch, width, &mut d_hidden);
-        model.backward(0..layers, &batch, activations, &mut d_hidden, gradients);
-        let first_text = excerpt(anchors.first().copied().unwrap_or_default());
-        Ok(SideReport { loss, tokens: batch.tokens(), first_text })
+        let width = model.encoder.width();
+        let mut vectors = self.texts.vectors(model, &encoded, activations); // [texts, H]
+        let mut anchors = gather(&vectors, width, &drawn.anchors); // [n, H]
+        let mut candidates = gather(&vectors, width, &drawn.candidates); // [n + q, H]
+        let loss = self.objective.loss(width, &mut anchors, &mut candidates, &drawn.excluded, self.weight);
+        vectors.fill(0.0); // from here on the gradients at them
+        scatter(&anchors, width, &drawn.anchors, &mut vectors);
+        scatter(&candidates, width, &drawn.candidates, &mut vectors);
+        self.texts.backward(model, &encoded, activations, &vectors, gradients);
+
+        let tokens = encoded.iter().map(|text| text.ids.len()).sum();
+        let first_text = excerpt(drawn.texts.first().copied().unwrap_or_default());
+        Ok(SideReport { loss, tokens, first_text })
     }
 
     fn own_parameters(&mut self) -> Option<(&mut [f32], &mut Group)> {
         None
+    }
+}
+
+/// The texts of a batch of pairs, each once, and who is compared with whom.
+struct Drawn<'a> {
+    texts: Vec<&'a str>,
+    /// Text of each pair's anchor, `[n]`.
+    anchors: Vec<usize>,
+    /// Text of each pair's positive, then of all pairs' hard negatives, [n + q].
+    candidates: Vec<usize>,
+    /// Anchors and candidates that are no negatives of each other, [n, n + q].
+    excluded: Vec<bool>,
+}
+
+impl<'a> Drawn<'a> {
+    /// Anchors come first, then positives, then hard negatives. An anchor with several positives makes a pair with each.
+    fn of(pairs: &'a [TextPair]) -> Self {
+        let (mut texts, mut known) = (Vec::new(), HashMap::new());
+        let mut index = |text: &'a str| {
+            *known.entry(text).or_insert_with(|| {
+                texts.push(text);
+                texts.len() - 1
+            })
+        };
+        let positives = |pair: &'a TextPair| std::iter::once(&pair.positive).chain(&pair.positives);
+        let anchors: Vec<usize> =
+            pairs.iter().flat_map(|pair| positives(pair).map(|_| &pair.anchor)).map(|text| index(text)).collect();
+        let positives: Vec<usize> = pairs.iter().flat_map(positives).map(|text| index(text)).collect();
+        let negatives: Vec<usize> = pairs.iter().flat_map(|pair| &pair.negatives).map(|text| index(text)).collect();
+        let excluded = false_negatives(&anchors, &positives, &negatives);
+        Self { texts, anchors, candidates: [positives, negatives].concat(), excluded }
+    }
+}
+
+/// The picked rows of vectors [texts, H].
+fn gather(vectors: &[f32], width: usize, rows: &[usize]) -> Vec<f32> {
+    rows.iter().flat_map(|row| &vectors[row * width..(row + 1) * width]).copied().collect()
+}
+
+/// Adds each row to the row of `vectors` that it was gathered from.
+fn scatter(rows: &[f32], width: usize, from: &[usize], vectors: &mut [f32]) {
+    for (row, at) in rows.chunks_exact(width).zip(from) {
+        vectors[at * width..(at + 1) * width].iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
     }
 }

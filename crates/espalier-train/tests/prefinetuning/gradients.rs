@@ -86,6 +86,37 @@ fn a_tc_step_descends_the_contrast_of_its_pairs() {
     assert_gradients(&theta_gradient(&config), &expected, 1e-4);
 }
 
+/// An anchor with two positives makes two pairs, which are no negatives of each other, and every anchor is compared with the hard
+/// negative.
+#[test]
+fn a_tc_step_descends_the_contrast_with_further_positives_and_hard_negatives() {
+    let records = [
+        json!({"anchor": "cheap hotel", "positives": ["a hotel near you", "not a good hotel"], "negatives": ["the good film"]}),
+        json!({"anchor": "play music", "positive": "open music"}),
+    ];
+    let corpora = Corpora::of(&[], &records);
+    let backbone = tiny_bert();
+    let distinct = ["cheap hotel", "play music", "a hotel near you", "not a good hotel", "open music", "the good film"];
+    let texts: Vec<Encoded> = distinct.iter().map(|text| backbone.tokenizer.encode(text)).collect();
+    let (anchors, candidates) = ([0, 0, 1], [2, 3, 4, 5]);
+    let excluded = [false, true, false, false, true, false, false, false, false, false, false, false];
+    let expected = backbone_gradient(&backbone, &texts, |hidden, batch| {
+        let (mut pooled, mut d_hidden, width) = (Vec::new(), Vec::new(), backbone.encoder.width());
+        Pooling::Mean.forward(hidden, batch, width, &mut pooled);
+        let rows =
+            |picked: &[usize]| picked.iter().flat_map(|&i| pooled[i * width..(i + 1) * width].to_vec()).collect();
+        let (mut a, mut c): (Vec<f32>, Vec<f32>) = (rows(&anchors), rows(&candidates));
+        PairObjective { temperature: 0.05 }.loss(width, &mut a, &mut c, &excluded, 1.0);
+        pooled.fill(0.0);
+        for (row, &text) in a.chunks(width).chain(c.chunks(width)).zip(anchors.iter().chain(&candidates)) {
+            pooled[text * width..(text + 1) * width].iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
+        }
+        Pooling::Mean.backward(&pooled, batch, width, &mut d_hidden);
+        d_hidden
+    });
+    assert_gradients(&theta_gradient(&one_step(&corpora, Strategy::Tc)), &expected, 1e-4);
+}
+
 /// "smithville" is two tokens and "zoo" three: all tokens of a word count, special tokens do not. "john" is in two spans.
 #[test]
 fn a_ner_step_descends_the_contrast_of_its_tokens() {
@@ -152,6 +183,52 @@ fn joint_descends_the_weighted_sum_of_both() {
     }
 }
 
+fn dot(a: &[f32], b: &[f32]) -> f64 {
+    a.iter().zip(b).map(|(&a, &b)| a as f64 * b as f64).sum()
+}
+
+/// The two gradients at right angles or less apart: pcgrad is joint, up to the rounding of one addition.
+#[test]
+fn pcgrad_is_joint_where_nothing_conflicts() {
+    let corpora = Corpora::easy();
+    let gradient = |strategy| theta_gradient(&one_step(&corpora, strategy));
+    assert!(dot(&gradient(Strategy::Ner), &gradient(Strategy::Tc)) > 0.0);
+    assert_gradients(&gradient(Strategy::PcGrad), &gradient(Strategy::Joint), 1e-5);
+}
+
+/// Projecting the families' gradients off each other, over all of theta at once, is not what a summed loss gives.
+#[test]
+fn pcgrad_projects_conflicting_gradients_off_each_other() {
+    let corpora = Corpora::long();
+    let gradient = |strategy| theta_gradient(&one_step(&corpora, strategy));
+    let (ner, tc) = (gradient(Strategy::Ner), gradient(Strategy::Tc));
+    let (product, ner_ner, tc_tc) = (dot(&ner, &tc), dot(&ner, &ner), dot(&tc, &tc));
+    let cosine = product / (ner_ner * tc_tc).sqrt();
+    assert!(cosine < -0.1, "these corpora conflict: {cosine}");
+    // Each off the other as it was before.
+    let (off_tc, off_ner) = ((product / tc_tc) as f32, (product / ner_ner) as f32);
+    let projected = |(&a, &b): (&f32, &f32)| (a - off_tc * b) + (b - off_ner * a);
+    let expected: Vec<f32> = ner.iter().zip(&tc).map(projected).collect();
+    let found = gradient(Strategy::PcGrad);
+    assert_gradients(&found, &expected, 1e-4);
+    // The sum of the projections is at less than a right angle to both; joint's is not that long.
+    assert!(dot(&found, &ner) > 0.0 && dot(&found, &tc) > 0.0);
+    let joint = gradient(Strategy::Joint);
+    let apart: Vec<f32> = found.iter().zip(&joint).map(|(a, b)| a - b).collect();
+    assert!(dot(&apart, &apart) > 1e-2 * dot(&joint, &joint), "pcgrad did what joint does");
+}
+
+/// Theta stays, and the adapters learn what they would learn beside a theta that moves.
+#[test]
+fn adapters_only_descends_tpls_gradients_on_the_adapters() {
+    let corpora = Corpora::easy();
+    let [tpl, alone] = [Strategy::Tpl, Strategy::AdaptersOnly].map(|strategy| trained(&one_step(&corpora, strategy)));
+    for family in [Family::Ner, Family::Tc] {
+        assert_eq!(bits(&alone.adapters[&family].values), bits(&tpl.adapters[&family].values), "{family:?}");
+    }
+    assert_eq!(bits(alone.backbone.weights()), bits(tiny_bert().weights()));
+}
+
 /// B is zero at first, so a fresh adapter changes neither what the encoder computes nor the gradients of its weights.
 #[test]
 fn in_the_first_step_theta_moves_under_tpl_as_under_joint() {
@@ -176,6 +253,30 @@ fn no_gradient_reaches_the_other_familys_adapter() {
         let largest = b.iter().fold(0f32, |max, value| max.max(value.abs()));
         assert!(largest > 0.0, "{:?}", site.spec);
         assert!(b.iter().zip(b3).all(|(b, b3)| (3.0 * b - b3).abs() <= 3e-5 * largest), "{:?}", site.spec);
+    }
+}
+
+/// What a batch learns does not depend on how many of its texts are embedded at a time, apart from the order of sums.
+#[test]
+fn chunks_give_the_gradient_of_the_whole_batch() {
+    let corpora = Corpora::easy();
+    let with_chunk = |chunk, strategy| {
+        let mut config = one_step(&corpora, strategy);
+        (config.tc.batch, config.tc.chunk) = (12, chunk);
+        (theta_gradient(&config), crate::corpora::run(&config).unwrap())
+    };
+    let (whole, (direct, reports)) = with_chunk(0, Strategy::Tpl);
+    for chunk in [1, 5, 24] {
+        let (chunked, (cached, cached_reports)) = with_chunk(chunk, Strategy::Tpl);
+        assert_gradients(&chunked, &whole, 1e-5);
+        assert_eq!(cached_reports[0].losses, reports[0].losses, "the loss is the same to the bit");
+        assert_eq!(cached_reports[0].tokens, reports[0].tokens);
+        let (cached, direct) = (&cached.adapters[&Family::Tc], &direct.adapters[&Family::Tc]);
+        for site in &direct.sites {
+            let (b, expected) = (&cached.values[site.b.clone()], &direct.values[site.b.clone()]);
+            let largest = expected.iter().fold(0f32, |max, value| max.max(value.abs()));
+            assert!(b.iter().zip(expected).all(|(b, e)| (b - e).abs() <= 1e-5 * largest), "{:?}", site.spec);
+        }
     }
 }
 

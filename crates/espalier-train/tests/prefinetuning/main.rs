@@ -3,6 +3,7 @@
 
 #[path = "../../../espalier-encoder/tests/common/mod.rs"]
 mod common;
+mod conflict;
 mod corpora;
 mod gradients;
 mod refusals;

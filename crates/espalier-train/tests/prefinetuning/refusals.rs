@@ -1,5 +1,6 @@
 use crate::corpora::{Corpora, run};
 use espalier_encoder::{Family, Module};
+use espalier_train::config::Composition;
 use espalier_train::data::DataError;
 use espalier_train::strategies::Strategy;
 use espalier_train::{PrefinetuneConfig, TrainError};
@@ -51,6 +52,7 @@ fn a_strategy_without_its_corpus_is_refused() {
         (Strategy::Joint, Family::Ner, "ner.corpora"),
         (Strategy::Joint, Family::Tc, "tc.corpora"),
         (Strategy::Tpl, Family::Tc, "tc.corpora"),
+        (Strategy::AdaptersOnly, Family::Ner, "ner.corpora"),
     ] {
         let mut config = corpora.config(strategy);
         match without {
@@ -95,7 +97,7 @@ fn sources_of_one_pair_have_no_negatives() {
 #[test]
 fn values_out_of_range_are_refused() {
     type Spoil = fn(&mut PrefinetuneConfig);
-    let cases: [(&str, Spoil); 22] = [
+    let cases: [(&str, Spoil); 26] = [
         ("train.steps", |config| config.train.steps = 0),
         ("train.learning_rate", |config| config.train.learning_rate = f32::NAN),
         ("train.learning_rate", |config| config.train.learning_rate = -1e-3),
@@ -103,6 +105,12 @@ fn values_out_of_range_are_refused() {
         ("train.clip_norm", |config| config.train.clip_norm = -1.0),
         ("train.warmup", |config| config.train.warmup = 1.5),
         ("train.warmup", |config| config.train.warmup = f32::NAN),
+        ("adapter.warmup", |config| config.adapter.warmup = Some(-0.1)),
+        ("ner.projection_warmup", |config| config.ner.projection_warmup = Some(2.0)),
+        ("ner.projection_weight_decay", |config| config.ner.projection_weight_decay = -1.0),
+        ("train.composition", |config| {
+            (config.strategy, config.train.composition) = (Strategy::PcGrad, Composition::Alternating)
+        }),
         ("ner.batch", |config| config.ner.batch = 0),
         ("ner.weight", |config| config.ner.weight = -1.0),
         ("ner.scale", |config| config.ner.scale = 0.0),

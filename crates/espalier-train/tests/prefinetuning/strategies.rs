@@ -2,6 +2,7 @@ use crate::common::{bits, tiny_bert};
 use crate::corpora::{Corpora, run, trained};
 use espalier_encoder::{Family, Lora};
 use espalier_train::config::{AdapterConfig, PrefinetuneConfig};
+use espalier_train::optimizer::Schedule;
 use espalier_train::prefinetune::StepReport;
 use espalier_train::strategies::Strategy;
 
@@ -19,9 +20,10 @@ fn every_strategy_trains_what_it_says() {
             assert!(report.steps == 4 && report.tokens > 0 && report.gradient_norm > 0.0, "{strategy}: {report:?}");
         }
         let unchanged = result.backbone.fingerprint() == tiny_bert().fingerprint();
-        assert_eq!(unchanged, strategy == Strategy::None, "{strategy}");
+        assert_eq!(unchanged, [Strategy::None, Strategy::AdaptersOnly].contains(&strategy), "{strategy}");
         let families: Vec<Family> = result.adapters.keys().copied().collect();
-        let expected: &[Family] = if strategy == Strategy::Tpl { &[Family::Ner, Family::Tc] } else { &[] };
+        let adapted = [Strategy::Tpl, Strategy::AdaptersOnly].contains(&strategy);
+        let expected: &[Family] = if adapted { &[Family::Ner, Family::Tc] } else { &[] };
         assert_eq!(families, expected, "{strategy}");
         // A third of three layers, that is the last one, carries adapters.
         assert!(result.adapters.values().all(|lora| lora.first_layer() == Some(2) && lora.sites.len() == 6));
@@ -79,12 +81,34 @@ fn weight_decay_reaches_adapters() {
     }
 }
 
+/// Decay is all that happens, as above, but along schedules of the adapters' own.
+#[test]
+fn adapters_have_schedules_of_their_own() {
+    let corpora = Corpora::easy();
+    let decayed = |schedule, warmup| {
+        let mut config = corpora.config(Strategy::AdaptersOnly);
+        (config.tc.weight, config.adapter.learning_rate, config.adapter.weight_decay) = (0.0, 0.1, 0.5);
+        (config.adapter.schedule, config.adapter.warmup) = (schedule, warmup);
+        factors(&trained(&config).adapters[&Family::Tc], false)
+    };
+    let as_train = decayed(None, None);
+    assert_eq!(bits(&decayed(Some(Schedule::Linear), Some(0.1))), bits(&as_train));
+    let shrunk = |factors: [f32; 4]| factors.iter().map(|factor| 1.0 - 0.1 * factor * 0.5).product::<f32>();
+    let start = shrunk([1.0, 0.75, 0.5, 0.25]);
+    for (found, factors) in
+        [(decayed(Some(Schedule::Constant), None), [1.0; 4]), (decayed(None, Some(0.5)), [0.5, 1.0, 1.0, 0.5])]
+    {
+        let ratio = shrunk(factors) / start;
+        assert!(found.iter().zip(&as_train).all(|(a, b)| (a - ratio * b).abs() <= 2e-6 * b.abs()), "{factors:?}");
+    }
+}
+
 #[test]
 fn frozen_embeddings_stay() {
     let corpora = Corpora::easy();
     let before = tiny_bert();
     let embeddings = before.encoder.layout.embeddings.all.clone();
-    for strategy in [Strategy::Ner, Strategy::Tc, Strategy::Joint, Strategy::Tpl] {
+    for strategy in Strategy::ALL.into_iter().filter(|strategy| strategy.trains_theta()) {
         for frozen in [false, true] {
             let mut config = corpora.config(strategy);
             config.train.freeze_embeddings = frozen;

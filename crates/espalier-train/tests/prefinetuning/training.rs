@@ -4,6 +4,8 @@ use crate::common::{bits, tiny_bert};
 use crate::corpora::{Corpora, run, trained};
 use espalier_encoder::{Compute, Family};
 use espalier_train::PrefinetuneConfig;
+use espalier_train::config::Composition;
+use espalier_train::optimizer::Schedule;
 use espalier_train::strategies::Strategy;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -77,6 +79,30 @@ fn what_has_a_learning_rate_learns() {
             assert_eq!(learned, learning.contains(&family), "{moving}: {family:?} from {first} to {last}");
         }
     }
+}
+
+/// Families take turns, and what a family alone trains rests in between: two steps of one family each leave the
+/// adapters where one step of both does.
+#[test]
+fn families_may_take_turns() {
+    let corpora = Corpora::easy();
+    let mut config = corpora.config(Strategy::Tpl);
+    config.train.composition = Composition::Alternating;
+    let (_, reports) = run(&config).unwrap();
+    let families: Vec<Vec<Family>> = reports.iter().map(|report| report.losses.keys().copied().collect()).collect();
+    let (ner, tc) = (vec![Family::Ner], vec![Family::Tc]);
+    assert_eq!(families, [ner.clone(), tc.clone(), ner, tc]);
+
+    let mut config = corpora.config(Strategy::AdaptersOnly);
+    (config.train.schedule, config.train.warmup, config.train.clip_norm) = (Schedule::Constant, 0.0, 0.0);
+    let mut adapters = |steps, composition| {
+        (config.train.steps, config.train.composition) = (steps, composition);
+        trained(&config).adapters.into_values().map(|lora| bits(&lora.values)).collect::<Vec<_>>()
+    };
+    let both = adapters(1, Composition::Both);
+    let (first, second) = (adapters(1, Composition::Alternating), adapters(2, Composition::Alternating));
+    assert!(first[0] == both[0] && first[1] != both[1], "the first step is NER's");
+    assert!(second == both, "the second step is classification's, and its first");
 }
 
 /// Texts of one source have 3 tokens, of the other 8, so the number of tokens of a batch tells its sources.

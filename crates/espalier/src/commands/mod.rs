@@ -1,6 +1,7 @@
 //! The subcommands.
 
 pub mod bench;
+pub mod conflict;
 pub mod data;
 pub mod demo;
 pub mod doctor;

@@ -54,7 +54,7 @@ pub fn run(mut args: Args) -> anyhow::Result<()> {
 }
 
 /// The backbone that the configuration names: a directory beside it, or whatever `--backbone` takes elsewhere.
-fn open(config: &PrefinetuneConfig, path: &Path) -> anyhow::Result<Backbone> {
+pub(super) fn open(config: &PrefinetuneConfig, path: &Path) -> anyhow::Result<Backbone> {
     let beside = path.parent().unwrap_or(Path::new("")).join(&config.backbone);
     match beside.to_str().filter(|_| beside.exists()) {
         Some(beside) => super::open_trainable(beside, config.train.precision),

@@ -46,7 +46,7 @@ fn chart(report: &Report, family: Family) -> Option<String> {
             (!finite.is_empty()).then(|| Line::new(row.strategy, &finite))
         })
         .collect();
-    let frame = Frame { width: 520.0, height: 300.0, left: 62.0, right: 468.0, top: 10.0, bottom: 258.0 };
+    let frame = Frame { width: 520.0, height: 300.0, left: 62.0, right: 412.0, top: 10.0, bottom: 258.0 };
     let steps = lines.iter().flat_map(|line| &line.raw).map(|point| point.0);
     let x = Axis::over(steps.chain([0.0]), (frame.left, frame.right))?;
     let y = Axis::over(lines.iter().flat_map(|line| &line.raw).map(|point| point.1), (frame.bottom, frame.top))?;

@@ -38,7 +38,7 @@ pub fn section(report: &Report) -> String {
 fn chart(report: &Report, family: Family) -> Option<String> {
     let rows = rows(report, family);
     let bottom = 10.0 + ROW * rows.len() as f64;
-    let frame = Frame { width: 520.0, height: bottom + 42.0, left: 56.0, right: 468.0, top: 10.0, bottom };
+    let frame = Frame { width: 520.0, height: bottom + 42.0, left: 112.0, right: 468.0, top: 10.0, bottom };
     let axis = Axis::over(rows.iter().flat_map(Row::extent), (frame.left, frame.right))?;
     let mut out = frame.x_axis(&axis, &format!("mean {}, points", family_score(family)));
     if let Some(none) = rows.iter().find(|row| row.strategy == Strategy::None) {

@@ -3,6 +3,7 @@
 
 mod chart;
 mod conclusion;
+mod conflict;
 mod curves;
 mod details;
 mod dots;
@@ -11,6 +12,8 @@ mod sample;
 mod scores;
 mod settings;
 mod text;
+
+pub use conflict::conflict_html;
 
 use super::{Example, Report};
 use text::{counted, duration, escape};
@@ -27,30 +30,36 @@ pub fn html(report: &Report) -> String {
         report.example.as_ref().map_or(String::new(), example),
         settings::section(report),
     ];
+    let title = "Strategies of pre-finetuning compared";
+    let header = format!(
+        "<h1>{title}</h1>\n<p class=\"faint\">{}</p>\n<p class=\"conclusion\">{}</p>",
+        summary(report),
+        conclusion::conclusion(report)
+    );
+    page(title, &header, &sections.concat())
+}
+
+/// A page of this style.
+fn page(title: &str, header: &str, sections: &str) -> String {
     format!(
         r#"<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8"/>
 <meta name="viewport" content="width=device-width, initial-scale=1"/>
-<title>Strategies of pre-finetuning compared</title>
+<title>{title}</title>
 <style>
 {STYLE}</style>
 </head>
 <body>
 <main>
 <header>
-<h1>Strategies of pre-finetuning compared</h1>
-<p class="faint">{summary}</p>
-<p class="conclusion">{conclusion}</p>
+{header}
 </header>
 {sections}</main>
 </body>
 </html>
-"#,
-        summary = summary(report),
-        conclusion = conclusion::conclusion(report),
-        sections = sections.concat(),
+"#
     )
 }
 

@@ -60,6 +60,8 @@ fn cell(strategy: Strategy, (family, task, base): (Family, &str, f64), seed: u64
         (Strategy::Joint, _) => 0.012,
         (Strategy::Tpl, Family::Ner) => 0.039,
         (Strategy::Tpl, Family::Tc) => 0.019,
+        (Strategy::PcGrad, _) => 0.017,
+        (Strategy::AdaptersOnly, _) => 0.008,
     };
     let noise = 0.006 * wave(7.0 * seed as f64 + base * 100.0 + strategy as u8 as f64);
     let score = base + gain + noise;
@@ -101,6 +103,7 @@ fn summary(strategy: Strategy, cells: &[Cell]) -> StrategySummary {
         gradient_norm: 1.0,
         learning_rate_factor: 1.0,
         tokens: 1500,
+        conflict: None,
         seconds: 0.2,
     };
     StrategySummary {

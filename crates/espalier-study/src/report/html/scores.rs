@@ -1,6 +1,6 @@
 //! The table of strategies and tasks.
 
-use super::text::{FAMILIES, NOTHING, counted, escape, family_score, family_title, points, strategy_words};
+use super::text::{FAMILIES, NOTHING, counted, escape, family_score, family_title, points};
 use crate::report::Report;
 use crate::statistics::Mean;
 use espalier_encoder::Family;
@@ -76,7 +76,7 @@ fn row(report: &Report, columns: &[&Column], i: usize) -> String {
     });
     format!(
         "<tr><th scope=\"row\" class=\"strategy-{strategy}\"><i class=\"swatch\"></i>{strategy} <small>{}</small></th>{}</tr>\n",
-        strategy_words(strategy),
+        strategy.words(),
         cells.collect::<String>()
     )
 }

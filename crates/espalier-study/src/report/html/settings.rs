@@ -32,8 +32,8 @@ fn caveats(report: &Report) -> String {
              pre-finetuning.",
             report.prefinetune.seed
         ),
-        "Steps, batches and learning rates of fine-tuning are the same for every strategy. Adapters start fresh, those of tpl \
-         from their family’s."
+        "Steps, batches and learning rates of fine-tuning are the same for every strategy. Adapters start fresh, but from \
+         their family’s where the strategy (tpl, adapters-only) has trained one."
             .into(),
     ];
     let sizes = report.tasks.iter().map(|task| task.test).filter(|&test| test > 0);

@@ -2,7 +2,6 @@
 
 use crate::statistics::Mean;
 use espalier_encoder::Family;
-use espalier_train::strategies::Strategy;
 
 /// The families in the order of the page.
 pub const FAMILIES: [Family; 2] = [Family::Ner, Family::Tc];
@@ -86,17 +85,6 @@ pub fn family_score(family: Family) -> &'static str {
     match family {
         Family::Ner => "strict entity F1",
         Family::Tc => "accuracy",
-    }
-}
-
-/// What a strategy does, in a few words.
-pub fn strategy_words(strategy: Strategy) -> &'static str {
-    match strategy {
-        Strategy::None => "no pre-finetuning",
-        Strategy::Ner => "the NER objective alone",
-        Strategy::Tc => "the classification objective alone",
-        Strategy::Joint => "both objectives, shared weights",
-        Strategy::Tpl => "both objectives, a LoRA per family",
     }
 }
 

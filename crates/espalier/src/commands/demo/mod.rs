@@ -19,8 +19,8 @@ const SENTENCE: &str =
 
 /// Do the whole job on a small scale: pre-finetune, fine-tune four tasks, compare, and run them
 ///
-/// Takes a real backbone, sample corpora and four tasks with few labels, compares the strategies none, joint and tpl, writes
-/// DIR/report.json and DIR/report.html, and leaves the tpl backbone and its adapters in DIR. A few minutes on two cores.
+/// Takes a real backbone, sample corpora and four tasks with few labels, compares strategies of pre-finetuning, writes
+/// DIR/report.json and DIR/report.html, and leaves the last strategy's backbone and its adapters in DIR. A few minutes on two cores.
 #[derive(clap::Args)]
 pub struct Args {
     /// Where everything goes
@@ -29,6 +29,9 @@ pub struct Args {
     /// The encoder to start from: a directory or a hub id
     #[arg(long, default_value = "sentence-transformers/all-MiniLM-L6-v2", value_name = "DIR|ID")]
     backbone: String,
+    /// What is compared; the encoder and the adapters of the last of them stay in DIR
+    #[arg(long, value_delimiter = ',', default_value = "none,joint,tpl", value_name = "NAMES")]
+    strategies: Vec<Strategy>,
 }
 
 pub fn run(args: Args) -> anyhow::Result<()> {
@@ -38,11 +41,11 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     samples::write(&data)?;
     let tasks = samples::TASKS.map(|name| Task::open(&data.join("tasks").join(name)));
     let tasks = tasks.into_iter().collect::<Result<Vec<_>, _>>()?;
-    let config = config(&args.backbone, &data);
+    let config = config(&args.backbone, &data, args.strategies);
     let comparison = compare_with_progress(&backbone, &tasks, &config)?;
 
     let mut report = Report::new(&args.backbone, &tasks, &config, &comparison, start.elapsed().as_secs_f64());
-    leave_tpl(&comparison, &config, &args.out)?;
+    leave_last(&comparison, &config, &args.out)?;
     let (example, shown) = answer(&args.out)?;
     report.example = Some(example);
     files::write_json(&args.out.join("report.json"), &report)?;
@@ -56,7 +59,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
 }
 
 /// Small enough for a few minutes on two cores; everything else is the programs' defaults.
-fn config(backbone: &str, data: &Path) -> ComparisonConfig {
+fn config(backbone: &str, data: &Path, strategies: Vec<Strategy>) -> ComparisonConfig {
     let mut prefinetune = PrefinetuneConfig { backbone: backbone.into(), ..Default::default() };
     prefinetune.ner.corpora = vec![data.join("corpora/concepts.jsonl.gz").into()];
     prefinetune.tc.corpora = vec![data.join("corpora/pairs.jsonl.gz").into()];
@@ -64,7 +67,7 @@ fn config(backbone: &str, data: &Path) -> ComparisonConfig {
     prefinetune.train.freeze_embeddings = true;
     prefinetune.tc.batch = 32;
     ComparisonConfig {
-        strategies: vec![Strategy::None, Strategy::Joint, Strategy::Tpl],
+        strategies,
         seeds: vec![0, 1, 2],
         prefinetune,
         finetune: FinetuneConfig { steps: 120, batch: 12, ..FinetuneConfig::default() },
@@ -96,10 +99,10 @@ fn compare_with_progress(backbone: &Backbone, tasks: &[Task], config: &Compariso
     Ok(comparison)
 }
 
-/// Writes tpl's encoder, family adapters and task adapters.
-fn leave_tpl(comparison: &Comparison, config: &ComparisonConfig, out: &Path) -> anyhow::Result<()> {
-    for outcome in comparison.outcomes.iter().filter(|outcome| outcome.strategy == Strategy::Tpl) {
-        let settings = PrefinetuneConfig { strategy: Strategy::Tpl, ..config.prefinetune.clone() };
+/// Writes the last strategy's encoder, family adapters and task adapters.
+fn leave_last(comparison: &Comparison, config: &ComparisonConfig, out: &Path) -> anyhow::Result<()> {
+    if let Some(outcome) = comparison.outcomes.last() {
+        let settings = PrefinetuneConfig { strategy: outcome.strategy, ..config.prefinetune.clone() };
         save(&outcome.prefinetuned, &settings, out)?;
         for (task, adapter) in &outcome.adapters {
             adapter.save(&out.join("adapters").join(task))?;
@@ -122,12 +125,11 @@ fn answer(out: &Path) -> anyhow::Result<(Example, String)> {
 }
 
 fn print_next_steps(out: &Path, seconds: f64) {
-    let out = out.display();
+    let (out, family) = (out.display(), out.join("adapters/tc").exists());
     println!("\n{seconds:.0} s in all. The report: {out}/report.html. Next:");
     println!(
         "  echo 'wake me up at seven' | espalier predict --backbone {out}/backbone --adapter {out}/adapters/clinc150"
     );
-    println!(
-        "  espalier finetune --backbone {out}/backbone --init {out}/adapters/tc --task YOUR_TASK --out YOUR_ADAPTER"
-    );
+    let init = if family { format!(" --init {out}/adapters/tc") } else { String::new() };
+    println!("  espalier finetune --backbone {out}/backbone{init} --task YOUR_TASK --out YOUR_ADAPTER");
 }

@@ -1,0 +1,83 @@
+//! What values may be.
+
+use super::{Composition, PrefinetuneConfig};
+use crate::error::{Result, TrainError};
+use espalier_encoder::{Compute, Family};
+
+impl PrefinetuneConfig {
+    /// Checks the ranges of all values, and that the strategy's families have corpora.
+    ///
+    /// # Errors
+    /// [`TrainError::ConfigValue`] naming the key, the value and the rule; [`TrainError::NoCorpus`].
+    pub fn check(&self) -> Result<()> {
+        let (train, ner, tc, adapter) = (&self.train, &self.ner, &self.tc, &self.adapter);
+        for (key, value) in [
+            ("train.learning_rate", train.learning_rate),
+            ("train.weight_decay", train.weight_decay),
+            ("train.clip_norm", train.clip_norm),
+            ("ner.weight", ner.weight),
+            ("ner.projection_learning_rate", ner.projection_learning_rate),
+            ("ner.projection_weight_decay", ner.projection_weight_decay),
+            ("tc.weight", tc.weight),
+            ("adapter.learning_rate", adapter.learning_rate),
+            ("adapter.weight_decay", adapter.weight_decay),
+        ] {
+            require(key, value, value.is_finite() && value >= 0.0, "it must be a number of at least 0")?;
+        }
+        for (key, value) in
+            [("ner.scale", ner.scale), ("tc.temperature", tc.temperature), ("adapter.alpha", adapter.alpha)]
+        {
+            require(key, value, value.is_finite() && value > 0.0, "it must be a number above 0")?;
+        }
+        require("ner.bias", ner.bias, ner.bias.is_finite(), "it must be a number")?;
+        require("tc.source_exponent", tc.source_exponent, tc.source_exponent.is_finite(), "it must be a number")?;
+        for (key, warmup) in [
+            ("train.warmup", Some(train.warmup)),
+            ("ner.projection_warmup", ner.projection_warmup),
+            ("adapter.warmup", adapter.warmup),
+        ] {
+            let warmup = warmup.unwrap_or_default();
+            require(key, warmup, (0.0..=1.0).contains(&warmup), "it must be between 0 and 1")?;
+        }
+        let trains = train.precision != Compute::Int8;
+        require("train.precision", train.precision, trains, "int8 is for inference; give auto, f32 or bf16")?;
+        require("train.steps", train.steps, train.steps > 0, "it must be at least 1")?;
+        require("ner.batch", ner.batch, ner.batch > 0, "it must be at least 1")?;
+        require("tc.batch", tc.batch, tc.batch > 1, "it must be at least 2: the other pairs are the negatives")?;
+        require("adapter.rank", adapter.rank, (1..=1024).contains(&adapter.rank), "it must be between 1 and 1024")?;
+        require("adapter.modules", "empty", !adapter.modules.is_empty(), "it must name at least one module")?;
+        for (key, corpora) in [("ner.corpora", &ner.corpora), ("tc.corpora", &tc.corpora)] {
+            for weight in corpora.iter().map(|corpus| corpus.weight) {
+                require(key, weight, weight.is_finite() && weight > 0.0, "weights must be above 0")?;
+            }
+        }
+        let alternating = train.composition == Composition::Alternating;
+        let apart = alternating && self.strategy.combine().is_some();
+        require("train.composition", "alternating", !apart, "pcgrad compares both families' gradients in every step")?;
+        for &family in self.strategy.families() {
+            let (corpora, key) = match family {
+                Family::Ner => (&ner.corpora, "ner.corpora"),
+                Family::Tc => (&tc.corpora, "tc.corpora"),
+            };
+            if corpora.is_empty() {
+                return Err(TrainError::NoCorpus { strategy: self.strategy.name().into(), family, key });
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that both families' gradients meet on the shared weights in every step, which the conflict meter measures.
+    pub(crate) fn check_measurable(&self) -> Result<()> {
+        let meets = self.strategy.trains_theta() && self.strategy.families().len() == 2;
+        require("strategy", self.strategy, meets, "no two gradients meet under it; take joint, pcgrad or tpl")?;
+        let both = self.train.composition == Composition::Both;
+        require("train.composition", "alternating", both, "gradients are compared within a step; take both")
+    }
+}
+
+fn require(key: &'static str, value: impl std::fmt::Display, holds: bool, rule: &'static str) -> Result<()> {
+    match holds {
+        true => Ok(()),
+        false => Err(TrainError::ConfigValue { key, value: value.to_string(), rule }),
+    }
+}

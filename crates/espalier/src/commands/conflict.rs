@@ -1,0 +1,129 @@
+use crate::progress::Progress;
+use anyhow::Context;
+use espalier_encoder::files;
+use espalier_study::conflict::{ConflictReport, Summary};
+use espalier_study::report::conflict_html;
+use espalier_study::statistics::Mean;
+use espalier_train::PrefinetuneConfig;
+use espalier_train::prefinetune::{Conflict, Part, measure_conflict};
+use serde::Deserialize;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+/// Show where the families' gradients on the shared weights conflict, layer by layer
+///
+/// Measures on several batches without training anything, or reads what a run with conflict.every above 0 has recorded. Prints
+/// the mean cosine of both families' gradients with its 95 % interval, and on how many layers adapters should go.
+#[derive(clap::Args)]
+#[command(after_help = "Example: espalier conflict examples/prefinetune.toml --set strategy=joint --out conflict")]
+pub struct Args {
+    /// The configuration of a pre-finetuning run, a TOML file
+    #[arg(required_unless_present = "run")]
+    config: Option<PathBuf>,
+    /// Override a setting, such as tc.batch=16 (may be repeated)
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
+    /// Batches of each family to measure
+    #[arg(long, default_value_t = 16, value_name = "N", value_parser = clap::value_parser!(u32).range(2..))]
+    batches: u32,
+    /// Read the metrics of this finished run instead
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["config", "overrides", "batches"])]
+    run: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    /// Write DIR/conflict.html, with figures, and DIR/conflict.json
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+pub fn run(args: Args) -> anyhow::Result<()> {
+    let report = match (&args.run, &args.config) {
+        (Some(run), _) => of_run(run)?,
+        (None, Some(config)) => measured(config, &args.overrides, args.batches as usize)?,
+        (None, None) => anyhow::bail!("give a configuration or --run DIR"),
+    };
+    if args.json {
+        crate::input::write_json(&mut std::io::stdout().lock(), &report)?;
+    } else {
+        print!("{}", table(&report));
+    }
+    if let Some(out) = &args.out {
+        files::write_json(&out.join("conflict.json"), &report)?;
+        files::write_whole(&out.join("conflict.html"), conflict_html(&report).as_bytes())?;
+        eprintln!("figures: {}", out.join("conflict.html").display());
+    }
+    Ok(())
+}
+
+fn measured(path: &Path, overrides: &[String], batches: usize) -> anyhow::Result<ConflictReport> {
+    let config = PrefinetuneConfig::read(path, overrides)?;
+    config.check()?;
+    let backbone = super::prefinetune::open(&config, path)?;
+    let mut progress = Progress::new(&format!("measuring ({})", config.strategy), batches);
+    let mut measurements = Vec::new();
+    measure_conflict(&backbone, &config, batches, |number, conflict| {
+        progress.step(number, batches, String::new);
+        measurements.push((number, conflict));
+    })?;
+    progress.finish("done");
+    Ok(ConflictReport::new(&config.backbone, config.strategy, measurements))
+}
+
+/// A line of `metrics.jsonl`, as far as it is wanted here.
+#[derive(Deserialize)]
+struct Line {
+    step: usize,
+    conflict: Option<Conflict>,
+}
+
+fn of_run(directory: &Path) -> anyhow::Result<ConflictReport> {
+    let config = PrefinetuneConfig::read(&directory.join("config.toml"), &[])?;
+    let path = directory.join("metrics.jsonl");
+    let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    let mut measurements = Vec::new();
+    for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.is_empty()) {
+        let line: Line = serde_json::from_str(line).with_context(|| format!("{}:{}", path.display(), index + 1))?;
+        measurements.extend(line.conflict.map(|conflict| (line.step, conflict)));
+    }
+    anyhow::ensure!(
+        !measurements.is_empty(),
+        "{} has no measurements; train with --set conflict.every=10, or measure without training: espalier conflict {}",
+        path.display(),
+        directory.join("config.toml").display()
+    );
+    Ok(ConflictReport::new(&config.backbone, config.strategy, measurements))
+}
+
+fn table(report: &ConflictReport) -> String {
+    let mut out = format!("{:<12}{:>18}{:>12}", "", "cosine", "|ner|/|tc|");
+    for part in &Part::ALL[1..] {
+        let _ = write!(out, "{:>14}", part.name());
+    }
+    out.push('\n');
+    let layers = report.layers.iter().enumerate().map(|(i, summary)| (format!("layer {}", i + 1), summary));
+    for (name, summary) in report.embeddings.iter().map(|summary| ("embeddings".into(), summary)).chain(layers) {
+        row(&mut out, &name, summary);
+    }
+    let _ = writeln!(out, "\nMean cosine of the NER and the TC gradient; measurements: {}.", report.measurements.len());
+    let (k, reason) = (report.suggestion.layers, report.suggestion.reason());
+    let _ = writeln!(out, "Suggested: --set adapter.layers={k} ({reason}).");
+    out
+}
+
+fn row(out: &mut String, name: &str, summary: &Summary) {
+    let _ = write!(out, "{name:<12}{:>18}{:>12.3}", interval(&summary.cosine), summary.norm_ratio);
+    for part in &Part::ALL[1..] {
+        let shown = summary.parts.get(part).map_or(String::new(), |mean| format!("{:.3}", mean.mean));
+        let _ = write!(out, "{shown:>14}");
+    }
+    out.truncate(out.trim_end().len());
+    out.push_str(if summary.conflicts() { "  conflict\n" } else { "\n" });
+}
+
+fn interval(mean: &Mean) -> String {
+    match mean.half_width {
+        Some(half_width) => format!("{:.3} ± {half_width:.3}", mean.mean),
+        None => format!("{:.3}", mean.mean),
+    }
+}
