@@ -1,6 +1,7 @@
 //! What can go wrong in training.
 
 use crate::data::DataError;
+use crate::run::RunError;
 use espalier_encoder::{EncoderError, Family};
 use std::path::PathBuf;
 
@@ -86,12 +87,35 @@ pub enum TrainError {
         batch: String,
     },
     /// A gradient became infinite or not a number; the weights of the step before are not lost to it.
-    #[error("the gradient of step {step} is not finite; lower the learning rate")]
+    #[error(
+        "the gradient of step {step} is not finite{}; lower the learning rate or look at these batches",
+        listed(batches)
+    )]
     GradientNotFinite {
         /// The step, from 1.
         step: usize,
+        /// The families trained, each with the beginning of its batch's first text.
+        batches: Vec<(Family, String)>,
     },
+    /// A run's directory or a checkpoint.
+    #[error(transparent)]
+    Run(#[from] RunError),
     /// An adapter to start from belongs to another family or does not fit.
     #[error("{0}")]
     Init(String),
+}
+
+impl TrainError {
+    /// The same, naming the batches of the step where the gradient stopped being finite.
+    pub(crate) fn in_batches(self, batches: Vec<(Family, String)>) -> Self {
+        match self {
+            Self::GradientNotFinite { step, .. } => Self::GradientNotFinite { step, batches },
+            other => other,
+        }
+    }
+}
+
+fn listed(batches: &[(Family, String)]) -> String {
+    let batches: Vec<String> = batches.iter().map(|(family, text)| format!("{}: {text}", family.name())).collect();
+    if batches.is_empty() { String::new() } else { format!(" (batches: {})", batches.join("; ")) }
 }

@@ -5,6 +5,7 @@
 //! - [`strategies`]: whose gradient reaches which weights when both families are trained at once
 //! - [`optimizer`]: AdamW and SGD, schedules, clipping
 //! - [`prefinetune()`]: many corpora, one shared encoder
+//! - [`run`]: the same in a directory, with checkpoints: a killed run goes on where it was
 //! - [`finetune()`]: one task, a small adapter and a head on the frozen encoder
 
 pub mod config;
@@ -14,6 +15,7 @@ pub mod finetune;
 pub mod objectives;
 pub mod optimizer;
 pub mod prefinetune;
+pub mod run;
 pub mod sampling;
 pub mod strategies;
 

@@ -85,6 +85,14 @@ impl Group {
         Self { turns, ..self }
     }
 
+    /// The moments, made when they are first asked for.
+    pub(crate) fn moments(&mut self) -> (&mut [f32], &mut [f32]) {
+        for moment in [&mut self.first_moment, &mut self.second_moment] {
+            moment.resize(self.gradients.len(), 0.0);
+        }
+        (&mut self.first_moment, &mut self.second_moment)
+    }
+
     fn sum_of_squares(&self) -> f64 {
         self.runs.iter().map(|(run, _)| sum_of_squares(&self.gradients[run.clone()])).sum()
     }
@@ -118,6 +126,16 @@ impl Optimizer {
         Self { kind, schedule, steps, warmup, clip_norm, done: 0 }
     }
 
+    /// Whether it keeps moments of the gradients.
+    pub(crate) fn has_moments(&self) -> bool {
+        self.kind == OptimizerKind::AdamW
+    }
+
+    /// Goes on as after this many steps.
+    pub(crate) fn seek(&mut self, done: usize) {
+        self.done = done;
+    }
+
     /// Updates the values of each group by its gradients, and sets these to zero.
     ///
     /// # Errors
@@ -125,7 +143,7 @@ impl Optimizer {
     pub fn step(&mut self, groups: &mut [(&mut [f32], &mut Group)]) -> Result<StepSummary> {
         let gradient_norm = groups.iter().map(|(_, group)| group.sum_of_squares()).sum::<f64>().sqrt();
         if !gradient_norm.is_finite() {
-            return Err(TrainError::GradientNotFinite { step: self.done + 1 });
+            return Err(TrainError::GradientNotFinite { step: self.done + 1, batches: Vec::new() });
         }
         let (own, done, steps) = ((self.schedule, self.warmup), self.done, self.steps);
         let factor = |(schedule, warmup): (Schedule, usize)| schedule.factor(done, steps, warmup);
@@ -143,9 +161,8 @@ impl Optimizer {
 
     fn update(&self, values: &mut [f32], group: &mut Group, factor: f32, gradient_scale: f32) {
         let learning_rate = group.learning_rate * factor;
-        if self.kind == OptimizerKind::AdamW && group.first_moment.is_empty() {
-            group.first_moment = vec![0.0; group.gradients.len()];
-            group.second_moment = vec![0.0; group.gradients.len()];
+        if self.has_moments() {
+            group.moments();
         }
         for (run, weight_decay) in &group.runs {
             let (run, weight_decay) = (run.clone(), *weight_decay);
@@ -202,7 +219,7 @@ mod tests {
         group.gradients[0] = f32::NAN;
         let mut optimizer = Optimizer::new(OptimizerKind::AdamW, Schedule::Constant, 1, 0, 1.0);
         let refused = optimizer.step(&mut [(&mut values, &mut group)]);
-        assert!(matches!(refused, Err(TrainError::GradientNotFinite { step: 1 })));
+        assert!(matches!(refused, Err(TrainError::GradientNotFinite { step: 1, .. })));
         assert_eq!(values, [1.0]);
     }
 

@@ -42,6 +42,10 @@ impl PrefinetuneConfig {
         let trains = train.precision != Compute::Int8;
         require("train.precision", train.precision, trains, "int8 is for inference; give auto, f32 or bf16")?;
         require("train.steps", train.steps, train.steps > 0, "it must be at least 1")?;
+        require("train.validate_every", train.validate_every, train.validate_every > 0, "it must be at least 1")?;
+        let validates = train.patience == 0 || train.validation > 0;
+        require("train.patience", train.patience, validates, "stopping early needs train.validation above 0")?;
+        require("train.keep_checkpoints", train.keep_checkpoints, train.keep_checkpoints > 0, "it must be at least 1")?;
         require("ner.batch", ner.batch, ner.batch > 0, "it must be at least 1")?;
         require("tc.batch", tc.batch, tc.batch > 1, "it must be at least 2: the other pairs are the negatives")?;
         require("adapter.rank", adapter.rank, (1..=1024).contains(&adapter.rank), "it must be between 1 and 1024")?;

@@ -60,6 +60,16 @@ pub struct TrainConfig {
     pub freeze_embeddings: bool,
     /// What matrix products are computed in. Weights, sums, losses and the optimizer are f32 in any case.
     pub precision: Compute,
+    /// Examples of each family that are held out for validation, at most a tenth of them; 0 for no validation.
+    pub validation: usize,
+    /// Steps from one validation to the next.
+    pub validate_every: usize,
+    /// Validations without improvement after which the run ends with the best weights; 0 for never, and the last weights.
+    pub patience: usize,
+    /// Steps from one checkpoint to the next; 0 for one at the end or when the run is interrupted.
+    pub checkpoint_every: usize,
+    /// Checkpoints that are kept.
+    pub keep_checkpoints: usize,
 }
 
 /// Whose batches an update takes, where a strategy trains both families.
@@ -195,6 +205,11 @@ impl Default for TrainConfig {
             weight_decay: 0.01,
             freeze_embeddings: false,
             precision: Compute::Auto,
+            validation: 0,
+            validate_every: 100,
+            patience: 0,
+            checkpoint_every: 500,
+            keep_checkpoints: 2,
         }
     }
 }

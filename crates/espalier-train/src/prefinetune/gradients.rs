@@ -13,6 +13,9 @@ use std::ops::Range;
 pub(super) struct Gathered {
     pub(super) losses: BTreeMap<Family, f64>,
     pub(super) tokens: usize,
+    pub(super) examples: usize,
+    /// Beginning of each batch's first text.
+    pub(super) first_texts: Vec<(Family, String)>,
     pub(super) conflict: Option<Conflict>,
 }
 
@@ -48,6 +51,8 @@ impl Run<'_> {
             }
             gathered.losses.insert(family, report.loss);
             gathered.tokens += report.tokens;
+            gathered.examples += report.examples;
+            gathered.first_texts.push((family, report.first_text));
             if measure && index == 0 && combine.is_none() {
                 first = self.theta.as_ref().map(|group| group.gradients.clone());
             }
@@ -97,10 +102,8 @@ pub fn measure_conflict(
     batches: usize,
     mut observe: impl FnMut(usize, Conflict),
 ) -> Result<()> {
-    config.check()?;
     config.check_measurable()?;
-    backbone.trainable()?;
-    let mut run = Run::new(backbone, config)?;
+    let mut run = Run::start(backbone, config)?;
     for batch in 1..=batches {
         let gathered = run.gradients(batch, true)?;
         gathered.conflict.into_iter().for_each(|conflict| observe(batch, conflict));

@@ -3,13 +3,17 @@
 mod conflict;
 mod gradients;
 mod ner_side;
+mod save;
+mod state;
 mod tc_side;
 mod texts;
+mod validation;
 
 pub use conflict::{Agreement, Conflict, Part};
 pub use gradients::measure_conflict;
 
 use crate::config::PrefinetuneConfig;
+use crate::data::CorpusPosition;
 use crate::error::{Result, TrainError};
 use crate::optimizer::{Group, Optimizer, StepSummary};
 use crate::sampling::{generator, uniform};
@@ -19,6 +23,9 @@ use ner_side::NerSide;
 use std::collections::BTreeMap;
 use std::time::Instant;
 use tc_side::TcSide;
+use validation::{Best, Validation};
+
+pub(crate) use state::Standing;
 
 /// The result of a run.
 #[derive(Debug)]
@@ -30,7 +37,7 @@ pub struct Prefinetuned {
 }
 
 /// What one step did.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, Default, serde::Serialize)]
 pub struct StepReport {
     /// The step, from 1.
     pub step: usize,
@@ -44,10 +51,15 @@ pub struct StepReport {
     pub learning_rate_factor: f32,
     /// Tokens that went through the encoder.
     pub tokens: usize,
+    /// Sentences and pairs of the batches.
+    pub examples: usize,
     /// How the families' gradients on the shared weights lay to each other, if this step was one to measure at.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub conflict: Option<Conflict>,
-    /// Duration, seconds.
+    /// Mean loss of each family on held-out examples, if this step was one to validate at.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub validation: BTreeMap<Family, f64>,
+    /// Duration without validation, seconds.
     pub seconds: f64,
 }
 
@@ -59,6 +71,18 @@ trait Side {
     /// Draws the next batch, adds the gradients of the weighted loss, and reports.
     fn step(&mut self, model: &Model, activations: &mut Activations, gradients: Gradients) -> Result<SideReport>;
 
+    /// Mean loss on the examples held out, if there are any.
+    fn validate(&mut self, model: &Model, activations: &mut Activations) -> Option<f64>;
+
+    /// Weight of the loss.
+    fn weight(&self) -> f32;
+
+    /// How far the drawing of examples is.
+    fn position(&self) -> CorpusPosition;
+
+    /// Goes on from a position.
+    fn seek(&mut self, position: &CorpusPosition) -> Result<()>;
+
     /// Parameters of the objective itself, with their gradients, if it has any.
     fn own_parameters(&mut self) -> Option<(&mut [f32], &mut Group)>;
 }
@@ -68,6 +92,7 @@ struct SideReport {
     /// Loss before its weight.
     loss: f64,
     tokens: usize,
+    examples: usize,
     /// Beginning of the batch's first text, for the message when the loss is not finite.
     first_text: String,
 }
@@ -83,21 +108,15 @@ pub fn prefinetune(
     config: &PrefinetuneConfig,
     mut observe: impl FnMut(&StepReport),
 ) -> Result<Prefinetuned> {
-    config.check()?;
-    backbone.trainable()?;
-    let mut run = Run::new(backbone, config)?;
-    if run.sides.is_empty() {
-        return Ok(Prefinetuned { backbone: backbone.clone(), adapters: BTreeMap::new() });
+    let mut run = Run::start(backbone, config)?;
+    while !run.done() {
+        observe(&run.step()?);
     }
-    for step in 1..=config.train.steps {
-        observe(&run.step(step)?);
-    }
-    let adapters = run.adapters.into_iter().map(|(family, (lora, _))| (family, lora)).collect();
-    Ok(Prefinetuned { backbone: backbone.with_weights(run.weights), adapters })
+    Ok(run.finish(backbone))
 }
 
 /// A run in progress: everything that is trained, and what trains it.
-struct Run<'a> {
+pub(crate) struct Run<'a> {
     config: &'a PrefinetuneConfig,
     encoder: &'a Encoder,
     weights: Vec<f32>,
@@ -110,10 +129,17 @@ struct Run<'a> {
     sides: Vec<Box<dyn Side>>,
     optimizer: Optimizer,
     activations: Activations,
+    steps_done: usize,
+    validation: Validation,
+    /// What validation returns to, where the run may stop early.
+    best: Option<Best>,
 }
 
 impl<'a> Run<'a> {
-    fn new(backbone: &'a Backbone, config: &'a PrefinetuneConfig) -> Result<Self> {
+    /// A run at its beginning.
+    pub(crate) fn start(backbone: &'a Backbone, config: &'a PrefinetuneConfig) -> Result<Self> {
+        config.check()?;
+        backbone.trainable()?;
         let train = &config.train;
         let (schedule, warmup) = train.pace(None, None);
         let weights = backbone.weights().to_vec();
@@ -128,16 +154,23 @@ impl<'a> Run<'a> {
             sides: sides(backbone, config)?,
             optimizer: Optimizer::new(train.optimizer, schedule, train.steps, warmup, train.clip_norm),
             activations: Activations::default(),
+            steps_done: 0,
+            validation: Validation::default(),
+            best: None,
         })
     }
 
     /// One update, by a batch of each family or of the one whose turn it is.
-    fn step(&mut self, step: usize) -> Result<StepReport> {
+    pub(crate) fn step(&mut self) -> Result<StepReport> {
+        let step = self.steps_done + 1;
         let start = Instant::now();
         let every = self.config.conflict.every;
         let measure = every > 0 && step.is_multiple_of(every) && self.config.check_measurable().is_ok();
-        let Gathered { losses, tokens, conflict } = self.gradients(step, measure)?;
-        let summary = self.update(step)?;
+        let Gathered { losses, tokens, examples, first_texts, conflict } = self.gradients(step, measure)?;
+        let summary = self.update(step).map_err(|error| error.in_batches(first_texts))?;
+        self.steps_done = step;
+        let seconds = start.elapsed().as_secs_f64();
+        let validation = self.validate(step)?;
         Ok(StepReport {
             step,
             steps: self.config.train.steps,
@@ -145,8 +178,10 @@ impl<'a> Run<'a> {
             gradient_norm: summary.gradient_norm,
             learning_rate_factor: summary.learning_rate_factor,
             tokens,
+            examples,
             conflict,
-            seconds: start.elapsed().as_secs_f64(),
+            validation,
+            seconds,
         })
     }
 
@@ -188,7 +223,7 @@ fn sides(backbone: &Backbone, config: &PrefinetuneConfig) -> Result<Vec<Box<dyn 
     let side = |family: &Family| -> Result<Box<dyn Side>> {
         Ok(match family {
             Family::Ner => Box::new(NerSide::new(backbone, config)?),
-            Family::Tc => Box::new(TcSide::new(backbone, &config.tc, config.seed)?),
+            Family::Tc => Box::new(TcSide::new(backbone, config)?),
         })
     };
     config.strategy.families().iter().map(side).collect()

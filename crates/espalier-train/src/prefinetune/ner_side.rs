@@ -2,10 +2,11 @@
 
 use super::{Side, SideReport, excerpt, turns};
 use crate::config::PrefinetuneConfig;
-use crate::data::{ConceptSentence, Corpus};
+use crate::data::{ConceptSentence, Corpus, CorpusPosition};
 use crate::error::Result;
 use crate::objectives::{ConceptBatch, ConceptObjective, ConceptProjections};
 use crate::optimizer::Group;
+use crate::sampling::generator;
 use espalier_encoder::{Activations, Backbone, Batch, Encoded, Family, Gradients, Model, Pooling};
 use rayon::prelude::*;
 use std::collections::{BTreeSet, HashMap};
@@ -13,6 +14,7 @@ use std::collections::{BTreeSet, HashMap};
 /// Sentences, and the concepts' vectors by the encoder as it was before training.
 pub(super) struct NerSide {
     sentences: Corpus<ConceptSentence>,
+    held_out: Vec<ConceptSentence>,
     batch: usize,
     weight: f32,
     objective: ConceptObjective,
@@ -26,13 +28,17 @@ pub(super) struct NerSide {
 impl NerSide {
     pub(super) fn new(backbone: &Backbone, config: &PrefinetuneConfig) -> Result<Self> {
         let (train, turns, seed, config) = (&config.train, turns(config), config.seed, &config.ner);
+        let mut sentences = Corpus::sentences(&config.corpora, seed)?;
+        let held_out =
+            sentences.hold_out(train.validation, generator(seed, "ner validation"), |one| one.tokens.clone())?;
         let projections = ConceptProjections::identity(backbone.encoder.width());
         let length = projections.values.len();
         let run = (0..length, config.projection_weight_decay);
         let (schedule, warmup) = train.pace(config.projection_schedule, config.projection_warmup);
         let projection_group = Group::new(length, config.projection_learning_rate, vec![run]);
         Ok(Self {
-            sentences: Corpus::sentences(&config.corpora, seed)?,
+            sentences,
+            held_out,
             batch: config.batch,
             weight: config.weight,
             objective: ConceptObjective { scale: config.scale, bias: config.bias },
@@ -59,6 +65,35 @@ impl NerSide {
         }
         concepts.iter().flat_map(|concept| self.concept_vectors[*concept].iter().copied()).collect()
     }
+
+    /// The loss of the sentences and the number of their tokens. `d_hidden` gets the gradient of the weighted loss at the token
+    /// vectors; that of the projections is added to theirs.
+    fn loss(
+        &mut self,
+        picked: &[ConceptSentence],
+        model: &Model,
+        activations: &mut Activations,
+        d_hidden: &mut Vec<f32>,
+    ) -> (f64, Batch) {
+        let encoded: Vec<Encoded> =
+            picked.par_iter().map(|sentence| self.backbone.tokenizer.encode_words(&sentence.tokens)).collect();
+        let batch = Batch::of_texts(&encoded);
+        let names: BTreeSet<&str> =
+            picked.iter().flat_map(|sentence| &sentence.spans).map(|span| span.concept.as_str()).collect();
+        let names: Vec<&str> = names.into_iter().collect();
+        let concepts = self.concept_vectors(&names);
+        let (tokens, targets) = targets(picked, &encoded, &batch, &names);
+        model.forward(&batch, activations);
+        let loss = self.objective.loss(
+            activations.output(),
+            &ConceptBatch { tokens: &tokens, concepts: &concepts, targets: &targets },
+            &self.projections,
+            self.weight,
+            d_hidden,
+            &mut self.projection_group.gradients,
+        );
+        (loss, batch)
+    }
 }
 
 impl Side for NerSide {
@@ -68,29 +103,34 @@ impl Side for NerSide {
 
     fn step(&mut self, model: &Model, activations: &mut Activations, gradients: Gradients) -> Result<SideReport> {
         let picked = self.sentences.batch(self.batch)?;
-        let encoded: Vec<Encoded> =
-            picked.par_iter().map(|sentence| self.backbone.tokenizer.encode_words(&sentence.tokens)).collect();
-        let batch = Batch::of_texts(&encoded);
-        let names: BTreeSet<&str> =
-            picked.iter().flat_map(|sentence| &sentence.spans).map(|span| span.concept.as_str()).collect();
-        let names: Vec<&str> = names.into_iter().collect();
-        let concepts = self.concept_vectors(&names);
-        let (tokens, targets) = targets(&picked, &encoded, &batch, &names);
-
-        let layers = model.encoder.layers();
-        model.forward(&batch, activations);
         let mut d_hidden = Vec::new();
-        let loss = self.objective.loss(
-            activations.output(),
-            &ConceptBatch { tokens: &tokens, concepts: &concepts, targets: &targets },
-            &self.projections,
-            self.weight,
-            &mut d_hidden,
-            &mut self.projection_group.gradients,
-        );
-        model.backward(0..layers, &batch, activations, &mut d_hidden, gradients);
+        let (loss, batch) = self.loss(&picked, model, activations, &mut d_hidden);
+        model.backward(0..model.encoder.layers(), &batch, activations, &mut d_hidden, gradients);
         let first_text = excerpt(&picked.first().map(|sentence| sentence.tokens.join(" ")).unwrap_or_default());
-        Ok(SideReport { loss, tokens: batch.tokens(), first_text })
+        Ok(SideReport { loss, tokens: batch.tokens(), examples: picked.len(), first_text })
+    }
+
+    fn validate(&mut self, model: &Model, activations: &mut Activations) -> Option<f64> {
+        let held_out = std::mem::take(&mut self.held_out);
+        let (mut sum, mut d_hidden) = (0.0, Vec::new());
+        for sentences in held_out.chunks(self.batch) {
+            sum += self.loss(sentences, model, activations, &mut d_hidden).0 * sentences.len() as f64;
+        }
+        self.projection_group.gradients.fill(0.0); // held-out examples train nothing
+        self.held_out = held_out;
+        (!self.held_out.is_empty()).then(|| sum / self.held_out.len() as f64)
+    }
+
+    fn weight(&self) -> f32 {
+        self.weight
+    }
+
+    fn position(&self) -> CorpusPosition {
+        self.sentences.position()
+    }
+
+    fn seek(&mut self, position: &CorpusPosition) -> Result<()> {
+        Ok(self.sentences.seek(position)?)
     }
 
     fn own_parameters(&mut self) -> Option<(&mut [f32], &mut Group)> {

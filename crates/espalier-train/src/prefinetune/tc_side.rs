@@ -2,11 +2,12 @@
 
 use super::texts::Texts;
 use super::{Side, SideReport, excerpt};
-use crate::config::{CorpusConfig, TcConfig};
-use crate::data::{Corpus, TextPair};
+use crate::config::{CorpusConfig, PrefinetuneConfig};
+use crate::data::{Corpus, CorpusPosition, TextPair};
 use crate::error::{Result, TrainError};
 use crate::objectives::{PairObjective, false_negatives};
 use crate::optimizer::Group;
+use crate::sampling::generator;
 use espalier_encoder::{Activations, Backbone, Encoded, Family, Gradients, Model, Tokenizer};
 use rayon::prelude::*;
 use std::collections::HashMap;
@@ -15,6 +16,8 @@ use std::sync::Arc;
 /// Pairs by source. A batch comes from one source, so that negatives are not told apart by style.
 pub(super) struct TcSide {
     pairs: Corpus<TextPair>,
+    /// By source, as pairs of one source are each other's negatives.
+    held_out: Vec<TextPair>,
     batch: usize,
     weight: f32,
     texts: Texts,
@@ -23,16 +26,19 @@ pub(super) struct TcSide {
 }
 
 impl TcSide {
-    pub(super) fn new(backbone: &Backbone, config: &TcConfig, seed: u64) -> Result<Self> {
-        let pairs = Corpus::pairs(&config.corpora, config.source_exponent, seed)?;
+    pub(super) fn new(backbone: &Backbone, config: &PrefinetuneConfig) -> Result<Self> {
+        let (seed, count, config) = (config.seed, config.train.validation, &config.tc);
+        let mut pairs = Corpus::pairs(&config.corpora, config.source_exponent, seed)?;
         if pairs.is_empty() {
             let (key, rule) =
                 ("tc.corpora", "at least one source must have two pairs or more: the others are negatives");
             let value = config.corpora.iter().map(CorpusConfig::to_string).collect::<Vec<_>>().join(", ");
             return Err(TrainError::ConfigValue { key, value, rule });
         }
+        let held_out = pairs.hold_out(count, generator(seed, "tc validation"), |pair| pair.anchor.clone())?;
         Ok(Self {
             pairs,
+            held_out,
             batch: config.batch,
             weight: config.weight,
             texts: Texts { pooling: config.pooling, chunk: config.chunk },
@@ -40,16 +46,10 @@ impl TcSide {
             tokenizer: Arc::clone(&backbone.tokenizer),
         })
     }
-}
 
-impl Side for TcSide {
-    fn family(&self) -> Family {
-        Family::Tc
-    }
-
-    fn step(&mut self, model: &Model, activations: &mut Activations, gradients: Gradients) -> Result<SideReport> {
-        let pairs = self.pairs.batch_of_one_part(self.batch)?;
-        let drawn = Drawn::of(&pairs);
+    /// The loss of the pairs, their texts, and the gradients of the weighted loss at the texts' vectors [texts, H].
+    fn loss(&self, pairs: &[TextPair], model: &Model, activations: &mut Activations) -> (f64, Vec<Encoded>, Vec<f32>) {
+        let drawn = Drawn::of(pairs);
         let encoded: Vec<Encoded> = drawn.texts.par_iter().map(|text| self.tokenizer.encode(text)).collect();
 
         let width = model.encoder.width();
@@ -60,11 +60,44 @@ impl Side for TcSide {
         vectors.fill(0.0); // from here on the gradients at them
         scatter(&anchors, width, &drawn.anchors, &mut vectors);
         scatter(&candidates, width, &drawn.candidates, &mut vectors);
-        self.texts.backward(model, &encoded, activations, &vectors, gradients);
+        (loss, encoded, vectors)
+    }
+}
 
+impl Side for TcSide {
+    fn family(&self) -> Family {
+        Family::Tc
+    }
+
+    fn step(&mut self, model: &Model, activations: &mut Activations, gradients: Gradients) -> Result<SideReport> {
+        let pairs = self.pairs.batch_of_one_part(self.batch)?;
+        let (loss, encoded, d_vectors) = self.loss(&pairs, model, activations);
+        self.texts.backward(model, &encoded, activations, &d_vectors, gradients);
         let tokens = encoded.iter().map(|text| text.ids.len()).sum();
-        let first_text = excerpt(drawn.texts.first().copied().unwrap_or_default());
-        Ok(SideReport { loss, tokens, first_text })
+        let first_text = excerpt(pairs.first().map_or("", |pair| &pair.anchor));
+        Ok(SideReport { loss, tokens, examples: pairs.len(), first_text })
+    }
+
+    fn validate(&mut self, model: &Model, activations: &mut Activations) -> Option<f64> {
+        let (mut sum, mut count) = (0.0, 0);
+        // A pair alone has no negatives.
+        for pairs in self.held_out.chunks(self.batch).filter(|pairs| pairs.len() > 1) {
+            sum += self.loss(pairs, model, activations).0 * pairs.len() as f64;
+            count += pairs.len();
+        }
+        (count > 0).then(|| sum / count as f64)
+    }
+
+    fn weight(&self) -> f32 {
+        self.weight
+    }
+
+    fn position(&self) -> CorpusPosition {
+        self.pairs.position()
+    }
+
+    fn seek(&mut self, position: &CorpusPosition) -> Result<()> {
+        Ok(self.pairs.seek(position)?)
     }
 
     fn own_parameters(&mut self) -> Option<(&mut [f32], &mut Group)> {

@@ -24,6 +24,14 @@ impl Shuffled {
         Self { n, position: Position::default(), order: order(n, 0, &rng), rng }
     }
 
+    /// The beginning of the sequence over 0..n with the same generator.
+    ///
+    /// # Panics
+    /// If n is zero.
+    pub fn over(&self, n: usize) -> Self {
+        Self::new(n, self.rng.clone())
+    }
+
     /// The next `count` indices, at most n: no index comes twice in one batch.
     pub fn batch(&mut self, count: usize) -> Vec<usize> {
         let count = count.min(self.n);

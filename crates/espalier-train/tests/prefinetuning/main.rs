@@ -8,5 +8,6 @@ mod corpora;
 mod gradients;
 mod refusals;
 mod repeatability;
+mod runs;
 mod strategies;
 mod training;

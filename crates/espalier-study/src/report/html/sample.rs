@@ -100,11 +100,8 @@ fn summary(strategy: Strategy, cells: &[Cell]) -> StrategySummary {
         step,
         steps: 100,
         losses: strategy.families().iter().map(|&family| (family, loss(family, step))).collect(),
-        gradient_norm: 1.0,
-        learning_rate_factor: 1.0,
-        tokens: 1500,
-        conflict: None,
         seconds: 0.2,
+        ..StepReport::default()
     };
     StrategySummary {
         strategy,

@@ -1,6 +1,7 @@
 //! Corpora of any size, drawn at random. Each record is read and checked once and then lies in a temporary file; what stays in memory does
 //! not grow with the number of records.
 
+mod hold_out;
 mod spool;
 
 use std::collections::HashMap;
@@ -32,6 +33,15 @@ struct Part {
     number: usize,
     size: usize,
     order: Shuffled,
+    /// For each record held out, ascending, the number of those before it that are not.
+    gaps: Vec<usize>,
+}
+
+impl Part {
+    /// The place in the spool of the record that is `index` among those not held out.
+    fn place(&self, index: usize) -> usize {
+        index + self.gaps.partition_point(|&before| before <= index)
+    }
 }
 
 /// How far the drawing is.
@@ -116,7 +126,7 @@ impl<T: Serialize + DeserializeOwned> Corpus<T> {
     fn take(&mut self, part: usize, count: usize) -> Result<Vec<T>, DataError> {
         let part = &mut self.parts[part];
         let indices = part.order.batch(count);
-        indices.into_iter().map(|index| self.spool.get(part.number, index).map_err(spooling)).collect()
+        indices.into_iter().map(|index| self.spool.get(part.number, part.place(index)).map_err(spooling)).collect()
     }
 
     /// How far the drawing is.
@@ -195,7 +205,7 @@ impl<T: Serialize + DeserializeOwned> Builder<T> {
                 weights.push(weight * (size as f64).powf(exponent - 1.0));
                 let size = size as usize;
                 let order = Shuffled::new(size, generator(seed, &format!("{purpose} order {name}")));
-                parts.push(Part { number, size, order });
+                parts.push(Part { number, size, order, gaps: Vec::new() });
             }
         }
         let spool = self.writer.finish().map_err(spooling)?;

@@ -1,0 +1,105 @@
+//! The model card: what the encoder is, what it was trained on, and how to use it.
+
+use super::metrics::Line;
+use super::settings::without_places;
+use super::summary::Summary;
+use crate::config::PrefinetuneConfig;
+use espalier_encoder::Family;
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+/// Steps whose losses are averaged at the beginning and at the end of a run.
+const WINDOW: usize = 10;
+
+/// The card's text: front matter as the Hugging Face hub reads it, then Markdown.
+pub(super) fn card(config: &PrefinetuneConfig, summary: &Summary, metrics: &[Line]) -> String {
+    let config = &without_places(config); // a card is published
+    let sections = [
+        front_matter(config),
+        introduction(config, summary),
+        data(config, summary),
+        losses(metrics, summary),
+        usage(summary),
+        settings(config),
+    ];
+    sections.join("\n")
+}
+
+fn front_matter(config: &PrefinetuneConfig) -> String {
+    // Ids of the hub have an owner; the name of a directory would mean another model there.
+    let base = match config.backbone.contains('/') {
+        true => format!("base_model: {}\n", config.backbone),
+        false => String::new(),
+    };
+    format!(
+        "---\n{base}library_name: transformers\npipeline_tag: feature-extraction\ntags:\n- espalier\n- feature-extraction\n\
+         - text-classification\n- token-classification\n# license: choose one that the corpora and the base model allow\n---\n"
+    )
+}
+
+fn introduction(config: &PrefinetuneConfig, summary: &Summary) -> String {
+    let base = config.backbone.rsplit('/').next().unwrap_or_default();
+    let early = if summary.stopped_early { ", stopped early" } else { "" };
+    let best = summary
+        .best_step
+        .map_or(String::new(), |step| format!(" The weights are those of step {step}, the best in validation."));
+    format!(
+        "# {base}, pre-finetuned\n\nA small encoder that many applications share, each with a small adapter of its own. It was pre-finetuned \
+         with the strategy `{}` of [MTPF-TPL](https://arxiv.org/abs/2510.07566) for {} of {} steps{early}.{best}\n",
+        config.strategy, summary.step, config.train.steps
+    )
+}
+
+fn data(config: &PrefinetuneConfig, summary: &Summary) -> String {
+    let mut text = String::from("## Training data\n\n| family | corpora | examples a step |\n|---|---|---|\n");
+    for family in config.strategy.families() {
+        let (corpora, batch) = match family {
+            Family::Ner => (&config.ner.corpora, format!("{} sentences", config.ner.batch)),
+            Family::Tc => (&config.tc.corpora, format!("{} pairs", config.tc.batch)),
+        };
+        let names: Vec<_> = corpora.iter().map(|corpus| corpus.to_string()).collect();
+        // A string takes all that is written to it.
+        let _ = writeln!(text, "| {} | {} | {batch} |", family.name(), names.join(", "));
+    }
+    let _ = writeln!(text, "\nSeen in all: {} examples, {} tokens.", summary.examples, summary.tokens);
+    text
+}
+
+fn losses(metrics: &[Line], summary: &Summary) -> String {
+    let window = WINDOW.min(metrics.len());
+    let (first, last) = (mean(&metrics[..window]), mean(&metrics[metrics.len() - window..]));
+    let mut text = format!(
+        "## Losses\n\n| family | first {window} steps | last {window} steps | held-out examples |\n|---|---|---|---|\n"
+    );
+    for (family, first) in first {
+        let last = last.get(&family).copied().unwrap_or(first);
+        let held_out = summary.validation.get(&family).map_or("none".to_string(), |loss| format!("{loss:.4}"));
+        let _ = writeln!(text, "| {} | {first:.4} | {last:.4} | {held_out} |", family.name());
+    }
+    text
+}
+
+/// Mean loss of each family.
+fn mean(lines: &[Line]) -> BTreeMap<Family, f64> {
+    let mut means = BTreeMap::new();
+    for (&family, loss) in lines.iter().flat_map(|line| &line.losses) {
+        *means.entry(family).or_insert(0.0) += loss / lines.len() as f64;
+    }
+    means
+}
+
+fn usage(summary: &Summary) -> String {
+    let init = match summary.adapters.first() {
+        Some(family) => format!(" --init adapters/{}", family.name()),
+        None => String::new(),
+    };
+    format!(
+        "## Use\n\n`backbone/` is a Hugging Face directory: espalier, transformers and sentence-transformers load it.\n\n\
+         \x20   espalier finetune --backbone backbone{init} --task TASK --out ADAPTER\n\
+         \x20   espalier predict --backbone backbone --adapter ADAPTER\n"
+    )
+}
+
+fn settings(config: &PrefinetuneConfig) -> String {
+    format!("## Settings\n\n```toml\n{}```\n", config.to_toml())
+}

@@ -1,0 +1,226 @@
+//! Runs of pre-finetuning in a directory, which survive whatever happens to the process.
+//!
+//! | in the directory | what |
+//! |---|---|
+//! | `config.toml` | every setting, with what depends on the machine or the place decided |
+//! | `metrics.jsonl` | a line per step |
+//! | `events.out.tfevents.*` | the same for TensorBoard |
+//! | `checkpoints/` | where the run stood, the last few times it was written down |
+//! | `backbone/`, `adapters/` | the model, at the end |
+//! | `README.md` | its card |
+//! | `summary.json` | how the run ended; written last |
+
+mod card;
+mod checkpoint;
+mod corpora;
+mod error;
+mod events;
+mod log;
+mod metrics;
+mod settings;
+mod summary;
+mod tfrecord;
+
+pub use error::RunError;
+pub use summary::Summary;
+
+use crate::config::PrefinetuneConfig;
+use crate::error::{Result, TrainError};
+use crate::prefinetune::{Run, StepReport};
+use checkpoint::{Checkpoints, Origin};
+use error::io;
+use espalier_encoder::{Backbone, files};
+use log::Log;
+use std::fs::{self, File, TryLockError};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+/// What happens in a run.
+#[derive(Debug)]
+pub enum RunEvent<'a> {
+    /// A checkpoint was not whole and is passed over.
+    Damaged(&'a RunError),
+    /// The run goes on after this many steps.
+    Resumed(usize),
+    /// A step was done.
+    Step(&'a StepReport),
+    /// A checkpoint was written.
+    Checkpoint(&'a Path),
+}
+
+/// How a run came to an end, or to a halt.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The model is in the directory.
+    Finished(Summary),
+    /// The observer asked for a halt; the run can go on from its last checkpoint.
+    Halted {
+        /// Updates done.
+        step: usize,
+    },
+}
+
+/// A directory for one run.
+#[derive(Clone, Debug)]
+pub struct RunDirectory {
+    path: PathBuf,
+}
+
+impl RunDirectory {
+    /// The directory at `path`, which need not be there yet.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+
+    /// The file with the settings of the run in the directory.
+    pub fn config_file(&self) -> PathBuf {
+        self.path.join("config.toml")
+    }
+
+    /// Whether a run was begun here.
+    pub fn has_run(&self) -> bool {
+        self.config_file().exists()
+    }
+
+    /// How the run here ended; `None` when it has not.
+    ///
+    /// # Errors
+    /// [`TrainError`] when the file cannot be read.
+    pub fn finished(&self) -> Result<Option<Summary>> {
+        let path = self.path.join("summary.json");
+        Ok(if path.exists() { Some(files::read_json(&path)?) } else { None })
+    }
+
+    /// Checks that a run of `config` may begin here or, with `resume`, go on.
+    ///
+    /// # Errors
+    /// [`RunError::Exists`], [`RunError::OtherConfig`], or [`TrainError`] when the settings of the run here cannot be read.
+    pub fn check(&self, config: &PrefinetuneConfig, resume: bool) -> Result<()> {
+        match (self.has_run(), resume) {
+            (false, _) => Ok(()),
+            (true, false) => Err(RunError::Exists { directory: self.path.clone() }.into()),
+            (true, true) => {
+                let then = PrefinetuneConfig::read(&self.config_file(), &[])?;
+                settings::check(&self.path, &then, &settings::resolved(config))
+            }
+        }
+    }
+
+    /// Trains `backbone` as `config` says, from the beginning or, with `resume`, from the last whole checkpoint if there is one, and
+    /// leaves the model here. However often the process was killed and the run resumed, the model is the same to the bit.
+    ///
+    /// When `observe` breaks, the run writes a checkpoint and halts; a break matters on [`RunEvent::Step`] only.
+    ///
+    /// # Errors
+    /// As [`RunDirectory::check`]; [`TrainError`] for an invalid configuration, unreadable corpora or files that cannot be
+    /// written; [`RunError`] when a checkpoint is of another backbone or of other corpora, when no checkpoint is whole, and when a loss
+    /// or a gradient is no longer a number.
+    pub fn train(
+        &self,
+        backbone: &Backbone,
+        config: &PrefinetuneConfig,
+        resume: bool,
+        mut observe: impl FnMut(RunEvent) -> ControlFlow<()>,
+    ) -> Result<Outcome> {
+        self.check(config, resume)?;
+        if let Some(summary) = self.finished()? {
+            return Ok(Outcome::Finished(summary));
+        }
+        let config = &settings::resolved(config);
+        let mut run = Run::start(backbone, config)?;
+        let origin = Origin { backbone: backbone.fingerprint().to_string(), corpora: corpora::corpora(config)? };
+        let _lock = self.lock()?;
+        sweep(&self.path)?;
+        let checkpoints = Checkpoints::open(self.path.join("checkpoints"), origin)?;
+        if self.has_run() {
+            checkpoints.restore(&mut run, backbone, |error| {
+                let _ = observe(RunEvent::Damaged(error));
+            })?;
+            let _ = observe(RunEvent::Resumed(run.steps_done()));
+        } else {
+            files::write_whole(&self.config_file(), config.to_toml().as_bytes())?;
+        }
+        let mut log = Log::open(&self.path, run.steps_done())?;
+        while !run.done() {
+            let report = run.step().map_err(|error| self.diverged(error))?;
+            log.write(&report)?;
+            let halt = observe(RunEvent::Step(&report)).is_break();
+            if halt || run.done() || due(report.step, config.train.checkpoint_every) {
+                log.sync()?;
+                let _ = observe(RunEvent::Checkpoint(&checkpoints.write(&mut run, backbone, config)?));
+            }
+            if halt && !run.done() {
+                return Ok(Outcome::Halted { step: report.step });
+            }
+        }
+        self.finish(run, backbone, config).map(Outcome::Finished)
+    }
+
+    /// Writes the model, its card and, last, the summary.
+    fn finish(&self, run: Run, backbone: &Backbone, config: &PrefinetuneConfig) -> Result<Summary> {
+        let standing = run.standing();
+        let trained = run.finish(backbone);
+        let lines = metrics::read(&self.path.join("metrics.jsonl"))?;
+        let best_step = standing.keeps_best.then_some(standing.validation.best_step);
+        let mut validated = lines.iter().filter(|line| !line.validation.is_empty());
+        let validated = validated.rfind(|line| best_step.is_none_or(|best| line.step == best));
+        let summary = Summary {
+            step: standing.step,
+            stopped_early: standing.step < config.train.steps && !lines.is_empty(),
+            best_step,
+            validation: validated.map(|line| line.validation.clone()).unwrap_or_default(),
+            examples: lines.iter().map(|line| line.examples).sum(),
+            tokens: lines.iter().map(|line| line.tokens).sum(),
+            adapters: trained.adapters.keys().copied().collect(),
+            backbone: trained.backbone.fingerprint().to_string(),
+        };
+        trained.save(&self.path, config)?;
+        files::write_whole(&self.path.join("README.md"), card::card(config, &summary, &lines).as_bytes())?;
+        files::write_json(&self.path.join("summary.json"), &summary)?;
+        Ok(summary)
+    }
+
+    /// Keeps other processes out. The system takes the lock back when this one ends, however it ends.
+    fn lock(&self) -> Result<File> {
+        fs::create_dir_all(&self.path).map_err(io(&self.path))?;
+        let path = self.path.join(".lock");
+        let file = File::create(&path).map_err(io(&path))?;
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => Err(RunError::Busy { directory: self.path.clone() }.into()),
+            // Some network file systems have no locks: then nobody is kept out.
+            _ => Ok(file),
+        }
+    }
+
+    /// Names the last good checkpoint beside what is no longer a number.
+    fn diverged(&self, error: TrainError) -> TrainError {
+        match error {
+            TrainError::NotFinite { .. } | TrainError::GradientNotFinite { .. } => {
+                let checkpoint = checkpoint::newest(&self.path.join("checkpoints"));
+                RunError::Diverged { source: Box::new(error), checkpoint }.into()
+            }
+            other => other,
+        }
+    }
+}
+
+/// Removes the files that a process killed while it wrote them has left below the directory, under their temporary names.
+fn sweep(directory: &Path) -> Result<()> {
+    for entry in fs::read_dir(directory).map_err(io(directory))? {
+        let path = entry.map_err(io(directory))?.path();
+        if path.is_dir() {
+            sweep(&path)?;
+        } else if path.extension().is_some_and(|extension| extension == "partial") {
+            fs::remove_file(&path).map_err(io(&path))?;
+        }
+    }
+    Ok(())
+}
+
+fn due(step: usize, every: usize) -> bool {
+    every > 0 && step.is_multiple_of(every)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,116 @@
+//! Whether a run is resumed with the settings that it was started with.
+
+use super::error::{Result, RunError};
+use crate::config::PrefinetuneConfig;
+use crate::error::TrainError;
+use espalier_encoder::{Compute, Precision};
+use std::collections::BTreeMap;
+use std::path::{Path, absolute};
+use toml::{Table, Value};
+
+/// Settings that do not change what a run computes, and the backbone, which is known by its fingerprint.
+const FREE: [&str; 3] = ["backbone", "train.checkpoint_every", "train.keep_checkpoints"];
+
+/// The configuration with everything decided that depends on where it is read: what `auto` means on this machine, and, so that
+/// the run can be resumed from anywhere, where the corpora and, if it is a directory, the backbone are.
+pub(super) fn resolved(config: &PrefinetuneConfig) -> PrefinetuneConfig {
+    let mut config = config.clone();
+    config.train.precision = match config.train.precision.precision() {
+        Precision::Bf16 => Compute::Bf16,
+        _ => Compute::F32,
+    };
+    for corpus in config.ner.corpora.iter_mut().chain(&mut config.tc.corpora) {
+        corpus.path = absolute(&corpus.path).unwrap_or_else(|_| corpus.path.clone());
+    }
+    if let (true, Ok(path)) = (Path::new(&config.backbone).exists(), absolute(&config.backbone)) {
+        config.backbone = path.to_string_lossy().into_owned();
+    }
+    config
+}
+
+/// Checks that `now` computes what the run in `directory`, started with `then`, computes; both are resolved.
+pub(super) fn check(directory: &Path, then: &PrefinetuneConfig, now: &PrefinetuneConfig) -> Result<()> {
+    let (then, now) = (values(then)?, values(now)?);
+    let differs = |key: &&String| !FREE.contains(&key.as_str()) && then.get(*key) != now.get(*key);
+    let show = |value: Option<&Value>| value.map_or("unset".to_string(), Value::to_string);
+    let differences: Vec<String> = now
+        .keys()
+        .filter(differs)
+        .map(|key| format!("{key} was {}, but is {}", show(then.get(key)), show(now.get(key))))
+        .collect();
+    match differences.is_empty() {
+        true => Ok(()),
+        false => Err(RunError::OtherConfig { directory: directory.to_path_buf(), differences }.into()),
+    }
+}
+
+/// The configuration with the names of files, but not their places.
+pub(super) fn without_places(config: &PrefinetuneConfig) -> PrefinetuneConfig {
+    let mut config = config.clone();
+    let name = |path: &Path| path.file_name().unwrap_or_default().to_os_string();
+    for corpus in config.ner.corpora.iter_mut().chain(&mut config.tc.corpora) {
+        corpus.path = name(&corpus.path).into();
+    }
+    if Path::new(&config.backbone).is_absolute() {
+        config.backbone = name(Path::new(&config.backbone)).to_string_lossy().into_owned();
+    }
+    config
+}
+
+/// All values by their dotted keys.
+fn values(config: &PrefinetuneConfig) -> Result<BTreeMap<String, Value>> {
+    fn collect(table: Table, prefix: &str, values: &mut BTreeMap<String, Value>) {
+        for (key, value) in table {
+            match value {
+                Value::Table(inner) => collect(inner, &format!("{prefix}{key}."), values),
+                value => drop(values.insert(format!("{prefix}{key}"), value)),
+            }
+        }
+    }
+    let table = without_places(config)
+        .to_toml()
+        .parse::<Table>()
+        .map_err(|error| TrainError::ConfigSyntax { origin: "configuration".into(), problem: error.to_string() })?;
+    let mut all = BTreeMap::new();
+    collect(table, "", &mut all);
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_changes_the_result_is_refused_by_name_and_the_rest_is_free() {
+        let mut then = PrefinetuneConfig::default();
+        then.tc.corpora = vec!["pairs.jsonl".into()];
+        let then = resolved(&then);
+        let refusal = |change: fn(&mut PrefinetuneConfig)| {
+            let mut now = then.clone();
+            change(&mut now);
+            check(Path::new("run"), &then, &resolved(&now)).map_err(|error| error.to_string())
+        };
+        assert_eq!(refusal(|_| ()), Ok(()));
+        assert_eq!(refusal(|now| now.train.checkpoint_every = 7), Ok(()));
+        assert_eq!(refusal(|now| now.tc.corpora[0].path = "elsewhere/pairs.jsonl".into()), Ok(()));
+        let message = refusal(|now| now.tc.corpora[0].weight = 2.0).unwrap_err();
+        assert!(message.contains("tc.corpora was [\"pairs.jsonl\"], but is"), "{message}");
+        let message = refusal(|now| now.train.steps = 7).unwrap_err();
+        assert!(
+            message.starts_with("run was started with other settings: train.steps was 200, but is 7;"),
+            "{message}"
+        );
+        let message = refusal(|now| (now.seed, now.tc.batch) = (1, 2)).unwrap_err();
+        assert!(message.contains("seed was 0, but is 1, tc.batch was 64, but is 2"), "{message}");
+    }
+
+    #[test]
+    fn a_resolved_configuration_means_the_same_everywhere() {
+        let mut config = PrefinetuneConfig::default();
+        config.ner.corpora = vec!["corpus.jsonl".into()];
+        let resolved = resolved(&config);
+        assert!(resolved.ner.corpora[0].path.is_absolute() && resolved.ner.corpora[0].path.ends_with("corpus.jsonl"));
+        assert_ne!(resolved.train.precision, Compute::Auto);
+        assert_eq!(resolved.backbone, config.backbone, "a hub id is no path");
+    }
+}

@@ -1,0 +1,89 @@
+//! TFRecord, the framing of TensorBoard's files: length, its checksum, payload, its checksum.
+
+use std::io::{self, Write};
+
+/// CRC-32C (Castagnoli, reflected polynomial 0x82f63b78), a byte at a time.
+const TABLE: [u32; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let mut crc = byte as u32;
+        let mut bit = 0;
+        while bit < 8 {
+            crc = if crc & 1 == 1 { (crc >> 1) ^ 0x82f6_3b78 } else { crc >> 1 };
+            bit += 1;
+        }
+        table[byte] = crc;
+        byte += 1;
+    }
+    table
+};
+
+fn crc32c(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0, |crc, &byte| TABLE[(crc as u8 ^ byte) as usize] ^ (crc >> 8))
+}
+
+/// The checksum as the format stores it: rotated and shifted, so that a file of checksums has no trivial ones itself.
+fn masked(bytes: &[u8]) -> u32 {
+    crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8)
+}
+
+/// Writes one record.
+pub(super) fn write(out: &mut impl Write, payload: &[u8]) -> io::Result<()> {
+    let length = (payload.len() as u64).to_le_bytes();
+    let frame = [&length[..], &masked(&length).to_le_bytes(), payload, &masked(payload).to_le_bytes()];
+    out.write_all(&frame.concat())
+}
+
+/// The payload of the record at the beginning of `bytes`, and what follows it; `None` where no whole record begins.
+pub(super) fn read(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = bytes.split_first_chunk::<8>()?;
+    let rest = checked(length, rest)?;
+    let (payload, rest) = rest.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
+    Some((payload, checked(payload, rest)?))
+}
+
+/// What follows the checksum at the beginning of `rest`, if it is that of `bytes`.
+fn checked<'a>(bytes: &[u8], rest: &'a [u8]) -> Option<&'a [u8]> {
+    let (checksum, rest) = rest.split_first_chunk()?;
+    (u32::from_le_bytes(*checksum) == masked(bytes)).then_some(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checksums_are_those_of_the_standard() {
+        // RFC 3720, appendix B.4; the last is the usual check value.
+        let ascending: Vec<u8> = (0..32).collect();
+        for (bytes, crc) in [
+            (&[0; 32][..], 0x8a91_36aa),
+            (&[0xff; 32], 0x62a8_ab43),
+            (&ascending, 0x46dd_794e),
+            (b"123456789", 0xe306_9283),
+        ] {
+            assert_eq!(crc32c(bytes), crc);
+        }
+    }
+
+    #[test]
+    fn records_come_back_and_damage_is_seen() {
+        let mut file = Vec::new();
+        for payload in [&b"one"[..], b"", b"three"] {
+            write(&mut file, payload).unwrap();
+        }
+        let (one, rest) = read(&file).unwrap();
+        let (empty, rest) = read(rest).unwrap();
+        let (three, rest) = read(rest).unwrap();
+        assert_eq!((one, empty, three, rest), (&b"one"[..], &b""[..], &b"three"[..], &b""[..]));
+        assert!(read(rest).is_none());
+        let end = 16 + 3;
+        for at in 0..end {
+            let mut broken = file.clone();
+            broken[at] ^= 1;
+            assert!(read(&broken).is_none(), "byte {at}");
+            assert!(read(&file[..at]).is_none(), "cut at {at}");
+        }
+    }
+}
