@@ -3,6 +3,7 @@
 mod commands;
 mod fetch;
 mod input;
+mod interrupt;
 mod progress;
 
 use clap::{Parser, Subcommand};
@@ -44,6 +45,10 @@ fn main() -> ExitCode {
     match run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if error.is::<interrupt::Interrupted>() => {
+            eprintln!("{error}");
+            ExitCode::from(interrupt::STATUS)
+        }
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE

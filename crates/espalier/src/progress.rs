@@ -12,6 +12,8 @@ const INTERVAL: Duration = Duration::from_secs(10);
 pub struct Progress {
     title: String,
     bar: Option<ProgressBar>,
+    /// The steps that were done when the work began.
+    first: usize,
     start: Instant,
     last_line: Instant,
 }
@@ -29,7 +31,24 @@ impl Progress {
             ProgressBar::new(steps as u64).with_style(style).with_prefix(title.to_string())
         });
         let now = Instant::now();
-        Self { title: title.to_string(), bar, start: now, last_line: now }
+        Self { title: title.to_string(), bar, first: 0, start: now, last_line: now }
+    }
+
+    /// Begins after `step` instead of at the beginning.
+    pub fn start_at(&mut self, step: usize) {
+        (self.first, self.start) = (step, Instant::now());
+        if let Some(bar) = self.bar.take() {
+            self.bar = Some(bar.with_position(step as u64));
+        }
+        self.bar.iter().for_each(ProgressBar::reset_eta);
+    }
+
+    /// Says something apart from the progress.
+    pub fn note(&self, message: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| eprintln!("{message}")),
+            None => eprintln!("{message}"),
+        }
     }
 
     /// Reports that `step` of `steps` is done.
@@ -40,13 +59,9 @@ impl Progress {
         } else if self.last_line.elapsed() >= INTERVAL {
             self.last_line = Instant::now();
             let seconds = self.start.elapsed().as_secs_f64();
-            let left = seconds / step as f64 * (steps - step) as f64;
-            eprintln!(
-                "{}: {step}/{steps}, {:.1}/s, {left:.0} s left, {}",
-                self.title,
-                step as f64 / seconds,
-                message()
-            );
+            let rate = (step - self.first) as f64 / seconds;
+            let left = (steps - step) as f64 / rate;
+            eprintln!("{}: {step}/{steps}, {rate:.1}/s, {left:.0} s left, {}", self.title, message());
         }
     }
 

@@ -1,23 +1,25 @@
-use crate::input::write_json;
+use crate::interrupt::{Interrupted, Stop};
 use crate::progress::Progress;
-use anyhow::Context;
-use espalier_encoder::{Adapter, AdapterCard, Backbone, Family, Lora, Output, files};
+use espalier_encoder::Backbone;
+use espalier_train::PrefinetuneConfig;
 use espalier_train::prefinetune::StepReport;
-use espalier_train::{PrefinetuneConfig, Prefinetuned, prefinetune};
-use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{BufWriter, Write};
+use espalier_train::run::{Outcome, RunDirectory, RunEvent, Summary};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 /// Train a shared encoder on both families' corpora
 ///
 /// Writes DIR/backbone (a Hugging Face directory), DIR/adapters/ner and DIR/adapters/tc (PEFT, for strategies that have them),
-/// DIR/config.toml (every setting) and DIR/metrics.jsonl (a line per step).
+/// DIR/README.md (a model card), DIR/config.toml (every setting), DIR/metrics.jsonl (a line per step) and the same for TensorBoard.
+/// DIR/checkpoints holds where the run stood: killed at any moment and resumed, it gives the same model to the bit. Ctrl-C lets the
+/// step finish and writes a checkpoint; pressed again, it ends the program at once.
 #[derive(clap::Args)]
-#[command(after_help = "Example: espalier prefinetune examples/prefinetune.toml --set train.steps=100 --out run")]
+#[command(after_help = "Example: espalier prefinetune examples/prefinetune.toml --set train.steps=100 --out run
+         espalier prefinetune --out run --resume")]
 pub struct Args {
-    /// The configuration, a TOML file
-    config: PathBuf,
+    /// The configuration, a TOML file [with --resume: DIR/config.toml if left out]
+    #[arg(required_unless_present = "resume")]
+    config: Option<PathBuf>,
     /// Override a setting, such as train.steps=100 (may be repeated)
     #[arg(long = "set", value_name = "KEY=VALUE")]
     overrides: Vec<String>,
@@ -27,30 +29,48 @@ pub struct Args {
     /// Where the run goes
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
+    /// Go on with the run in DIR from its last whole checkpoint; where there is no run yet, begin one
+    #[arg(long)]
+    resume: bool,
 }
 
 pub fn run(mut args: Args) -> anyhow::Result<()> {
     args.overrides.extend(args.optimizer.map(|name| format!("train.optimizer={name}")));
-    let config = PrefinetuneConfig::read(&args.config, &args.overrides)?;
+    let directory = RunDirectory::new(&args.out);
+    let path = args.config.unwrap_or_else(|| directory.config_file());
+    let config = PrefinetuneConfig::read(&path, &args.overrides)?;
     config.check()?;
-    let backbone = open(&config, &args.config)?;
-    files::write_whole(&args.out.join("config.toml"), config.to_toml().as_bytes())?;
-    let mut metrics = Metrics::create(&args.out.join("metrics.jsonl"))?;
+    directory.check(&config, args.resume)?;
+    if let Some(summary) = directory.finished()? {
+        eprintln!("this run is finished: {} of {} steps", summary.step, config.train.steps);
+        return print_result(&summary, &args.out);
+    }
+    let backbone = open(&config, &path)?;
+    let stop = Stop::on_signals()?;
     let mut progress = Progress::new(&format!("pre-finetuning ({})", config.strategy), config.train.steps);
-    let trained = prefinetune(&backbone, &config, |step| {
-        metrics.write(step);
-        progress.step(step.step, step.steps, || losses(step));
+    let outcome = directory.train(&backbone, &config, args.resume, |event| {
+        match event {
+            RunEvent::Damaged(error) => progress.note(&format!("warning: passed over: {error}")),
+            RunEvent::Resumed(step) => {
+                progress.start_at(step);
+                progress.note(&format!("resumed after step {step} of {}", config.train.steps));
+            }
+            RunEvent::Step(step) => progress.step(step.step, step.steps, || line(step)),
+            RunEvent::Checkpoint(_) => {}
+        }
+        if stop.asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
-    metrics.finish()?;
-    progress.finish("done");
-    save(&trained, &config, &args.out)?;
-
-    println!("{}", args.out.join("backbone").display());
-    eprintln!("next: espalier finetune --backbone {0}/backbone{1} --task TASK --out ADAPTER", args.out.display(), {
-        let family = trained.adapters.keys().next();
-        family.map_or(String::new(), |family| format!(" --init {}/adapters/{}", args.out.display(), family.name()))
-    });
-    Ok(())
+    match outcome {
+        Outcome::Finished(summary) => {
+            progress.finish(if summary.stopped_early { "stopped early, no better validation" } else { "done" });
+            print_result(&summary, &args.out)
+        }
+        Outcome::Halted { step } => {
+            progress.finish(&format!("interrupted after step {step}"));
+            let resume = format!("espalier prefinetune --out {} --resume", quoted(&args.out));
+            Err(Interrupted { resume }.into())
+        }
+    }
 }
 
 /// The backbone that the configuration names: a directory beside it, or whatever `--backbone` takes elsewhere.
@@ -68,53 +88,27 @@ pub fn losses(step: &StepReport) -> String {
     losses.collect::<Vec<_>>().join("  ")
 }
 
-/// Writes the encoder and its family adapters.
-pub fn save(trained: &Prefinetuned, config: &PrefinetuneConfig, out: &Path) -> anyhow::Result<()> {
-    trained.backbone.save(&out.join("backbone"))?;
-    for (&family, lora) in &trained.adapters {
-        family_adapter(trained, config, family, lora).save(&out.join("adapters").join(family.name()))?;
-    }
+/// Losses, held-out losses where there are any, and throughput.
+fn line(step: &StepReport) -> String {
+    let validation = step.validation.iter().map(|(family, loss)| format!("  held-out {} {loss:.4}", family.name()));
+    let rate = |count: usize| count as f64 / step.seconds.max(f64::MIN_POSITIVE);
+    let (tokens, examples) = (rate(step.tokens), rate(step.examples));
+    format!("{}{}  {tokens:.0} tokens/s  {examples:.0} examples/s", losses(step), validation.collect::<String>())
+}
+
+fn print_result(summary: &Summary, out: &Path) -> anyhow::Result<()> {
+    println!("{}", out.join("backbone").display());
+    let init = summary.adapters.first();
+    let init = init.map_or(String::new(), |family| format!(" --init {}/adapters/{}", out.display(), family.name()));
+    eprintln!("next: espalier finetune --backbone {}/backbone{init} --task TASK --out ADAPTER", out.display());
     Ok(())
 }
 
-fn family_adapter(trained: &Prefinetuned, config: &PrefinetuneConfig, family: Family, lora: &Lora) -> Adapter {
-    let training = BTreeMap::from([
-        ("strategy".to_string(), config.strategy.name().into()),
-        ("steps".to_string(), config.train.steps.into()),
-        ("seed".to_string(), config.seed.into()),
-    ]);
-    let card = AdapterCard {
-        format: AdapterCard::FORMAT,
-        family,
-        output: Output::Vectors,
-        pooling: config.tc.pooling,
-        backbone: trained.backbone.fingerprint().to_string(),
-        training,
-    };
-    Adapter { lora: lora.clone(), head: None, card }
-}
-
-/// `metrics.jsonl`: one line per step. A write error is kept for the end, so that a full disk does not lose the training.
-struct Metrics {
-    path: PathBuf,
-    out: BufWriter<File>,
-    result: anyhow::Result<()>,
-}
-
-impl Metrics {
-    fn create(path: &Path) -> anyhow::Result<Self> {
-        fs::create_dir_all(path.parent().unwrap_or(Path::new("")))?;
-        let file = File::create(path).with_context(|| path.display().to_string())?;
-        Ok(Self { path: path.to_path_buf(), out: BufWriter::new(file), result: Ok(()) })
-    }
-
-    fn write(&mut self, step: &StepReport) {
-        if self.result.is_ok() {
-            self.result = write_json(&mut self.out, step);
-        }
-    }
-
-    fn finish(mut self) -> anyhow::Result<()> {
-        self.result.and_then(|()| Ok(self.out.flush()?)).with_context(|| self.path.display().to_string())
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let path = path.display().to_string();
+    match path.chars().all(|c| c.is_alphanumeric() || "-_./:".contains(c)) {
+        true => path,
+        false => format!("'{}'", path.replace('\'', r"'\''")),
     }
 }

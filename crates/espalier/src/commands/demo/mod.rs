@@ -1,7 +1,7 @@
 mod samples;
 
 use super::predict::{in_words, lines};
-use super::prefinetune::{losses, save};
+use super::prefinetune::losses;
 use crate::progress::Progress;
 use espalier_encoder::{Backbone, Compute, files};
 use espalier_runtime::Runtime;
@@ -103,7 +103,7 @@ fn compare_with_progress(backbone: &Backbone, tasks: &[Task], config: &Compariso
 fn leave_last(comparison: &Comparison, config: &ComparisonConfig, out: &Path) -> anyhow::Result<()> {
     if let Some(outcome) = comparison.outcomes.last() {
         let settings = PrefinetuneConfig { strategy: outcome.strategy, ..config.prefinetune.clone() };
-        save(&outcome.prefinetuned, &settings, out)?;
+        outcome.prefinetuned.save(out, &settings)?;
         for (task, adapter) in &outcome.adapters {
             adapter.save(&out.join("adapters").join(task))?;
         }

@@ -1,0 +1,209 @@
+//! A pre-finetuning run that is killed and resumed leaves the files of one that was left alone.
+#![cfg(unix)]
+
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+const STEPS: usize = 60;
+
+/// Corpora of texts that the tiny BERT of the fixtures knows, and a run on them that writes checkpoints all the time.
+struct Workspace {
+    directory: TempDir,
+}
+
+impl Workspace {
+    fn new() -> Self {
+        let workspace = Self { directory: tempfile::tempdir().unwrap() };
+        let cities = ["london", "paris", "berlin", "york", "rome", "boston"];
+        let (mut sentences, mut pairs) = (String::new(), String::new());
+        for (number, city) in cities.iter().cycle().take(30).enumerate() {
+            sentences += &format!(
+                "{{\"tokens\":[\"train\",\"{number}\",\"to\",\"{city}\"],\"spans\":[{{\"start\":3,\"end\":4,\"type\":\"city\"}}]}}\n"
+            );
+            pairs += &format!("{{\"anchor\":\"hotel {number} in {city}\",\"positive\":\"about {city} {number}\"}}\n");
+        }
+        fs::write(workspace.path("concepts.jsonl"), sentences).unwrap();
+        fs::write(workspace.path("pairs.jsonl"), pairs).unwrap();
+        let backbone = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/tiny-bert").canonicalize().unwrap();
+        let config = format!(
+            "backbone = {backbone:?}\nstrategy = \"tpl\"\n[ner]\ncorpora = [\"concepts.jsonl\"]\nbatch = 4\n[tc]\ncorpora = [\"pairs.jsonl\"]\n\
+             batch = 4\n[train]\nsteps = {STEPS}\ncheckpoint_every = 4\nvalidation = 3\nvalidate_every = 5\npatience = 1000\n"
+        );
+        fs::write(workspace.path("run.toml"), config).unwrap();
+        workspace
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn start(&self, arguments: &str) -> Child {
+        Command::new(env!("CARGO_BIN_EXE_espalier"))
+            .args(["--threads", "1", "prefinetune"])
+            .args(arguments.split_whitespace())
+            .current_dir(self.directory.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    }
+
+    fn run(&self, arguments: &str) -> Output {
+        self.start(arguments).wait_with_output().unwrap()
+    }
+
+    /// Lines of the run's metrics, whole or not.
+    fn lines(&self, run: &str) -> usize {
+        fs::read(self.path(run).join("metrics.jsonl")).map_or(0, |text| text.split(|&byte| byte == b'\n').count() - 1)
+    }
+
+    /// Sends a signal once the run has written `lines` lines and a little time has passed; whether it was still going.
+    fn signal(&self, child: &mut Child, run: &str, signal: &str, lines: usize, pause: Duration) -> bool {
+        let start = Instant::now();
+        while self.lines(run) < lines && child.try_wait().unwrap().is_none() {
+            assert!(start.elapsed() < Duration::from_secs(120), "the run hangs");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::thread::sleep(pause);
+        let going = child.try_wait().unwrap().is_none();
+        if going {
+            assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+        }
+        going
+    }
+}
+
+/// All files of the run that do not tell the time, below the directory, with their bytes; of the metrics the times are left out.
+fn files(run: &Path) -> Vec<(String, Vec<u8>)> {
+    let (mut files, mut open) = (Vec::new(), vec![run.to_path_buf()]);
+    while let Some(path) = open.pop() {
+        let name = path.strip_prefix(run).unwrap().display().to_string();
+        if path.is_dir() {
+            open.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        } else if name == "metrics.jsonl" {
+            let untimed = |line: &str| {
+                let mut line: serde_json::Value = serde_json::from_str(line).unwrap();
+                assert!(line.as_object_mut().unwrap().remove("seconds").unwrap().is_f64());
+                format!("{line}\n")
+            };
+            files.push((name, fs::read_to_string(path).unwrap().lines().map(untimed).collect::<String>().into_bytes()));
+        } else if !name.starts_with("events.out") {
+            files.push((name, fs::read(path).unwrap()));
+        }
+    }
+    files.sort();
+    files
+}
+
+/// The same files with the same bytes, checkpoints of the last step included.
+fn assert_same(found: &Path, expected: &Path) {
+    let (found, expected) = (files(found), files(expected));
+    let names = |files: &[(String, Vec<u8>)]| files.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+    assert_eq!(names(&found), names(&expected));
+    for ((name, found), (_, expected)) in found.iter().zip(&expected) {
+        assert!(found == expected, "{name} differs");
+    }
+}
+
+/// Pseudo-random numbers below `n` (Lehmer, 2^31 - 1).
+fn below(state: &mut u64, n: u64) -> u64 {
+    *state = *state * 48_271 % 0x7fff_ffff;
+    *state % n
+}
+
+#[test]
+fn killed_at_any_moment_and_resumed_is_as_uninterrupted() {
+    let workspace = Workspace::new();
+    let whole = workspace.run("run.toml --out whole");
+    assert!(whole.status.success(), "{}", String::from_utf8_lossy(&whole.stderr));
+    assert_eq!(workspace.lines("whole"), STEPS);
+
+    let mut random = 20_260_725;
+    let mut killed = 0;
+    for signal in ["-KILL", "-INT", "-KILL", "-KILL", "-INT", "-KILL", "-KILL", "-INT", "-KILL", "-KILL"] {
+        let lines = workspace.lines("parts") as u64;
+        let (wanted, pause) = (lines + 1 + below(&mut random, 6), Duration::from_micros(below(&mut random, 9_000)));
+        let mut child = workspace.start("run.toml --out parts --resume");
+        let going = workspace.signal(&mut child, "parts", signal, wanted as usize, pause);
+        let output = child.wait_with_output().unwrap();
+        let message = String::from_utf8_lossy(&output.stderr);
+        match (going, signal) {
+            // The last file may have been written before the signal came.
+            (false, _) => assert!(output.status.success(), "{message}"),
+            (true, "-KILL") => killed += usize::from(output.status.signal() == Some(9)),
+            (true, _) if output.status.success() => {}
+            (true, _) => {
+                assert_eq!(output.status.code(), Some(130), "{message}");
+                assert!(message.contains("go on with: espalier prefinetune --out parts --resume"), "{message}");
+                killed += 1;
+            }
+        }
+    }
+    assert!(killed >= 4, "only {killed} of the signals came in time");
+    // As the message says: without the configuration.
+    let output = workspace.run("--out parts --resume");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_same(&workspace.path("parts"), &workspace.path("whole"));
+
+    let again = workspace.run("run.toml --out parts --resume");
+    let message = String::from_utf8_lossy(&again.stderr);
+    assert!(again.status.success() && message.contains("this run is finished: 60 of 60 steps"), "{message}");
+}
+
+#[test]
+fn a_second_interrupt_ends_the_program_at_once() {
+    // Steps so long that none ends between the two signals: a batch of everything, many times over.
+    let workspace = Workspace::new();
+    let pair = |n: usize| {
+        format!(
+            "{{\"anchor\":\"{}\",\"positive\":\"{}\"}}\n",
+            "hotel ".repeat(n % 60 + 60),
+            "in york ".repeat(n % 40 + 20)
+        )
+    };
+    fs::write(workspace.path("pairs.jsonl"), (0..1500).map(pair).collect::<String>()).unwrap();
+    let mut child = workspace.start(
+        "run.toml --set strategy=tc --set tc.batch=1500 --set train.validation=0 --set train.patience=0 --out long",
+    );
+    let start = Instant::now();
+    while !workspace.path("long/metrics.jsonl").exists() {
+        assert!(
+            start.elapsed() < Duration::from_secs(120) && child.try_wait().unwrap().is_none(),
+            "the run does not start"
+        );
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    for _ in 0..2 {
+        assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    assert!(!workspace.path("long/checkpoints/step-00000001").exists(), "no checkpoint: it ended at once");
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("go on with"));
+}
+
+#[test]
+fn what_may_not_be_resumed_is_explained() {
+    let workspace = Workspace::new();
+    let fails = |arguments: &str, expected: &str| {
+        let output = workspace.run(arguments);
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(1) && message.contains(expected), "{arguments}: {message}");
+    };
+    assert!(workspace.run("run.toml --set train.steps=2 --out run").status.success());
+    fails("run.toml --set train.steps=2 --out run", "run holds a run already; go on with it by --resume");
+    fails("run.toml --out run --resume", "train.steps was 2, but is 60");
+    fails("--out nowhere --resume", "nowhere/config.toml");
+    fails("run.toml --out run.toml/run", "run.toml/run");
+    assert!(
+        workspace.run("run.toml --set train.steps=2 --out fresh --resume").status.success(),
+        "nothing to resume: it begins"
+    );
+    assert_eq!(workspace.run("--out x").status.code(), Some(2), "no configuration");
+}
