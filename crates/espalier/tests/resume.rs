@@ -189,6 +189,30 @@ fn a_second_interrupt_ends_the_program_at_once() {
 }
 
 #[test]
+fn relative_paths_count_from_the_configuration_wherever_the_run_is_resumed() {
+    let workspace = Workspace::new();
+    let config = fs::read_to_string(workspace.path("run.toml")).unwrap();
+    let (_, rest) = config.split_once('\n').unwrap();
+    fs::create_dir_all(workspace.path("settings")).unwrap();
+    fs::write(workspace.path("settings/run.toml"), format!("backbone = \"tiny\"\n{rest}")).unwrap();
+    for file in ["concepts.jsonl", "pairs.jsonl"] {
+        fs::rename(workspace.path(file), workspace.path("settings").join(file)).unwrap();
+    }
+    let backbone = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/tiny-bert").canonicalize().unwrap();
+    std::os::unix::fs::symlink(backbone, workspace.path("settings/tiny")).unwrap();
+    let mut child = workspace.start("settings/run.toml --out run");
+    assert!(workspace.signal(&mut child, "run", "-KILL", 5, Duration::ZERO));
+    child.wait_with_output().unwrap();
+    let resumed = Command::new(env!("CARGO_BIN_EXE_espalier"))
+        .args(["prefinetune", "--out", workspace.path("run").to_str().unwrap(), "--resume"])
+        .current_dir("/")
+        .output()
+        .unwrap();
+    let message = String::from_utf8_lossy(&resumed.stderr);
+    assert!(resumed.status.success() && message.contains("resumed after step"), "{message}");
+}
+
+#[test]
 fn what_may_not_be_resumed_is_explained() {
     let workspace = Workspace::new();
     let fails = |arguments: &str, expected: &str| {

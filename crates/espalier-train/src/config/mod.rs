@@ -18,7 +18,7 @@ use std::path::Path;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PrefinetuneConfig {
-    /// The encoder to start from: a directory or a hub id.
+    /// The encoder to start from: a directory, a relative path counting as those of corpora, or a hub id.
     pub backbone: String,
     /// Which strategy.
     pub strategy: Strategy,
@@ -290,6 +290,9 @@ impl PrefinetuneConfig {
             if beside.exists() {
                 corpus.path = beside;
             }
+        }
+        if let Some(beside) = directory.join(&config.backbone).to_str().filter(|beside| Path::new(beside).exists()) {
+            config.backbone = beside.into();
         }
         Ok(config)
     }

@@ -59,7 +59,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
 fn measured(path: &Path, overrides: &[String], batches: usize) -> anyhow::Result<ConflictReport> {
     let config = PrefinetuneConfig::read(path, overrides)?;
     config.check()?;
-    let backbone = super::prefinetune::open(&config, path)?;
+    let backbone = super::open_trainable(&config.backbone, config.train.precision)?;
     let mut progress = Progress::new(&format!("measuring ({})", config.strategy), batches);
     let mut measurements = Vec::new();
     measure_conflict(&backbone, &config, batches, |number, conflict| {

@@ -1,9 +1,10 @@
 use crate::interrupt::{Interrupted, Stop};
 use crate::progress::Progress;
-use espalier_encoder::Backbone;
+use espalier_encoder::Family;
 use espalier_train::PrefinetuneConfig;
 use espalier_train::prefinetune::StepReport;
 use espalier_train::run::{Outcome, RunDirectory, RunEvent, Summary};
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -45,9 +46,10 @@ pub fn run(mut args: Args) -> anyhow::Result<()> {
         eprintln!("this run is finished: {} of {} steps", summary.step, config.train.steps);
         return print_result(&summary, &args.out);
     }
-    let backbone = open(&config, &path)?;
+    let backbone = super::open_trainable(&config.backbone, config.train.precision)?;
     let stop = Stop::on_signals()?;
     let mut progress = Progress::new(&format!("pre-finetuning ({})", config.strategy), config.train.steps);
+    let mut line = Line::default();
     let outcome = directory.train(&backbone, &config, args.resume, |event| {
         match event {
             RunEvent::Damaged(error) => progress.note(&format!("warning: passed over: {error}")),
@@ -55,7 +57,10 @@ pub fn run(mut args: Args) -> anyhow::Result<()> {
                 progress.start_at(step);
                 progress.note(&format!("resumed after step {step} of {}", config.train.steps));
             }
-            RunEvent::Step(step) => progress.step(step.step, step.steps, || line(step)),
+            RunEvent::Step(step) => {
+                line.add(step);
+                progress.step(step.step, step.steps, || line.text(step));
+            }
             RunEvent::Checkpoint(_) => {}
         }
         if stop.asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -73,27 +78,37 @@ pub fn run(mut args: Args) -> anyhow::Result<()> {
     }
 }
 
-/// The backbone that the configuration names: a directory beside it, or whatever `--backbone` takes elsewhere.
-pub(super) fn open(config: &PrefinetuneConfig, path: &Path) -> anyhow::Result<Backbone> {
-    let beside = path.parent().unwrap_or(Path::new("")).join(&config.backbone);
-    match beside.to_str().filter(|_| beside.exists()) {
-        Some(beside) => super::open_trainable(beside, config.train.precision),
-        None => super::open_trainable(&config.backbone, config.train.precision),
-    }
-}
-
 /// The losses of a step, for a progress line.
 pub fn losses(step: &StepReport) -> String {
     let losses = step.losses.iter().map(|(family, loss)| format!("{} {loss:.4}", family.name()));
     losses.collect::<Vec<_>>().join("  ")
 }
 
-/// Losses, held-out losses where there are any, and throughput.
-fn line(step: &StepReport) -> String {
-    let validation = step.validation.iter().map(|(family, loss)| format!("  held-out {} {loss:.4}", family.name()));
-    let rate = |count: usize| count as f64 / step.seconds.max(f64::MIN_POSITIVE);
-    let (tokens, examples) = (rate(step.tokens), rate(step.examples));
-    format!("{}{}  {tokens:.0} tokens/s  {examples:.0} examples/s", losses(step), validation.collect::<String>())
+/// What a progress line says: the losses of the step, the last on held-out examples, and throughput since the start.
+#[derive(Default)]
+struct Line {
+    held_out: BTreeMap<Family, f64>,
+    tokens: usize,
+    examples: usize,
+    seconds: f64,
+}
+
+impl Line {
+    fn add(&mut self, step: &StepReport) {
+        if !step.validation.is_empty() {
+            self.held_out.clone_from(&step.validation);
+        }
+        self.tokens += step.tokens;
+        self.examples += step.examples;
+        self.seconds += step.seconds;
+    }
+
+    fn text(&self, step: &StepReport) -> String {
+        let held_out = self.held_out.iter().map(|(family, loss)| format!("  held-out {} {loss:.4}", family.name()));
+        let rate = |count: usize| count as f64 / self.seconds.max(f64::MIN_POSITIVE);
+        let (tokens, examples) = (rate(self.tokens), rate(self.examples));
+        format!("{}{}  {tokens:.0} tokens/s  {examples:.0} examples/s", losses(step), held_out.collect::<String>())
+    }
 }
 
 fn print_result(summary: &Summary, out: &Path) -> anyhow::Result<()> {
