@@ -95,7 +95,7 @@ pub(super) fn groups<'g>(
 /// each family, calling `observe` with the number of the batch, from 1, and the measurement.
 ///
 /// # Errors
-/// As [`prefinetune`], and when no two gradients meet under the strategy.
+/// As [`prefinetune`](super::prefinetune()), and when no two gradients meet under the strategy.
 pub fn measure_conflict(
     backbone: &Backbone,
     config: &PrefinetuneConfig,

@@ -97,7 +97,7 @@ fn sources_of_one_pair_have_no_negatives() {
 #[test]
 fn values_out_of_range_are_refused() {
     type Spoil = fn(&mut PrefinetuneConfig);
-    let cases: [(&str, Spoil); 26] = [
+    let cases: [(&str, Spoil); 29] = [
         ("train.steps", |config| config.train.steps = 0),
         ("train.learning_rate", |config| config.train.learning_rate = f32::NAN),
         ("train.learning_rate", |config| config.train.learning_rate = -1e-3),
@@ -111,6 +111,9 @@ fn values_out_of_range_are_refused() {
         ("train.composition", |config| {
             (config.strategy, config.train.composition) = (Strategy::PcGrad, Composition::Alternating)
         }),
+        ("train.validate_every", |config| config.train.validate_every = 0),
+        ("train.patience", |config| config.train.patience = 3),
+        ("train.keep_checkpoints", |config| config.train.keep_checkpoints = 0),
         ("ner.batch", |config| config.ner.batch = 0),
         ("ner.weight", |config| config.ner.weight = -1.0),
         ("ner.scale", |config| config.ner.scale = 0.0),

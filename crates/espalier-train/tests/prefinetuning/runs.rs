@@ -280,6 +280,13 @@ fn validation_stops_a_run_that_gets_no_better_and_returns_to_the_best() {
     short.train(false, Some(best)).unwrap();
     let weights = |run: &Path| fs::read(run.join("backbone/model.safetensors")).unwrap();
     assert_eq!(weights(&trial.path()), weights(&short.checkpoint(best)));
+
+    // Killed before the model was written: the last checkpoint remembers the best weights and that patience is at its end.
+    let before = model(&trial.path());
+    fs::remove_file(trial.path().join("summary.json")).unwrap();
+    fs::remove_dir_all(trial.path().join("backbone")).unwrap();
+    assert_eq!(trial.train(true, None).unwrap().1, [format!("resumed after {}", best + 3)]);
+    assert_eq!(model(&trial.path()), before);
 }
 
 #[test]
