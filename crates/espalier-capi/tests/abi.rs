@@ -45,8 +45,8 @@ fn openings_that_are_refused() {
     let here = directory.as_ptr();
     // SAFETY: pointers are NULL or to what lives until the end of the test.
     unsafe {
-        invalid(espalier_open(NULL, NULL, &mut out), "directory is NULL");
-        invalid(espalier_open(LATIN, NULL, &mut out), "directory is not UTF-8");
+        invalid(espalier_open(NULL, NULL, &mut out), "path is NULL");
+        invalid(espalier_open(LATIN, NULL, &mut out), "path is not UTF-8");
         invalid(espalier_open(here, LATIN, &mut out), "precision is not UTF-8");
         invalid(espalier_open(here, c"f16".as_ptr(), &mut out), "\"f16\" is unknown; give auto, f32, bf16 or int8");
         invalid(espalier_open(here, NULL, ptr::null_mut()), "out is NULL");

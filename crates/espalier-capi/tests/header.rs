@@ -38,6 +38,6 @@ fn declared() -> Vec<String> {
 #[test]
 fn the_header_declares_the_exported_functions() {
     let declared = declared();
-    assert!(declared.contains(&"espalier_open(directory, precision, out)".to_string()), "{declared:#?}");
+    assert!(declared.contains(&"espalier_open(path, precision, out)".to_string()), "{declared:#?}");
     assert_eq!(exported(), declared);
 }

@@ -2,6 +2,7 @@ use crate::common::{bits, tiny_bert};
 use crate::tasks::{config, names, noisy_lora, opinions};
 use espalier_encoder::lora::SiteSpec;
 use espalier_encoder::{Adapter, Lora, LoraConfig, Module, Output};
+use espalier_kernels::round_through_bf16;
 use espalier_train::data::Examples;
 use espalier_train::finetune::{FinetuneConfig, Predictions, predict};
 use espalier_train::{TrainError, finetune};
@@ -50,7 +51,8 @@ fn the_classes_are_those_of_the_training_examples() {
 #[test]
 fn training_starts_from_the_adapter_given() {
     let backbone = tiny_bert();
-    let init = noisy_lora(&backbone, &[1, 2]);
+    let mut init = noisy_lora(&backbone, &[1, 2]);
+    round_through_bf16(&mut init.values);
     let still = FinetuneConfig { steps: 1, learning_rate: 0.0, ..config() };
     let ((from_init, init_losses), (fresh, fresh_losses)) =
         (trained(Some(&init), &opinions(), &still), trained(None, &opinions(), &still));
