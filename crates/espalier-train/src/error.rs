@@ -1,8 +1,9 @@
 //! What can go wrong in training.
 
 use crate::data::DataError;
+use crate::objectives::Objective;
 use crate::run::RunError;
-use espalier_encoder::{EncoderError, Family};
+use espalier_encoder::EncoderError;
 use std::path::PathBuf;
 
 /// Result of this crate's fallible functions.
@@ -62,25 +63,25 @@ pub enum TrainError {
         known: String,
     },
     /// A strategy needs a corpus that the configuration does not name.
-    #[error("strategy {strategy:?} trains on {} data, but {key} names no file", family.name())]
+    #[error("strategy {strategy:?} trains on {} data, but {key} names no file", objective.name())]
     NoCorpus {
         /// The strategy.
         strategy: String,
-        /// The family without data.
-        family: Family,
+        /// The objective without data.
+        objective: Objective,
         /// The key to set.
         key: &'static str,
     },
     /// A loss became infinite or not a number.
     #[error(
         "the {} loss is {loss} at step {step} (batch: {batch}); lower the learning rate or look at that batch",
-        family.name()
+        objective.name()
     )]
     NotFinite {
         /// The step, from 1.
         step: usize,
-        /// The family whose loss it is.
-        family: Family,
+        /// Whose loss it is.
+        objective: Objective,
         /// The loss.
         loss: f64,
         /// The beginning of the batch's first text.
@@ -94,8 +95,8 @@ pub enum TrainError {
     GradientNotFinite {
         /// The step, from 1.
         step: usize,
-        /// The families trained, each with the beginning of its batch's first text.
-        batches: Vec<(Family, String)>,
+        /// The objectives trained, each with the beginning of its batch's first text.
+        batches: Vec<(Objective, String)>,
     },
     /// A run's directory or a checkpoint.
     #[error(transparent)]
@@ -107,7 +108,7 @@ pub enum TrainError {
 
 impl TrainError {
     /// The same, naming the batches of the step where the gradient stopped being finite.
-    pub(crate) fn in_batches(self, batches: Vec<(Family, String)>) -> Self {
+    pub(crate) fn in_batches(self, batches: Vec<(Objective, String)>) -> Self {
         match self {
             Self::GradientNotFinite { step, .. } => Self::GradientNotFinite { step, batches },
             other => other,
@@ -115,7 +116,8 @@ impl TrainError {
     }
 }
 
-fn listed(batches: &[(Family, String)]) -> String {
-    let batches: Vec<String> = batches.iter().map(|(family, text)| format!("{}: {text}", family.name())).collect();
+fn listed(batches: &[(Objective, String)]) -> String {
+    let batches: Vec<String> =
+        batches.iter().map(|(objective, text)| format!("{}: {text}", objective.name())).collect();
     if batches.is_empty() { String::new() } else { format!(" (batches: {})", batches.join("; ")) }
 }

@@ -1,7 +1,7 @@
 //! A backbone in bytes whose adapters keep their scores: packing with a gate.
 //!
 //! Every adapter is scored on its task before and after. If bytes everywhere cost one of them more than the budget, the
-//! matrices that do the most harm stay in bf16: as few as will do, in the order of [`sensitivity`].
+//! matrices that do the most harm stay in bf16: as few as will do, in the order of their sensitivity.
 
 mod sensitivity;
 

@@ -2,7 +2,8 @@
 
 use super::{Composition, PrefinetuneConfig};
 use crate::error::{Result, TrainError};
-use espalier_encoder::{Compute, Family};
+use crate::objectives::Objective;
+use espalier_encoder::Compute;
 
 impl PrefinetuneConfig {
     /// Checks the ranges of all values, and that the strategy's families have corpora.
@@ -50,21 +51,23 @@ impl PrefinetuneConfig {
         require("tc.batch", tc.batch, tc.batch > 1, "it must be at least 2: the other pairs are the negatives")?;
         require("adapter.rank", adapter.rank, (1..=1024).contains(&adapter.rank), "it must be between 1 and 1024")?;
         require("adapter.modules", "empty", !adapter.modules.is_empty(), "it must name at least one module")?;
-        for (key, corpora) in [("ner.corpora", &ner.corpora), ("tc.corpora", &tc.corpora)] {
-            for weight in corpora.iter().map(|corpus| corpus.weight) {
-                require(key, weight, weight.is_finite() && weight > 0.0, "weights must be above 0")?;
+        for objective in Objective::ALL {
+            for weight in self.corpora(objective).iter().map(|corpus| corpus.weight) {
+                require(
+                    objective.corpora_key(),
+                    weight,
+                    weight.is_finite() && weight > 0.0,
+                    "weights must be above 0",
+                )?;
             }
         }
         let alternating = train.composition == Composition::Alternating;
         let apart = alternating && self.strategy.combine().is_some();
         require("train.composition", "alternating", !apart, "pcgrad compares both families' gradients in every step")?;
-        for &family in self.strategy.families() {
-            let (corpora, key) = match family {
-                Family::Ner => (&ner.corpora, "ner.corpora"),
-                Family::Tc => (&tc.corpora, "tc.corpora"),
-            };
-            if corpora.is_empty() {
-                return Err(TrainError::NoCorpus { strategy: self.strategy.name().into(), family, key });
+        for &objective in self.strategy.objectives() {
+            if self.corpora(objective).is_empty() {
+                let (strategy, key) = (self.strategy.name().into(), objective.corpora_key());
+                return Err(TrainError::NoCorpus { strategy, objective, key });
             }
         }
         Ok(())
@@ -72,7 +75,7 @@ impl PrefinetuneConfig {
 
     /// Checks that both families' gradients meet on the shared weights in every step, which the conflict meter measures.
     pub(crate) fn check_measurable(&self) -> Result<()> {
-        let meets = self.strategy.trains_theta() && self.strategy.families().len() == 2;
+        let meets = self.strategy.trains_theta() && self.strategy.objectives().len() == 2;
         require("strategy", self.strategy, meets, "no two gradients meet under it; take joint, pcgrad or tpl")?;
         let both = self.train.composition == Composition::Both;
         require("train.composition", "alternating", both, "gradients are compared within a step; take both")

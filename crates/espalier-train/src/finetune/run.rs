@@ -81,8 +81,8 @@ impl<'a> Run<'a> {
             }
         };
         if !loss.is_finite() {
-            let (family, batch) = (self.family, format!("examples {picked:?}"));
-            return Err(TrainError::NotFinite { step, family, loss, batch });
+            let (objective, batch) = (self.family.into(), format!("examples {picked:?}"));
+            return Err(TrainError::NotFinite { step, objective, loss, batch });
         }
         let gradients = Gradients { adapter: Some(&mut self.lora_group.gradients), ..Default::default() };
         model.backward(layers, &batch, &mut self.activations, &mut self.objective.d_hidden, gradients);

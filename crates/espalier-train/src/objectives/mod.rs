@@ -7,3 +7,51 @@ mod contrastive;
 pub use classification::Classification;
 pub use concept::{ConceptBatch, ConceptObjective, ConceptProjections};
 pub use contrastive::{PairObjective, false_negatives};
+
+use espalier_encoder::Family;
+use serde::{Deserialize, Serialize};
+
+/// What a batch of pre-finetuning is drawn for: the name of a loss in reports, and of what belongs to it in checkpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Objective {
+    /// That of the NER side, L_ner.
+    Ner,
+    /// That of the classification side, L_tc.
+    Tc,
+}
+
+impl Objective {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Ner, Self::Tc];
+
+    /// The name in reports and files.
+    pub fn name(self) -> &'static str {
+        self.family().name()
+    }
+
+    /// The setting that names its data.
+    pub(crate) fn corpora_key(self) -> &'static str {
+        match self {
+            Self::Ner => "ner.corpora",
+            Self::Tc => "tc.corpora",
+        }
+    }
+
+    /// The family of tasks that it serves, whose adapter its batches run through.
+    pub fn family(self) -> Family {
+        match self {
+            Self::Ner => Family::Ner,
+            Self::Tc => Family::Tc,
+        }
+    }
+}
+
+impl From<Family> for Objective {
+    fn from(family: Family) -> Self {
+        match family {
+            Family::Ner => Self::Ner,
+            Family::Tc => Self::Tc,
+        }
+    }
+}

@@ -1,8 +1,10 @@
 //! What a step's batches give: losses, and the gradients of everything that is trained.
 
+use super::pass::Pass;
 use super::{Conflict, Run, Side};
 use crate::config::PrefinetuneConfig;
 use crate::error::{Result, TrainError};
+use crate::objectives::Objective;
 use crate::optimizer::Group;
 use espalier_encoder::{Backbone, Family, Gradients, Lora, Model};
 use std::collections::BTreeMap;
@@ -11,11 +13,11 @@ use std::ops::Range;
 /// What a step's batches left beside gradients.
 #[derive(Default)]
 pub(super) struct Gathered {
-    pub(super) losses: BTreeMap<Family, f64>,
+    pub(super) losses: BTreeMap<Objective, f64>,
     pub(super) tokens: usize,
     pub(super) examples: usize,
     /// Beginning of each batch's first text.
-    pub(super) first_texts: Vec<(Family, String)>,
+    pub(super) first_texts: Vec<(Objective, String)>,
     pub(super) conflict: Option<Conflict>,
 }
 
@@ -30,8 +32,8 @@ impl Run<'_> {
         let (combine, taking_part) = (self.config.strategy.combine(), self.sides_of(step));
         let (mut gathered, mut first) = (Gathered::default(), None);
         for (index, side) in self.sides.iter_mut().enumerate().filter(|(index, _)| taking_part.contains(index)) {
-            let family = side.family();
-            let (adapter, adapter_gradients) = match self.adapters.get_mut(&family) {
+            let objective = side.objective();
+            let (adapter, adapter_gradients) = match self.adapters.get_mut(&objective.family()) {
                 Some((lora, group)) => (Some(&*lora), Some(group.gradients.as_mut_slice())),
                 None => (None, None),
             };
@@ -45,14 +47,14 @@ impl Run<'_> {
                 embeddings: !self.config.train.freeze_embeddings,
                 adapter: adapter_gradients,
             };
-            let report = side.step(&model, &mut self.activations, gradients)?;
+            let report = side.step(Pass { model, activations: &mut self.activations, gradients })?;
             if !report.loss.is_finite() {
-                return Err(TrainError::NotFinite { step, family, loss: report.loss, batch: report.first_text });
+                return Err(TrainError::NotFinite { step, objective, loss: report.loss, batch: report.first_text });
             }
-            gathered.losses.insert(family, report.loss);
+            gathered.losses.insert(objective, report.loss);
             gathered.tokens += report.tokens;
             gathered.examples += report.examples;
-            gathered.first_texts.push((family, report.first_text));
+            gathered.first_texts.push((objective, report.first_text));
             if measure && index == 0 && combine.is_none() {
                 first = self.theta.as_ref().map(|group| group.gradients.clone());
             }
@@ -82,12 +84,13 @@ pub(super) fn groups<'g>(
     adapters: &'g mut BTreeMap<Family, (Lora, Group)>,
     sides: &'g mut [Box<dyn Side>],
 ) -> Vec<(&'g mut [f32], &'g mut Group)> {
-    let families: Vec<Family> = sides.iter().map(|side| side.family()).collect();
+    let families: Vec<Family> = sides.iter().map(|side| side.objective().family()).collect();
     let adapters = adapters.iter_mut().filter(|(family, _)| families.contains(family));
     let mut groups: Vec<(&mut [f32], &mut Group)> = Vec::new();
     groups.extend(theta.as_mut().map(|group| (weights, group)));
     groups.extend(adapters.map(|(_, (lora, group))| (lora.values.as_mut_slice(), group)));
-    groups.extend(sides.iter_mut().filter_map(|side| side.own_parameters()));
+    let own = sides.iter_mut().flat_map(|side| side.own_parameters());
+    groups.extend(own.map(|own| (own.values, own.group)));
     groups
 }
 

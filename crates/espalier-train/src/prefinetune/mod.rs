@@ -2,27 +2,25 @@
 
 mod conflict;
 mod gradients;
-mod ner_side;
+mod pass;
 mod save;
+mod sides;
 mod state;
-mod tc_side;
-mod texts;
 mod validation;
 
 pub use conflict::{Agreement, Conflict, Part};
 pub use gradients::measure_conflict;
 
 use crate::config::PrefinetuneConfig;
-use crate::data::CorpusPosition;
 use crate::error::{Result, TrainError};
+use crate::objectives::Objective;
 use crate::optimizer::{Group, Optimizer, StepSummary};
 use crate::sampling::{generator, uniform};
-use espalier_encoder::{Activations, Backbone, Encoder, Family, Gradients, Lora, Model, PackedWeights};
+use espalier_encoder::{Activations, Backbone, Encoder, Family, Lora, PackedWeights};
 use gradients::{Gathered, groups};
-use ner_side::NerSide;
+use sides::{Side, sides};
 use std::collections::BTreeMap;
 use std::time::Instant;
-use tc_side::TcSide;
 use validation::{Best, Validation};
 
 pub(crate) use state::Standing;
@@ -43,8 +41,8 @@ pub struct StepReport {
     pub step: usize,
     /// Steps of the whole run.
     pub steps: usize,
-    /// Loss of each family trained, before its weight.
-    pub losses: BTreeMap<Family, f64>,
+    /// Loss of each objective trained, before its weight.
+    pub losses: BTreeMap<Objective, f64>,
     /// Global norm of all gradients before clipping.
     pub gradient_norm: f64,
     /// Factor of the learning rates by the schedule.
@@ -56,45 +54,11 @@ pub struct StepReport {
     /// How the families' gradients on the shared weights lay to each other, if this step was one to measure at.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub conflict: Option<Conflict>,
-    /// Mean loss of each family on held-out examples, if this step was one to validate at.
+    /// Mean loss of each objective on held-out examples, if this step was one to validate at.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub validation: BTreeMap<Family, f64>,
+    pub validation: BTreeMap<Objective, f64>,
     /// Duration without validation, seconds.
     pub seconds: f64,
-}
-
-/// One family's part of a step: forward, loss and backward of its next batch.
-trait Side {
-    /// The family.
-    fn family(&self) -> Family;
-
-    /// Draws the next batch, adds the gradients of the weighted loss, and reports.
-    fn step(&mut self, model: &Model, activations: &mut Activations, gradients: Gradients) -> Result<SideReport>;
-
-    /// Mean loss on the examples held out, if there are any.
-    fn validate(&mut self, model: &Model, activations: &mut Activations) -> Option<f64>;
-
-    /// Weight of the loss.
-    fn weight(&self) -> f32;
-
-    /// How far the drawing of examples is.
-    fn position(&self) -> CorpusPosition;
-
-    /// Goes on from a position.
-    fn seek(&mut self, position: &CorpusPosition) -> Result<()>;
-
-    /// Parameters of the objective itself, with their gradients, if it has any.
-    fn own_parameters(&mut self) -> Option<(&mut [f32], &mut Group)>;
-}
-
-/// What a side's part of a step did.
-struct SideReport {
-    /// Loss before its weight.
-    loss: f64,
-    tokens: usize,
-    examples: usize,
-    /// Beginning of the batch's first text, for the message when the loss is not finite.
-    first_text: String,
 }
 
 /// Trains `backbone` as `config` says, calling `observe` after each step.
@@ -197,7 +161,7 @@ impl<'a> Run<'a> {
     }
 }
 
-/// A fresh adapter for each family that the strategy trains, if it has family adapters.
+/// A fresh adapter for each family whose objective the strategy trains, if it has family adapters.
 fn family_adapters(encoder: &Encoder, config: &PrefinetuneConfig) -> Result<BTreeMap<Family, (Lora, Group)>> {
     if !config.strategy.has_family_adapters() {
         return Ok(BTreeMap::new());
@@ -207,7 +171,8 @@ fn family_adapters(encoder: &Encoder, config: &PrefinetuneConfig) -> Result<BTre
         let rule = "the encoder has fewer layers than that";
         return Err(TrainError::ConfigValue { key: "adapter.layers", value: shape.layers.to_string(), rule });
     }
-    let adapter = |&family: &Family| {
+    let adapter = |objective: &Objective| {
+        let family = objective.family();
         let mut rng = generator(config.seed, &format!("adapter {}", family.name()));
         let lora = Lora::fresh(&encoder.config, &shape, uniform(&mut rng));
         let run = (0..lora.values.len(), config.adapter.weight_decay);
@@ -216,22 +181,12 @@ fn family_adapters(encoder: &Encoder, config: &PrefinetuneConfig) -> Result<BTre
         let group = group.with_schedule(schedule, warmup).in_turns(turns(config));
         (family, (lora, group))
     };
-    Ok(config.strategy.families().iter().map(adapter).collect())
+    Ok(config.strategy.objectives().iter().map(adapter).collect())
 }
 
-fn sides(backbone: &Backbone, config: &PrefinetuneConfig) -> Result<Vec<Box<dyn Side>>> {
-    let side = |family: &Family| -> Result<Box<dyn Side>> {
-        Ok(match family {
-            Family::Ner => Box::new(NerSide::new(backbone, config)?),
-            Family::Tc => Box::new(TcSide::new(backbone, config)?),
-        })
-    };
-    config.strategy.families().iter().map(side).collect()
-}
-
-/// What a family alone trains is updated in one of this many steps.
+/// What an objective alone trains is updated in one of this many steps.
 fn turns(config: &PrefinetuneConfig) -> usize {
-    config.train.composition.turns(config.strategy.families().len())
+    config.train.composition.turns(config.strategy.objectives().len())
 }
 
 /// The backbone's parameters: matrices decay, biases and LayerNorms do not, frozen embeddings stay out.
@@ -241,13 +196,4 @@ fn theta_group(encoder: &Encoder, config: &PrefinetuneConfig) -> Group {
     let trained = layout.tensors.iter().filter(|spec| spec.range.start >= frozen);
     let runs = trained.map(|spec| (spec.range.clone(), if spec.decays() { config.train.weight_decay } else { 0.0 }));
     Group::new(layout.len(), config.train.learning_rate, runs.collect())
-}
-
-/// The beginning of a text, for messages.
-fn excerpt(text: &str) -> String {
-    let mut excerpt: String = text.chars().take(80).collect();
-    if excerpt.len() < text.len() {
-        excerpt.push_str("...");
-    }
-    excerpt
 }

@@ -1,10 +1,12 @@
 //! All that a run must remember to go on exactly as it would have gone on.
 
+use super::sides::OwnParameters;
 use super::validation::Validation;
 use super::{Prefinetuned, Run};
 use crate::data::CorpusPosition;
 use crate::error::Result;
-use espalier_encoder::{Backbone, Family};
+use crate::objectives::Objective;
+use espalier_encoder::Backbone;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -14,8 +16,8 @@ use std::collections::BTreeMap;
 pub(crate) struct Standing {
     /// Updates done.
     pub(crate) step: usize,
-    /// How far the drawing of each family's examples is.
-    pub(crate) positions: BTreeMap<Family, CorpusPosition>,
+    /// How far the drawing of each objective's examples is.
+    pub(crate) positions: BTreeMap<Objective, CorpusPosition>,
     /// The best validation so far.
     pub(crate) validation: Validation,
     /// Whether the vectors of the best validation are among those of the run.
@@ -48,7 +50,7 @@ impl Run<'_> {
     pub(crate) fn standing(&self) -> Standing {
         Standing {
             step: self.steps_done,
-            positions: self.sides.iter().map(|side| (side.family(), side.position())).collect(),
+            positions: self.sides.iter().map(|side| (side.objective(), side.position())).collect(),
             validation: self.validation.clone(),
             keeps_best: self.best.is_some(),
         }
@@ -71,8 +73,9 @@ impl Run<'_> {
             groups.push((name, group));
         }
         for side in &mut self.sides {
-            let name = format!("objective.{}", side.family().name());
-            if let Some((values, group)) = side.own_parameters() {
+            let objective = side.objective().name();
+            for OwnParameters { name, values, group } in side.own_parameters() {
+                let name = format!("objective.{objective}.{name}");
                 vectors.push((name.clone(), values));
                 groups.push((name, group));
             }
@@ -115,7 +118,7 @@ impl Run<'_> {
         self.validation = standing.validation;
         self.best = standing.keeps_best.then(|| self.current());
         for side in &mut self.sides {
-            standing.positions.get(&side.family()).map_or(Ok(()), |position| side.seek(position))?;
+            standing.positions.get(&side.objective()).map_or(Ok(()), |position| side.seek(position))?;
         }
         self.vectors().into_iter().try_for_each(|(name, values)| read(&name, values))
     }

@@ -1,8 +1,10 @@
 //! The loss on examples that are never trained on, and what it decides.
 
 use super::Run;
+use super::pass::Pass;
 use crate::error::{Result, TrainError};
-use espalier_encoder::{Family, Model};
+use crate::objectives::Objective;
+use espalier_encoder::{Family, Gradients, Model};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -28,7 +30,7 @@ pub(super) struct Best {
 impl Run<'_> {
     /// The losses on held-out examples after `step`, if this step is one to validate at. Keeps the weights if they are the best yet
     /// and the run may stop early.
-    pub(super) fn validate(&mut self, step: usize) -> Result<BTreeMap<Family, f64>> {
+    pub(super) fn validate(&mut self, step: usize) -> Result<BTreeMap<Objective, f64>> {
         let train = &self.config.train;
         if train.validation == 0 || (!step.is_multiple_of(train.validate_every) && step != train.steps) {
             return Ok(BTreeMap::new());
@@ -36,15 +38,16 @@ impl Run<'_> {
         let mut losses = BTreeMap::new();
         let mut score = 0.0;
         for side in &mut self.sides {
-            let family = side.family();
-            let adapter = self.adapters.get(&family).map(|(lora, _)| lora);
+            let objective = side.objective();
+            let adapter = self.adapters.get(&objective.family()).map(|(lora, _)| lora);
             let model = Model { encoder: self.encoder, weights: &self.weights, packed: &self.packed, adapter };
-            let Some(loss) = side.validate(&model, &mut self.activations) else { continue };
+            let pass = Pass { model, activations: &mut self.activations, gradients: Gradients::default() };
+            let Some(loss) = side.validate(pass) else { continue };
             if !loss.is_finite() {
-                return Err(TrainError::NotFinite { step, family, loss, batch: "held-out examples".into() });
+                return Err(TrainError::NotFinite { step, objective, loss, batch: "held-out examples".into() });
             }
             score += f64::from(side.weight()) * loss;
-            losses.insert(family, loss);
+            losses.insert(objective, loss);
         }
         if losses.is_empty() {
             return Ok(losses);

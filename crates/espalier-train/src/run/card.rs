@@ -4,7 +4,7 @@ use super::metrics::Line;
 use super::settings::without_places;
 use super::summary::Summary;
 use crate::config::PrefinetuneConfig;
-use espalier_encoder::Family;
+use crate::objectives::Objective;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -51,15 +51,16 @@ fn introduction(config: &PrefinetuneConfig, summary: &Summary) -> String {
 }
 
 fn data(config: &PrefinetuneConfig, summary: &Summary) -> String {
-    let mut text = String::from("## Training data\n\n| family | corpora | examples a step |\n|---|---|---|\n");
-    for family in config.strategy.families() {
-        let (corpora, batch) = match family {
-            Family::Ner => (&config.ner.corpora, format!("{} sentences", config.ner.batch)),
-            Family::Tc => (&config.tc.corpora, format!("{} pairs", config.tc.batch)),
+    let mut text = String::from("## Training data\n\n| objective | corpora | examples a step |\n|---|---|---|\n");
+    for &objective in config.strategy.objectives() {
+        let batch = match objective {
+            Objective::Ner => format!("{} sentences", config.ner.batch),
+            Objective::Tc => format!("{} pairs", config.tc.batch),
         };
+        let corpora = config.corpora(objective);
         let names: Vec<_> = corpora.iter().map(|corpus| corpus.to_string()).collect();
         // A string takes all that is written to it.
-        let _ = writeln!(text, "| {} | {} | {batch} |", family.name(), names.join(", "));
+        let _ = writeln!(text, "| {} | {} | {batch} |", objective.name(), names.join(", "));
     }
     let _ = writeln!(text, "\nSeen in all: {} examples, {} tokens.", summary.examples, summary.tokens);
     text
@@ -69,21 +70,21 @@ fn losses(metrics: &[Line], summary: &Summary) -> String {
     let window = WINDOW.min(metrics.len());
     let (first, last) = (mean(&metrics[..window]), mean(&metrics[metrics.len() - window..]));
     let mut text = format!(
-        "## Losses\n\n| family | first {window} steps | last {window} steps | held-out examples |\n|---|---|---|---|\n"
+        "## Losses\n\n| objective | first {window} steps | last {window} steps | held-out examples |\n|---|---|---|---|\n"
     );
-    for (family, first) in first {
-        let last = last.get(&family).copied().unwrap_or(first);
-        let held_out = summary.validation.get(&family).map_or("none".to_string(), |loss| format!("{loss:.4}"));
-        let _ = writeln!(text, "| {} | {first:.4} | {last:.4} | {held_out} |", family.name());
+    for (objective, first) in first {
+        let last = last.get(&objective).copied().unwrap_or(first);
+        let held_out = summary.validation.get(&objective).map_or("none".to_string(), |loss| format!("{loss:.4}"));
+        let _ = writeln!(text, "| {} | {first:.4} | {last:.4} | {held_out} |", objective.name());
     }
     text
 }
 
-/// Mean loss of each family.
-fn mean(lines: &[Line]) -> BTreeMap<Family, f64> {
+/// Mean loss of each objective.
+fn mean(lines: &[Line]) -> BTreeMap<Objective, f64> {
     let mut means = BTreeMap::new();
-    for (&family, loss) in lines.iter().flat_map(|line| &line.losses) {
-        *means.entry(family).or_insert(0.0) += loss / lines.len() as f64;
+    for (&objective, loss) in lines.iter().flat_map(|line| &line.losses) {
+        *means.entry(objective).or_insert(0.0) += loss / lines.len() as f64;
     }
     means
 }

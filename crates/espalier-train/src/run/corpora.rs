@@ -2,7 +2,7 @@
 
 use super::error::{Result, RunError, io};
 use crate::config::PrefinetuneConfig;
-use espalier_encoder::Family;
+use crate::objectives::Objective;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -23,19 +23,15 @@ pub(super) struct Corpus {
     edges: String,
 }
 
-/// The corpora of each family, in the order of the configuration.
-pub(super) type Corpora = BTreeMap<Family, Vec<Corpus>>;
+/// The corpora of each objective, in the order of the configuration.
+pub(super) type Corpora = BTreeMap<Objective, Vec<Corpus>>;
 
 /// The corpora that a configuration's strategy trains on.
 pub(super) fn corpora(config: &PrefinetuneConfig) -> Result<Corpora> {
-    let of = |family: &Family| {
-        let files = match family {
-            Family::Ner => &config.ner.corpora,
-            Family::Tc => &config.tc.corpora,
-        };
-        Ok((*family, files.iter().map(|file| corpus(&file.path)).collect::<Result<_>>()?))
+    let of = |&objective: &Objective| {
+        Ok((objective, config.corpora(objective).iter().map(|file| corpus(&file.path)).collect::<Result<_>>()?))
     };
-    config.strategy.families().iter().map(of).collect()
+    config.strategy.objectives().iter().map(of).collect()
 }
 
 fn corpus(path: &Path) -> Result<Corpus> {
@@ -58,9 +54,9 @@ fn edges(path: &Path) -> std::io::Result<(u64, String)> {
 
 /// Checks that the corpora are what they were.
 pub(super) fn check(then: &Corpora, now: &Corpora) -> Result<()> {
-    for (family, key) in [(Family::Ner, "ner.corpora"), (Family::Tc, "tc.corpora")] {
-        let (then, now) =
-            (then.get(&family).map_or(&[][..], Vec::as_slice), now.get(&family).map_or(&[][..], Vec::as_slice));
+    for objective in Objective::ALL {
+        let files = |corpora: &Corpora| corpora.get(&objective).cloned().unwrap_or_default();
+        let (then, now) = (files(then), files(now));
         let describe = |corpus: Option<&Corpus>| match corpus {
             Some(Corpus { name, bytes, edges }) => {
                 format!("{name} of {bytes} bytes ({})", &edges[..edges.len().min(8)])
@@ -70,7 +66,7 @@ pub(super) fn check(then: &Corpora, now: &Corpora) -> Result<()> {
         let changed = (0..then.len().max(now.len())).find(|&at| then.get(at) != now.get(at));
         if let Some(at) = changed {
             let (then, now) = (describe(then.get(at)), describe(now.get(at)));
-            return Err(RunError::OtherCorpus { key, then, now }.into());
+            return Err(RunError::OtherCorpus { key: objective.corpora_key(), then, now }.into());
         }
     }
     Ok(())
@@ -89,7 +85,7 @@ mod tests {
             change.into_iter().for_each(|at| text[at] ^= 1);
             std::fs::write(&path, &text[..length]).unwrap();
             change.into_iter().for_each(|at| text[at] ^= 1);
-            Corpora::from([(Family::Tc, vec![corpus(&path).unwrap()])])
+            Corpora::from([(Objective::Tc, vec![corpus(&path).unwrap()])])
         };
         let whole = 3 * EDGE as usize;
         let then = of(None, whole);

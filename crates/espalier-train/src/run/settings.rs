@@ -19,7 +19,7 @@ pub(super) fn resolved(config: &PrefinetuneConfig) -> PrefinetuneConfig {
         Precision::Bf16 => Compute::Bf16,
         _ => Compute::F32,
     };
-    for corpus in config.ner.corpora.iter_mut().chain(&mut config.tc.corpora) {
+    for corpus in config.all_corpora_mut() {
         corpus.path = absolute(&corpus.path).unwrap_or_else(|_| corpus.path.clone());
     }
     if let (true, Ok(path)) = (Path::new(&config.backbone).exists(), absolute(&config.backbone)) {
@@ -48,7 +48,7 @@ pub(super) fn check(directory: &Path, then: &PrefinetuneConfig, now: &Prefinetun
 pub(super) fn without_places(config: &PrefinetuneConfig) -> PrefinetuneConfig {
     let mut config = config.clone();
     let name = |path: &Path| path.file_name().unwrap_or_default().to_os_string();
-    for corpus in config.ner.corpora.iter_mut().chain(&mut config.tc.corpora) {
+    for corpus in config.all_corpora_mut() {
         corpus.path = name(&corpus.path).into();
     }
     if Path::new(&config.backbone).is_absolute() {

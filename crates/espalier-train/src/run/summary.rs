@@ -1,5 +1,6 @@
 //! `summary.json`: how a run ended. It is written last: where it is, the run is finished.
 
+use crate::objectives::Objective;
 use espalier_encoder::Family;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -13,8 +14,8 @@ pub struct Summary {
     pub stopped_early: bool,
     /// The step that the weights are of, where the run kept the best in validation.
     pub best_step: Option<usize>,
-    /// Mean loss of each family on held-out examples, at that step or else at the last.
-    pub validation: BTreeMap<Family, f64>,
+    /// Mean loss of each objective on held-out examples, at that step or else at the last.
+    pub validation: BTreeMap<Objective, f64>,
     /// Sentences and pairs trained on, counted as often as they came.
     pub examples: usize,
     /// Tokens that went through the encoder in training.

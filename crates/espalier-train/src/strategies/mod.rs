@@ -12,7 +12,7 @@ mod tc;
 mod tpl;
 
 use crate::error::TrainError;
-use espalier_encoder::Family;
+use crate::objectives::Objective;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::ops::Deref;
@@ -30,9 +30,9 @@ pub trait Definition: Sync {
     /// What it does, in a few words.
     fn words(&self) -> &'static str;
 
-    /// The families whose objectives are trained.
-    fn families(&self) -> &'static [Family] {
-        &[Family::Ner, Family::Tc]
+    /// The objectives that are trained.
+    fn objectives(&self) -> &'static [Objective] {
+        &[Objective::Ner, Objective::Tc]
     }
 
     /// Whether the shared weights theta are trained.

@@ -1,7 +1,7 @@
 //! theta by the NER objective alone: what a family gains by itself.
 
 use super::Definition;
-use espalier_encoder::Family;
+use crate::objectives::Objective;
 
 pub(super) struct Ner;
 
@@ -14,7 +14,7 @@ impl Definition for Ner {
         "the NER objective alone"
     }
 
-    fn families(&self) -> &'static [Family] {
-        &[Family::Ner]
+    fn objectives(&self) -> &'static [Objective] {
+        &[Objective::Ner]
     }
 }

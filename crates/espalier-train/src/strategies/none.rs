@@ -1,7 +1,7 @@
 //! No pre-finetuning: what every other strategy has to beat.
 
 use super::Definition;
-use espalier_encoder::Family;
+use crate::objectives::Objective;
 
 pub(super) struct Raw;
 
@@ -14,7 +14,7 @@ impl Definition for Raw {
         "no pre-finetuning"
     }
 
-    fn families(&self) -> &'static [Family] {
+    fn objectives(&self) -> &'static [Objective] {
         &[]
     }
 

@@ -1,7 +1,7 @@
 //! theta by the classification objective alone: what a family gains by itself.
 
 use super::Definition;
-use espalier_encoder::Family;
+use crate::objectives::Objective;
 
 pub(super) struct Tc;
 
@@ -14,7 +14,7 @@ impl Definition for Tc {
         "the classification objective alone"
     }
 
-    fn families(&self) -> &'static [Family] {
-        &[Family::Tc]
+    fn objectives(&self) -> &'static [Objective] {
+        &[Objective::Tc]
     }
 }

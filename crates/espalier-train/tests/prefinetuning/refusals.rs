@@ -1,7 +1,8 @@
 use crate::corpora::{Corpora, run};
-use espalier_encoder::{Family, Module};
+use espalier_encoder::Module;
 use espalier_train::config::Composition;
 use espalier_train::data::DataError;
+use espalier_train::objectives::Objective;
 use espalier_train::strategies::Strategy;
 use espalier_train::{PrefinetuneConfig, TrainError};
 use serde_json::json;
@@ -14,19 +15,19 @@ fn refusal(config: &PrefinetuneConfig) -> TrainError {
 #[test]
 fn a_loss_that_is_no_number_stops_the_run() {
     let corpora = Corpora::easy();
-    for (strategy, family, texts) in [
-        (Strategy::Ner, Family::Ner, ["train to", "we love", "flight with"].as_slice()),
-        (Strategy::Tc, Family::Tc, &["near the river", "was it the"]),
+    for (strategy, objective, texts) in [
+        (Strategy::Ner, Objective::Ner, ["train to", "we love", "flight with"].as_slice()),
+        (Strategy::Tc, Objective::Tc, &["near the river", "was it the"]),
     ] {
         let mut config = corpora.config(strategy);
         config.train.learning_rate = 1e30;
         let error = refusal(&config);
         let message = error.to_string();
-        let TrainError::NotFinite { step, family: found, loss, batch } = error else { panic!("{message}") };
+        let TrainError::NotFinite { step, objective: found, loss, batch } = error else { panic!("{message}") };
         // The first step is sound: it runs on the weights as they were.
-        assert!((2..=4).contains(&step) && found == family && !loss.is_finite(), "{message}");
+        assert!((2..=4).contains(&step) && found == objective && !loss.is_finite(), "{message}");
         assert!(texts.iter().any(|text| batch.contains(text)), "{message}");
-        for part in [format!("the {} loss is", family.name()), format!("at step {step}"), batch] {
+        for part in [format!("the {} loss is", objective.name()), format!("at step {step}"), batch] {
             assert!(message.contains(&part), "the message lacks {part:?}: {message}");
         }
     }
@@ -47,22 +48,22 @@ fn messages_show_the_beginning_of_a_long_text() {
 fn a_strategy_without_its_corpus_is_refused() {
     let corpora = Corpora::easy();
     for (strategy, without, key) in [
-        (Strategy::Ner, Family::Ner, "ner.corpora"),
-        (Strategy::Tc, Family::Tc, "tc.corpora"),
-        (Strategy::Joint, Family::Ner, "ner.corpora"),
-        (Strategy::Joint, Family::Tc, "tc.corpora"),
-        (Strategy::Tpl, Family::Tc, "tc.corpora"),
-        (Strategy::AdaptersOnly, Family::Ner, "ner.corpora"),
+        (Strategy::Ner, Objective::Ner, "ner.corpora"),
+        (Strategy::Tc, Objective::Tc, "tc.corpora"),
+        (Strategy::Joint, Objective::Ner, "ner.corpora"),
+        (Strategy::Joint, Objective::Tc, "tc.corpora"),
+        (Strategy::Tpl, Objective::Tc, "tc.corpora"),
+        (Strategy::AdaptersOnly, Objective::Ner, "ner.corpora"),
     ] {
         let mut config = corpora.config(strategy);
         match without {
-            Family::Ner => config.ner.corpora.clear(),
-            Family::Tc => config.tc.corpora.clear(),
+            Objective::Ner => config.ner.corpora.clear(),
+            Objective::Tc => config.tc.corpora.clear(),
         }
         let error = refusal(&config);
         let message = error.to_string();
         assert!(
-            matches!(error, TrainError::NoCorpus { family, key: k, .. } if family == without && k == key),
+            matches!(error, TrainError::NoCorpus { objective, key: k, .. } if objective == without && k == key),
             "{message}"
         );
         assert!(message.contains(strategy.name()) && message.contains(key), "{message}");

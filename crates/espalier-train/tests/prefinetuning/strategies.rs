@@ -2,6 +2,7 @@ use crate::common::{bits, tiny_bert};
 use crate::corpora::{Corpora, run, trained};
 use espalier_encoder::{Family, Lora};
 use espalier_train::config::{AdapterConfig, PrefinetuneConfig};
+use espalier_train::objectives::Objective;
 use espalier_train::optimizer::Schedule;
 use espalier_train::prefinetune::StepReport;
 use espalier_train::strategies::Strategy;
@@ -15,7 +16,7 @@ fn every_strategy_trains_what_it_says() {
         let expected: &[usize] = if strategy == Strategy::None { &[] } else { &[1, 2, 3, 4] };
         assert_eq!(steps, expected, "{strategy}");
         for report in &reports {
-            assert!(report.losses.keys().eq(strategy.families()), "{strategy}: {report:?}");
+            assert!(report.losses.keys().eq(strategy.objectives()), "{strategy}: {report:?}");
             assert!(report.losses.values().all(|loss| loss.is_finite() && *loss > 0.0), "{strategy}: {report:?}");
             assert!(report.steps == 4 && report.tokens > 0 && report.gradient_norm > 0.0, "{strategy}: {report:?}");
         }
@@ -128,12 +129,12 @@ fn easy_corpora_are_learned() {
         config.train.steps = 60;
         config.ner.projection_learning_rate = 1e-2;
         let (_, reports) = run(&config).unwrap();
-        for family in [Family::Ner, Family::Tc] {
+        for objective in [Objective::Ner, Objective::Tc] {
             let mean = |reports: &[StepReport]| {
-                reports.iter().map(|report| report.losses[&family]).sum::<f64>() / reports.len() as f64
+                reports.iter().map(|report| report.losses[&objective]).sum::<f64>() / reports.len() as f64
             };
             let (first, last) = (mean(&reports[..5]), mean(&reports[55..]));
-            assert!(last < 0.5 * first, "{strategy}, {family:?}: from {first} to {last}");
+            assert!(last < 0.5 * first, "{strategy}, {objective:?}: from {first} to {last}");
         }
     }
 }

@@ -2,9 +2,10 @@
 
 use crate::common::{bits, tiny_bert};
 use crate::corpora::{Corpora, run, trained};
-use espalier_encoder::{Compute, Family};
+use espalier_encoder::Compute;
 use espalier_train::PrefinetuneConfig;
 use espalier_train::config::Composition;
+use espalier_train::objectives::Objective;
 use espalier_train::optimizer::Schedule;
 use espalier_train::strategies::Strategy;
 use serde_json::json;
@@ -63,20 +64,20 @@ fn a_step_forgets_the_gradients_of_the_step_before() {
 fn what_has_a_learning_rate_learns() {
     let corpora = Corpora::long();
     type Move = fn(&mut PrefinetuneConfig);
-    let cases: [(&str, Move, &[Family]); 4] = [
+    let cases: [(&str, Move, &[Objective]); 4] = [
         ("nothing", |_| {}, &[]),
-        ("theta", |config| config.train.learning_rate = 1e-3, &[Family::Ner, Family::Tc]),
-        ("adapters", |config| config.adapter.learning_rate = 1e-3, &[Family::Ner, Family::Tc]),
-        ("projections", |config| config.ner.projection_learning_rate = 1e-3, &[Family::Ner]),
+        ("theta", |config| config.train.learning_rate = 1e-3, &[Objective::Ner, Objective::Tc]),
+        ("adapters", |config| config.adapter.learning_rate = 1e-3, &[Objective::Ner, Objective::Tc]),
+        ("projections", |config| config.ner.projection_learning_rate = 1e-3, &[Objective::Ner]),
     ];
     for (moving, set, learning) in cases {
         let mut config = still(&corpora);
         set(&mut config);
         let (_, reports) = run(&config).unwrap();
-        for family in [Family::Ner, Family::Tc] {
-            let (first, last) = (reports[0].losses[&family], reports[3].losses[&family]);
+        for objective in [Objective::Ner, Objective::Tc] {
+            let (first, last) = (reports[0].losses[&objective], reports[3].losses[&objective]);
             let learned = last < first - 1e-3 * first;
-            assert_eq!(learned, learning.contains(&family), "{moving}: {family:?} from {first} to {last}");
+            assert_eq!(learned, learning.contains(&objective), "{moving}: {objective:?} from {first} to {last}");
         }
     }
 }
@@ -84,14 +85,15 @@ fn what_has_a_learning_rate_learns() {
 /// Families take turns, and what a family alone trains rests in between: two steps of one family each leave the
 /// adapters where one step of both does.
 #[test]
-fn families_may_take_turns() {
+fn objectives_may_take_turns() {
     let corpora = Corpora::easy();
     let mut config = corpora.config(Strategy::Tpl);
     config.train.composition = Composition::Alternating;
     let (_, reports) = run(&config).unwrap();
-    let families: Vec<Vec<Family>> = reports.iter().map(|report| report.losses.keys().copied().collect()).collect();
-    let (ner, tc) = (vec![Family::Ner], vec![Family::Tc]);
-    assert_eq!(families, [ner.clone(), tc.clone(), ner, tc]);
+    let objectives: Vec<Vec<Objective>> =
+        reports.iter().map(|report| report.losses.keys().copied().collect()).collect();
+    let (ner, tc) = (vec![Objective::Ner], vec![Objective::Tc]);
+    assert_eq!(objectives, [ner.clone(), tc.clone(), ner, tc]);
 
     let mut config = corpora.config(Strategy::AdaptersOnly);
     (config.train.schedule, config.train.warmup, config.train.clip_norm) = (Schedule::Constant, 0.0, 0.0);
@@ -129,15 +131,15 @@ fn bf16_learns_what_f32_learns() {
         run(&config).unwrap().1.into_iter().map(|report| report.losses).collect::<Vec<_>>()
     };
     let (f32, bf16) = (losses(Compute::F32), losses(Compute::Bf16));
-    for family in [Family::Ner, Family::Tc] {
-        let relative = |step: usize| (bf16[step][&family] - f32[step][&family]).abs() / f32[step][&family];
-        assert!(relative(0) < 0.01, "{family:?}: the first loss differs by {}", relative(0));
-        let mean = |losses: &[BTreeMap<Family, f64>]| losses.iter().map(|loss| loss[&family]).sum::<f64>() / 10.0;
-        let (f32, bf16, first) = (mean(&f32[50..]), mean(&bf16[50..]), f32[0][&family]);
+    for objective in [Objective::Ner, Objective::Tc] {
+        let relative = |step: usize| (bf16[step][&objective] - f32[step][&objective]).abs() / f32[step][&objective];
+        assert!(relative(0) < 0.01, "{objective:?}: the first loss differs by {}", relative(0));
+        let mean = |losses: &[BTreeMap<Objective, f64>]| losses.iter().map(|loss| loss[&objective]).sum::<f64>() / 10.0;
+        let (f32, bf16, first) = (mean(&f32[50..]), mean(&bf16[50..]), f32[0][&objective]);
         assert!(
             (f32 - bf16).abs() < 0.05 * first,
-            "{family:?}: the last losses are {f32} and {bf16}, of {first} at first"
+            "{objective:?}: the last losses are {f32} and {bf16}, of {first} at first"
         );
-        assert!(f32 < 0.8 * first, "{family:?}: nothing was learned");
+        assert!(f32 < 0.8 * first, "{objective:?}: nothing was learned");
     }
 }

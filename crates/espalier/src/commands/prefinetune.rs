@@ -1,7 +1,7 @@
 use crate::interrupt::{Interrupted, Stop};
 use crate::progress::Progress;
-use espalier_encoder::Family;
 use espalier_train::PrefinetuneConfig;
+use espalier_train::objectives::Objective;
 use espalier_train::prefinetune::StepReport;
 use espalier_train::run::{Outcome, RunDirectory, RunEvent, Summary};
 use std::collections::BTreeMap;
@@ -80,14 +80,14 @@ pub fn run(mut args: Args) -> anyhow::Result<()> {
 
 /// The losses of a step, for a progress line.
 pub fn losses(step: &StepReport) -> String {
-    let losses = step.losses.iter().map(|(family, loss)| format!("{} {loss:.4}", family.name()));
+    let losses = step.losses.iter().map(|(objective, loss)| format!("{} {loss:.4}", objective.name()));
     losses.collect::<Vec<_>>().join("  ")
 }
 
 /// What a progress line says: the losses of the step, the last on held-out examples, and throughput since the start.
 #[derive(Default)]
 struct Line {
-    held_out: BTreeMap<Family, f64>,
+    held_out: BTreeMap<Objective, f64>,
     tokens: usize,
     examples: usize,
     seconds: f64,
@@ -104,7 +104,8 @@ impl Line {
     }
 
     fn text(&self, step: &StepReport) -> String {
-        let held_out = self.held_out.iter().map(|(family, loss)| format!("  held-out {} {loss:.4}", family.name()));
+        let held_out =
+            self.held_out.iter().map(|(objective, loss)| format!("  held-out {} {loss:.4}", objective.name()));
         let rate = |count: usize| count as f64 / self.seconds.max(f64::MIN_POSITIVE);
         let (tokens, examples) = (rate(self.tokens), rate(self.examples));
         format!("{}{}  {tokens:.0} tokens/s  {examples:.0} examples/s", losses(step), held_out.collect::<String>())

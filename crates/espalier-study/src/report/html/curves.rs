@@ -41,7 +41,8 @@ fn chart(report: &Report, family: Family) -> Option<String> {
         .strategies
         .iter()
         .filter_map(|row| {
-            let losses = row.steps.iter().filter_map(|step| Some((step.step as f64, *step.losses.get(&family)?)));
+            let losses =
+                row.steps.iter().filter_map(|step| Some((step.step as f64, *step.losses.get(&family.into())?)));
             let finite: Vec<(f64, f64)> = losses.filter(|(_, loss)| loss.is_finite()).collect();
             (!finite.is_empty()).then(|| Line::new(row.strategy, &finite))
         })

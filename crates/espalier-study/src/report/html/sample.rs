@@ -99,7 +99,7 @@ fn summary(strategy: Strategy, cells: &[Cell]) -> StrategySummary {
     let step = |step| StepReport {
         step,
         steps: 100,
-        losses: strategy.families().iter().map(|&family| (family, loss(family, step))).collect(),
+        losses: strategy.objectives().iter().map(|&objective| (objective, loss(objective.family(), step))).collect(),
         seconds: 0.2,
         ..StepReport::default()
     };

@@ -1,20 +1,19 @@
 //! The classification side of pre-finetuning: contrast of text pairs.
 
 use super::texts::Texts;
-use super::{Side, SideReport, excerpt};
+use super::{OwnParameters, Pass, Side, SideReport, excerpt};
 use crate::config::{CorpusConfig, PrefinetuneConfig};
 use crate::data::{Corpus, CorpusPosition, TextPair};
 use crate::error::{Result, TrainError};
-use crate::objectives::{PairObjective, false_negatives};
-use crate::optimizer::Group;
+use crate::objectives::{Objective, PairObjective, false_negatives};
 use crate::sampling::generator;
-use espalier_encoder::{Activations, Backbone, Encoded, Family, Gradients, Model, Tokenizer};
+use espalier_encoder::{Backbone, Encoded, Tokenizer};
 use rayon::prelude::*;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Pairs by source. A batch comes from one source, so that negatives are not told apart by style.
-pub(super) struct TcSide {
+pub(super) struct PairSide {
     pairs: Corpus<TextPair>,
     /// By source, as pairs of one source are each other's negatives.
     held_out: Vec<TextPair>,
@@ -25,7 +24,7 @@ pub(super) struct TcSide {
     tokenizer: Arc<Tokenizer>,
 }
 
-impl TcSide {
+impl PairSide {
     pub(super) fn new(backbone: &Backbone, config: &PrefinetuneConfig) -> Result<Self> {
         let (seed, count, config) = (config.seed, config.train.validation, &config.tc);
         let mut pairs = Corpus::pairs(&config.corpora, config.source_exponent, seed)?;
@@ -48,12 +47,12 @@ impl TcSide {
     }
 
     /// The loss of the pairs, their texts, and the gradients of the weighted loss at the texts' vectors [texts, H].
-    fn loss(&self, pairs: &[TextPair], model: &Model, activations: &mut Activations) -> (f64, Vec<Encoded>, Vec<f32>) {
+    fn loss(&self, pairs: &[TextPair], pass: &mut Pass) -> (f64, Vec<Encoded>, Vec<f32>) {
         let drawn = Drawn::of(pairs);
         let encoded: Vec<Encoded> = drawn.texts.par_iter().map(|text| self.tokenizer.encode(text)).collect();
 
-        let width = model.encoder.width();
-        let mut vectors = self.texts.vectors(model, &encoded, activations); // [texts, H]
+        let width = pass.width();
+        let mut vectors = self.texts.vectors(pass, &encoded); // [texts, H]
         let mut anchors = gather(&vectors, width, &drawn.anchors); // [n, H]
         let mut candidates = gather(&vectors, width, &drawn.candidates); // [n + q, H]
         let loss = self.objective.loss(width, &mut anchors, &mut candidates, &drawn.excluded, self.weight);
@@ -64,25 +63,25 @@ impl TcSide {
     }
 }
 
-impl Side for TcSide {
-    fn family(&self) -> Family {
-        Family::Tc
+impl Side for PairSide {
+    fn objective(&self) -> Objective {
+        Objective::Tc
     }
 
-    fn step(&mut self, model: &Model, activations: &mut Activations, gradients: Gradients) -> Result<SideReport> {
+    fn step(&mut self, mut pass: Pass) -> Result<SideReport> {
         let pairs = self.pairs.batch_of_one_part(self.batch)?;
-        let (loss, encoded, d_vectors) = self.loss(&pairs, model, activations);
-        self.texts.backward(model, &encoded, activations, &d_vectors, gradients);
+        let (loss, encoded, d_vectors) = self.loss(&pairs, &mut pass);
+        self.texts.backward(&mut pass, &encoded, &d_vectors);
         let tokens = encoded.iter().map(|text| text.ids.len()).sum();
         let first_text = excerpt(pairs.first().map_or("", |pair| &pair.anchor));
         Ok(SideReport { loss, tokens, examples: pairs.len(), first_text })
     }
 
-    fn validate(&mut self, model: &Model, activations: &mut Activations) -> Option<f64> {
+    fn validate(&mut self, mut pass: Pass) -> Option<f64> {
         let (mut sum, mut count) = (0.0, 0);
         // A pair alone has no negatives.
         for pairs in self.held_out.chunks(self.batch).filter(|pairs| pairs.len() > 1) {
-            sum += self.loss(pairs, model, activations).0 * pairs.len() as f64;
+            sum += self.loss(pairs, &mut pass).0 * pairs.len() as f64;
             count += pairs.len();
         }
         (count > 0).then(|| sum / count as f64)
@@ -100,8 +99,8 @@ impl Side for TcSide {
         Ok(self.pairs.seek(position)?)
     }
 
-    fn own_parameters(&mut self) -> Option<(&mut [f32], &mut Group)> {
-        None
+    fn own_parameters(&mut self) -> Vec<OwnParameters<'_>> {
+        Vec::new()
     }
 }
 

@@ -1,18 +1,18 @@
 //! The NER side of pre-finetuning: concept contrast on weakly annotated sentences.
 
-use super::{Side, SideReport, excerpt, turns};
+use super::{OwnParameters, Pass, Side, SideReport, excerpt, turns};
 use crate::config::PrefinetuneConfig;
 use crate::data::{ConceptSentence, Corpus, CorpusPosition};
 use crate::error::Result;
-use crate::objectives::{ConceptBatch, ConceptObjective, ConceptProjections};
+use crate::objectives::{ConceptBatch, ConceptObjective, ConceptProjections, Objective};
 use crate::optimizer::Group;
 use crate::sampling::generator;
-use espalier_encoder::{Activations, Backbone, Batch, Encoded, Family, Gradients, Model, Pooling};
+use espalier_encoder::{Backbone, Batch, Encoded, Pooling};
 use rayon::prelude::*;
 use std::collections::{BTreeSet, HashMap};
 
 /// Sentences, and the concepts' vectors by the encoder as it was before training.
-pub(super) struct NerSide {
+pub(super) struct ConceptSide {
     sentences: Corpus<ConceptSentence>,
     held_out: Vec<ConceptSentence>,
     batch: usize,
@@ -25,7 +25,7 @@ pub(super) struct NerSide {
     concept_vectors: HashMap<String, Vec<f32>>,
 }
 
-impl NerSide {
+impl ConceptSide {
     pub(super) fn new(backbone: &Backbone, config: &PrefinetuneConfig) -> Result<Self> {
         let (train, turns, seed, config) = (&config.train, turns(config), config.seed, &config.ner);
         let mut sentences = Corpus::sentences(&config.corpora, seed)?;
@@ -68,13 +68,7 @@ impl NerSide {
 
     /// The loss of the sentences and the number of their tokens. `d_hidden` gets the gradient of the weighted loss at the token
     /// vectors; that of the projections is added to theirs.
-    fn loss(
-        &mut self,
-        picked: &[ConceptSentence],
-        model: &Model,
-        activations: &mut Activations,
-        d_hidden: &mut Vec<f32>,
-    ) -> (f64, Batch) {
+    fn loss(&mut self, picked: &[ConceptSentence], pass: &mut Pass, d_hidden: &mut Vec<f32>) -> (f64, Batch) {
         let encoded: Vec<Encoded> =
             picked.par_iter().map(|sentence| self.backbone.tokenizer.encode_words(&sentence.tokens)).collect();
         let batch = Batch::of_texts(&encoded);
@@ -83,9 +77,8 @@ impl NerSide {
         let names: Vec<&str> = names.into_iter().collect();
         let concepts = self.concept_vectors(&names);
         let (tokens, targets) = targets(picked, &encoded, &batch, &names);
-        model.forward(&batch, activations);
         let loss = self.objective.loss(
-            activations.output(),
+            pass.forward(&batch),
             &ConceptBatch { tokens: &tokens, concepts: &concepts, targets: &targets },
             &self.projections,
             self.weight,
@@ -96,25 +89,25 @@ impl NerSide {
     }
 }
 
-impl Side for NerSide {
-    fn family(&self) -> Family {
-        Family::Ner
+impl Side for ConceptSide {
+    fn objective(&self) -> Objective {
+        Objective::Ner
     }
 
-    fn step(&mut self, model: &Model, activations: &mut Activations, gradients: Gradients) -> Result<SideReport> {
+    fn step(&mut self, mut pass: Pass) -> Result<SideReport> {
         let picked = self.sentences.batch(self.batch)?;
         let mut d_hidden = Vec::new();
-        let (loss, batch) = self.loss(&picked, model, activations, &mut d_hidden);
-        model.backward(0..model.encoder.layers(), &batch, activations, &mut d_hidden, gradients);
+        let (loss, batch) = self.loss(&picked, &mut pass, &mut d_hidden);
+        pass.backward(&batch, &mut d_hidden);
         let first_text = excerpt(&picked.first().map(|sentence| sentence.tokens.join(" ")).unwrap_or_default());
         Ok(SideReport { loss, tokens: batch.tokens(), examples: picked.len(), first_text })
     }
 
-    fn validate(&mut self, model: &Model, activations: &mut Activations) -> Option<f64> {
+    fn validate(&mut self, mut pass: Pass) -> Option<f64> {
         let held_out = std::mem::take(&mut self.held_out);
         let (mut sum, mut d_hidden) = (0.0, Vec::new());
         for sentences in held_out.chunks(self.batch) {
-            sum += self.loss(sentences, model, activations, &mut d_hidden).0 * sentences.len() as f64;
+            sum += self.loss(sentences, &mut pass, &mut d_hidden).0 * sentences.len() as f64;
         }
         self.projection_group.gradients.fill(0.0); // held-out examples train nothing
         self.held_out = held_out;
@@ -133,8 +126,9 @@ impl Side for NerSide {
         Ok(self.sentences.seek(position)?)
     }
 
-    fn own_parameters(&mut self) -> Option<(&mut [f32], &mut Group)> {
-        Some((&mut self.projections.values, &mut self.projection_group))
+    fn own_parameters(&mut self) -> Vec<OwnParameters<'_>> {
+        let (values, group) = (&mut self.projections.values, &mut self.projection_group);
+        vec![OwnParameters { name: "projections", values, group }]
     }
 }
 

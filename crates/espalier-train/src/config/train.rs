@@ -1,0 +1,100 @@
+//! The settings of the loop.
+
+use crate::optimizer::{OptimizerKind, Schedule};
+use espalier_encoder::Compute;
+use serde::{Deserialize, Serialize};
+use std::ops::Range;
+
+/// The loop.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainConfig {
+    /// Number of updates.
+    pub steps: usize,
+    /// What an update's batch is made of: `both` or `alternating`.
+    pub composition: Composition,
+    /// `adamw` or `sgd`.
+    pub optimizer: OptimizerKind,
+    /// `constant`, `linear` or `cosine`.
+    pub schedule: Schedule,
+    /// Share of the steps over which the learning rates rise.
+    pub warmup: f32,
+    /// Global norm that gradients are scaled down to; 0 for no clipping.
+    pub clip_norm: f32,
+    /// Peak learning rate of the backbone.
+    pub learning_rate: f32,
+    /// Weight decay of the backbone's matrices.
+    pub weight_decay: f32,
+    /// Whether word, position and type embeddings stay as they are.
+    pub freeze_embeddings: bool,
+    /// What matrix products are computed in. Weights, sums, losses and the optimizer are f32 in any case.
+    pub precision: Compute,
+    /// Examples of each family that are held out for validation, at most a tenth of them; 0 for no validation.
+    pub validation: usize,
+    /// Steps from one validation to the next.
+    pub validate_every: usize,
+    /// Validations without improvement after which the run ends with the best weights; 0 for never, and the last weights.
+    pub patience: usize,
+    /// Steps from one checkpoint to the next; 0 for one at the end or when the run is interrupted.
+    pub checkpoint_every: usize,
+    /// Checkpoints that are kept.
+    pub keep_checkpoints: usize,
+}
+
+/// Whose batches an update takes, where a strategy trains both families.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Composition {
+    /// A batch of each family.
+    #[default]
+    Both,
+    /// A batch of one family, taking turns.
+    Alternating,
+}
+
+impl Composition {
+    /// Which of `families` take part in step `step`, counted from 1.
+    pub(crate) fn of_step(self, step: usize, families: usize) -> Range<usize> {
+        match self {
+            Self::Alternating if families > 0 => {
+                let turn = (step - 1) % families;
+                turn..turn + 1
+            }
+            _ => 0..families,
+        }
+    }
+
+    /// A family's batch is in one of this many steps.
+    pub(crate) fn turns(self, families: usize) -> usize {
+        if self == Self::Alternating { families.max(1) } else { 1 }
+    }
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self {
+            steps: 200,
+            composition: Composition::Both,
+            optimizer: OptimizerKind::AdamW,
+            schedule: Schedule::Linear,
+            warmup: 0.1,
+            clip_norm: 1.0,
+            learning_rate: 5e-5,
+            weight_decay: 0.01,
+            freeze_embeddings: false,
+            precision: Compute::Auto,
+            validation: 0,
+            validate_every: 100,
+            patience: 0,
+            checkpoint_every: 500,
+            keep_checkpoints: 2,
+        }
+    }
+}
+
+impl TrainConfig {
+    /// Schedule and steps of warm-up of parameters that may have their own.
+    pub(crate) fn pace(&self, schedule: Option<Schedule>, warmup: Option<f32>) -> (Schedule, usize) {
+        (schedule.unwrap_or(self.schedule), (warmup.unwrap_or(self.warmup) * self.steps as f32) as usize)
+    }
+}

@@ -1,0 +1,78 @@
+//! The sides of pre-finetuning: for each objective its data and its part of a step.
+
+mod concepts;
+mod pairs;
+mod texts;
+
+use super::pass::Pass;
+use super::turns;
+use crate::config::PrefinetuneConfig;
+use crate::data::CorpusPosition;
+use crate::error::Result;
+use crate::objectives::Objective;
+use crate::optimizer::Group;
+use concepts::ConceptSide;
+use espalier_encoder::Backbone;
+use pairs::PairSide;
+
+/// An objective with its data: forward, loss and backward of its next batch.
+pub(super) trait Side {
+    /// The objective.
+    fn objective(&self) -> Objective;
+
+    /// Draws the next batch, adds the gradients of the weighted loss, and reports.
+    fn step(&mut self, pass: Pass) -> Result<SideReport>;
+
+    /// Mean loss on the examples held out, if there are any. Nothing learns from them.
+    fn validate(&mut self, pass: Pass) -> Option<f64>;
+
+    /// Weight of the loss.
+    fn weight(&self) -> f32;
+
+    /// How far the drawing of examples is.
+    fn position(&self) -> CorpusPosition;
+
+    /// Goes on from a position.
+    fn seek(&mut self, position: &CorpusPosition) -> Result<()>;
+
+    /// Parameters of the objective itself.
+    fn own_parameters(&mut self) -> Vec<OwnParameters<'_>>;
+}
+
+/// Parameters that belong to an objective and not to the encoder, with what trains them.
+pub(super) struct OwnParameters<'a> {
+    /// Tells them from others of the same objective, in checkpoints.
+    pub(super) name: &'static str,
+    pub(super) values: &'a mut [f32],
+    pub(super) group: &'a mut Group,
+}
+
+/// What a side's part of a step did.
+pub(super) struct SideReport {
+    /// Loss before its weight.
+    pub(super) loss: f64,
+    pub(super) tokens: usize,
+    pub(super) examples: usize,
+    /// Beginning of the batch's first text, for the message when the loss is not finite.
+    pub(super) first_text: String,
+}
+
+/// A side for each objective of the strategy.
+pub(super) fn sides(backbone: &Backbone, config: &PrefinetuneConfig) -> Result<Vec<Box<dyn Side>>> {
+    let side = |objective: &Objective| -> Result<Box<dyn Side>> {
+        Ok(match objective {
+            Objective::Ner => Box::new(ConceptSide::new(backbone, config)?),
+            Objective::Tc => Box::new(PairSide::new(backbone, config)?),
+        })
+    };
+    config.strategy.objectives().iter().map(side).collect()
+}
+
+/// The beginning of a text, for messages.
+fn excerpt(text: &str) -> String {
+    let mut excerpt: String = text.chars().take(80).collect();
+    if excerpt.len() < text.len() {
+        excerpt.push_str("...");
+    }
+    excerpt
+}
