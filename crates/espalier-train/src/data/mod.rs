@@ -24,7 +24,7 @@ mod spans;
 mod task;
 mod words;
 
-pub use concepts::{ConceptSentence, ConceptSpan, read_concepts};
+pub use concepts::{Annotation, ConceptSentence, ConceptSpan, read_concepts};
 pub use corpus::{Corpus, CorpusPosition, MAX_SOURCES};
 pub use error::{DataError, RecordError};
 pub use examples::{Examples, LabelledText, TaggedSentence, read_examples};
@@ -32,3 +32,5 @@ pub use fraction::fraction;
 pub use input::MAX_LINE_BYTES;
 pub use pairs::{TextPair, read_pairs};
 pub use task::Task;
+
+pub(crate) use corpus::read_at;

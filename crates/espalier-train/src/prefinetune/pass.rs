@@ -27,7 +27,7 @@ impl Pass<'_> {
     }
 
     /// Adds the gradients by those at the token vectors of the last [`Pass::forward`], `d_hidden` [T, H], which are used up.
-    pub(super) fn backward(&mut self, batch: &Batch, d_hidden: &mut Vec<f32>) {
+    pub(super) fn backward(&mut self, batch: &Batch, d_hidden: &mut [f32]) {
         let gradients = Gradients {
             weights: self.gradients.weights.as_deref_mut(),
             embeddings: self.gradients.embeddings,

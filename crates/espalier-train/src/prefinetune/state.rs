@@ -37,13 +37,14 @@ impl Run<'_> {
 
     /// The model that the run ends with: the best in validation where that was kept, else the last.
     pub(crate) fn finish(mut self, backbone: &Backbone) -> Prefinetuned {
+        let concepts = self.sides.iter().find_map(|side| side.concepts());
         let best = self.best.take().unwrap_or_else(|| self.current());
         let adapters = self.adapters.into_iter().zip(best.adapters.into_values());
         let adapters = adapters.map(|((family, (mut lora, _)), values)| {
             lora.values = values;
             (family, lora)
         });
-        Prefinetuned { backbone: backbone.with_weights(best.weights), adapters: adapters.collect() }
+        Prefinetuned { backbone: backbone.with_weights(best.weights), adapters: adapters.collect(), concepts }
     }
 
     /// Where the run stands.
@@ -59,7 +60,7 @@ impl Run<'_> {
     /// The model as it is now.
     pub(crate) fn model(&self, backbone: &Backbone) -> Prefinetuned {
         let adapters = self.adapters.iter().map(|(&family, (lora, _))| (family, lora.clone())).collect();
-        Prefinetuned { backbone: backbone.with_weights(self.weights.clone()), adapters }
+        Prefinetuned { backbone: backbone.with_weights(self.weights.clone()), adapters, concepts: None }
     }
 
     /// All that is trained or trains, but the shared weights: the family adapters, the objectives' own parameters, the optimizer's moments,

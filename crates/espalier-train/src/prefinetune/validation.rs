@@ -42,7 +42,7 @@ impl Run<'_> {
             let adapter = self.adapters.get(&objective.family()).map(|(lora, _)| lora);
             let model = Model { encoder: self.encoder, weights: &self.weights, packed: &self.packed, adapter };
             let pass = Pass { model, activations: &mut self.activations, gradients: Gradients::default() };
-            let Some(loss) = side.validate(pass) else { continue };
+            let Some(loss) = side.validate(pass)? else { continue };
             if !loss.is_finite() {
                 return Err(TrainError::NotFinite { step, objective, loss, batch: "held-out examples".into() });
             }

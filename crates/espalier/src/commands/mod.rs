@@ -13,6 +13,8 @@ pub mod pack;
 pub mod predict;
 pub mod prefinetune;
 pub mod quantize;
+pub mod teach;
+pub mod training;
 
 use anyhow::Context;
 use espalier_encoder::{Backbone, Compute};

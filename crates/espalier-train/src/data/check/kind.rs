@@ -16,6 +16,8 @@ pub enum Kind {
     Pairs,
     /// Sentences with concepts, for pre-finetuning.
     Concepts,
+    /// Sentences with or without concepts, to distil on.
+    Sentences,
     /// Tagged sentences, a task.
     Ner,
     /// Labelled texts, a task.
@@ -47,6 +49,7 @@ impl Kind {
         match self {
             Kind::Pairs => "text pairs",
             Kind::Concepts => "sentences with concepts",
+            Kind::Sentences => "sentences",
             Kind::Ner => "NER",
             Kind::Classification => "classification",
             Kind::Task => "a task",

@@ -1,18 +1,21 @@
 //! The sides of pre-finetuning: for each objective its data and its part of a step.
 
+mod concept_encoder;
 mod concepts;
+mod distill;
 mod pairs;
+mod sentences;
 mod texts;
 
 use super::pass::Pass;
-use super::turns;
-use crate::config::PrefinetuneConfig;
+use super::{ConceptModel, Encoders, turns};
+use crate::config::{NerObjective, PrefinetuneConfig};
 use crate::data::CorpusPosition;
-use crate::error::Result;
+use crate::error::{Result, TrainError};
 use crate::objectives::Objective;
 use crate::optimizer::Group;
 use concepts::ConceptSide;
-use espalier_encoder::Backbone;
+use distill::DistillSide;
 use pairs::PairSide;
 
 /// An objective with its data: forward, loss and backward of its next batch.
@@ -24,7 +27,7 @@ pub(super) trait Side {
     fn step(&mut self, pass: Pass) -> Result<SideReport>;
 
     /// Mean loss on the examples held out, if there are any. Nothing learns from them.
-    fn validate(&mut self, pass: Pass) -> Option<f64>;
+    fn validate(&mut self, pass: Pass) -> Result<Option<f64>>;
 
     /// Weight of the loss.
     fn weight(&self) -> f32;
@@ -37,6 +40,11 @@ pub(super) trait Side {
 
     /// Parameters of the objective itself.
     fn own_parameters(&mut self) -> Vec<OwnParameters<'_>>;
+
+    /// What scores tokens against concepts, where the objective has it and it is to be kept.
+    fn concepts(&self) -> Option<ConceptModel> {
+        None
+    }
 }
 
 /// Parameters that belong to an objective and not to the encoder, with what trains them.
@@ -58,11 +66,16 @@ pub(super) struct SideReport {
 }
 
 /// A side for each objective of the strategy.
-pub(super) fn sides(backbone: &Backbone, config: &PrefinetuneConfig) -> Result<Vec<Box<dyn Side>>> {
-    let side = |objective: &Objective| -> Result<Box<dyn Side>> {
-        Ok(match objective {
-            Objective::Ner => Box::new(ConceptSide::new(backbone, config)?),
-            Objective::Tc => Box::new(PairSide::new(backbone, config)?),
+pub(super) fn sides<'a>(encoders: Encoders<'a>, config: &PrefinetuneConfig) -> Result<Vec<Box<dyn Side + 'a>>> {
+    let backbone = encoders.backbone;
+    let side = |objective: &Objective| -> Result<Box<dyn Side + 'a>> {
+        Ok(match (objective, config.ner.objective) {
+            (Objective::Ner, NerObjective::Concepts) => Box::new(ConceptSide::new(backbone, config)?),
+            (Objective::Ner, NerObjective::Distill) => {
+                let teacher = encoders.teacher.ok_or(TrainError::NoTeacher)?;
+                Box::new(DistillSide::new(backbone, teacher, config)?)
+            }
+            (Objective::Tc, _) => Box::new(PairSide::new(backbone, config)?),
         })
     };
     config.strategy.objectives().iter().map(side).collect()
