@@ -239,6 +239,47 @@ fn the_weight_scales_the_gradients_of_concepts_and_not_their_loss() {
     assert_close("d_projections", &part.2, &quarter(whole.2));
 }
 
+/// The loss as it is defined, in f64, of tokens [n, H] and concepts [J, H] with both projections the identity.
+fn concept_loss(width: usize, tokens: &[f64], concepts: &[f64], targets: &[bool]) -> f64 {
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    let scores = tokens.chunks(width).flat_map(|h| {
+        let cosine = move |c: &[f64]| dot(h, c) / (dot(h, h) * dot(c, c)).sqrt();
+        concepts.chunks(width).map(move |c| f64::from(CONCEPTS.scale) * cosine(c) + f64::from(CONCEPTS.bias))
+    });
+    let losses = scores.zip(targets).map(|(s, &y)| s.exp().ln_1p() - if y { s } else { 0.0 });
+    losses.sum::<f64>() / targets.len() as f64
+}
+
+/// Concepts have gradients for an encoder of theirs to learn by.
+#[test]
+fn concepts_learn_too() {
+    let (width, n, j) = (32, 3, 2);
+    let (tokens, concepts) = (noise(n * width, 1.0), noise(j * width, 2.0));
+    let targets = vec![true, false, false, true, false, false];
+    let batch = ConceptBatch { tokens: &[0, 1, 2], concepts: &concepts, targets: &targets };
+    let (mut d_tokens, mut d_concepts) = (Vec::new(), Vec::new());
+    let gradients = ConceptGradients {
+        hidden: &mut d_tokens,
+        concepts: &mut d_concepts,
+        projections: &mut vec![0.0; 2 * width * width],
+    };
+    CONCEPTS.loss(&tokens, &batch, &ConceptProjections::identity(width), 2.0, gradients);
+    let wide = |x: &[f32]| x.iter().map(|&x| f64::from(x)).collect::<Vec<f64>>();
+    for (which, found) in [&d_tokens, &d_concepts].into_iter().enumerate() {
+        let expected: Vec<f32> = (0..found.len())
+            .map(|at| {
+                let moved = |by: f64| {
+                    let mut both = [wide(&tokens), wide(&concepts)];
+                    both[which][at] += by;
+                    concept_loss(width, &both[0], &both[1], &targets)
+                };
+                (2.0 * (moved(1e-5) - moved(-1e-5)) / 2e-5) as f32
+            })
+            .collect();
+        assert_close(["tokens", "concepts"][which], found, &expected);
+    }
+}
+
 #[test]
 fn tokens_without_concepts_have_no_loss() {
     let hidden = [1.0; 3 * 32];

@@ -17,7 +17,7 @@ pub struct NerConfig {
     pub objective: NerObjective,
     /// Sentences per batch.
     pub batch: usize,
-    /// Weight of the loss; `None`: that of [`NerObjective::weight`].
+    /// Weight of the loss; `None`: that of the objective, [`NerConfig::weight`].
     pub weight: Option<f32>,
     /// Peak learning rate of what the objective maps vectors by: P and Q, or the projections and heads of distillation.
     pub projection_learning_rate: f32,
@@ -64,17 +64,6 @@ pub enum NerObjective {
     Distill,
 }
 
-impl NerObjective {
-    /// The weight of its loss where the configuration names none. Averaged over all token x concept pairs, most of them easy negatives, the
-    /// contrast of concepts has gradients some hundred times smaller than InfoNCE's, which its weight makes up for in part.
-    pub fn weight(self) -> f32 {
-        match self {
-            Self::Concepts => 30.0,
-            Self::Distill => 1.0,
-        }
-    }
-}
-
 /// What gives the vectors of concepts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -105,9 +94,14 @@ pub struct DistillConfig {
 }
 
 impl NerConfig {
-    /// The weight of the loss.
+    /// The weight of the loss. Means over all token x concept pairs, most of them easy negatives, and of differences of vectors have gradients
+    /// far smaller than InfoNCE's; where the configuration names no weight, that of the objective makes them about as large.
     pub fn weight(&self) -> f32 {
-        self.weight.unwrap_or(self.objective.weight())
+        self.weight.unwrap_or(match (self.objective, self.distill.loss) {
+            (NerObjective::Concepts, _) | (NerObjective::Distill, DistillLoss::Cosine) => 30.0,
+            (NerObjective::Distill, DistillLoss::Mse) => 15.0,
+            (NerObjective::Distill, DistillLoss::Kl) => 1.0,
+        })
     }
 }
 

@@ -1,8 +1,8 @@
 use crate::corpora::{Corpora, run};
 use espalier_encoder::Module;
-use espalier_train::config::Composition;
+use espalier_train::config::{Composition, NerObjective};
 use espalier_train::data::DataError;
-use espalier_train::objectives::Objective;
+use espalier_train::objectives::{DistillLoss, Objective};
 use espalier_train::strategies::Strategy;
 use espalier_train::{PrefinetuneConfig, TrainError};
 use serde_json::json;
@@ -98,7 +98,7 @@ fn sources_of_one_pair_have_no_negatives() {
 #[test]
 fn values_out_of_range_are_refused() {
     type Spoil = fn(&mut PrefinetuneConfig);
-    let cases: [(&str, Spoil); 29] = [
+    let cases: [(&str, Spoil); 38] = [
         ("train.steps", |config| config.train.steps = 0),
         ("train.learning_rate", |config| config.train.learning_rate = f32::NAN),
         ("train.learning_rate", |config| config.train.learning_rate = -1e-3),
@@ -120,6 +120,22 @@ fn values_out_of_range_are_refused() {
         ("ner.scale", |config| config.ner.scale = 0.0),
         ("ner.bias", |config| config.ner.bias = f32::NAN),
         ("ner.projection_learning_rate", |config| config.ner.projection_learning_rate = -1.0),
+        ("ner.concept_learning_rate", |config| config.ner.concept_learning_rate = -1.0),
+        ("ner.concept_weight_decay", |config| config.ner.concept_weight_decay = f32::NAN),
+        ("ner.concept_warmup", |config| config.ner.concept_warmup = Some(1.5)),
+        ("ner.keep_concepts", |config| {
+            (config.ner.keep_concepts, config.train.patience, config.train.validation) = (true, 1, 4)
+        }),
+        ("ner.keep_concepts", |config| {
+            (config.ner.keep_concepts, config.ner.objective) = (true, NerObjective::Distill)
+        }),
+        ("ner.distill.entity_weight", |config| config.ner.distill.entity_weight = -1.0),
+        ("ner.distill.layer_weight", |config| config.ner.distill.layer_weight = f32::INFINITY),
+        ("ner.distill.temperature", |config| config.ner.distill.temperature = 0.0),
+        ("ner.distill.layer", |config| {
+            config.ner.objective = NerObjective::Distill;
+            (config.ner.distill.loss, config.ner.distill.layer) = (DistillLoss::Kl, 1)
+        }),
         ("ner.corpora", |config| config.ner.corpora[0].weight = 0.0),
         ("tc.corpora", |config| config.tc.corpora[0].weight = f64::NAN),
         ("tc.batch", |config| config.tc.batch = 1),

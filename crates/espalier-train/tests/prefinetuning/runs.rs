@@ -1,8 +1,10 @@
 //! Runs in a directory: halted, damaged, resumed, refused.
 
-use crate::common::tiny_bert;
+use crate::common::{copy_of, fixture, tiny_bert};
 use crate::corpora::Corpora;
-use espalier_train::config::{Composition, PrefinetuneConfig};
+use crate::distillation;
+use espalier_train::config::{Composition, ConceptEncoderKind, NerObjective, PrefinetuneConfig};
+use espalier_train::prefinetune::Encoders;
 use espalier_train::run::{Outcome, RunDirectory, RunError, RunEvent};
 use espalier_train::strategies::Strategy;
 use espalier_train::{TrainError, prefinetune};
@@ -38,7 +40,10 @@ impl Trial {
     /// Trains until the end or until `halt` steps are done; the notes on the way.
     fn train(&self, resume: bool, halt: Option<usize>) -> Result<(Outcome, Vec<String>), TrainError> {
         let mut notes = Vec::new();
-        let outcome = RunDirectory::new(self.path()).train(&tiny_bert(), &self.config, resume, |event| {
+        let (backbone, distills) = (tiny_bert(), self.config.ner.objective == NerObjective::Distill);
+        let teacher = distills.then(|| distillation::teacher(&self.config)).transpose()?;
+        let encoders = Encoders { backbone: &backbone, teacher: teacher.as_ref() };
+        let outcome = RunDirectory::new(self.path()).train(encoders, &self.config, resume, |event| {
             match event {
                 RunEvent::Damaged(error) => notes.push(error.to_string()),
                 RunEvent::Resumed(step) => notes.push(format!("resumed after {step}")),
@@ -113,6 +118,65 @@ fn halted_and_resumed_is_as_uninterrupted() {
             assert_eq!(fs::read(out.join(file)).unwrap(), fs::read(whole.path().join(file)).unwrap(), "{strategy}");
         }
     }
+}
+
+/// What the objectives themselves train is part of a checkpoint.
+#[test]
+fn every_objective_resumes_to_the_bit() {
+    type Set = fn(&mut PrefinetuneConfig);
+    let distill = |config: &mut PrefinetuneConfig, teacher: &str| {
+        config.ner.objective = NerObjective::Distill;
+        config.ner.teacher = Some(fixture(teacher).to_str().unwrap().into());
+    };
+    let concepts: Set = |config| {
+        (config.ner.concept_encoder, config.ner.keep_concepts) = (ConceptEncoderKind::Trained, true);
+    };
+    let frozen: Set = |config| config.ner.keep_concepts = true;
+    let none: Set = |_| ();
+    for (teacher, set) in [(None, concepts), (None, frozen), (Some("kin/mpnet/model"), none)] {
+        let mut whole = Trial::new(Strategy::Tpl);
+        set(&mut whole.config);
+        if let Some(teacher) = teacher {
+            distill(&mut whole.config, teacher);
+            (whole.config.ner.distill.layer, whole.config.train.patience) = (1, 9);
+            whole.config.ner.teacher_cache = Some(whole.directory.path().join("cache"));
+        }
+        let parts = Trial { config: whole.config.clone(), ..Trial::new(Strategy::Tpl) };
+        whole.train(false, None).unwrap();
+        parts.train(false, Some(3)).unwrap();
+        assert_eq!(parts.train(true, None).unwrap().1, ["resumed after 3"]);
+        assert_eq!(model(&parts.path()), model(&whole.path()), "{teacher:?}");
+        assert_eq!(metrics(&parts.path()), metrics(&whole.path()), "{teacher:?}");
+        let kept = |trial: &Trial| {
+            ["model.safetensors", "projections.safetensors", "concepts.json"]
+                .map(|name| fs::read(trial.path().join("concepts").join(name)).ok())
+        };
+        assert_eq!(kept(&parts), kept(&whole));
+        assert!(kept(&whole).iter().all(|file| file.is_some() == teacher.is_none()));
+    }
+}
+
+#[test]
+fn a_run_goes_on_with_its_own_teacher_only() {
+    let mut trial = Trial::new(Strategy::Ner);
+    let teacher = |name: &str| Some(fixture(name).to_str().unwrap().to_string());
+    trial.config.ner.objective = NerObjective::Distill;
+    trial.config.ner.teacher = teacher("kin/mpnet/model");
+    trial.train(false, Some(3)).unwrap();
+    trial.config.ner.teacher = teacher("kin/roberta/model");
+    let (error, message) = trial.refusal();
+    assert!(matches!(error, RunError::OtherTeacher { .. }), "{message}");
+    assert!(message.contains("learned from the teacher sha256:"), "{message}");
+
+    // The same teacher elsewhere is the same teacher.
+    let copy = copy_of("kin/mpnet/model");
+    trial.config.ner.teacher = Some(copy.path().to_str().unwrap().into());
+    trial.train(true, None).unwrap();
+    let card = fs::read_to_string(trial.path().join("README.md")).unwrap();
+    let teacher = format!("6 sentences, distilled from {}", copy.path().file_name().unwrap().display());
+    assert!(card.contains(&teacher) && !card.contains(copy.path().to_str().unwrap()), "{card}");
+    let written = fs::read_to_string(trial.path().join("config.toml")).unwrap();
+    assert!(written.contains("weight = 1.0"), "every setting is spelled out: {written}");
 }
 
 #[test]

@@ -179,3 +179,77 @@ impl Words {
 fn columns(x: &[f32], width: usize, part: &Range<usize>) -> Vec<f32> {
     x.chunks_exact(width).flat_map(|row| &row[part.clone()]).copied().collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::NerConfig;
+    use crate::data::ConceptSpan;
+    use std::path::{Path, PathBuf};
+
+    fn fixture(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures").join(name)
+    }
+
+    /// For each word its tokens' rows, if the tokens spell it to its last character.
+    fn spelled(encoded: &Encoded, words: &[String]) -> Vec<Option<Vec<usize>>> {
+        let of_word = |(w, word): (usize, &String)| {
+            let rows: Vec<usize> = (0..encoded.ids.len()).filter(|&t| encoded.words[t] == Some(w as u32)).collect();
+            let ends = rows.last().is_some_and(|&t| encoded.spans[t].1 == word.chars().count());
+            ends.then_some(rows)
+        };
+        words.iter().enumerate().map(of_word).collect()
+    }
+
+    /// WordPiece of BERT against the tokenizers of the other architectures, on words of one token and of many, some that a tokenizer drops, in a
+    /// text that is too long for either side.
+    #[test]
+    fn words_are_those_that_both_sides_have_whole() {
+        let student = Backbone::open(&fixture("tiny-bert")).unwrap();
+        let some =
+            ["London", "zürich-west", "\u{200b}", "hotel", "京", "unhappinesses", "e\u{301}t\u{e9}", "\t", "won't"];
+        let words: Vec<String> = some.iter().cycle().take(90).map(|word| word.to_string()).collect();
+        let spans = vec![ConceptSpan { start: 3, end: 6, concept: "x".into() }];
+        let sentences = [
+            ConceptSentence { tokens: words[..4].to_vec(), spans: spans.clone() },
+            ConceptSentence { tokens: words, spans },
+        ];
+        for name in ["tiny-bert", "kin/distilbert/model", "kin/roberta/model", "kin/mpnet/model"] {
+            let teacher = Teacher::open(&fixture(name), &NerConfig::default()).unwrap();
+            let reads = Backbone::open(&fixture(name)).unwrap();
+            let encode = |tokenizer: &Tokenizer| sentences.iter().map(|s| tokenizer.encode_words(&s.tokens)).collect();
+            let (ours, theirs): (Vec<Encoded>, Vec<Encoded>) = (encode(&student.tokenizer), encode(&reads.tokenizer));
+            assert!(ours[1].truncated && theirs[1].truncated, "{name}");
+
+            let batch = Batch::of_texts(&ours);
+            let asked: Vec<&[String]> = sentences.iter().map(|sentence| sentence.tokens.as_slice()).collect();
+            let said = TeacherWords::new(&teacher, None).unwrap().of(&asked).unwrap();
+            let found = Words::of(&sentences, &ours, &batch, &said, teacher.width(), 3.0);
+
+            let hidden = reads.model(None).encode(&Batch::of_texts(&theirs));
+            let their_batch = Batch::of_texts(&theirs);
+            let (mut tokens, mut rows, mut weights) = (Vec::new(), Vec::new(), Vec::new());
+            for s in 0..2 {
+                let whole = |encoded: &[Encoded]| spelled(&encoded[s], &sentences[s].tokens);
+                for (word, both) in whole(&ours).into_iter().zip(whole(&theirs)).enumerate() {
+                    let (Some(mine), Some(other)) = both else { continue };
+                    let first = batch.sequence(s).start;
+                    tokens.push(first + mine[0]..first + mine[mine.len() - 1] + 1);
+                    let hidden = their_batch.rows(s, &hidden, 32);
+                    let mean = |i: usize| other.iter().map(|t| hidden[t * 32 + i]).sum::<f32>() / other.len() as f32;
+                    rows.extend((0..32).map(mean));
+                    weights.push(if (3..6).contains(&word) { 3.0 } else { 1.0 });
+                }
+            }
+            // What spells a word to its end may still be the last before the cut, which is left out all the same.
+            let n = found.pooling.tokens.len();
+            assert!(tokens.len() - n <= 1 && found.pooling.tokens == tokens[..n], "{name}: {n} words");
+            assert!(n > 5 && n < 64, "{name}: {n} words");
+            assert_eq!(found.weights, weights[..n], "{name}");
+            for (found, expected) in found.said.iter().zip(&rows) {
+                // Rounded to bfloat16, which has 8 bits.
+                assert!((found - expected).abs() <= expected.abs() / 256.0 + 1e-6, "{name}: {found}, not {expected}");
+            }
+        }
+    }
+}
