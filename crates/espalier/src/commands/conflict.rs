@@ -2,7 +2,7 @@ use crate::progress::Progress;
 use anyhow::Context;
 use espalier_encoder::files;
 use espalier_study::conflict::{ConflictReport, Summary};
-use espalier_study::report::conflict_html;
+use espalier_study::report::{conflict_figures, conflict_html};
 use espalier_study::statistics::Mean;
 use espalier_train::PrefinetuneConfig;
 use espalier_train::prefinetune::{Conflict, Part, measure_conflict};
@@ -32,7 +32,7 @@ pub struct Args {
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// Write DIR/conflict.html, with figures, and DIR/conflict.json
+    /// Write DIR/conflict.html, its figures as DIR/layers.svg and DIR/measurements.svg, and DIR/conflict.json
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
@@ -51,6 +51,9 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     if let Some(out) = &args.out {
         files::write_json(&out.join("conflict.json"), &report)?;
         files::write_whole(&out.join("conflict.html"), conflict_html(&report).as_bytes())?;
+        for (name, svg) in conflict_figures(&report) {
+            files::write_whole(&out.join(name), svg.as_bytes())?;
+        }
         eprintln!("figures: {}", out.join("conflict.html").display());
     }
     Ok(())
