@@ -48,4 +48,4 @@ pub use lora::{Lora, LoraConfig, Module};
 pub use model::{Activations, Adapters, Encoder, Gradients, Model};
 pub use packed::{PackedLora, PackedWeights};
 pub use pooling::{Pooling, TextVectors};
-pub use tokenizer::{Encoded, Tokenizer};
+pub use tokenizer::{Encoded, StoredTokenizer, Tokenizer};

@@ -34,6 +34,7 @@ mod precision;
 mod processor;
 mod rows;
 mod simd;
+mod tasks;
 
 pub use bf16::{Bf16, round_through_bf16, round_to_bf16};
 pub use element::Element;

@@ -2,7 +2,7 @@
 
 mod directory;
 
-use crate::bundle::{self, Bundle, Contents, Opened, PackedFile, Storage, TOKENIZER_FILES};
+use crate::bundle::{self, Bundle, Contents, Opened, PackedFile, Storage, StoredAs, TOKENIZER_JSON};
 use crate::compute::Compute;
 use crate::error::{EncoderError, Result};
 use crate::files;
@@ -163,17 +163,15 @@ impl Backbone {
     /// As [`Backbone::save`].
     pub fn pack(&self, storage: impl Into<Storage>, path: &Path) -> Result<PackedFile> {
         let (weights, side_files) = self.in_memory()?;
-        let file = |name: &&'static str| {
-            side_files.iter().find(|(side, _)| side == name).map(|(name, bytes)| (*name, bytes.as_slice()))
-        };
-        let json = TOKENIZER_FILES.iter().take(1).filter_map(file).collect::<Vec<_>>();
+        let json = side_files.iter().find(|&&(name, _)| name == TOKENIZER_JSON);
+        let json = json.map_or(&[][..], |(_, bytes)| bytes);
         let contents = Contents {
             encoder: &self.encoder,
             weights,
             fingerprint: &self.fingerprint,
             text_vectors: self.text_vectors,
             max_tokens: self.tokenizer.max_tokens(),
-            tokenizer: if json.is_empty() { TOKENIZER_FILES.iter().filter_map(file).collect() } else { json },
+            tokenizer: self.tokenizer.stored().map_or(StoredAs::Json(json), StoredAs::WordPiece),
         };
         bundle::write(contents, &storage.into(), path)
     }

@@ -6,6 +6,7 @@ mod library;
 mod wordpiece;
 
 pub use encoded::Encoded;
+pub use wordpiece::StoredTokenizer;
 
 use crate::error::{EncoderError, Result};
 use crate::files;
@@ -92,6 +93,27 @@ impl Tokenizer {
         match WordPiece::from_vocabulary(lines, config, max_tokens) {
             Ok(wordpiece) => Self::new(path, wordpiece, vocabulary, max_tokens),
             Err(reason) => Err(EncoderError::Tokenizer { path: path.to_path_buf(), reason }),
+        }
+    }
+
+    /// Builds the tokenizer that [`Tokenizer::stored`] described; `path` is the file that errors name.
+    ///
+    /// # Errors
+    /// [`EncoderError::Tokenizer`] when it cannot be used, [`EncoderError::TokenizerDoesNotFit`] when an id of it lies beyond
+    /// `vocabulary` rows of word embeddings.
+    pub fn from_stored(path: &Path, stored: &StoredTokenizer, vocabulary: usize, max_tokens: usize) -> Result<Self> {
+        match WordPiece::from_stored(stored, max_tokens) {
+            Ok(wordpiece) => Self::new(path, wordpiece, vocabulary, max_tokens),
+            Err(reason) => Err(EncoderError::Tokenizer { path: path.to_path_buf(), reason }),
+        }
+    }
+
+    /// What a packed backbone holds of the tokenizer, if it is BERT's.
+    pub fn stored(&self) -> Option<StoredTokenizer<'_>> {
+        match &self.pipeline {
+            Pipeline::WordPiece(wordpiece) => Some(wordpiece.stored()),
+            #[cfg(feature = "tokenizers")]
+            Pipeline::Library(_) => None,
         }
     }
 
