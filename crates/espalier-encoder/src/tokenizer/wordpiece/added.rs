@@ -22,6 +22,21 @@ impl AddedTokens {
         Self { tokens, starts }
     }
 
+    /// The id of a token.
+    pub fn id(&self, token: &str) -> Option<u32> {
+        self.tokens.iter().find(|(text, _)| text == token).map(|&(_, id)| id)
+    }
+
+    /// The token with an id.
+    pub fn token(&self, id: u32) -> Option<&str> {
+        self.tokens.iter().find(|&&(_, known)| known == id).map(|(text, _)| text.as_str())
+    }
+
+    /// Whether a token has this id.
+    pub fn has(&self, id: u32) -> bool {
+        self.token(id).is_some()
+    }
+
     /// The highest id, if there is any token.
     pub fn highest_id(&self) -> Option<u32> {
         self.tokens.iter().map(|&(_, id)| id).max()

@@ -61,6 +61,23 @@ impl WordPiece {
         highest.into_iter().flatten().max().unwrap_or(self.unknown)
     }
 
+    /// The id of an added token.
+    pub fn added_id(&self, token: &str) -> Option<u32> {
+        let normalized = || self.normalized.iter().find(|(text, _)| text == token).map(|&(_, id)| id);
+        self.added.id(token).or_else(normalized)
+    }
+
+    /// Whether an id is that of an added token or of one around every text.
+    pub fn is_added(&self, id: u32) -> bool {
+        let around = || self.before.iter().chain(&self.after).any(|&special| special == id);
+        self.added.has(id) || self.normalized.iter().any(|&(_, added)| added == id) || around()
+    }
+
+    /// A token as the vocabulary has it.
+    pub fn token(&self, id: u32) -> Option<String> {
+        self.vocabulary.token(id).or_else(|| self.added.token(id)).map(str::to_owned)
+    }
+
     /// Encodes a text, cut to `max_tokens` tokens.
     pub fn encode(&self, text: &str, max_tokens: usize) -> Encoded {
         let mut encoder = Encoder::new(self, max_tokens, text.len());
