@@ -87,6 +87,12 @@ pub enum EncoderError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Texts that no vocabulary can be made of.
+    #[error("no vocabulary: {reason}")]
+    Vocabulary {
+        /// What is wrong with them.
+        reason: String,
+    },
     /// The tokenizer has more tokens than the model has word vectors.
     #[error("{}: the tokenizer's highest id is {highest}, but the model has {vocabulary} word vectors; tokenizer and model do not belong together", path.display())]
     TokenizerDoesNotFit {

@@ -27,6 +27,7 @@ pub mod files;
 mod head;
 pub mod layout;
 pub mod lora;
+mod mlm_head;
 pub mod model;
 pub mod packed;
 mod pooling;
@@ -45,7 +46,10 @@ pub use error::{EncoderError, Result};
 pub use espalier_kernels::Precision;
 pub use head::{Head, best_class};
 pub use lora::{Lora, LoraConfig, Module};
+pub use mlm_head::{MlmHead, Transformed};
 pub use model::{Activations, Adapters, Encoder, Gradients, Model};
 pub use packed::{PackedLora, PackedWeights};
 pub use pooling::{Pooling, TextVectors};
 pub use tokenizer::{Encoded, StoredTokenizer, Tokenizer};
+#[cfg(feature = "tokenizers")]
+pub use tokenizer::{TrainedTokenizer, VocabularyConfig};

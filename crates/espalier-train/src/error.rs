@@ -72,6 +72,11 @@ pub enum TrainError {
         /// The key to set.
         key: &'static str,
     },
+    /// Nothing can stand in the place of hidden tokens.
+    #[error(
+        "the tokenizer has no token [MASK] or <mask>, which masked language modelling puts in the place of hidden ones"
+    )]
+    NoMask,
     /// A loss became infinite or not a number.
     #[error(
         "the {} loss is {loss} at step {step} (batch: {batch}); lower the learning rate or look at that batch",

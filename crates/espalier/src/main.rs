@@ -9,7 +9,7 @@ mod progress;
 use clap::{Parser, Subcommand};
 use commands::{
     bench, conflict, data, demo, doctor, encode, evaluate, fetch as fetch_command, finetune, pack, predict,
-    prefinetune, quantize,
+    prefinetune, pretrain, quantize, tokenizer,
 };
 use std::process::ExitCode;
 
@@ -28,6 +28,8 @@ struct Cli {
 enum Command {
     Demo(demo::Args),
     Fetch(fetch_command::Args),
+    Tokenizer(tokenizer::Args),
+    Pretrain(pretrain::Args),
     Prefinetune(prefinetune::Args),
     Conflict(conflict::Args),
     Finetune(finetune::Args),
@@ -67,6 +69,8 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Demo(args) => demo::run(args),
         Command::Fetch(args) => fetch_command::run(args),
+        Command::Tokenizer(args) => tokenizer::run(args),
+        Command::Pretrain(args) => pretrain::run(args),
         Command::Prefinetune(args) => prefinetune::run(args),
         Command::Conflict(args) => conflict::run(args),
         Command::Finetune(args) => finetune::run(args),

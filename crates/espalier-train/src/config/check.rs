@@ -11,7 +11,7 @@ impl PrefinetuneConfig {
     /// # Errors
     /// [`TrainError::ConfigValue`] naming the key, the value and the rule; [`TrainError::NoCorpus`].
     pub fn check(&self) -> Result<()> {
-        let (train, ner, tc, adapter) = (&self.train, &self.ner, &self.tc, &self.adapter);
+        let (train, ner, tc, mlm, adapter) = (&self.train, &self.ner, &self.tc, &self.mlm, &self.adapter);
         for (key, value) in [
             ("train.learning_rate", train.learning_rate),
             ("train.weight_decay", train.weight_decay),
@@ -20,6 +20,7 @@ impl PrefinetuneConfig {
             ("ner.projection_learning_rate", ner.projection_learning_rate),
             ("ner.projection_weight_decay", ner.projection_weight_decay),
             ("tc.weight", tc.weight),
+            ("mlm.weight", mlm.weight),
             ("adapter.learning_rate", adapter.learning_rate),
             ("adapter.weight_decay", adapter.weight_decay),
         ] {
@@ -49,6 +50,14 @@ impl PrefinetuneConfig {
         require("train.keep_checkpoints", train.keep_checkpoints, train.keep_checkpoints > 0, "it must be at least 1")?;
         require("ner.batch", ner.batch, ner.batch > 0, "it must be at least 1")?;
         require("tc.batch", tc.batch, tc.batch > 1, "it must be at least 2: the other pairs are the negatives")?;
+        require("mlm.batch", mlm.batch, mlm.batch > 0, "it must be at least 1")?;
+        let share = mlm.probability > 0.0 && mlm.probability <= 1.0;
+        require("mlm.probability", mlm.probability, share, "it must be above 0 and at most 1")?;
+        let room = mlm.max_tokens >= 3;
+        require("mlm.max_tokens", mlm.max_tokens, room, "it must be at least 3: two special tokens and one to hide")?;
+        let tokenizer = !self.starts_from_scratch() || !self.scratch.tokenizer.as_os_str().is_empty();
+        let rule = "a fresh encoder needs the directory of one; make it by espalier tokenizer train";
+        require("scratch.tokenizer", "empty", tokenizer, rule)?;
         require("adapter.rank", adapter.rank, (1..=1024).contains(&adapter.rank), "it must be between 1 and 1024")?;
         require("adapter.modules", "empty", !adapter.modules.is_empty(), "it must name at least one module")?;
         for objective in Objective::ALL {

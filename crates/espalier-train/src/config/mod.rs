@@ -3,14 +3,18 @@
 mod adapter;
 mod check;
 mod corpus;
+mod mlm;
 mod ner;
 mod parse;
+mod scratch;
 mod tc;
 mod train;
 
 pub use adapter::AdapterConfig;
 pub use corpus::CorpusConfig;
+pub use mlm::MlmConfig;
 pub use ner::NerConfig;
+pub use scratch::ScratchConfig;
 pub use tc::TcConfig;
 pub use train::{Composition, TrainConfig};
 
@@ -20,11 +24,15 @@ use crate::strategies::Strategy;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
+/// The value of `backbone` that asks for an encoder that has not learnt anything yet.
+pub const SCRATCH: &str = "scratch";
+
 /// Everything that decides a run. What a file leaves out has the default shown by [`PrefinetuneConfig::default`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PrefinetuneConfig {
-    /// The encoder to start from: a directory, a relative path counting as those of corpora, or a hub id.
+    /// The encoder to start from: a directory, a relative path counting as those of corpora, or a hub id; or [`SCRATCH`], for a fresh
+    /// one.
     pub backbone: String,
     /// Which strategy.
     pub strategy: Strategy,
@@ -36,6 +44,10 @@ pub struct PrefinetuneConfig {
     pub ner: NerConfig,
     /// The classification side.
     pub tc: TcConfig,
+    /// Masked language modelling.
+    pub mlm: MlmConfig,
+    /// The fresh encoder, if `backbone` asks for one.
+    pub scratch: ScratchConfig,
     /// The family adapters, where the strategy has them.
     pub adapter: AdapterConfig,
     /// The conflict meter.
@@ -60,6 +72,8 @@ impl Default for PrefinetuneConfig {
             train: TrainConfig::default(),
             ner: NerConfig::default(),
             tc: TcConfig::default(),
+            mlm: MlmConfig::default(),
+            scratch: ScratchConfig::default(),
             adapter: AdapterConfig::default(),
             conflict: ConflictConfig::default(),
         }
@@ -83,7 +97,12 @@ impl PrefinetuneConfig {
                 corpus.path = beside;
             }
         }
-        if let Some(beside) = directory.join(&config.backbone).to_str().filter(|beside| Path::new(beside).exists()) {
+        let tokenizer = directory.join(&config.scratch.tokenizer);
+        if !config.scratch.tokenizer.as_os_str().is_empty() && tokenizer.exists() {
+            config.scratch.tokenizer = tokenizer;
+        }
+        let beside = directory.join(&config.backbone);
+        if let Some(beside) = beside.to_str().filter(|_| !config.starts_from_scratch() && beside.exists()) {
             config.backbone = beside.into();
         }
         Ok(config)
@@ -94,12 +113,18 @@ impl PrefinetuneConfig {
         match objective {
             Objective::Ner => &self.ner.corpora,
             Objective::Tc => &self.tc.corpora,
+            Objective::Mlm => &self.mlm.corpora,
         }
+    }
+
+    /// Whether the run begins with a fresh encoder.
+    pub fn starts_from_scratch(&self) -> bool {
+        self.backbone == SCRATCH
     }
 
     /// All of them, of every objective.
     pub(crate) fn all_corpora_mut(&mut self) -> impl Iterator<Item = &mut CorpusConfig> {
-        self.ner.corpora.iter_mut().chain(&mut self.tc.corpora)
+        self.ner.corpora.iter_mut().chain(&mut self.tc.corpora).chain(&mut self.mlm.corpora)
     }
 
     /// The same configuration with every value that follows another one spelled out, so that it shows all keys.

@@ -33,10 +33,11 @@ impl Run<'_> {
         let (mut gathered, mut first) = (Gathered::default(), None);
         for (index, side) in self.sides.iter_mut().enumerate().filter(|(index, _)| taking_part.contains(index)) {
             let objective = side.objective();
-            let (adapter, adapter_gradients) = match self.adapters.get_mut(&objective.family()) {
-                Some((lora, group)) => (Some(&*lora), Some(group.gradients.as_mut_slice())),
-                None => (None, None),
-            };
+            let (adapter, adapter_gradients) =
+                match objective.family().and_then(|family| self.adapters.get_mut(&family)) {
+                    Some((lora, group)) => (Some(&*lora), Some(group.gradients.as_mut_slice())),
+                    None => (None, None),
+                };
             let model = Model { encoder: self.encoder, weights: &self.weights, packed: &self.packed, adapter };
             let shared = match combine.is_some() && index > 0 {
                 true => Some(self.apart.as_mut_slice()),
@@ -84,7 +85,7 @@ pub(super) fn groups<'g>(
     adapters: &'g mut BTreeMap<Family, (Lora, Group)>,
     sides: &'g mut [Box<dyn Side>],
 ) -> Vec<(&'g mut [f32], &'g mut Group)> {
-    let families: Vec<Family> = sides.iter().map(|side| side.objective().family()).collect();
+    let families: Vec<Family> = sides.iter().filter_map(|side| side.objective().family()).collect();
     let adapters = adapters.iter_mut().filter(|(family, _)| families.contains(family));
     let mut groups: Vec<(&mut [f32], &mut Group)> = Vec::new();
     groups.extend(theta.as_mut().map(|group| (weights, group)));

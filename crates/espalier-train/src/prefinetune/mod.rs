@@ -4,12 +4,14 @@ mod conflict;
 mod gradients;
 mod pass;
 mod save;
+mod scratch;
 mod sides;
 mod state;
 mod validation;
 
 pub use conflict::{Agreement, Conflict, Part};
 pub use gradients::measure_conflict;
+pub use scratch::fresh_backbone;
 
 use crate::config::PrefinetuneConfig;
 use crate::error::{Result, TrainError};
@@ -28,7 +30,7 @@ pub(crate) use state::Standing;
 /// The result of a run.
 #[derive(Debug)]
 pub struct Prefinetuned {
-    /// The shared encoder with its new weights.
+    /// The shared encoder with its new weights, and with the head of masked language modelling if that was trained.
     pub backbone: Backbone,
     /// The family adapters, for strategies that have them.
     pub adapters: BTreeMap<Family, Lora>,
@@ -171,8 +173,7 @@ fn family_adapters(encoder: &Encoder, config: &PrefinetuneConfig) -> Result<BTre
         let rule = "the encoder has fewer layers than that";
         return Err(TrainError::ConfigValue { key: "adapter.layers", value: shape.layers.to_string(), rule });
     }
-    let adapter = |objective: &Objective| {
-        let family = objective.family();
+    let adapter = |family: Family| {
         let mut rng = generator(config.seed, &format!("adapter {}", family.name()));
         let lora = Lora::fresh(&encoder.config, &shape, uniform(&mut rng));
         let run = (0..lora.values.len(), config.adapter.weight_decay);
@@ -181,7 +182,7 @@ fn family_adapters(encoder: &Encoder, config: &PrefinetuneConfig) -> Result<BTre
         let group = group.with_schedule(schedule, warmup).in_turns(turns(config));
         (family, (lora, group))
     };
-    Ok(config.strategy.objectives().iter().map(adapter).collect())
+    Ok(config.strategy.objectives().iter().filter_map(|objective| objective.family()).map(adapter).collect())
 }
 
 /// What an objective alone trains is updated in one of this many steps.

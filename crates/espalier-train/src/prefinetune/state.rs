@@ -6,7 +6,7 @@ use super::{Prefinetuned, Run};
 use crate::data::CorpusPosition;
 use crate::error::Result;
 use crate::objectives::Objective;
-use espalier_encoder::Backbone;
+use espalier_encoder::{Backbone, MlmHead};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -43,7 +43,8 @@ impl Run<'_> {
             lora.values = values;
             (family, lora)
         });
-        Prefinetuned { backbone: backbone.with_weights(best.weights), adapters: adapters.collect() }
+        let backbone = backbone.with_weights(best.weights).with_mlm_head(best.head);
+        Prefinetuned { backbone, adapters: adapters.collect() }
     }
 
     /// Where the run stands.
@@ -59,7 +60,13 @@ impl Run<'_> {
     /// The model as it is now.
     pub(crate) fn model(&self, backbone: &Backbone) -> Prefinetuned {
         let adapters = self.adapters.iter().map(|(&family, (lora, _))| (family, lora.clone())).collect();
-        Prefinetuned { backbone: backbone.with_weights(self.weights.clone()), adapters }
+        let backbone = backbone.with_weights(self.weights.clone()).with_mlm_head(self.head());
+        Prefinetuned { backbone, adapters }
+    }
+
+    /// The head of masked language modelling as it is now, if it is trained.
+    pub(super) fn head(&self) -> Option<MlmHead> {
+        self.sides.iter().find_map(|side| side.head().cloned())
     }
 
     /// All that is trained or trains, but the shared weights: the family adapters, the objectives' own parameters, the optimizer's moments,
@@ -89,6 +96,7 @@ impl Run<'_> {
         }
         if let Some(best) = &mut self.best {
             vectors.push(("best.theta".into(), &mut best.weights));
+            vectors.extend(best.head.iter_mut().map(|head| ("best.head".into(), head.values.as_mut_slice())));
             let adapters = best.adapters.iter_mut();
             vectors.extend(
                 adapters.map(|(family, values)| (format!("best.adapter.{}", family.name()), values.as_mut_slice())),

@@ -4,7 +4,7 @@ use super::Run;
 use super::pass::Pass;
 use crate::error::{Result, TrainError};
 use crate::objectives::Objective;
-use espalier_encoder::{Family, Gradients, Model};
+use espalier_encoder::{Family, Gradients, MlmHead, Model};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -25,6 +25,7 @@ pub(crate) struct Validation {
 pub(super) struct Best {
     pub(super) weights: Vec<f32>,
     pub(super) adapters: BTreeMap<Family, Vec<f32>>,
+    pub(super) head: Option<MlmHead>,
 }
 
 impl Run<'_> {
@@ -39,7 +40,7 @@ impl Run<'_> {
         let mut score = 0.0;
         for side in &mut self.sides {
             let objective = side.objective();
-            let adapter = self.adapters.get(&objective.family()).map(|(lora, _)| lora);
+            let adapter = objective.family().and_then(|family| self.adapters.get(&family)).map(|(lora, _)| lora);
             let model = Model { encoder: self.encoder, weights: &self.weights, packed: &self.packed, adapter };
             let pass = Pass { model, activations: &mut self.activations, gradients: Gradients::default() };
             let Some(loss) = side.validate(pass) else { continue };
@@ -70,6 +71,6 @@ impl Run<'_> {
     /// The weights as they are, to return to.
     pub(super) fn current(&self) -> Best {
         let adapters = self.adapters.iter().map(|(&family, (lora, _))| (family, lora.values.clone()));
-        Best { weights: self.weights.clone(), adapters: adapters.collect() }
+        Best { weights: self.weights.clone(), adapters: adapters.collect(), head: self.head() }
     }
 }

@@ -56,6 +56,7 @@ fn data(config: &PrefinetuneConfig, summary: &Summary) -> String {
         let batch = match objective {
             Objective::Ner => format!("{} sentences", config.ner.batch),
             Objective::Tc => format!("{} pairs", config.tc.batch),
+            Objective::Mlm => format!("{} texts of up to {} tokens", config.mlm.batch, config.mlm.max_tokens),
         };
         let corpora = config.corpora(objective);
         let names: Vec<_> = corpora.iter().map(|corpus| corpus.to_string()).collect();

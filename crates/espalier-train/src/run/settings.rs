@@ -22,7 +22,10 @@ pub(super) fn resolved(config: &PrefinetuneConfig) -> PrefinetuneConfig {
     for corpus in config.all_corpora_mut() {
         corpus.path = absolute(&corpus.path).unwrap_or_else(|_| corpus.path.clone());
     }
-    if let (true, Ok(path)) = (Path::new(&config.backbone).exists(), absolute(&config.backbone)) {
+    if config.starts_from_scratch() {
+        let tokenizer = &mut config.scratch.tokenizer;
+        *tokenizer = absolute(&tokenizer).unwrap_or_else(|_| tokenizer.clone());
+    } else if let (true, Ok(path)) = (Path::new(&config.backbone).exists(), absolute(&config.backbone)) {
         config.backbone = path.to_string_lossy().into_owned();
     }
     config
@@ -51,6 +54,7 @@ pub(super) fn without_places(config: &PrefinetuneConfig) -> PrefinetuneConfig {
     for corpus in config.all_corpora_mut() {
         corpus.path = name(&corpus.path).into();
     }
+    config.scratch.tokenizer = name(&config.scratch.tokenizer).into();
     if Path::new(&config.backbone).is_absolute() {
         config.backbone = name(Path::new(&config.backbone)).to_string_lossy().into_owned();
     }

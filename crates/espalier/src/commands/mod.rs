@@ -12,7 +12,10 @@ pub mod finetune;
 pub mod pack;
 pub mod predict;
 pub mod prefinetune;
+pub mod pretrain;
 pub mod quantize;
+pub mod tokenizer;
+pub mod training;
 
 use anyhow::Context;
 use espalier_encoder::{Backbone, Compute};

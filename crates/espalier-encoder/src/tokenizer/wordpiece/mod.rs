@@ -74,9 +74,31 @@ impl WordPiece {
 
     /// The highest id that a text can get.
     pub fn highest_id(&self) -> u32 {
-        let Settings { added, normalized, unknown, before, after, .. } = &self.settings;
-        let found = added.iter().chain(normalized).map(|&(_, id)| id).chain(self.vocabulary.highest_id());
+        let Settings { unknown, before, after, .. } = &self.settings;
+        let found = self.added().map(|&(_, id)| id).chain(self.vocabulary.highest_id());
         found.chain(before.iter().chain(after).copied()).fold(*unknown, u32::max)
+    }
+
+    /// The id of an added token.
+    pub fn added_id(&self, token: &str) -> Option<u32> {
+        self.added().find(|(text, _)| text == token).map(|&(_, id)| id)
+    }
+
+    /// Whether an id is that of an added token or of one around every text.
+    pub fn is_added(&self, id: u32) -> bool {
+        let Settings { before, after, .. } = &self.settings;
+        self.added().any(|&(_, added)| added == id) || before.iter().chain(after).any(|&special| special == id)
+    }
+
+    /// A token as the vocabulary has it.
+    pub fn token(&self, id: u32) -> Option<&str> {
+        let added = || self.added().find(|&&(_, added)| added == id).map(|(text, _)| text.as_str());
+        self.vocabulary.token(id).or_else(added)
+    }
+
+    /// Added tokens with their ids.
+    fn added(&self) -> impl Iterator<Item = &(String, u32)> {
+        self.settings.added.iter().chain(&self.settings.normalized)
     }
 
     /// Encodes a text, cut to `max_tokens` tokens.

@@ -88,6 +88,12 @@ impl Vocabulary {
         self.find(Hash::new().bytes(token.as_bytes()).finish(), token.as_bytes(), &[])
     }
 
+    /// The token with an id, by a look at all of them.
+    pub fn token(&self, id: u32) -> Option<&str> {
+        let token = self.tokens.iter().find(|token| token.id == id)?;
+        self.text.get(token.start as usize..(token.start + token.length) as usize)
+    }
+
     /// The longest token that consists of `prefix` and a beginning of `text`: its id and the bytes of `text` that it takes.
     ///
     /// `hashes` is room to work in, which keeps its memory from call to call.

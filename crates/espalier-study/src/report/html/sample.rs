@@ -92,7 +92,7 @@ fn summary(strategy: Strategy, cells: &[Cell]) -> StrategySummary {
     };
     let loss = |family, step: usize| {
         let time = step as f64 / 30.0;
-        let (start, end) = if family == Family::Ner { (0.42, 0.11) } else { (2.3, 0.7) };
+        let (start, end) = if family == Some(Family::Ner) { (0.42, 0.11) } else { (2.3, 0.7) };
         let harm = if strategy == Strategy::Joint { 1.15 } else { 1.0 };
         (start - end) * (-time).exp() + end * harm * (1.0 + 0.2 * wave(step as f64 * 1.7 + strategy as u8 as f64))
     };

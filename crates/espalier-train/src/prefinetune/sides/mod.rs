@@ -1,6 +1,7 @@
 //! The sides of pre-finetuning: for each objective its data and its part of a step.
 
 mod concepts;
+mod mlm;
 mod pairs;
 mod texts;
 
@@ -12,7 +13,8 @@ use crate::error::Result;
 use crate::objectives::Objective;
 use crate::optimizer::Group;
 use concepts::ConceptSide;
-use espalier_encoder::Backbone;
+use espalier_encoder::{Backbone, MlmHead};
+use mlm::MlmSide;
 use pairs::PairSide;
 
 /// An objective with its data: forward, loss and backward of its next batch.
@@ -37,6 +39,11 @@ pub(super) trait Side {
 
     /// Parameters of the objective itself.
     fn own_parameters(&mut self) -> Vec<OwnParameters<'_>>;
+
+    /// What of these the model keeps after training.
+    fn head(&self) -> Option<&MlmHead> {
+        None
+    }
 }
 
 /// Parameters that belong to an objective and not to the encoder, with what trains them.
@@ -63,6 +70,7 @@ pub(super) fn sides(backbone: &Backbone, config: &PrefinetuneConfig) -> Result<V
         Ok(match objective {
             Objective::Ner => Box::new(ConceptSide::new(backbone, config)?),
             Objective::Tc => Box::new(PairSide::new(backbone, config)?),
+            Objective::Mlm => Box::new(MlmSide::new(backbone, config)?),
         })
     };
     config.strategy.objectives().iter().map(side).collect()
@@ -75,4 +83,16 @@ fn excerpt(text: &str) -> String {
         excerpt.push_str("...");
     }
     excerpt
+}
+
+/// The picked rows of vectors [n, H].
+fn gather(vectors: &[f32], width: usize, rows: &[usize]) -> Vec<f32> {
+    rows.iter().flat_map(|row| &vectors[row * width..(row + 1) * width]).copied().collect()
+}
+
+/// Adds each row to the row of `vectors` that it was gathered from.
+fn scatter(rows: &[f32], width: usize, from: &[usize], vectors: &mut [f32]) {
+    for (row, at) in rows.chunks_exact(width).zip(from) {
+        vectors[at * width..(at + 1) * width].iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
+    }
 }

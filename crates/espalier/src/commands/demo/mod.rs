@@ -1,7 +1,7 @@
 mod samples;
 
 use super::predict::{in_words, lines};
-use super::prefinetune::losses;
+use super::training::losses;
 use crate::progress::Progress;
 use espalier_encoder::{Backbone, Compute, files};
 use espalier_runtime::Runtime;

@@ -1,0 +1,147 @@
+//! Training in a run directory, with progress and Ctrl-C: what the commands that train encoders share.
+
+use crate::interrupt::{Interrupted, Stop};
+use crate::progress::Progress;
+use espalier_encoder::Backbone;
+use espalier_train::PrefinetuneConfig;
+use espalier_train::objectives::Objective;
+use espalier_train::prefinetune::{StepReport, fresh_backbone};
+use espalier_train::run::{Outcome, RunDirectory, RunEvent, Summary};
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+/// What is trained, and where.
+#[derive(clap::Args)]
+pub struct TrainingArgs {
+    /// The configuration, a TOML file [with --resume: DIR/config.toml if left out]
+    #[arg(required_unless_present = "resume")]
+    config: Option<PathBuf>,
+    /// Override a setting, such as train.steps=100 (may be repeated)
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
+    /// Short for --set train.optimizer=...: adamw or sgd
+    #[arg(long, value_name = "NAME")]
+    optimizer: Option<String>,
+    /// Where the run goes
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Go on with the run in DIR from its last whole checkpoint; where there is no run yet, begin one
+    #[arg(long)]
+    resume: bool,
+}
+
+impl TrainingArgs {
+    /// The settings of the run; what `before` overrides, the command line may override again.
+    pub fn settings(&self, before: &[&str]) -> anyhow::Result<PrefinetuneConfig> {
+        let path = self.config.clone().unwrap_or_else(|| RunDirectory::new(&self.out).config_file());
+        let mut overrides: Vec<String> = before.iter().map(|text| text.to_string()).collect();
+        overrides.extend(self.overrides.iter().cloned());
+        overrides.extend(self.optimizer.iter().map(|name| format!("train.optimizer={name}")));
+        Ok(PrefinetuneConfig::read(&path, &overrides)?)
+    }
+
+    /// Trains, and prints where the encoder is. `command` is what goes on with an interrupted run.
+    pub fn train(&self, config: &PrefinetuneConfig, command: &str) -> anyhow::Result<()> {
+        config.check()?;
+        let directory = RunDirectory::new(&self.out);
+        directory.check(config, self.resume)?;
+        if let Some(summary) = directory.finished()? {
+            eprintln!("this run is finished: {} of {} steps", summary.step, config.train.steps);
+            return print_result(&summary, &self.out);
+        }
+        let backbone = open(config)?;
+        let stop = Stop::on_signals()?;
+        let mut progress = Progress::new(&format!("{command} ({})", config.strategy), config.train.steps);
+        let mut line = Line::default();
+        let outcome = directory.train(&backbone, config, self.resume, |event| {
+            match event {
+                RunEvent::Damaged(error) => progress.note(&format!("warning: passed over: {error}")),
+                RunEvent::Resumed(step) => {
+                    progress.start_at(step);
+                    progress.note(&format!("resumed after step {step} of {}", config.train.steps));
+                }
+                RunEvent::Step(step) => {
+                    line.add(step);
+                    progress.step(step.step, step.steps, || line.text(step));
+                }
+                RunEvent::Checkpoint(_) => {}
+            }
+            if stop.asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        match outcome {
+            Outcome::Finished(summary) => {
+                progress.finish(if summary.stopped_early { "stopped early, no better validation" } else { "done" });
+                print_result(&summary, &self.out)
+            }
+            Outcome::Halted { step } => {
+                progress.finish(&format!("interrupted after step {step}"));
+                let resume = format!("espalier {command} --out {} --resume", quoted(&self.out));
+                Err(Interrupted { resume }.into())
+            }
+        }
+    }
+}
+
+/// The encoder that a run begins with.
+fn open(config: &PrefinetuneConfig) -> anyhow::Result<Backbone> {
+    if config.starts_from_scratch() {
+        return Ok(fresh_backbone(config)?);
+    }
+    let backbone = super::open_trainable(&config.backbone, config.train.precision)?;
+    if config.strategy.objectives().contains(&Objective::Mlm) && backbone.mlm_head().is_none() {
+        eprintln!("note: {} has no head of masked language modelling: it begins with a fresh one", config.backbone);
+    }
+    Ok(backbone)
+}
+
+/// The losses of a step, for a progress line.
+pub fn losses(step: &StepReport) -> String {
+    let losses = step.losses.iter().map(|(objective, loss)| format!("{} {loss:.4}", objective.name()));
+    losses.collect::<Vec<_>>().join("  ")
+}
+
+/// What a progress line says: the losses of the step, the last on held-out examples, and throughput since the start.
+#[derive(Default)]
+struct Line {
+    held_out: BTreeMap<Objective, f64>,
+    tokens: usize,
+    examples: usize,
+    seconds: f64,
+}
+
+impl Line {
+    fn add(&mut self, step: &StepReport) {
+        if !step.validation.is_empty() {
+            self.held_out.clone_from(&step.validation);
+        }
+        self.tokens += step.tokens;
+        self.examples += step.examples;
+        self.seconds += step.seconds;
+    }
+
+    fn text(&self, step: &StepReport) -> String {
+        let held_out =
+            self.held_out.iter().map(|(objective, loss)| format!("  held-out {} {loss:.4}", objective.name()));
+        let rate = |count: usize| count as f64 / self.seconds.max(f64::MIN_POSITIVE);
+        let (tokens, examples) = (rate(self.tokens), rate(self.examples));
+        format!("{}{}  {tokens:.0} tokens/s  {examples:.0} examples/s", losses(step), held_out.collect::<String>())
+    }
+}
+
+fn print_result(summary: &Summary, out: &Path) -> anyhow::Result<()> {
+    println!("{}", out.join("backbone").display());
+    let init = summary.adapters.first();
+    let init = init.map_or(String::new(), |family| format!(" --init {}/adapters/{}", out.display(), family.name()));
+    eprintln!("next: espalier finetune --backbone {}/backbone{init} --task TASK --out ADAPTER", out.display());
+    Ok(())
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let path = path.display().to_string();
+    match path.chars().all(|c| c.is_alphanumeric() || "-_./:".contains(c)) {
+        true => path,
+        false => format!("'{}'", path.replace('\'', r"'\''")),
+    }
+}
