@@ -70,7 +70,7 @@ impl<'a> Run<'a> {
         let targets = self.targets.of(&picked, self.trunk.encoded());
 
         let model = self.backbone.model(Some(&self.lora));
-        model.forward_layers(layers.clone(), &input, &batch, &mut self.activations);
+        model.forward_layers(layers.clone(), Some(&input), &batch, &mut self.activations);
         let hidden = self.activations.output(); // [T, H]
         let d_head = &mut self.head_group.gradients;
         let loss = match self.family {
