@@ -5,12 +5,14 @@ mod check;
 mod corpus;
 mod ner;
 mod parse;
+mod stitch;
 mod tc;
 mod train;
 
 pub use adapter::AdapterConfig;
 pub use corpus::CorpusConfig;
 pub use ner::NerConfig;
+pub use stitch::StitchConfig;
 pub use tc::TcConfig;
 pub use train::{Composition, TrainConfig};
 
@@ -38,6 +40,8 @@ pub struct PrefinetuneConfig {
     pub tc: TcConfig,
     /// The family adapters, where the strategy has them.
     pub adapter: AdapterConfig,
+    /// The units between two columns, where the strategy has them.
+    pub stitch: StitchConfig,
     /// The conflict meter.
     pub conflict: ConflictConfig,
 }
@@ -61,6 +65,7 @@ impl Default for PrefinetuneConfig {
             ner: NerConfig::default(),
             tc: TcConfig::default(),
             adapter: AdapterConfig::default(),
+            stitch: StitchConfig::default(),
             conflict: ConflictConfig::default(),
         }
     }

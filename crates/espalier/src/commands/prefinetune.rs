@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// Train a shared encoder on both families' corpora
 ///
 /// Writes DIR/backbone (a Hugging Face directory), DIR/adapters/ner and DIR/adapters/tc (PEFT, for strategies that have them),
-/// DIR/README.md (a model card), DIR/config.toml (every setting), DIR/metrics.jsonl (a line per step) and the same for TensorBoard.
+/// DIR/columns (the second encoder of cross-stitch), DIR/README.md (a model card), DIR/config.toml (every setting), DIR/metrics.jsonl (a line per step) and the same for TensorBoard.
 /// DIR/checkpoints holds where the run stood: killed at any moment and resumed, it gives the same model to the bit. Ctrl-C lets the
 /// step finish and writes a checkpoint; pressed again, it ends the program at once.
 #[derive(clap::Args)]
@@ -44,7 +44,7 @@ pub fn run(mut args: Args) -> anyhow::Result<()> {
     directory.check(&config, args.resume)?;
     if let Some(summary) = directory.finished()? {
         eprintln!("this run is finished: {} of {} steps", summary.step, config.train.steps);
-        return print_result(&summary, &args.out);
+        return print_result(&config, &summary, &args.out);
     }
     let backbone = super::open_trainable(&config.backbone, config.train.precision)?;
     let stop = Stop::on_signals()?;
@@ -68,7 +68,7 @@ pub fn run(mut args: Args) -> anyhow::Result<()> {
     match outcome {
         Outcome::Finished(summary) => {
             progress.finish(if summary.stopped_early { "stopped early, no better validation" } else { "done" });
-            print_result(&summary, &args.out)
+            print_result(&config, &summary, &args.out)
         }
         Outcome::Halted { step } => {
             progress.finish(&format!("interrupted after step {step}"));
@@ -112,11 +112,13 @@ impl Line {
     }
 }
 
-fn print_result(summary: &Summary, out: &Path) -> anyhow::Result<()> {
-    println!("{}", out.join("backbone").display());
+fn print_result(config: &PrefinetuneConfig, summary: &Summary, out: &Path) -> anyhow::Result<()> {
+    // Two columns go by the directory of their run.
+    let backbone = if config.strategy.has_family_columns() { out.to_path_buf() } else { out.join("backbone") };
+    println!("{}", backbone.display());
     let init = summary.adapters.first();
     let init = init.map_or(String::new(), |family| format!(" --init {}/adapters/{}", out.display(), family.name()));
-    eprintln!("next: espalier finetune --backbone {}/backbone{init} --task TASK --out ADAPTER", out.display());
+    eprintln!("next: espalier finetune --backbone {}{init} --task TASK --out ADAPTER", backbone.display());
     Ok(())
 }
 
