@@ -140,6 +140,46 @@ fn the_whole_job() {
 }
 
 #[test]
+fn a_cross_stitch_run_is_tuned_and_scored_and_nothing_else() {
+    let workspace = Workspace::new();
+    let backbone = workspace.ok("prefinetune run.toml --set strategy=cross-stitch --out run");
+    assert_eq!(backbone.trim(), "run", "both columns go by the directory of their run");
+    for file in ["backbone/model.safetensors", "columns/tc/model.safetensors", "columns/stitches.json"] {
+        assert!(workspace.path("run").join(file).exists(), "{file}");
+    }
+    let card = fs::read_to_string(workspace.path("run/README.md")).unwrap();
+    assert!(card.contains("espalier finetune --backbone . "), "{card}");
+    let split = fs::read_to_string(workspace.path("intents/test.jsonl")).unwrap();
+    fs::write(workspace.path("intents/dev.jsonl"), split).unwrap();
+    for (task, score) in [("cities", "/scores/strict/f1"), ("intents", "/scores/accuracy")] {
+        let out = format!("{task}-adapter");
+        let tuned = "--steps 40 --learning-rate 0.01 --json";
+        let scores = json(&workspace.ok(&format!("finetune --backbone run --task {task} --out {out} {tuned}")));
+        assert_eq!(scores["scores"]["test"].pointer(&score["/scores".len()..]).unwrap(), 1.0, "{scores}");
+        let split = if task == "intents" { "dev" } else { "test" };
+        let evaluated =
+            workspace.ok(&format!("evaluate --backbone run --adapter {out} --task {task} --split {split} --json"));
+        assert_eq!(json(&evaluated).pointer(score).unwrap(), 1.0, "{evaluated}");
+    }
+    for (arguments, expected) in [
+        ("predict --backbone run --adapter intents-adapter", "only finetune and evaluate take it"),
+        ("pack --backbone run --out x", "only finetune and evaluate take it"),
+        ("prefinetune run.toml --set backbone=run --out x", "only finetune and evaluate take it"),
+        ("predict --backbone run/backbone --adapter intents-adapter", "trained on the backbone sha256:"),
+        (
+            "evaluate --backbone run/columns/tc --adapter intents-adapter --task intents",
+            "trained on the backbone sha256:",
+        ),
+        ("finetune --backbone run --init intents-adapter --task intents --out x", "leave out --init"),
+        ("demo --strategies none,cross-stitch --out x", "name it before others"),
+        ("conflict run.toml --set strategy=cross-stitch", "joint, pcgrad or tpl"),
+    ] {
+        let message = workspace.fails(arguments);
+        assert!(message.contains(expected), "{arguments}\n{message}");
+    }
+}
+
+#[test]
 fn a_packed_backbone_takes_the_place_of_its_directory() {
     let workspace = Workspace::new();
     workspace.ok("finetune --backbone BACKBONE --task intents --out intents-adapter --steps 40 --learning-rate 0.01");
@@ -293,7 +333,7 @@ fn conflicts_are_measured_and_read_from_a_run() {
         ("conflict", "<CONFIG>"),
         (
             "prefinetune run.toml --set strategy=pcgrab --out x",
-            "there are none, ner, tc, joint, pcgrad, tpl, adapters-only",
+            "there are none, ner, tc, joint, pcgrad, cross-stitch, tpl, adapters-only",
         ),
     ] {
         let message = workspace.fails(arguments);

@@ -8,9 +8,9 @@ mod train;
 mod wordpiece;
 
 pub use encoded::Encoded;
-pub use wordpiece::StoredTokenizer;
 #[cfg(feature = "tokenizers")]
 pub use train::{TrainedTokenizer, VocabularyConfig};
+pub use wordpiece::StoredTokenizer;
 
 use crate::error::{EncoderError, Result};
 use crate::files;

@@ -11,7 +11,8 @@ impl PrefinetuneConfig {
     /// # Errors
     /// [`TrainError::ConfigValue`] naming the key, the value and the rule; [`TrainError::NoCorpus`].
     pub fn check(&self) -> Result<()> {
-        let (train, ner, tc, mlm, adapter) = (&self.train, &self.ner, &self.tc, &self.mlm, &self.adapter);
+        let (train, ner, tc, mlm) = (&self.train, &self.ner, &self.tc, &self.mlm);
+        let (adapter, stitch) = (&self.adapter, &self.stitch);
         for (key, value) in [
             ("train.learning_rate", train.learning_rate),
             ("train.weight_decay", train.weight_decay),
@@ -23,6 +24,7 @@ impl PrefinetuneConfig {
             ("mlm.weight", mlm.weight),
             ("adapter.learning_rate", adapter.learning_rate),
             ("adapter.weight_decay", adapter.weight_decay),
+            ("stitch.learning_rate", stitch.learning_rate),
         ] {
             require(key, value, value.is_finite() && value >= 0.0, "it must be a number of at least 0")?;
         }
@@ -31,7 +33,9 @@ impl PrefinetuneConfig {
         {
             require(key, value, value.is_finite() && value > 0.0, "it must be a number above 0")?;
         }
-        require("ner.bias", ner.bias, ner.bias.is_finite(), "it must be a number")?;
+        for (key, value) in [("ner.bias", ner.bias), ("stitch.own", stitch.own), ("stitch.other", stitch.other)] {
+            require(key, value, value.is_finite(), "it must be a number")?;
+        }
         require("tc.source_exponent", tc.source_exponent, tc.source_exponent.is_finite(), "it must be a number")?;
         for (key, warmup) in [
             ("train.warmup", Some(train.warmup)),
@@ -84,7 +88,8 @@ impl PrefinetuneConfig {
 
     /// Checks that both families' gradients meet on the shared weights in every step, which the conflict meter measures.
     pub(crate) fn check_measurable(&self) -> Result<()> {
-        let meets = self.strategy.trains_theta() && self.strategy.objectives().len() == 2;
+        let shared = self.strategy.trains_theta() && !self.strategy.has_family_columns();
+        let meets = shared && self.strategy.objectives().len() == 2;
         require("strategy", self.strategy, meets, "no two gradients meet under it; take joint, pcgrad or tpl")?;
         let both = self.train.composition == Composition::Both;
         require("train.composition", "alternating", both, "gradients are compared within a step; take both")

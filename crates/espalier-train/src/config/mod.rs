@@ -7,6 +7,7 @@ mod mlm;
 mod ner;
 mod parse;
 mod scratch;
+mod stitch;
 mod tc;
 mod train;
 
@@ -15,6 +16,7 @@ pub use corpus::CorpusConfig;
 pub use mlm::MlmConfig;
 pub use ner::NerConfig;
 pub use scratch::ScratchConfig;
+pub use stitch::StitchConfig;
 pub use tc::TcConfig;
 pub use train::{Composition, TrainConfig};
 
@@ -50,6 +52,8 @@ pub struct PrefinetuneConfig {
     pub scratch: ScratchConfig,
     /// The family adapters, where the strategy has them.
     pub adapter: AdapterConfig,
+    /// The units between two columns, where the strategy has them.
+    pub stitch: StitchConfig,
     /// The conflict meter.
     pub conflict: ConflictConfig,
 }
@@ -75,6 +79,7 @@ impl Default for PrefinetuneConfig {
             mlm: MlmConfig::default(),
             scratch: ScratchConfig::default(),
             adapter: AdapterConfig::default(),
+            stitch: StitchConfig::default(),
             conflict: ConflictConfig::default(),
         }
     }

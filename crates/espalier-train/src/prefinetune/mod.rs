@@ -5,6 +5,7 @@ mod gradients;
 mod pass;
 mod save;
 mod scratch;
+mod second;
 mod sides;
 mod state;
 mod validation;
@@ -13,6 +14,7 @@ pub use conflict::{Agreement, Conflict, Part};
 pub use gradients::measure_conflict;
 pub use scratch::fresh_backbone;
 
+use crate::columns::SecondColumn;
 use crate::config::PrefinetuneConfig;
 use crate::error::{Result, TrainError};
 use crate::objectives::Objective;
@@ -20,6 +22,7 @@ use crate::optimizer::{Group, Optimizer, StepSummary};
 use crate::sampling::{generator, uniform};
 use espalier_encoder::{Activations, Backbone, Encoder, Family, Lora, PackedWeights};
 use gradients::{Gathered, groups};
+use second::Second;
 use sides::{Side, sides};
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -30,8 +33,11 @@ pub(crate) use state::Standing;
 /// The result of a run.
 #[derive(Debug)]
 pub struct Prefinetuned {
-    /// The shared encoder with its new weights, and with the head of masked language modelling if that was trained.
+    /// The shared encoder with its new weights, and with the head of masked language modelling if that was trained; or the NER
+    /// family's column.
     pub backbone: Backbone,
+    /// The classification family's column, where each family has its own, and the stitches to it.
+    pub second: Option<SecondColumn>,
     /// The family adapters, for strategies that have them.
     pub adapters: BTreeMap<Family, Lora>,
 }
@@ -89,6 +95,8 @@ pub(crate) struct Run<'a> {
     packed: PackedWeights,
     /// What trains the shared weights, unless they are frozen.
     theta: Option<Group>,
+    /// The second column, where each family has its own.
+    second: Option<Second>,
     /// The second family's gradients on theta, where the strategy keeps them apart.
     apart: Vec<f32>,
     adapters: BTreeMap<Family, (Lora, Group)>,
@@ -115,6 +123,7 @@ impl<'a> Run<'a> {
             packed: PackedWeights::new(&backbone.encoder, &weights, train.precision.precision()),
             weights,
             theta: config.strategy.trains_theta().then(|| theta_group(&backbone.encoder, config)),
+            second: config.strategy.has_family_columns().then(|| Second::new(backbone, config)),
             apart: config.strategy.combine().map_or(Vec::new(), |_| vec![0.0; backbone.weights().len()]),
             adapters: family_adapters(&backbone.encoder, config)?,
             sides: sides(backbone, config)?,
@@ -154,10 +163,13 @@ impl<'a> Run<'a> {
     /// Moves everything that the step's sides train by its gradients.
     fn update(&mut self, step: usize) -> Result<StepSummary> {
         let sides = self.sides_of(step);
-        let Self { weights, theta, adapters, sides: all, optimizer, .. } = self;
-        let summary = optimizer.step(&mut groups(weights, theta, adapters, &mut all[sides]))?;
+        let Self { weights, theta, second, adapters, sides: all, optimizer, .. } = self;
+        let summary = optimizer.step(&mut groups(weights, theta, second, adapters, &mut all[sides]))?;
         if self.theta.is_some() {
             self.packed.pack(self.encoder, &self.weights);
+        }
+        if let Some(second) = &mut self.second {
+            second.pack(self.encoder);
         }
         Ok(summary)
     }

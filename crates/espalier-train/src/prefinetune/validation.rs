@@ -2,6 +2,7 @@
 
 use super::Run;
 use super::pass::Pass;
+use super::second::SecondValues;
 use crate::error::{Result, TrainError};
 use crate::objectives::Objective;
 use espalier_encoder::{Family, Gradients, MlmHead, Model};
@@ -24,6 +25,7 @@ pub(crate) struct Validation {
 #[derive(Debug)]
 pub(super) struct Best {
     pub(super) weights: Vec<f32>,
+    pub(super) second: Option<SecondValues>,
     pub(super) adapters: BTreeMap<Family, Vec<f32>>,
     pub(super) head: Option<MlmHead>,
 }
@@ -42,7 +44,11 @@ impl Run<'_> {
             let objective = side.objective();
             let adapter = objective.family().and_then(|family| self.adapters.get(&family)).map(|(lora, _)| lora);
             let model = Model { encoder: self.encoder, weights: &self.weights, packed: &self.packed, adapter };
-            let pass = Pass { model, activations: &mut self.activations, gradients: Gradients::default() };
+            let (activations, gradients) = (&mut self.activations, Gradients::default());
+            let mut pass = Pass { model, activations, gradients, beside: None };
+            if let (Some(second), Some(family)) = (&mut self.second, objective.family()) {
+                pass = second.join(pass, family);
+            }
             let Some(loss) = side.validate(pass) else { continue };
             if !loss.is_finite() {
                 return Err(TrainError::NotFinite { step, objective, loss, batch: "held-out examples".into() });
@@ -71,6 +77,7 @@ impl Run<'_> {
     /// The weights as they are, to return to.
     pub(super) fn current(&self) -> Best {
         let adapters = self.adapters.iter().map(|(&family, (lora, _))| (family, lora.values.clone()));
-        Best { weights: self.weights.clone(), adapters: adapters.collect(), head: self.head() }
+        let second = self.second.as_ref().map(|second| second.values.clone());
+        Best { weights: self.weights.clone(), second, adapters: adapters.collect(), head: self.head() }
     }
 }

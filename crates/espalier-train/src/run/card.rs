@@ -19,7 +19,7 @@ pub(super) fn card(config: &PrefinetuneConfig, summary: &Summary, metrics: &[Lin
         introduction(config, summary),
         data(config, summary),
         losses(metrics, summary),
-        usage(summary),
+        usage(config, summary),
         settings(config),
     ];
     sections.join("\n")
@@ -90,7 +90,15 @@ fn mean(lines: &[Line]) -> BTreeMap<Objective, f64> {
     means
 }
 
-fn usage(summary: &Summary) -> String {
+fn usage(config: &PrefinetuneConfig, summary: &Summary) -> String {
+    if config.strategy.has_family_columns() {
+        return "## Use\n\n`backbone/` is the encoder of named entity recognition, `columns/tc/` that of classification, and \
+                `columns/stitches.json` mixes what the two compute layer by layer: neither is this model alone. It is a reference to \
+                compare with, which the runtime for devices does not take. From the directory of this card:\n\n\
+                \x20   espalier finetune --backbone . --task TASK --out ADAPTER\n\
+                \x20   espalier evaluate --backbone . --adapter ADAPTER --task TASK --split dev\n"
+            .into();
+    }
     let init = match summary.adapters.first() {
         Some(family) => format!(" --init adapters/{}", family.name()),
         None => String::new(),

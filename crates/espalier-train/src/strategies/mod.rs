@@ -4,6 +4,7 @@
 //! lines in [`Strategy::ALL`], if it is a row of the study, and [`Strategy::definition`].
 
 mod adapters_only;
+mod cross_stitch;
 mod joint;
 mod mlm;
 mod ner;
@@ -47,6 +48,12 @@ pub trait Definition: Sync {
         false
     }
 
+    /// Whether each family has an encoder of its own, stitched to the other's after every layer ([`crate::columns`]): two thetas, which
+    /// no device holds.
+    fn has_family_columns(&self) -> bool {
+        false
+    }
+
     /// How the families' gradients on theta become one. `None`: they are added up as they come, in a single vector.
     fn combine(&self) -> Option<Combine> {
         None
@@ -66,6 +73,8 @@ pub enum Strategy {
     Joint,
     /// Joint, with conflicting gradients projected off each other.
     PcGrad,
+    /// An encoder for each family, stitched to the other's: two backbones, a reference only.
+    CrossStitch,
     /// Task-primary LoRAs: theta by both objectives, each family's batch running through theta and its own adapter.
     Tpl,
     /// The adapters of tpl on a theta that stays as it is.
@@ -76,8 +85,8 @@ pub enum Strategy {
 
 impl Strategy {
     /// The rows of the study, in its order.
-    pub const ALL: [Strategy; 7] =
-        [Self::None, Self::Ner, Self::Tc, Self::Joint, Self::PcGrad, Self::Tpl, Self::AdaptersOnly];
+    pub const ALL: [Strategy; 8] =
+        [Self::None, Self::Ner, Self::Tc, Self::Joint, Self::PcGrad, Self::CrossStitch, Self::Tpl, Self::AdaptersOnly];
 
     /// All that a configuration can name.
     fn known() -> impl Iterator<Item = Strategy> {
@@ -92,6 +101,7 @@ impl Strategy {
             Self::Tc => &tc::Tc,
             Self::Joint => &joint::Joint,
             Self::PcGrad => &pcgrad::PcGrad,
+            Self::CrossStitch => &cross_stitch::CrossStitch,
             Self::Tpl => &tpl::Tpl,
             Self::AdaptersOnly => &adapters_only::AdaptersOnly,
             Self::Mlm => &mlm::Mlm,
@@ -147,9 +157,7 @@ mod tests {
             assert_eq!(strategy.name().parse::<Strategy>().unwrap(), strategy);
         }
         let message = "pcgrab".parse::<Strategy>().unwrap_err().to_string();
-        assert_eq!(
-            message,
-            "unknown strategy \"pcgrab\"; there are none, ner, tc, joint, pcgrad, tpl, adapters-only, mlm"
-        );
+        let known = "none, ner, tc, joint, pcgrad, cross-stitch, tpl, adapters-only, mlm";
+        assert_eq!(message, format!("unknown strategy \"pcgrab\"; there are {known}"));
     }
 }

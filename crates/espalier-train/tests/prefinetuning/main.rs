@@ -9,5 +9,6 @@ mod gradients;
 mod refusals;
 mod repeatability;
 mod runs;
+mod stitching;
 mod strategies;
 mod training;

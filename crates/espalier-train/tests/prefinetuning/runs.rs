@@ -68,6 +68,9 @@ fn model(run: &Path) -> Vec<(String, Vec<u8>)> {
     for family in ["ner", "tc"].iter().filter(|family| run.join("adapters").join(family).exists()) {
         files.extend(["adapter_model.safetensors", "espalier.json"].map(|file| format!("adapters/{family}/{file}")));
     }
+    if run.join("columns").exists() {
+        files.extend(["columns/tc/model.safetensors", "columns/stitches.json"].map(String::from));
+    }
     files.into_iter().map(|name| (name.clone(), fs::read(run.join(name)).unwrap())).collect()
 }
 
@@ -90,6 +93,8 @@ fn halted_and_resumed_is_as_uninterrupted() {
         (Strategy::Tpl, Composition::Both),
         (Strategy::Tpl, Composition::Alternating),
         (Strategy::AdaptersOnly, Composition::Both),
+        (Strategy::CrossStitch, Composition::Both),
+        (Strategy::CrossStitch, Composition::Alternating),
     ] {
         let mut whole = Trial::new(strategy);
         (whole.config.train.patience, whole.config.train.composition) = (9, composition);

@@ -3,7 +3,7 @@ use super::training::TrainingArgs;
 /// Train a shared encoder on both families' corpora
 ///
 /// Writes DIR/backbone (a Hugging Face directory), DIR/adapters/ner and DIR/adapters/tc (PEFT, for strategies that have them),
-/// DIR/README.md (a model card), DIR/config.toml (every setting), DIR/metrics.jsonl (a line per step) and the same for TensorBoard.
+/// DIR/columns (the second encoder of cross-stitch), DIR/README.md (a model card), DIR/config.toml (every setting), DIR/metrics.jsonl (a line per step) and the same for TensorBoard.
 /// DIR/checkpoints holds where the run stood: killed at any moment and resumed, it gives the same model to the bit. Ctrl-C lets the
 /// step finish and writes a checkpoint; pressed again, it ends the program at once.
 #[derive(clap::Args)]

@@ -48,7 +48,7 @@ impl TrainingArgs {
         directory.check(config, self.resume)?;
         if let Some(summary) = directory.finished()? {
             eprintln!("this run is finished: {} of {} steps", summary.step, config.train.steps);
-            return print_result(&summary, &self.out);
+            return print_result(config, &summary, &self.out);
         }
         let backbone = open(config)?;
         let stop = Stop::on_signals()?;
@@ -72,7 +72,7 @@ impl TrainingArgs {
         match outcome {
             Outcome::Finished(summary) => {
                 progress.finish(if summary.stopped_early { "stopped early, no better validation" } else { "done" });
-                print_result(&summary, &self.out)
+                print_result(config, &summary, &self.out)
             }
             Outcome::Halted { step } => {
                 progress.finish(&format!("interrupted after step {step}"));
@@ -129,11 +129,13 @@ impl Line {
     }
 }
 
-fn print_result(summary: &Summary, out: &Path) -> anyhow::Result<()> {
-    println!("{}", out.join("backbone").display());
+fn print_result(config: &PrefinetuneConfig, summary: &Summary, out: &Path) -> anyhow::Result<()> {
+    // Two columns go by the directory of their run.
+    let backbone = if config.strategy.has_family_columns() { out.to_path_buf() } else { out.join("backbone") };
+    println!("{}", backbone.display());
     let init = summary.adapters.first();
     let init = init.map_or(String::new(), |family| format!(" --init {}/adapters/{}", out.display(), family.name()));
-    eprintln!("next: espalier finetune --backbone {}/backbone{init} --task TASK --out ADAPTER", out.display());
+    eprintln!("next: espalier finetune --backbone {}{init} --task TASK --out ADAPTER", backbone.display());
     Ok(())
 }
 
