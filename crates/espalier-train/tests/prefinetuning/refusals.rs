@@ -54,11 +54,13 @@ fn a_strategy_without_its_corpus_is_refused() {
         (Strategy::Joint, Objective::Tc, "tc.corpora"),
         (Strategy::Tpl, Objective::Tc, "tc.corpora"),
         (Strategy::AdaptersOnly, Objective::Ner, "ner.corpora"),
+        (Strategy::Mlm, Objective::Mlm, "mlm.corpora"),
     ] {
         let mut config = corpora.config(strategy);
         match without {
             Objective::Ner => config.ner.corpora.clear(),
             Objective::Tc => config.tc.corpora.clear(),
+            Objective::Mlm => config.mlm.corpora.clear(),
         }
         let error = refusal(&config);
         let message = error.to_string();

@@ -2,7 +2,7 @@
 
 use crate::common::{bits, tiny_bert};
 use crate::corpora::{Corpora, run, trained};
-use espalier_encoder::Compute;
+use espalier_encoder::{Compute, Family};
 use espalier_train::PrefinetuneConfig;
 use espalier_train::columns::{SecondColumn, Stitches};
 use espalier_train::config::StitchConfig;
@@ -45,12 +45,12 @@ fn without_exchange_each_column_is_its_family_alone() {
 #[test]
 fn a_family_trains_both_columns_through_the_stitches() {
     let corpora = Corpora::easy();
-    for silent in [Objective::Ner, Objective::Tc] {
+    for silent in [Family::Ner, Family::Tc] {
         let mut config = corpora.config(Strategy::CrossStitch);
         config.train.weight_decay = 0.0;
         match silent {
-            Objective::Ner => config.ner.weight = 0.0,
-            Objective::Tc => config.tc.weight = 0.0,
+            Family::Ner => config.ner.weight = 0.0,
+            Family::Tc => config.tc.weight = 0.0,
         }
         let result = trained(&config);
         let second = result.second.unwrap();
@@ -61,7 +61,7 @@ fn a_family_trains_both_columns_through_the_stitches() {
         let moved: Vec<bool> =
             second.stitches.values.iter().zip(Stitches::new(3, 0.9, 0.1).values).map(|(a, b)| *a != b).collect();
         // Above the last layer a column's row serves its own family only.
-        let silent_row = if silent == Objective::Ner { 8..10 } else { 10..12 };
+        let silent_row = if silent == Family::Ner { 8..10 } else { 10..12 };
         assert!((0..12).all(|place| moved[place] != silent_row.contains(&place)), "{silent:?} is silent: {moved:?}");
     }
 }
