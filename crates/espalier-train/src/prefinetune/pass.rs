@@ -64,7 +64,7 @@ impl Pass<'_> {
     }
 
     /// Adds the gradients by those at the token vectors of the last [`Pass::forward`], `d_hidden` [T, H], which are used up.
-    pub(super) fn backward(&mut self, batch: &Batch, d_hidden: &mut Vec<f32>) {
+    pub(super) fn backward(&mut self, batch: &Batch, d_hidden: &mut [f32]) {
         let (layers, gradients) = (self.layers(), self.gradients.reborrow());
         match &mut self.beside {
             None => self.model.backward(layers, batch, self.activations, d_hidden, gradients),
