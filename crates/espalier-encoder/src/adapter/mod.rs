@@ -40,6 +40,7 @@ impl Adapter {
     /// # Errors
     /// As [`Adapter::open`].
     pub fn open_for(directory: &Path, config: &EncoderConfig, fingerprint: &str) -> Result<Self> {
+        files::exists(directory)?;
         let path = directory.join("espalier.json");
         if !path.exists() {
             let reason = "no espalier.json in this directory: it holds the labels and the fingerprint of the backbone; \
