@@ -127,6 +127,11 @@ pub enum EncoderError {
         /// What was asked for.
         asked: Precision,
     },
+    /// A backbone cannot guess hidden tokens.
+    #[error(
+        "this backbone has no head of masked language modelling, or its tokenizer has no mask; espalier pretrain makes such a head"
+    )]
+    NoMlmHead,
     /// An adapter was trained on another backbone.
     #[error("{}: this adapter was trained on the backbone {expected}, not on {found}; use that backbone, or train the adapter again on this one", path.display())]
     WrongBackbone {

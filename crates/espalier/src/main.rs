@@ -8,7 +8,7 @@ mod progress;
 
 use clap::{Parser, Subcommand};
 use commands::{
-    bench, conflict, data, demo, doctor, encode, evaluate, fetch as fetch_command, finetune, pack, predict,
+    bench, conflict, data, demo, doctor, encode, evaluate, fetch as fetch_command, fill_mask, finetune, pack, predict,
     prefinetune, pretrain, quantize, tokenizer,
 };
 use std::process::ExitCode;
@@ -35,6 +35,7 @@ enum Command {
     Finetune(finetune::Args),
     Evaluate(evaluate::Args),
     Predict(predict::Args),
+    FillMask(fill_mask::Args),
     Encode(encode::Args),
     Pack(pack::Args),
     Quantize(quantize::Args),
@@ -76,6 +77,7 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::Finetune(args) => finetune::run(args),
         Command::Evaluate(args) => evaluate::run(args),
         Command::Predict(args) => predict::run(args),
+        Command::FillMask(args) => fill_mask::run(args),
         Command::Encode(args) => encode::run(args),
         Command::Pack(args) => pack::run(args),
         Command::Quantize(args) => quantize::run(args),

@@ -62,7 +62,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
 fn measured(path: &Path, overrides: &[String], batches: usize) -> anyhow::Result<ConflictReport> {
     let config = PrefinetuneConfig::read(path, overrides)?;
     config.check()?;
-    let backbone = super::open_trainable(&config.backbone, config.train.precision)?;
+    let backbone = super::training::open(&config)?;
     let mut progress = Progress::new(&format!("measuring ({})", config.strategy), batches);
     let mut measurements = Vec::new();
     measure_conflict(&backbone, &config, batches, |number, conflict| {

@@ -8,6 +8,7 @@ pub mod doctor;
 pub mod encode;
 pub mod evaluate;
 pub mod fetch;
+pub mod fill_mask;
 pub mod finetune;
 pub mod pack;
 pub mod predict;

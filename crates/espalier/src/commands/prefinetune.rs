@@ -15,5 +15,12 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> anyhow::Result<()> {
-    args.training.train(&args.training.settings(&[])?, "prefinetune")
+    let (training, out) = (&args.training, args.training.out());
+    let config = training.settings(&[])?;
+    let encoder = training.encoder(&config);
+    training.train(&config, "prefinetune", |summary| {
+        let init = summary.adapters.first();
+        let init = init.map_or(String::new(), |family| format!(" --init {out}/adapters/{}", family.name()));
+        format!("espalier finetune --backbone {encoder}{init} --task TASK --out ADAPTER")
+    })
 }

@@ -4,7 +4,7 @@ use espalier_train::strategies::Strategy;
 
 /// Train an encoder on plain text by masked language modelling, from nothing or further
 ///
-/// With backbone = "scratch" in CONFIG.toml a fresh BERT is trained, whose shape is in its section [scratch] and whose tokenizer espalier
+/// With backbone = "scratch" in CONFIG.toml a fresh BERT is trained, whose shape is in its section "scratch" and whose tokenizer espalier
 /// tokenizer train makes; any other backbone is trained further on texts of its domain. DIR/backbone is then a Hugging Face directory of
 /// the class BertForMaskedLM, for prefinetune, finetune and fill-mask to go on from; what else is in DIR, --resume and Ctrl-C are as
 /// with espalier prefinetune.
@@ -22,5 +22,6 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let config = args.training.settings(&["strategy=mlm"])?;
     let other = config.strategy;
     ensure!(other == Strategy::Mlm, "pretrain has the strategy mlm; for {other} run espalier prefinetune");
-    args.training.train(&config, "pretrain")
+    let next = format!("espalier prefinetune CONFIG.toml --set backbone={}/backbone --out RUN", args.training.out());
+    args.training.train(&config, "pretrain", |_| next.clone())
 }

@@ -9,7 +9,7 @@ use espalier_train::prefinetune::{StepReport, fresh_backbone};
 use espalier_train::run::{Outcome, RunDirectory, RunEvent, Summary};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::{Display, Path, PathBuf};
 
 /// What is trained, and where.
 #[derive(clap::Args)]
@@ -41,14 +41,19 @@ impl TrainingArgs {
         Ok(PrefinetuneConfig::read(&path, &overrides)?)
     }
 
-    /// Trains, and prints where the encoder is. `command` is what goes on with an interrupted run.
-    pub fn train(&self, config: &PrefinetuneConfig, command: &str) -> anyhow::Result<()> {
+    /// Trains, and prints where the encoder is. `command` is what goes on with an interrupted run; `next` says what may follow.
+    pub fn train(
+        &self,
+        config: &PrefinetuneConfig,
+        command: &str,
+        next: impl Fn(&Summary) -> String,
+    ) -> anyhow::Result<()> {
         config.check()?;
         let directory = RunDirectory::new(&self.out);
         directory.check(config, self.resume)?;
         if let Some(summary) = directory.finished()? {
             eprintln!("this run is finished: {} of {} steps", summary.step, config.train.steps);
-            return print_result(config, &summary, &self.out);
+            return self.print_result(config, &next(&summary));
         }
         let backbone = open(config)?;
         let stop = Stop::on_signals()?;
@@ -72,7 +77,7 @@ impl TrainingArgs {
         match outcome {
             Outcome::Finished(summary) => {
                 progress.finish(if summary.stopped_early { "stopped early, no better validation" } else { "done" });
-                print_result(config, &summary, &self.out)
+                self.print_result(config, &next(&summary))
             }
             Outcome::Halted { step } => {
                 progress.finish(&format!("interrupted after step {step}"));
@@ -81,10 +86,27 @@ impl TrainingArgs {
             }
         }
     }
+
+    /// What the trained encoder goes by: two columns by the directory of their run.
+    pub fn encoder(&self, config: &PrefinetuneConfig) -> String {
+        let path = if config.strategy.has_family_columns() { self.out.clone() } else { self.out.join("backbone") };
+        path.display().to_string()
+    }
+
+    fn print_result(&self, config: &PrefinetuneConfig, next: &str) -> anyhow::Result<()> {
+        println!("{}", self.encoder(config));
+        eprintln!("next: {next}");
+        Ok(())
+    }
+
+    /// Where the run goes.
+    pub fn out(&self) -> Display<'_> {
+        self.out.display()
+    }
 }
 
 /// The encoder that a run begins with.
-fn open(config: &PrefinetuneConfig) -> anyhow::Result<Backbone> {
+pub fn open(config: &PrefinetuneConfig) -> anyhow::Result<Backbone> {
     if config.starts_from_scratch() {
         return Ok(fresh_backbone(config)?);
     }
@@ -127,16 +149,6 @@ impl Line {
         let (tokens, examples) = (rate(self.tokens), rate(self.examples));
         format!("{}{}  {tokens:.0} tokens/s  {examples:.0} examples/s", losses(step), held_out.collect::<String>())
     }
-}
-
-fn print_result(config: &PrefinetuneConfig, summary: &Summary, out: &Path) -> anyhow::Result<()> {
-    // Two columns go by the directory of their run.
-    let backbone = if config.strategy.has_family_columns() { out.to_path_buf() } else { out.join("backbone") };
-    println!("{}", backbone.display());
-    let init = summary.adapters.first();
-    let init = init.map_or(String::new(), |family| format!(" --init {}/adapters/{}", out.display(), family.name()));
-    eprintln!("next: espalier finetune --backbone {}{init} --task TASK --out ADAPTER", backbone.display());
-    Ok(())
 }
 
 /// A path as a shell takes it.

@@ -11,6 +11,7 @@ mod paragraphs;
 #[cfg(feature = "parquet")]
 mod parquet;
 
+pub(super) use conll::looks_tagged;
 pub use lines::MAX_LINE_BYTES;
 
 use std::path::Path;
