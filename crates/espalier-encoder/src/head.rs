@@ -1,8 +1,13 @@
 //! A linear head on token vectors or on text vectors.
 
+use crate::error::{EncoderError, Result};
+use crate::files;
 use crate::layout::Linear;
+use crate::tensors::TensorFile;
 use espalier_kernels::gemm::{Matrix, MatrixMut, Start, gemm};
 use espalier_kernels::linear::linear_parameter_gradients;
+use serde::Deserialize;
+use std::path::Path;
 
 /// A linear map H -> C with its parameters in one flat vector: weight `[C, H]`, then bias `[C]`.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +25,45 @@ impl Head {
         let mut values: Vec<f32> = (0..width * classes).map(|_| uniform() * bound).collect();
         values.resize(width * classes + classes, 0.0);
         Self { classes, values }
+    }
+
+    /// The classifier of a Hugging Face directory for token classification, `classifier.weight` and `classifier.bias` beside an
+    /// encoder of width H; `None` where config.json names another class or there is no classifier.
+    ///
+    /// # Errors
+    /// [`EncoderError`] for files that cannot be read and for a classifier of another shape.
+    pub fn of_token_classifier(directory: &Path, width: usize) -> Result<Option<Self>> {
+        #[derive(Deserialize)]
+        struct Config {
+            #[serde(default)]
+            architectures: Option<Vec<String>>,
+        }
+        let config: Config = files::read_json(&directory.join("config.json"))?;
+        if config.architectures.is_some_and(|names| !names.iter().any(|name| name.ends_with("TokenClassification"))) {
+            return Ok(None);
+        }
+        let path = directory.join("model.safetensors");
+        let bytes = files::read(&path)?;
+        let file = TensorFile::parse(&path, &bytes)?;
+        match file.shape("classifier.weight") {
+            Some(_) => Self::read(&path, &file, "classifier", width).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The tensors `NAME.weight` [C, H] and `NAME.bias` `[C]` of a file.
+    pub(crate) fn read(path: &Path, file: &TensorFile, name: &str, width: usize) -> Result<Self> {
+        let (weight, bias) = (format!("{name}.weight"), format!("{name}.bias"));
+        let classes = file.shape(&weight).and_then(|shape| shape.first().copied()).unwrap_or(0);
+        if classes == 0 {
+            return Err(EncoderError::adapter(path, format!("{weight} is missing or has no rows")));
+        }
+        file.expect(&weight, &[classes, width])?;
+        file.expect(&bias, &[classes])?;
+        let mut values = vec![0.0; classes * width + classes];
+        file.read_into(&weight, &[classes, width], &mut values[..classes * width])?;
+        file.read_into(&bias, &[classes], &mut values[classes * width..])?;
+        Ok(Self { classes, values })
     }
 
     /// H.

@@ -77,6 +77,19 @@ pub enum TrainError {
         "the tokenizer has no token [MASK] or <mask>, which masked language modelling puts in the place of hidden ones"
     )]
     NoMask,
+    /// Distillation without a teacher.
+    #[error(
+        "ner.objective is distill, but ner.teacher names no teacher; set it to a directory, a packed file or a hub id"
+    )]
+    NoTeacher,
+    /// A teacher that does not have what is asked of it.
+    #[error("teacher {}: {reason}", path.display())]
+    Teacher {
+        /// Its directory or file.
+        path: PathBuf,
+        /// What is wrong, and how to mend it.
+        reason: String,
+    },
     /// A loss became infinite or not a number.
     #[error(
         "the {} loss is {loss} at step {step} (batch: {batch}); lower the learning rate or look at that batch",

@@ -7,7 +7,7 @@ mod common;
 
 use common::{Recorded, assert_close, tiny_bert};
 use espalier_encoder::{Activations, Backbone, Batch, Gradients, Pooling};
-use espalier_train::objectives::{ConceptBatch, ConceptObjective, ConceptProjections, PairObjective};
+use espalier_train::objectives::{ConceptBatch, ConceptGradients, ConceptObjective, ConceptProjections, PairObjective};
 
 const PAIRS: PairObjective = PairObjective { temperature: 0.05 };
 const CONCEPTS: ConceptObjective = ConceptObjective { scale: 10.0, bias: -4.0 };
@@ -205,7 +205,10 @@ impl ConceptCase {
     fn loss(&self, hidden: &[f32], weight: f32) -> (f64, Vec<f32>, Vec<f32>) {
         let batch = ConceptBatch { tokens: &self.tokens, concepts: &self.concepts, targets: &self.targets };
         let (mut d_hidden, mut d_projections) = (Vec::new(), vec![0.0; self.projections.values.len()]);
-        let loss = CONCEPTS.loss(hidden, &batch, &self.projections, weight, &mut d_hidden, &mut d_projections);
+        let mut d_concepts = Vec::new();
+        let gradients =
+            ConceptGradients { hidden: &mut d_hidden, concepts: &mut d_concepts, projections: &mut d_projections };
+        let loss = CONCEPTS.loss(hidden, &batch, &self.projections, weight, gradients);
         (loss, d_hidden, d_projections)
     }
 }

@@ -9,7 +9,7 @@ mod progress;
 use clap::{Parser, Subcommand};
 use commands::{
     bench, conflict, data, demo, doctor, encode, evaluate, fetch as fetch_command, fill_mask, finetune, pack, predict,
-    prefinetune, pretrain, quantize, tokenizer,
+    prefinetune, pretrain, quantize, teach, tokenizer,
 };
 use std::process::ExitCode;
 
@@ -30,6 +30,7 @@ enum Command {
     Fetch(fetch_command::Args),
     Tokenizer(tokenizer::Args),
     Pretrain(pretrain::Args),
+    Teach(teach::Args),
     Prefinetune(prefinetune::Args),
     Conflict(conflict::Args),
     Finetune(finetune::Args),
@@ -72,6 +73,7 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::Fetch(args) => fetch_command::run(args),
         Command::Tokenizer(args) => tokenizer::run(args),
         Command::Pretrain(args) => pretrain::run(args),
+        Command::Teach(args) => teach::run(args),
         Command::Prefinetune(args) => prefinetune::run(args),
         Command::Conflict(args) => conflict::run(args),
         Command::Finetune(args) => finetune::run(args),

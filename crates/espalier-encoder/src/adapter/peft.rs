@@ -118,7 +118,7 @@ pub(super) fn read(directory: &Path, encoder: &EncoderConfig) -> Result<(Lora, O
         file.read_into(&format!("{name}.lora_A.weight"), &[spec.rank, inputs], &mut lora.values[a.clone()])?;
         file.read_into(&format!("{name}.lora_B.weight"), &[outputs, spec.rank], &mut lora.values[b.clone()])?;
     }
-    let head = contents.classifier.map(|name| read_head(&path, &file, &name, encoder.hidden_size)).transpose()?;
+    let head = contents.classifier.map(|name| Head::read(&path, &file, &name, encoder.hidden_size)).transpose()?;
     Ok((lora, head))
 }
 
@@ -151,20 +151,6 @@ impl Contents {
         }
         Ok(contents)
     }
-}
-
-fn read_head(path: &Path, file: &TensorFile, name: &str, width: usize) -> Result<Head> {
-    let (weight, bias) = (format!("{name}.weight"), format!("{name}.bias"));
-    let classes = file.shape(&weight).and_then(|shape| shape.first().copied()).unwrap_or(0);
-    if classes == 0 {
-        return Err(EncoderError::adapter(path, format!("{weight} is missing or has no rows")));
-    }
-    file.expect(&weight, &[classes, width])?;
-    file.expect(&bias, &[classes])?;
-    let mut values = vec![0.0; classes * width + classes];
-    file.read_into(&weight, &[classes, width], &mut values[..classes * width])?;
-    file.read_into(&bias, &[classes], &mut values[classes * width..])?;
-    Ok(Head { classes, values })
 }
 
 /// Writes both files as PEFT itself would for the matching transformers class: that for token classification, that for sequence

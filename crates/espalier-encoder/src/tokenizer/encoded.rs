@@ -1,5 +1,7 @@
 //! A text as token ids, with the way back to its words and characters.
 
+use std::ops::Range;
+
 /// A text as the encoder sees it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Encoded {
@@ -24,6 +26,20 @@ impl Encoded {
             }
         }
         first
+    }
+
+    /// For each of `count` words its tokens, or `None` when it has none or, as the last before a cut, perhaps not all of them.
+    pub fn whole_words(&self, count: usize) -> Vec<Option<Range<usize>>> {
+        let mut tokens: Vec<Option<Range<usize>>> = vec![None; count];
+        for (token, word) in self.words.iter().enumerate() {
+            if let Some(slot) = word.and_then(|word| tokens.get_mut(word as usize)) {
+                *slot = Some(slot.as_ref().map_or(token, |range| range.start)..token + 1);
+            }
+        }
+        if let (true, Some(cut)) = (self.truncated, tokens.iter().rposition(Option::is_some)) {
+            tokens[cut] = None;
+        }
+        tokens
     }
 
     /// The words of a text: first character and the one after the last, by the index that [`Encoded::words`] uses.

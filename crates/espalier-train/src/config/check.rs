@@ -1,8 +1,8 @@
 //! What values may be.
 
-use super::{Composition, PrefinetuneConfig};
+use super::{Composition, NerObjective, PrefinetuneConfig};
 use crate::error::{Result, TrainError};
-use crate::objectives::Objective;
+use crate::objectives::{DistillLoss, Objective};
 use espalier_encoder::Compute;
 
 impl PrefinetuneConfig {
@@ -17,9 +17,13 @@ impl PrefinetuneConfig {
             ("train.learning_rate", train.learning_rate),
             ("train.weight_decay", train.weight_decay),
             ("train.clip_norm", train.clip_norm),
-            ("ner.weight", ner.weight),
+            ("ner.weight", ner.weight()),
             ("ner.projection_learning_rate", ner.projection_learning_rate),
             ("ner.projection_weight_decay", ner.projection_weight_decay),
+            ("ner.concept_learning_rate", ner.concept_learning_rate),
+            ("ner.concept_weight_decay", ner.concept_weight_decay),
+            ("ner.distill.entity_weight", ner.distill.entity_weight),
+            ("ner.distill.layer_weight", ner.distill.layer_weight),
             ("tc.weight", tc.weight),
             ("mlm.weight", mlm.weight),
             ("adapter.learning_rate", adapter.learning_rate),
@@ -28,9 +32,12 @@ impl PrefinetuneConfig {
         ] {
             require(key, value, value.is_finite() && value >= 0.0, "it must be a number of at least 0")?;
         }
-        for (key, value) in
-            [("ner.scale", ner.scale), ("tc.temperature", tc.temperature), ("adapter.alpha", adapter.alpha)]
-        {
+        for (key, value) in [
+            ("ner.scale", ner.scale),
+            ("ner.distill.temperature", ner.distill.temperature),
+            ("tc.temperature", tc.temperature),
+            ("adapter.alpha", adapter.alpha),
+        ] {
             require(key, value, value.is_finite() && value > 0.0, "it must be a number above 0")?;
         }
         for (key, value) in [("ner.bias", ner.bias), ("stitch.own", stitch.own), ("stitch.other", stitch.other)] {
@@ -40,6 +47,7 @@ impl PrefinetuneConfig {
         for (key, warmup) in [
             ("train.warmup", Some(train.warmup)),
             ("ner.projection_warmup", ner.projection_warmup),
+            ("ner.concept_warmup", ner.concept_warmup),
             ("adapter.warmup", adapter.warmup),
         ] {
             let warmup = warmup.unwrap_or_default();
@@ -74,6 +82,18 @@ impl PrefinetuneConfig {
                 )?;
             }
         }
+        let last_weights = !ner.keep_concepts || train.patience == 0;
+        require(
+            "ner.keep_concepts",
+            "true",
+            last_weights,
+            "what is kept is of the last step; set train.patience to 0",
+        )?;
+        if ner.objective == NerObjective::Distill {
+            require("ner.keep_concepts", "true", !ner.keep_concepts, "distillation has no concepts to keep")?;
+            let (layer, fits) = (ner.distill.layer, ner.distill.loss != DistillLoss::Kl || ner.distill.layer == 0);
+            require("ner.distill.layer", layer, fits, "a further layer goes with cosine or mse, not with kl")?;
+        }
         let alternating = train.composition == Composition::Alternating;
         let apart = alternating && self.strategy.combine().is_some();
         require("train.composition", "alternating", !apart, "pcgrad compares both families' gradients in every step")?;
@@ -81,6 +101,9 @@ impl PrefinetuneConfig {
             if self.corpora(objective).is_empty() {
                 let (strategy, key) = (self.strategy.name().into(), objective.corpora_key());
                 return Err(TrainError::NoCorpus { strategy, objective, key });
+            }
+            if objective == Objective::Ner && ner.objective == NerObjective::Distill && ner.teacher.is_none() {
+                return Err(TrainError::NoTeacher);
             }
         }
         Ok(())

@@ -14,7 +14,7 @@ mod train;
 pub use adapter::AdapterConfig;
 pub use corpus::CorpusConfig;
 pub use mlm::MlmConfig;
-pub use ner::NerConfig;
+pub use ner::{ConceptEncoderKind, DistillConfig, NerConfig, NerObjective};
 pub use scratch::ScratchConfig;
 pub use stitch::StitchConfig;
 pub use tc::TcConfig;
@@ -24,7 +24,7 @@ use crate::error::{Result, TrainError};
 use crate::objectives::Objective;
 use crate::strategies::Strategy;
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The value of `backbone` that asks for an encoder that has not learnt anything yet.
 pub const SCRATCH: &str = "scratch";
@@ -96,19 +96,16 @@ impl PrefinetuneConfig {
             .map_err(|source| TrainError::ConfigFile { path: path.to_path_buf(), source })?;
         let mut config = parse::parse(&text, &path.display().to_string(), overrides)?;
         let directory = path.parent().unwrap_or(Path::new(""));
-        for corpus in config.all_corpora_mut() {
-            let beside = directory.join(&corpus.path);
+        for path in config.all_paths_mut() {
+            let beside = directory.join(&*path);
             if beside.exists() {
-                corpus.path = beside;
+                *path = beside;
             }
         }
-        let tokenizer = directory.join(&config.scratch.tokenizer);
-        if !config.scratch.tokenizer.as_os_str().is_empty() && tokenizer.exists() {
-            config.scratch.tokenizer = tokenizer;
-        }
-        let beside = directory.join(&config.backbone);
-        if let Some(beside) = beside.to_str().filter(|_| !config.starts_from_scratch() && beside.exists()) {
-            config.backbone = beside.into();
+        for model in config.models_mut() {
+            if let Some(beside) = directory.join(&*model).to_str().filter(|beside| Path::new(beside).exists()) {
+                *model = beside.into();
+            }
         }
         Ok(config)
     }
@@ -127,16 +124,31 @@ impl PrefinetuneConfig {
         self.backbone == SCRATCH
     }
 
-    /// All of them, of every objective.
-    pub(crate) fn all_corpora_mut(&mut self) -> impl Iterator<Item = &mut CorpusConfig> {
-        self.ner.corpora.iter_mut().chain(&mut self.tc.corpora).chain(&mut self.mlm.corpora)
+    /// The files and directories that it names, but for encoders.
+    pub(crate) fn all_paths_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        let corpora = self.ner.corpora.iter_mut().chain(&mut self.tc.corpora).chain(&mut self.mlm.corpora);
+        let tokenizer = Some(&mut self.scratch.tokenizer).filter(|path| !path.as_os_str().is_empty());
+        let paths = corpora.map(|corpus| &mut corpus.path).chain(tokenizer);
+        paths.chain(&mut self.ner.teacher_cache).chain(&mut self.ner.distill.adapter)
     }
 
-    /// The same configuration with every value that follows another one spelled out, so that it shows all keys.
+    /// The encoders that it names: directories, files or hub ids.
+    pub(crate) fn models_mut(&mut self) -> impl Iterator<Item = &mut String> {
+        let scratch = self.starts_from_scratch();
+        Some(&mut self.backbone).filter(|_| !scratch).into_iter().chain(&mut self.ner.teacher)
+    }
+
+    /// The same configuration with every value that follows another one, or may be absent, spelled out, so that it shows all keys.
     fn spelled_out(&self) -> Self {
         let (mut config, train) = (self.clone(), &self.train);
+        let ner = &mut config.ner;
+        ner.weight.get_or_insert(self.ner.weight());
+        ner.teacher.get_or_insert_default();
+        ner.teacher_cache.get_or_insert_default();
+        ner.distill.adapter.get_or_insert_default();
         for (schedule, warmup) in [
-            (&mut config.ner.projection_schedule, &mut config.ner.projection_warmup),
+            (&mut ner.projection_schedule, &mut ner.projection_warmup),
+            (&mut ner.concept_schedule, &mut ner.concept_warmup),
             (&mut config.adapter.schedule, &mut config.adapter.warmup),
         ] {
             schedule.get_or_insert(train.schedule);

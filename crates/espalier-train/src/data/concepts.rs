@@ -31,6 +31,15 @@ pub struct ConceptSpan {
     pub concept: String,
 }
 
+/// Whether sentences must be annotated.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Annotation {
+    /// Those without spans or tags are refused.
+    Required,
+    /// Words or a text are enough; without spans or tags nothing in them is an entity.
+    Optional,
+}
+
 pub(super) const TOKENS: [&str; 3] = ["tokens", "words", "tokenized_text"];
 pub(super) const TAGS: [&str; 3] = ["tags", "ner_tags", "bio_tags"];
 /// Spans by words or characters, end exclusive.
@@ -43,27 +52,39 @@ const INCLUSIVE: [&str; 1] = ["ner"];
 /// # Errors
 /// The first record that cannot be read or is not valid; a file without records.
 pub fn read_concepts(path: &Path) -> Result<Vec<ConceptSentence>, DataError> {
-    let sentences = sentences(path)?.collect::<Result<Vec<_>, _>>()?;
+    let sentences = sentences(path, Annotation::Required)?.collect::<Result<Vec<_>, _>>()?;
     if sentences.is_empty() { Err(DataError::Empty { path: path.to_owned() }) } else { Ok(sentences) }
 }
 
 /// The sentences of a file one by one.
-pub(super) fn sentences(path: &Path) -> Result<impl Iterator<Item = Result<ConceptSentence, DataError>>, DataError> {
+pub(super) fn sentences(
+    path: &Path,
+    annotation: Annotation,
+) -> Result<impl Iterator<Item = Result<ConceptSentence, DataError>>, DataError> {
     let (owned, mut tags) = (path.to_owned(), TagReader::default());
     Ok(Records::open(path)?.map(move |item| {
         let (line, value) = item?;
-        sentence(&value, line, &mut tags).map_err(|problem| DataError::Record { path: owned.clone(), line, problem })
+        let problem = |problem| DataError::Record { path: owned.clone(), line, problem };
+        sentence(&value, line, &mut tags, annotation).map_err(problem)
     }))
 }
 
 /// A record as a sentence with concepts.
-pub(super) fn sentence(value: &Value, line: usize, reader: &mut TagReader) -> Result<ConceptSentence, RecordError> {
+pub(super) fn sentence(
+    value: &Value,
+    line: usize,
+    reader: &mut TagReader,
+    annotation: Annotation,
+) -> Result<ConceptSentence, RecordError> {
     let row = Row::of(value)?;
     let Some(tokens) = row.find(&TOKENS) else {
-        let (Some(found), Some(annotation)) = (row.find(&["text"]), row.find(&SPANS)) else {
-            return Err(row.missing(WANTED));
+        let (found, spans) = match (row.find(&["text"]), row.find(&SPANS), annotation) {
+            (Some(found), Some(annotation), _) => (found, spans(annotation, End::Exclusive)?),
+            (Some(found), None, Annotation::Optional) => (found, Vec::new()),
+            (None, _, Annotation::Optional) => return Err(row.missing(WANTED_ANY)),
+            _ => return Err(row.missing(WANTED)),
         };
-        let (tokens, spans) = to_words(text(found)?, spans(annotation, End::Exclusive)?)?;
+        let (tokens, spans) = to_words(text(found)?, spans)?;
         return if tokens.is_empty() {
             Err(RecordError::Blank { key: "text" })
         } else {
@@ -80,6 +101,8 @@ pub(super) fn sentence(value: &Value, line: usize, reader: &mut TagReader) -> Re
         in_words(spans(found, End::Inclusive)?, tokens.len())?
     } else if let Some(found) = row.find(&TAGS) {
         reader.read(line, &tags(found, tokens.len())?)?
+    } else if annotation == Annotation::Optional {
+        Vec::new()
     } else {
         return Err(row.missing(WANTED));
     };
@@ -87,6 +110,8 @@ pub(super) fn sentence(value: &Value, line: usize, reader: &mut TagReader) -> Re
 }
 
 const WANTED: &str = "\"tokens\" and \"spans\" (or \"text\" and \"spans\" or \"entities\", \"tokenized_text\" and \"ner\", \"tokens\" and \"tags\")";
+
+const WANTED_ANY: &str = "\"tokens\" or \"text\" (or \"words\", \"tokenized_text\")";
 
 /// The tags of a sentence of `tokens` words.
 pub(super) fn tags(found: super::row::Found, tokens: usize) -> Result<Vec<String>, RecordError> {

@@ -27,7 +27,7 @@ mod task;
 mod texts;
 mod words;
 
-pub use concepts::{ConceptSentence, ConceptSpan, read_concepts};
+pub use concepts::{Annotation, ConceptSentence, ConceptSpan, read_concepts};
 pub use corpus::{Corpus, CorpusPosition, MAX_SOURCES};
 pub use error::{DataError, RecordError};
 pub use examples::{Examples, LabelledText, TaggedSentence, read_examples};
@@ -37,3 +37,5 @@ pub use pairs::{TextPair, read_pairs};
 pub use pieces::{Role, TextPiece};
 pub use task::Task;
 pub use texts::documents;
+
+pub(crate) use corpus::read_at;

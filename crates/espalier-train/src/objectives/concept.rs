@@ -25,6 +25,17 @@ pub struct ConceptBatch<'a> {
     pub targets: &'a [bool],
 }
 
+/// Where the gradients of the weighted loss go.
+#[derive(Debug)]
+pub struct ConceptGradients<'a> {
+    /// At the token vectors, [T, H]; overwritten.
+    pub hidden: &'a mut Vec<f32>,
+    /// At the concept vectors, [J, H]; overwritten.
+    pub concepts: &'a mut Vec<f32>,
+    /// Of P and Q, as their values; added.
+    pub projections: &'a mut [f32],
+}
+
 /// The projections P and Q, both [H, H], in one vector; thrown away after pre-finetuning.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ConceptProjections {
@@ -44,16 +55,19 @@ impl ConceptProjections {
         Self { values, width }
     }
 
+    /// P and Q.
+    pub fn parts(&self) -> (&[f32], &[f32]) {
+        self.values.split_at(self.width * self.width)
+    }
+
     fn matrices(&self) -> (Matrix<'_>, Matrix<'_>) {
-        let (p, q) = self.values.split_at(self.width * self.width);
+        let (p, q) = self.parts();
         (Matrix::new(p, self.width, self.width), Matrix::new(q, self.width, self.width))
     }
 }
 
 impl ConceptObjective {
-    /// The loss on token vectors `hidden` [T, H].
-    ///
-    /// `d_hidden` [T, H] is overwritten with the gradient of `weight * loss`; that of the projections is added to `d_projections`.
+    /// The loss on token vectors `hidden` [T, H]; the gradients are those of `weight * loss`.
     ///
     /// # Panics
     /// If the shapes do not fit each other.
@@ -63,14 +77,16 @@ impl ConceptObjective {
         batch: &ConceptBatch,
         projections: &ConceptProjections,
         weight: f32,
-        d_hidden: &mut Vec<f32>,
-        d_projections: &mut [f32],
+        gradients: ConceptGradients,
     ) -> f64 {
+        let ConceptGradients { hidden: d_hidden, concepts: d_concepts, projections: d_projections } = gradients;
         let width = projections.width;
         let (n, concepts) = (batch.tokens.len(), batch.concepts.len() / width);
         assert_eq!(batch.targets.len(), n * concepts, "ConceptObjective: targets are not tokens x concepts");
         d_hidden.clear();
         d_hidden.resize(hidden.len(), 0.0);
+        d_concepts.clear();
+        d_concepts.resize(batch.concepts.len(), 0.0);
         if n == 0 || concepts == 0 {
             return 0.0;
         }
@@ -97,6 +113,7 @@ impl ConceptObjective {
         gemm(1.0, d_u.t(), Matrix::new(&h, n, width), Start::Accumulate, MatrixMut::new(d_p, width, width));
         let c = Matrix::new(batch.concepts, concepts, width);
         gemm(1.0, d_v.t(), c, Start::Accumulate, MatrixMut::new(d_q, width, width));
+        gemm(1.0, d_v, q, Start::Zero, MatrixMut::new(d_concepts, concepts, width));
 
         let mut d_h = h; // its values are used up
         gemm(1.0, d_u, p, Start::Zero, MatrixMut::new(&mut d_h, n, width));

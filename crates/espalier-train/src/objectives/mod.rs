@@ -3,14 +3,18 @@
 mod classification;
 mod concept;
 mod contrastive;
+mod distillation;
 mod masking;
 mod mlm;
+mod words;
 
 pub use classification::Classification;
-pub use concept::{ConceptBatch, ConceptObjective, ConceptProjections};
+pub use concept::{ConceptBatch, ConceptGradients, ConceptObjective, ConceptProjections};
 pub use contrastive::{PairObjective, false_negatives};
+pub use distillation::{DistillLoss, Distillation, WordBatch};
 pub use masking::{Masked, Masking};
 pub use mlm::{MlmGradients, MlmObjective};
+pub use words::WordPooling;
 
 use espalier_encoder::Family;
 use serde::{Deserialize, Serialize};

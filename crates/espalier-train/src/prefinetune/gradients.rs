@@ -2,12 +2,12 @@
 
 use super::pass::Pass;
 use super::second::Second;
-use super::{Conflict, Run, Side};
+use super::{Conflict, Encoders, Run, Side};
 use crate::config::PrefinetuneConfig;
 use crate::error::{Result, TrainError};
 use crate::objectives::Objective;
 use crate::optimizer::Group;
-use espalier_encoder::{Backbone, Family, Gradients, Lora, Model};
+use espalier_encoder::{Family, Gradients, Lora, Model};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -89,7 +89,7 @@ pub(super) fn groups<'g>(
     theta: &'g mut Option<Group>,
     second: &'g mut Option<Second>,
     adapters: &'g mut BTreeMap<Family, (Lora, Group)>,
-    sides: &'g mut [Box<dyn Side>],
+    sides: &'g mut [Box<dyn Side + '_>],
 ) -> Vec<(&'g mut [f32], &'g mut Group)> {
     let families: Vec<Family> = sides.iter().filter_map(|side| side.objective().family()).collect();
     let adapters = adapters.iter_mut().filter(|(family, _)| families.contains(family));
@@ -107,14 +107,14 @@ pub(super) fn groups<'g>(
 ///
 /// # Errors
 /// As [`prefinetune`](super::prefinetune()), and when no two gradients meet under the strategy.
-pub fn measure_conflict(
-    backbone: &Backbone,
+pub fn measure_conflict<'e>(
+    encoders: impl Into<Encoders<'e>>,
     config: &PrefinetuneConfig,
     batches: usize,
     mut observe: impl FnMut(usize, Conflict),
 ) -> Result<()> {
     config.check_measurable()?;
-    let mut run = Run::start(backbone, config)?;
+    let mut run = Run::start(encoders.into(), config)?;
     for batch in 1..=batches {
         let gathered = run.gradients(batch, true)?;
         gathered.conflict.into_iter().for_each(|conflict| observe(batch, conflict));

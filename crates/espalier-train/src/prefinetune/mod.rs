@@ -1,6 +1,8 @@
 //! Pre-finetuning: one shared encoder learns from both families' corpora.
 
+mod concept_model;
 mod conflict;
+mod encoders;
 mod gradients;
 mod pass;
 mod save;
@@ -8,11 +10,15 @@ mod scratch;
 mod second;
 mod sides;
 mod state;
+mod teacher;
 mod validation;
 
+pub use concept_model::ConceptModel;
 pub use conflict::{Agreement, Conflict, Part};
+pub use encoders::Encoders;
 pub use gradients::measure_conflict;
 pub use scratch::fresh_backbone;
+pub use teacher::Teacher;
 
 use crate::columns::SecondColumn;
 use crate::config::PrefinetuneConfig;
@@ -40,6 +46,8 @@ pub struct Prefinetuned {
     pub second: Option<SecondColumn>,
     /// The family adapters, for strategies that have them.
     pub adapters: BTreeMap<Family, Lora>,
+    /// What scores tokens against concepts, where it was to be kept.
+    pub concepts: Option<ConceptModel>,
 }
 
 /// What one step did.
@@ -75,16 +83,17 @@ pub struct StepReport {
 ///
 /// # Errors
 /// [`TrainError`] for an invalid configuration, unreadable corpora, or a loss that is no longer a number.
-pub fn prefinetune(
-    backbone: &Backbone,
+pub fn prefinetune<'e>(
+    encoders: impl Into<Encoders<'e>>,
     config: &PrefinetuneConfig,
     mut observe: impl FnMut(&StepReport),
 ) -> Result<Prefinetuned> {
-    let mut run = Run::start(backbone, config)?;
+    let encoders = encoders.into();
+    let mut run = Run::start(encoders, config)?;
     while !run.done() {
         observe(&run.step()?);
     }
-    Ok(run.finish(backbone))
+    Ok(run.finish(encoders.backbone))
 }
 
 /// A run in progress: everything that is trained, and what trains it.
@@ -100,7 +109,7 @@ pub(crate) struct Run<'a> {
     /// The second family's gradients on theta, where the strategy keeps them apart.
     apart: Vec<f32>,
     adapters: BTreeMap<Family, (Lora, Group)>,
-    sides: Vec<Box<dyn Side>>,
+    sides: Vec<Box<dyn Side + 'a>>,
     optimizer: Optimizer,
     activations: Activations,
     steps_done: usize,
@@ -111,7 +120,8 @@ pub(crate) struct Run<'a> {
 
 impl<'a> Run<'a> {
     /// A run at its beginning.
-    pub(crate) fn start(backbone: &'a Backbone, config: &'a PrefinetuneConfig) -> Result<Self> {
+    pub(crate) fn start(encoders: Encoders<'a>, config: &'a PrefinetuneConfig) -> Result<Self> {
+        let backbone = encoders.backbone;
         config.check()?;
         backbone.trainable()?;
         let train = &config.train;
@@ -126,7 +136,7 @@ impl<'a> Run<'a> {
             second: config.strategy.has_family_columns().then(|| Second::new(backbone, config)),
             apart: config.strategy.combine().map_or(Vec::new(), |_| vec![0.0; backbone.weights().len()]),
             adapters: family_adapters(&backbone.encoder, config)?,
-            sides: sides(backbone, config)?,
+            sides: sides(encoders, config)?,
             optimizer: Optimizer::new(train.optimizer, schedule, train.steps, warmup, train.clip_norm),
             activations: Activations::default(),
             steps_done: 0,
@@ -202,11 +212,16 @@ fn turns(config: &PrefinetuneConfig) -> usize {
     config.train.composition.turns(config.strategy.objectives().len())
 }
 
-/// The backbone's parameters: matrices decay, biases and LayerNorms do not, frozen embeddings stay out.
+/// The shared weights, or a column of them.
 fn theta_group(encoder: &Encoder, config: &PrefinetuneConfig) -> Group {
+    encoder_group(encoder, config, config.train.learning_rate, config.train.weight_decay)
+}
+
+/// The parameters of an encoder: matrices decay, biases and LayerNorms do not, frozen embeddings stay out.
+fn encoder_group(encoder: &Encoder, config: &PrefinetuneConfig, learning_rate: f32, weight_decay: f32) -> Group {
     let layout = &encoder.layout;
     let frozen = if config.train.freeze_embeddings { layout.embeddings.all.end } else { 0 };
     let trained = layout.tensors.iter().filter(|spec| spec.range.start >= frozen);
-    let runs = trained.map(|spec| (spec.range.clone(), if spec.decays() { config.train.weight_decay } else { 0.0 }));
-    Group::new(layout.len(), config.train.learning_rate, runs.collect())
+    let runs = trained.map(|spec| (spec.range.clone(), if spec.decays() { weight_decay } else { 0.0 }));
+    Group::new(layout.len(), learning_rate, runs.collect())
 }

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 impl Prefinetuned {
-    /// Writes the encoder to `backbone` in the directory, a Hugging Face directory, the second column and its stitches to `columns`, and
-    /// the family adapters to `adapters/ner` and `adapters/tc`, PEFT directories.
+    /// Writes the encoder to `backbone` in the directory, a Hugging Face directory, the second column and its stitches to `columns`,
+    /// the family adapters to `adapters/ner` and `adapters/tc`, PEFT directories, and what is kept of concepts to `concepts`.
     ///
     /// # Errors
     /// [`TrainError::Encoder`](crate::TrainError::Encoder) when a file cannot be written.
@@ -32,6 +32,9 @@ impl Prefinetuned {
             };
             let adapter = Adapter { lora: lora.clone(), head: None, card };
             adapter.save(&directory.join("adapters").join(family.name()))?;
+        }
+        if let Some(concepts) = &self.concepts {
+            concepts.save(&directory.join("concepts"), self.backbone.fingerprint())?;
         }
         Ok(())
     }

@@ -38,6 +38,7 @@ impl Run<'_> {
 
     /// The model that the run ends with: the best in validation where that was kept, else the last.
     pub(crate) fn finish(mut self, backbone: &Backbone) -> Prefinetuned {
+        let concepts = self.sides.iter().find_map(|side| side.concepts());
         let best = self.best.take().unwrap_or_else(|| self.current());
         let adapters = self.adapters.into_iter().zip(best.adapters.into_values());
         let adapters = adapters.map(|((family, (mut lora, _)), values)| {
@@ -48,6 +49,7 @@ impl Run<'_> {
             backbone: backbone.with_weights(best.weights).with_mlm_head(best.head),
             second: best.second.map(|values| values.column(backbone)),
             adapters: adapters.collect(),
+            concepts,
         }
     }
 
@@ -66,7 +68,7 @@ impl Run<'_> {
         let adapters = self.adapters.iter().map(|(&family, (lora, _))| (family, lora.clone())).collect();
         let second = self.second.as_ref().map(|second| second.values.clone().column(backbone));
         let backbone = backbone.with_weights(self.weights.clone()).with_mlm_head(self.head());
-        Prefinetuned { backbone, second, adapters }
+        Prefinetuned { backbone, second, adapters, concepts: None }
     }
 
     /// The head of masked language modelling as it is now, if it is trained.

@@ -49,7 +49,7 @@ impl Run<'_> {
             if let (Some(second), Some(family)) = (&mut self.second, objective.family()) {
                 pass = second.join(pass, family);
             }
-            let Some(loss) = side.validate(pass) else { continue };
+            let Some(loss) = side.validate(pass)? else { continue };
             if !loss.is_finite() {
                 return Err(TrainError::NotFinite { step, objective, loss, batch: "held-out examples".into() });
             }

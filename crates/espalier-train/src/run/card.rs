@@ -3,7 +3,7 @@
 use super::metrics::Line;
 use super::settings::without_places;
 use super::summary::Summary;
-use crate::config::PrefinetuneConfig;
+use crate::config::{NerObjective, PrefinetuneConfig};
 use crate::objectives::Objective;
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -73,7 +73,7 @@ fn data(config: &PrefinetuneConfig, summary: &Summary) -> String {
     let mut text = String::from("## Training data\n\n| objective | corpora | examples a step |\n|---|---|---|\n");
     for &objective in config.strategy.objectives() {
         let batch = match objective {
-            Objective::Ner => format!("{} sentences", config.ner.batch),
+            Objective::Ner => format!("{} sentences{}", config.ner.batch, teacher(config)),
             Objective::Tc => format!("{} pairs", config.tc.batch),
             Objective::Mlm => format!("{} texts of up to {} tokens", config.mlm.batch, config.mlm.max_tokens),
         };
@@ -84,6 +84,14 @@ fn data(config: &PrefinetuneConfig, summary: &Summary) -> String {
     }
     let _ = writeln!(text, "\nSeen in all: {} examples, {} tokens.", summary.examples, summary.tokens);
     text
+}
+
+/// What the sentences are for, where they are to distil on.
+fn teacher(config: &PrefinetuneConfig) -> String {
+    match (config.ner.objective, &config.ner.teacher) {
+        (NerObjective::Distill, Some(teacher)) => format!(", distilled from {teacher}"),
+        _ => String::new(),
+    }
 }
 
 fn losses(metrics: &[Line], summary: &Summary) -> String {

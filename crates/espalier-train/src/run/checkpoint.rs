@@ -1,9 +1,9 @@
 //! Checkpoints: directories that are whole or not there, each with all that a run needs to go on.
 
-use super::corpora::{Corpora, check};
+use super::corpora::{Corpora, check, corpora};
 use super::error::{Result, RunError, io};
 use crate::config::PrefinetuneConfig;
-use crate::prefinetune::{Run, Standing};
+use crate::prefinetune::{Encoders, Run, Standing};
 use espalier_encoder::tensors::TensorFile;
 use espalier_encoder::{Backbone, files};
 use safetensors::{Dtype, View};
@@ -24,9 +24,23 @@ const HIDDEN: (&str, &str) = (".", ".partial");
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Origin {
     /// Fingerprint of the backbone that the run starts from.
-    pub(super) backbone: String,
+    backbone: String,
     /// What it trains on.
-    pub(super) corpora: Corpora,
+    corpora: Corpora,
+    /// What tells its teacher from others, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    teacher: Option<String>,
+}
+
+impl Origin {
+    /// That of a run of these encoders.
+    pub(super) fn of(encoders: Encoders, config: &PrefinetuneConfig) -> Result<Self> {
+        Ok(Self {
+            backbone: encoders.backbone.fingerprint().to_string(),
+            corpora: corpora(config)?,
+            teacher: encoders.teacher.map(|teacher| teacher.identity().to_string()),
+        })
+    }
 }
 
 /// `state.json`.
@@ -118,6 +132,11 @@ impl Checkpoints {
             return Err(RunError::OtherBackbone { checkpoint: path.to_path_buf(), expected, found }.into());
         }
         check(&state.origin.corpora, &self.origin.corpora)?;
+        if state.origin.teacher != self.origin.teacher {
+            let name = |teacher: &Option<String>| teacher.clone().unwrap_or("no teacher".into());
+            let (expected, found) = (name(&state.origin.teacher), name(&self.origin.teacher));
+            return Err(RunError::OtherTeacher { checkpoint: path.to_path_buf(), expected, found }.into());
+        }
         let trained = Backbone::open(&path.join("backbone"))?;
         if trained.weights().len() != backbone.weights().len() {
             let reason = "its backbone has another shape".to_string();
@@ -198,7 +217,8 @@ fn checksums(directory: &Path) -> Result<BTreeMap<String, String>> {
     Ok(sums)
 }
 
-fn sha256(path: &Path) -> std::io::Result<String> {
+/// SHA-256 of a file, in hexadecimal digits.
+pub(crate) fn sha256(path: &Path) -> std::io::Result<String> {
     let (mut file, mut hash) = (File::open(path)?, Sha256::new());
     let mut buffer = vec![0; 1 << 20];
     loop {

@@ -41,6 +41,17 @@ pub enum RunError {
         /// Fingerprint of the backbone given.
         found: String,
     },
+    /// A checkpoint belongs to a run that learned from another teacher.
+    #[error("{}: this run learned from the teacher {expected}, not from {found}; resume it with that teacher, or give another directory",
+        checkpoint.display())]
+    OtherTeacher {
+        /// The checkpoint.
+        checkpoint: PathBuf,
+        /// The teacher in the checkpoint.
+        expected: String,
+        /// The teacher given.
+        found: String,
+    },
     /// A corpus is not what it was when the run started.
     #[error(
         "{key}: the run started with {then}, but now there is {now}; put the corpus back as it was, or start a new run"

@@ -19,14 +19,16 @@ mod log;
 mod metrics;
 mod settings;
 mod summary;
-mod tfrecord;
+pub(crate) mod tfrecord;
 
 pub use error::RunError;
 pub use summary::Summary;
 
+pub(crate) use checkpoint::sha256;
+
 use crate::config::PrefinetuneConfig;
 use crate::error::{Result, TrainError};
-use crate::prefinetune::{Run, StepReport};
+use crate::prefinetune::{Encoders, Run, StepReport};
 use checkpoint::{Checkpoints, Origin};
 use error::io;
 use espalier_encoder::{Backbone, files};
@@ -106,7 +108,7 @@ impl RunDirectory {
         }
     }
 
-    /// Trains `backbone` as `config` says, from the beginning or, with `resume`, from the last whole checkpoint if there is one, and
+    /// Trains a backbone as `config` says, from the beginning or, with `resume`, from the last whole checkpoint if there is one, and
     /// leaves the model here. However often the process was killed and the run resumed, the model is the same to the bit.
     ///
     /// When `observe` breaks, the run writes a checkpoint and halts; a break matters on [`RunEvent::Step`] only.
@@ -115,9 +117,9 @@ impl RunDirectory {
     /// As [`RunDirectory::check`]; [`TrainError`] for an invalid configuration, unreadable corpora or files that cannot be
     /// written; [`RunError`] when a checkpoint is of another backbone or of other corpora, when no checkpoint is whole, and when a loss
     /// or a gradient is no longer a number.
-    pub fn train(
+    pub fn train<'e>(
         &self,
-        backbone: &Backbone,
+        encoders: impl Into<Encoders<'e>>,
         config: &PrefinetuneConfig,
         resume: bool,
         mut observe: impl FnMut(RunEvent) -> ControlFlow<()>,
@@ -127,8 +129,10 @@ impl RunDirectory {
             return Ok(Outcome::Finished(summary));
         }
         let config = &settings::resolved(config);
-        let mut run = Run::start(backbone, config)?;
-        let origin = Origin { backbone: backbone.fingerprint().to_string(), corpora: corpora::corpora(config)? };
+        let encoders = encoders.into();
+        let backbone = encoders.backbone;
+        let mut run = Run::start(encoders, config)?;
+        let origin = Origin::of(encoders, config)?;
         let _lock = self.lock()?;
         sweep(&self.path)?;
         let checkpoints = Checkpoints::open(self.path.join("checkpoints"), origin)?;
@@ -221,6 +225,6 @@ fn due(step: usize, every: usize) -> bool {
     every > 0 && step.is_multiple_of(every)
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

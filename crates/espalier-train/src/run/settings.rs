@@ -8,25 +8,30 @@ use std::collections::BTreeMap;
 use std::path::{Path, absolute};
 use toml::{Table, Value};
 
-/// Settings that do not change what a run computes, and the backbone, which is known by its fingerprint.
-const FREE: [&str; 3] = ["backbone", "train.checkpoint_every", "train.keep_checkpoints"];
+/// Settings that do not change what a run computes, and encoders, which are known by what is in them.
+const FREE: [&str; 7] = [
+    "backbone",
+    "train.checkpoint_every",
+    "train.keep_checkpoints",
+    "ner.keep_concepts",
+    "ner.teacher",
+    "ner.teacher_cache",
+    "ner.distill.adapter",
+];
 
-/// The configuration with everything decided that depends on where it is read: what `auto` means on this machine, and, so that
-/// the run can be resumed from anywhere, where the corpora and, if it is a directory, the backbone are.
+/// The configuration with everything decided that depends on where or when it is read: what `auto` means on this machine, the weight of
+/// the NER loss, and, so that the run can be resumed from anywhere, where corpora and, if they are no hub ids, encoders are.
 pub(super) fn resolved(config: &PrefinetuneConfig) -> PrefinetuneConfig {
     let mut config = config.clone();
     config.train.precision = match config.train.precision.precision() {
         Precision::Bf16 => Compute::Bf16,
         _ => Compute::F32,
     };
-    for corpus in config.all_corpora_mut() {
-        corpus.path = absolute(&corpus.path).unwrap_or_else(|_| corpus.path.clone());
-    }
-    if config.starts_from_scratch() {
-        let tokenizer = &mut config.scratch.tokenizer;
-        *tokenizer = absolute(&tokenizer).unwrap_or_else(|_| tokenizer.clone());
-    } else if let (true, Ok(path)) = (Path::new(&config.backbone).exists(), absolute(&config.backbone)) {
-        config.backbone = path.to_string_lossy().into_owned();
+    config.ner.weight = Some(config.ner.weight());
+    let place = |path: &Path| absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    config.all_paths_mut().for_each(|path| *path = place(path));
+    for model in config.models_mut().filter(|model| Path::new(model).exists()) {
+        *model = place(Path::new(model)).to_string_lossy().into_owned();
     }
     config
 }
@@ -51,12 +56,9 @@ pub(super) fn check(directory: &Path, then: &PrefinetuneConfig, now: &Prefinetun
 pub(super) fn without_places(config: &PrefinetuneConfig) -> PrefinetuneConfig {
     let mut config = config.clone();
     let name = |path: &Path| path.file_name().unwrap_or_default().to_os_string();
-    for corpus in config.all_corpora_mut() {
-        corpus.path = name(&corpus.path).into();
-    }
-    config.scratch.tokenizer = name(&config.scratch.tokenizer).into();
-    if Path::new(&config.backbone).is_absolute() {
-        config.backbone = name(Path::new(&config.backbone)).to_string_lossy().into_owned();
+    config.all_paths_mut().for_each(|path| *path = name(path).into());
+    for model in config.models_mut().filter(|model| Path::new(model).is_absolute()) {
+        *model = name(Path::new(model)).to_string_lossy().into_owned();
     }
     config
 }

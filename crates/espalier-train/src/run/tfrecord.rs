@@ -1,4 +1,4 @@
-//! TFRecord, the framing of TensorBoard's files: length, its checksum, payload, its checksum.
+//! TFRecord, the framing of TensorBoard's files and of the teacher's cache: length, its checksum, payload, its checksum.
 
 use std::io::{self, Write};
 
@@ -29,18 +29,27 @@ fn masked(bytes: &[u8]) -> u32 {
 }
 
 /// Writes one record.
-pub(super) fn write(out: &mut impl Write, payload: &[u8]) -> io::Result<()> {
+pub(crate) fn write(out: &mut impl Write, payload: &[u8]) -> io::Result<()> {
     let length = (payload.len() as u64).to_le_bytes();
     let frame = [&length[..], &masked(&length).to_le_bytes(), payload, &masked(payload).to_le_bytes()];
     out.write_all(&frame.concat())
 }
 
 /// The payload of the record at the beginning of `bytes`, and what follows it; `None` where no whole record begins.
-pub(super) fn read(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (length, rest) = bytes.split_first_chunk::<8>()?;
-    let rest = checked(length, rest)?;
-    let (payload, rest) = rest.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
+pub(crate) fn read(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = head(bytes)?;
+    let (payload, rest) = rest.split_at_checked(usize::try_from(length).ok()?)?;
     Some((payload, checked(payload, rest)?))
+}
+
+/// The length of the payload of the record at the beginning of `bytes`, of which the rest need not be there.
+pub(crate) fn length(bytes: &[u8]) -> Option<u64> {
+    Some(head(bytes)?.0)
+}
+
+fn head(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let (length, rest) = bytes.split_first_chunk::<8>()?;
+    Some((u64::from_le_bytes(*length), checked(length, rest)?))
 }
 
 /// What follows the checksum at the beginning of `rest`, if it is that of `bytes`.

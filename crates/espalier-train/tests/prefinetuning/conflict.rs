@@ -67,7 +67,7 @@ fn the_weight_of_a_loss_shows_in_the_ratio_alone() {
     let corpora = Corpora::easy();
     let with_weight = |weight| {
         let mut config = corpora.config(Strategy::PcGrad);
-        config.ner.weight = weight;
+        config.ner.weight = Some(weight);
         measured(&config, 1).unwrap()[0].layers[1][&Part::Layer]
     };
     let (one, four) = (with_weight(1.0), with_weight(4.0));

@@ -67,7 +67,7 @@ impl Corpora {
         PrefinetuneConfig {
             strategy,
             train: TrainConfig { steps: 4, learning_rate: 1e-3, precision: Compute::F32, ..TrainConfig::default() },
-            ner: NerConfig { corpora: vec![self.ner().into()], batch: 6, weight: 1.0, ..NerConfig::default() },
+            ner: NerConfig { corpora: vec![self.ner().into()], batch: 6, weight: Some(1.0), ..NerConfig::default() },
             tc: TcConfig { corpora: vec![self.tc().into()], batch: 6, ..TcConfig::default() },
             ..PrefinetuneConfig::default()
         }

@@ -5,15 +5,15 @@ use crate::corpora::{Corpora, trained};
 use espalier_encoder::{Activations, Backbone, Batch, Encoded, Family, Gradients, Pooling};
 use espalier_train::PrefinetuneConfig;
 use espalier_train::config::AdapterConfig;
-use espalier_train::objectives::{ConceptBatch, ConceptObjective, ConceptProjections, PairObjective};
+use espalier_train::objectives::{ConceptBatch, ConceptGradients, ConceptObjective, ConceptProjections, PairObjective};
 use espalier_train::optimizer::OptimizerKind;
 use espalier_train::strategies::Strategy;
 use serde_json::json;
 
 /// Large, so that rounding the new weight hides nothing of the gradient; a power of two, so that dividing by it is exact.
-const RATE: f32 = 1024.0;
+pub const RATE: f32 = 1024.0;
 
-fn one_step(corpora: &Corpora, strategy: Strategy) -> PrefinetuneConfig {
+pub fn one_step(corpora: &Corpora, strategy: Strategy) -> PrefinetuneConfig {
     let mut config = corpora.config(strategy);
     config.train.steps = 1;
     config.train.optimizer = OptimizerKind::Sgd;
@@ -31,7 +31,7 @@ fn theta_gradient(config: &PrefinetuneConfig) -> Vec<f32> {
 
 /// Fails unless each tensor of `found` is within `relative` of `expected`, relative to that tensor's largest value. The gradients
 /// of the keys' biases are zero in theory; single precision leaves sums of terms below 1 that cancel to about 1e-8.
-fn assert_gradients(found: &[f32], expected: &[f32], relative: f32) {
+pub fn assert_gradients(found: &[f32], expected: &[f32], relative: f32) {
     for spec in &tiny_bert().encoder.layout.tensors {
         let (found, expected) = (&found[spec.range.clone()], &expected[spec.range.clone()]);
         let largest = expected.iter().fold(0f32, |max, value| max.max(value.abs()));
@@ -44,7 +44,7 @@ fn assert_gradients(found: &[f32], expected: &[f32], relative: f32) {
 }
 
 /// The gradient of all weights by a loss on the token vectors [T, H], which returns its gradient there.
-fn backbone_gradient(
+pub fn backbone_gradient(
     backbone: &Backbone,
     texts: &[Encoded],
     loss: impl FnOnce(&[f32], &Batch) -> Vec<f32>,
@@ -133,7 +133,7 @@ fn a_ner_step_descends_the_contrast_of_its_tokens() {
     });
     let corpora = Corpora::of(&records, &[]);
     let mut config = one_step(&corpora, Strategy::Ner);
-    config.ner.weight = 2.0;
+    config.ner.weight = Some(2.0);
 
     let backbone = tiny_bert();
     let width = backbone.encoder.width();
@@ -164,7 +164,9 @@ fn a_ner_step_descends_the_contrast_of_its_tokens() {
         let batch = ConceptBatch { tokens: &tokens, concepts: &concepts, targets: &targets };
         let projections = ConceptProjections::identity(width);
         let objective = ConceptObjective { scale: 10.0, bias: -4.0 };
-        objective.loss(hidden, &batch, &projections, 2.0, &mut d_hidden, &mut d_projections);
+        let gradients =
+            ConceptGradients { hidden: &mut d_hidden, concepts: &mut Vec::new(), projections: &mut d_projections };
+        objective.loss(hidden, &batch, &projections, 2.0, gradients);
         d_hidden
     });
     assert_gradients(&theta_gradient(&config), &expected, 1e-4);
@@ -177,7 +179,7 @@ fn joint_descends_the_weighted_sum_of_both() {
     let tc = theta_gradient(&one_step(&corpora, Strategy::Tc));
     for (ner_weight, tc_weight) in [(1.0, 1.0), (0.5, 2.0), (0.0, 1.0)] {
         let mut joint = one_step(&corpora, Strategy::Joint);
-        (joint.ner.weight, joint.tc.weight) = (ner_weight, tc_weight);
+        (joint.ner.weight, joint.tc.weight) = (Some(ner_weight), tc_weight);
         let expected: Vec<f32> = ner.iter().zip(&tc).map(|(ner, tc)| ner_weight * ner + tc_weight * tc).collect();
         assert_gradients(&theta_gradient(&joint), &expected, 1e-5);
     }

@@ -3,12 +3,15 @@
 
 #[path = "../../../espalier-encoder/tests/common/mod.rs"]
 mod common;
+mod concept_encoder;
 mod conflict;
 mod corpora;
+mod distillation;
 mod gradients;
 mod refusals;
 mod repeatability;
 mod runs;
 mod stitching;
 mod strategies;
+mod teacher_cache;
 mod training;

@@ -118,7 +118,7 @@ fn values_out_of_range_are_refused() {
         ("train.patience", |config| config.train.patience = 3),
         ("train.keep_checkpoints", |config| config.train.keep_checkpoints = 0),
         ("ner.batch", |config| config.ner.batch = 0),
-        ("ner.weight", |config| config.ner.weight = -1.0),
+        ("ner.weight", |config| config.ner.weight = Some(-1.0)),
         ("ner.scale", |config| config.ner.scale = 0.0),
         ("ner.bias", |config| config.ner.bias = f32::NAN),
         ("ner.projection_learning_rate", |config| config.ner.projection_learning_rate = -1.0),

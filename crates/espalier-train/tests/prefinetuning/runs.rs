@@ -129,7 +129,7 @@ fn halted_and_resumed_is_as_uninterrupted() {
 fn projections_have_a_decay_and_a_schedule_of_their_own() {
     let mut trial = Trial::new(Strategy::Ner);
     (trial.config.train.steps, trial.config.train.validation) = (4, 0);
-    trial.config.ner.weight = 0.0;
+    trial.config.ner.weight = Some(0.0);
     (trial.config.ner.projection_learning_rate, trial.config.ner.projection_weight_decay) = (0.1, 0.5);
     for (schedule, warmup, factors) in [
         // Straight down without warm-up, as `train` says; constant; half the steps of warm-up.

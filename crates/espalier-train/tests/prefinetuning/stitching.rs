@@ -49,7 +49,7 @@ fn a_family_trains_both_columns_through_the_stitches() {
         let mut config = corpora.config(Strategy::CrossStitch);
         config.train.weight_decay = 0.0;
         match silent {
-            Family::Ner => config.ner.weight = 0.0,
+            Family::Ner => config.ner.weight = Some(0.0),
             Family::Tc => config.tc.weight = 0.0,
         }
         let result = trained(&config);

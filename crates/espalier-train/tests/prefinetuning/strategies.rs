@@ -53,7 +53,7 @@ fn a_family_trains_its_own_adapter_only() {
     let fresh = trained(&PrefinetuneConfig { adapter: untrained, ..config.clone() }).adapters;
     config.adapter.weight_decay = 0.0;
     for (silent, other) in [(Family::Ner, Family::Tc), (Family::Tc, Family::Ner)] {
-        config.ner.weight = if silent == Family::Ner { 0.0 } else { 1.0 };
+        config.ner.weight = Some(if silent == Family::Ner { 0.0 } else { 1.0 });
         config.tc.weight = if silent == Family::Tc { 0.0 } else { 1.0 };
         let adapters = trained(&config).adapters;
         assert_eq!(bits(&adapters[&silent].values), bits(&fresh[&silent].values), "{silent:?}");

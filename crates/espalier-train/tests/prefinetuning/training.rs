@@ -24,7 +24,7 @@ fn learning_rates_rise_and_fall() {
 fn matrices_decay_and_biases_and_norms_do_not() {
     let corpora = Corpora::easy();
     let mut config = corpora.config(Strategy::Ner);
-    config.ner.weight = 0.0; // leaves nothing but decay
+    config.ner.weight = Some(0.0); // leaves nothing but decay
     (config.train.learning_rate, config.train.weight_decay) = (0.1, 0.5);
     let (before, after) = (tiny_bert(), trained(&config).backbone);
     // Four steps without warm-up, the rate falling from 0.1 on a straight line: 1, 3/4, 1/2 and 1/4 of it.

@@ -37,7 +37,7 @@ fn the_number_of_threads_changes_nothing() {
 
 /// Trains in a directory until the end or until `halt` steps are done.
 fn train(directory: &Path, config: &PrefinetuneConfig, halt: Option<usize>) -> Outcome {
-    let backbone = if config.starts_scratch() { fresh_backbone(config).unwrap() } else { tiny_bert() };
+    let backbone = if config.starts_from_scratch() { fresh_backbone(config).unwrap() } else { tiny_bert() };
     let run = RunDirectory::new(directory).train(&backbone, config, halt != Some(3), |event| match event {
         RunEvent::Step(report) if Some(report.step) == halt => ControlFlow::Break(()),
         _ => ControlFlow::Continue(()),

@@ -1,3 +1,4 @@
+use super::training::open_teacher;
 use crate::progress::Progress;
 use anyhow::Context;
 use espalier_encoder::files;
@@ -5,7 +6,7 @@ use espalier_study::conflict::{ConflictReport, Summary};
 use espalier_study::report::{conflict_figures, conflict_html};
 use espalier_study::statistics::Mean;
 use espalier_train::PrefinetuneConfig;
-use espalier_train::prefinetune::{Conflict, Part, measure_conflict};
+use espalier_train::prefinetune::{Conflict, Encoders, Part, measure_conflict};
 use serde::Deserialize;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -63,9 +64,11 @@ fn measured(path: &Path, overrides: &[String], batches: usize) -> anyhow::Result
     let config = PrefinetuneConfig::read(path, overrides)?;
     config.check()?;
     let backbone = super::training::open(&config)?;
+    let teacher = open_teacher(&config)?;
+    let encoders = Encoders { backbone: &backbone, teacher: teacher.as_ref() };
     let mut progress = Progress::new(&format!("measuring ({})", config.strategy), batches);
     let mut measurements = Vec::new();
-    measure_conflict(&backbone, &config, batches, |number, conflict| {
+    measure_conflict(encoders, &config, batches, |number, conflict| {
         progress.step(number, batches, String::new);
         measurements.push((number, conflict));
     })?;

@@ -4,8 +4,9 @@ use crate::interrupt::{Interrupted, Stop};
 use crate::progress::Progress;
 use espalier_encoder::Backbone;
 use espalier_train::PrefinetuneConfig;
+use espalier_train::config::NerObjective;
 use espalier_train::objectives::Objective;
-use espalier_train::prefinetune::{StepReport, fresh_backbone};
+use espalier_train::prefinetune::{Encoders, StepReport, Teacher, fresh_backbone};
 use espalier_train::run::{Outcome, RunDirectory, RunEvent, Summary};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -56,10 +57,12 @@ impl TrainingArgs {
             return self.print_result(config, &next(&summary));
         }
         let backbone = open(config)?;
+        let teacher = open_teacher(config)?;
+        let encoders = Encoders { backbone: &backbone, teacher: teacher.as_ref() };
         let stop = Stop::on_signals()?;
         let mut progress = Progress::new(&format!("{command} ({})", config.strategy), config.train.steps);
         let mut line = Line::default();
-        let outcome = directory.train(&backbone, config, self.resume, |event| {
+        let outcome = directory.train(encoders, config, self.resume, |event| {
             match event {
                 RunEvent::Damaged(error) => progress.note(&format!("warning: passed over: {error}")),
                 RunEvent::Resumed(step) => {
@@ -115,6 +118,16 @@ pub fn open(config: &PrefinetuneConfig) -> anyhow::Result<Backbone> {
         eprintln!("note: {} has no head of masked language modelling: it begins with a fresh one", config.backbone);
     }
     Ok(backbone)
+}
+
+/// The teacher of a run that has one.
+pub fn open_teacher(config: &PrefinetuneConfig) -> anyhow::Result<Option<Teacher>> {
+    let distills =
+        config.ner.objective == NerObjective::Distill && config.strategy.objectives().contains(&Objective::Ner);
+    match &config.ner.teacher {
+        Some(spec) if distills => Ok(Some(Teacher::open(&super::locate(spec)?, &config.ner)?)),
+        _ => Ok(None),
+    }
 }
 
 /// The losses of a step, for a progress line.

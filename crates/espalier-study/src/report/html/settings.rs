@@ -99,7 +99,7 @@ fn prefinetuning(report: &Report) -> Vec<Setting> {
             format!("{:e}, {} after {} warm-up", train.learning_rate, word(&train.schedule), percent(train.warmup)),
         ),
         ("embeddings", if train.freeze_embeddings { "frozen" } else { "trained" }.into()),
-        ("NER batch", format!("{} sentences, weight {}", ner.batch, ner.weight)),
+        ("NER batch", format!("{} sentences, weight {}", ner.batch, ner.weight())),
         ("NER score", format!("{} × cosine {} {}", ner.scale, if ner.bias < 0.0 { '−' } else { '+' }, ner.bias.abs())),
         ("NER projections", format!("learning rate {:e}", ner.projection_learning_rate)),
         ("NER corpora", corpora(&ner.corpora)),

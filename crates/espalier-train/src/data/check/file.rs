@@ -19,7 +19,7 @@ use crate::data::pairs::{pair, stem};
 use crate::data::row::Row as RecordKeys;
 use crate::data::scheme::{Scheme, TagReader};
 use crate::data::texts::document;
-use crate::data::{DataError, RecordError};
+use crate::data::{Annotation, DataError, RecordError};
 
 /// A file while it is checked.
 pub(super) struct FileCheck<'a> {
@@ -114,7 +114,10 @@ impl<'a> FileCheck<'a> {
         let (row, kind) = match known {
             Kind::Pairs => (Row::of_pair(pair(value, &stem(&self.path))?), known),
             Kind::Texts => (Row::of_document(document(value)?), known),
-            Kind::Concepts => (Row::of_sentence(sentence(value, line, &mut self.tags)?), known),
+            Kind::Concepts | Kind::Sentences => {
+                let annotation = if known == Kind::Concepts { Annotation::Required } else { Annotation::Optional };
+                (Row::of_sentence(sentence(value, line, &mut self.tags, annotation)?), known)
+            }
             Kind::Ner | Kind::Classification | Kind::Task => match example(value, line, &mut self.tags)? {
                 Example::Ner(sentence) => (Row::of_tagged(sentence), Kind::Ner),
                 Example::Classification(text) => (Row::of_text(text), Kind::Classification),
@@ -166,7 +169,7 @@ impl<'a> FileCheck<'a> {
     }
 
     fn finish(mut self, format: String, train: &mut Train) -> FileReport {
-        let entities = matches!(self.kind, Some(Kind::Ner | Kind::Concepts));
+        let entities = matches!(self.kind, Some(Kind::Ner | Kind::Concepts | Kind::Sentences));
         let too_few = match self.kind {
             _ if self.rows == 0 => Some("no records"),
             Some(Kind::Classification) if self.role == Some("train") && self.names.len() < 2 => Some("only one label"),
@@ -183,7 +186,7 @@ impl<'a> FileCheck<'a> {
         }
         let of = match self.kind {
             Some(Kind::Pairs) => "sources",
-            Some(Kind::Concepts) => "concepts",
+            Some(Kind::Concepts | Kind::Sentences) => "concepts",
             _ => "labels",
         };
         let mut groups: Vec<_> = self.names.summary(of).into_iter().collect();

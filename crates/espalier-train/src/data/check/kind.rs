@@ -18,6 +18,8 @@ pub enum Kind {
     Concepts,
     /// Running text, for masked language modelling.
     Texts,
+    /// Sentences with or without concepts, to distil on.
+    Sentences,
     /// Tagged sentences, a task.
     Ner,
     /// Labelled texts, a task.
@@ -53,6 +55,7 @@ impl Kind {
             Kind::Pairs => "text pairs",
             Kind::Concepts => "sentences with concepts",
             Kind::Texts => "running text",
+            Kind::Sentences => "sentences",
             Kind::Ner => "NER",
             Kind::Classification => "classification",
             Kind::Task => "a task",

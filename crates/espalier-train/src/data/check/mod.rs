@@ -24,7 +24,7 @@ use espalier_encoder::Tokenizer;
 use super::DataError;
 use super::input::EXTENSIONS;
 use super::task::find_split;
-use crate::config::PrefinetuneConfig;
+use crate::config::{NerObjective, PrefinetuneConfig};
 use file::FileCheck;
 use rows::Train;
 
@@ -54,7 +54,11 @@ pub fn check_folder(dir: &Path, tokenizer: Option<&Tokenizer>) -> Result<Vec<Rep
 
 /// Checks the corpora of a configuration, each as what it is to be used for.
 pub fn check_corpora(config: &PrefinetuneConfig, tokenizer: Option<&Tokenizer>) -> Vec<Report> {
-    let ner = config.ner.corpora.iter().map(|corpus| (corpus, Kind::Concepts));
+    let sentences = match config.ner.objective {
+        NerObjective::Concepts => Kind::Concepts,
+        NerObjective::Distill => Kind::Sentences,
+    };
+    let ner = config.ner.corpora.iter().map(|corpus| (corpus, sentences));
     let tc = config.tc.corpora.iter().map(|corpus| (corpus, Kind::Pairs));
     let mlm = config.mlm.corpora.iter().map(|corpus| (corpus, Kind::Texts));
     ner.chain(tc).chain(mlm).map(|(corpus, kind)| check_file(&corpus.path, Some(kind), tokenizer)).collect()

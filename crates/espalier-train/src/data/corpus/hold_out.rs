@@ -71,7 +71,7 @@ impl<T: Serialize + DeserializeOwned> Corpus<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::{ConceptSentence, TextPair};
+    use crate::data::{Annotation, ConceptSentence, TextPair};
     use crate::sampling::generator;
     use serde_json::json;
 
@@ -80,7 +80,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         let row = |n: usize| format!("{}\n", json!({"tokens": [format!("w{}", n % 100)], "spans": []}));
         std::fs::write(file.path(), (0..200).map(row).collect::<String>()).unwrap();
-        Corpus::sentences(&[file.path().into()], 1).unwrap()
+        Corpus::sentences(&[file.path().into()], Annotation::Required, 1).unwrap()
     }
 
     fn words(sentences: &[ConceptSentence]) -> Vec<String> {

@@ -12,10 +12,12 @@ use espalier_encoder::Tokenizer;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{ConceptSentence, DataError, TextPair, TextPiece};
+use super::{Annotation, ConceptSentence, DataError, TextPair, TextPiece};
 use crate::config::CorpusConfig;
 use crate::sampling::{Position, Shuffled, Weighted, generator};
 use spool::{Spool, SpoolWriter};
+
+pub(crate) use spool::read_at;
 
 /// The greatest number of sources that are told apart.
 pub const MAX_SOURCES: usize = 1 << 16;
@@ -75,10 +77,10 @@ impl Corpus<ConceptSentence> {
     ///
     /// # Errors
     /// The first record that cannot be read or is not valid, a file without records, a full disk.
-    pub fn sentences(files: &[CorpusConfig], seed: u64) -> Result<Self, DataError> {
+    pub fn sentences(files: &[CorpusConfig], annotation: Annotation, seed: u64) -> Result<Self, DataError> {
         let mut builder = Builder::new()?;
         for file in files {
-            builder.add(file, super::concepts::sentences(&file.path)?, |_| file.weight.to_string())?;
+            builder.add(file, super::concepts::sentences(&file.path, annotation)?, |_| file.weight.to_string())?;
         }
         builder.finish("ner", 1, 1.0, seed)
     }
@@ -309,7 +311,7 @@ mod tests {
         let dir = TempDir::new().unwrap();
         let mut files = [sentences_of(&dir, "a", 60), sentences_of(&dir, "b", 20), sentences_of(&dir, "c", 10)];
         files[1].weight = 3.0;
-        let mut corpus = Corpus::sentences(&files, 1).unwrap();
+        let mut corpus = Corpus::sentences(&files, Annotation::Required, 1).unwrap();
         let mut counts: BTreeMap<char, usize> = BTreeMap::new();
         for _ in 0..200 {
             for sentence in corpus.batch(13).unwrap() {
@@ -325,7 +327,7 @@ mod tests {
     fn files_of_one_weight_make_common_epochs() {
         let dir = TempDir::new().unwrap();
         let files = [sentences_of(&dir, "a", 7), sentences_of(&dir, "b", 3)];
-        let mut corpus = Corpus::sentences(&files, 1).unwrap();
+        let mut corpus = Corpus::sentences(&files, Annotation::Required, 1).unwrap();
         for _ in 0..3 {
             let epoch: BTreeSet<String> =
                 (0..5).flat_map(|_| corpus.batch(2).unwrap()).map(|s| s.tokens[0].clone()).collect();

@@ -120,13 +120,14 @@ fn by_part(mut unsorted: File, firsts: &[u64]) -> io::Result<File> {
     Ok(sorted)
 }
 
+/// Fills `buffer` from the file's bytes after `start`.
 #[cfg(unix)]
-fn read_at(file: &File, start: u64, buffer: &mut [u8]) -> io::Result<()> {
+pub(crate) fn read_at(file: &File, start: u64, buffer: &mut [u8]) -> io::Result<()> {
     std::os::unix::fs::FileExt::read_exact_at(file, buffer, start)
 }
 
 #[cfg(not(unix))]
-fn read_at(mut file: &File, start: u64, buffer: &mut [u8]) -> io::Result<()> {
+pub(crate) fn read_at(mut file: &File, start: u64, buffer: &mut [u8]) -> io::Result<()> {
     file.seek(SeekFrom::Start(start))?;
     file.read_exact(buffer)
 }

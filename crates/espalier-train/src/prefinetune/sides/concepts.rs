@@ -1,117 +1,88 @@
-//! The NER side of pre-finetuning: concept contrast on weakly annotated sentences.
+//! Concept contrast on weakly annotated sentences.
 
-use super::{OwnParameters, Pass, Side, SideReport, excerpt, turns};
+use super::concept_encoder::{ConceptEncoder, Trained};
+use super::sentences::{Sentences, first_text, mean_loss, projection_group};
+use super::{OwnParameters, Pass, Side, SideReport};
 use crate::config::PrefinetuneConfig;
-use crate::data::{ConceptSentence, Corpus, CorpusPosition};
+use crate::data::{Annotation, ConceptSentence, CorpusPosition};
 use crate::error::Result;
-use crate::objectives::{ConceptBatch, ConceptObjective, ConceptProjections, Objective};
+use crate::objectives::{ConceptBatch, ConceptGradients, ConceptObjective, ConceptProjections, Objective};
 use crate::optimizer::Group;
-use crate::sampling::generator;
-use espalier_encoder::{Backbone, Batch, Encoded, Pooling};
+use crate::prefinetune::ConceptModel;
+use espalier_encoder::{Backbone, Batch, Encoded};
 use rayon::prelude::*;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
-/// Sentences, and the concepts' vectors by the encoder as it was before training.
-pub(super) struct ConceptSide {
-    sentences: Corpus<ConceptSentence>,
-    held_out: Vec<ConceptSentence>,
-    batch: usize,
+/// Sentences, and what turns the names of their concepts into vectors.
+pub(super) struct ConceptSide<'a> {
+    sentences: Sentences,
     weight: f32,
     objective: ConceptObjective,
     projections: ConceptProjections,
     projection_group: Group,
-    /// The concept encoder, frozen.
-    backbone: Backbone,
-    concept_vectors: HashMap<String, Vec<f32>>,
+    backbone: &'a Backbone,
+    concept_encoder: ConceptEncoder<'a>,
+    keep: bool,
 }
 
-impl ConceptSide {
-    pub(super) fn new(backbone: &Backbone, config: &PrefinetuneConfig) -> Result<Self> {
-        let (train, turns, seed, config) = (&config.train, turns(config), config.seed, &config.ner);
-        let mut sentences = Corpus::sentences(&config.corpora, seed)?;
-        let held_out =
-            sentences.hold_out(train.validation, generator(seed, "ner validation"), |one| one.tokens.clone())?;
+impl<'a> ConceptSide<'a> {
+    pub(super) fn new(backbone: &'a Backbone, config: &PrefinetuneConfig) -> Result<Self> {
+        let ner = &config.ner;
         let projections = ConceptProjections::identity(backbone.encoder.width());
         let length = projections.values.len();
-        let run = (0..length, config.projection_weight_decay);
-        let (schedule, warmup) = train.pace(config.projection_schedule, config.projection_warmup);
-        let projection_group = Group::new(length, config.projection_learning_rate, vec![run]);
         Ok(Self {
-            sentences,
-            held_out,
-            batch: config.batch,
-            weight: config.weight,
-            objective: ConceptObjective { scale: config.scale, bias: config.bias },
+            sentences: Sentences::new(config, Annotation::Required)?,
+            weight: ner.weight(),
+            objective: ConceptObjective { scale: ner.scale, bias: ner.bias },
             projections,
-            projection_group: projection_group.with_schedule(schedule, warmup).in_turns(turns),
-            backbone: backbone.clone(),
-            concept_vectors: HashMap::new(),
+            projection_group: projection_group(config, length, 0..length),
+            backbone,
+            concept_encoder: ConceptEncoder::new(backbone, config),
+            keep: ner.keep_concepts,
         })
     }
 
-    /// Vectors [J, H] of the concepts' names: mean of the frozen encoder's token vectors.
-    fn concept_vectors(&mut self, concepts: &[&str]) -> Vec<f32> {
-        let missing: Vec<&str> =
-            concepts.iter().copied().filter(|concept| !self.concept_vectors.contains_key(*concept)).collect();
-        if !missing.is_empty() {
-            let width = self.backbone.encoder.width();
-            let encoded: Vec<Encoded> = missing.iter().map(|name| self.backbone.tokenizer.encode(name)).collect();
-            let batch = Batch::of_texts(&encoded);
-            let mut pooled = Vec::new();
-            Pooling::Mean.forward(&self.backbone.model(None).encode(&batch), &batch, width, &mut pooled);
-            for (name, vector) in missing.iter().zip(pooled.chunks_exact(width)) {
-                self.concept_vectors.insert(name.to_string(), vector.to_vec());
-            }
-        }
-        concepts.iter().flat_map(|concept| self.concept_vectors[*concept].iter().copied()).collect()
-    }
-
-    /// The loss of the sentences and the number of their tokens. `d_hidden` gets the gradient of the weighted loss at the token
-    /// vectors; that of the projections is added to theirs.
-    fn loss(&mut self, picked: &[ConceptSentence], pass: &mut Pass, d_hidden: &mut Vec<f32>) -> (f64, Batch) {
+    /// The loss of the sentences, their tokens, and the gradients of the weighted loss at the token vectors, [T, H], and at those of
+    /// the concepts, [J, H]. The gradient of the projections is added to theirs.
+    fn loss(&mut self, picked: &[ConceptSentence], pass: &mut Pass) -> (f64, Batch, Vec<f32>, Vec<f32>) {
         let encoded: Vec<Encoded> =
             picked.par_iter().map(|sentence| self.backbone.tokenizer.encode_words(&sentence.tokens)).collect();
         let batch = Batch::of_texts(&encoded);
         let names: BTreeSet<&str> =
             picked.iter().flat_map(|sentence| &sentence.spans).map(|span| span.concept.as_str()).collect();
         let names: Vec<&str> = names.into_iter().collect();
-        let concepts = self.concept_vectors(&names);
+        let concepts = self.concept_encoder.vectors(&names); // [J, H]
         let (tokens, targets) = targets(picked, &encoded, &batch, &names);
-        let loss = self.objective.loss(
-            pass.forward(&batch),
-            &ConceptBatch { tokens: &tokens, concepts: &concepts, targets: &targets },
-            &self.projections,
-            self.weight,
-            d_hidden,
-            &mut self.projection_group.gradients,
-        );
-        (loss, batch)
+        let (mut d_hidden, mut d_concepts) = (Vec::new(), Vec::new());
+        let gradients = ConceptGradients {
+            hidden: &mut d_hidden,
+            concepts: &mut d_concepts,
+            projections: &mut self.projection_group.gradients,
+        };
+        let concepts = ConceptBatch { tokens: &tokens, concepts: &concepts, targets: &targets };
+        let hidden = pass.forward(&batch);
+        let loss = self.objective.loss(hidden, &concepts, &self.projections, self.weight, gradients);
+        (loss, batch, d_hidden, d_concepts)
     }
 }
 
-impl Side for ConceptSide {
+impl Side for ConceptSide<'_> {
     fn objective(&self) -> Objective {
         Objective::Ner
     }
 
     fn step(&mut self, mut pass: Pass) -> Result<SideReport> {
-        let picked = self.sentences.batch(self.batch)?;
-        let mut d_hidden = Vec::new();
-        let (loss, batch) = self.loss(&picked, &mut pass, &mut d_hidden);
+        let picked = self.sentences.next()?;
+        let (loss, batch, mut d_hidden, d_concepts) = self.loss(&picked, &mut pass);
         pass.backward(&batch, &mut d_hidden);
-        let first_text = excerpt(&picked.first().map(|sentence| sentence.tokens.join(" ")).unwrap_or_default());
-        Ok(SideReport { loss, tokens: batch.tokens(), examples: picked.len(), first_text })
+        self.concept_encoder.backward(&d_concepts);
+        Ok(SideReport { loss, tokens: batch.tokens(), examples: picked.len(), first_text: first_text(&picked) })
     }
 
-    fn validate(&mut self, mut pass: Pass) -> Option<f64> {
-        let held_out = std::mem::take(&mut self.held_out);
-        let (mut sum, mut d_hidden) = (0.0, Vec::new());
-        for sentences in held_out.chunks(self.batch) {
-            sum += self.loss(sentences, &mut pass, &mut d_hidden).0 * sentences.len() as f64;
-        }
+    fn validate(&mut self, mut pass: Pass) -> Result<Option<f64>> {
+        let loss = mean_loss(self.sentences.held_out(), |sentences| Ok(self.loss(sentences, &mut pass).0));
         self.projection_group.gradients.fill(0.0); // held-out examples train nothing
-        self.held_out = held_out;
-        (!self.held_out.is_empty()).then(|| sum / self.held_out.len() as f64)
+        loss
     }
 
     fn weight(&self) -> f32 {
@@ -119,16 +90,29 @@ impl Side for ConceptSide {
     }
 
     fn position(&self) -> CorpusPosition {
-        self.sentences.position()
+        self.sentences.corpus.position()
     }
 
     fn seek(&mut self, position: &CorpusPosition) -> Result<()> {
-        Ok(self.sentences.seek(position)?)
+        Ok(self.sentences.corpus.seek(position)?)
     }
 
     fn own_parameters(&mut self) -> Vec<OwnParameters<'_>> {
-        let (values, group) = (&mut self.projections.values, &mut self.projection_group);
-        vec![OwnParameters { name: "projections", values, group }]
+        let (values, group) = (self.projections.values.as_mut_slice(), &mut self.projection_group);
+        let mut own = vec![OwnParameters { name: "projections", values, group }];
+        if let ConceptEncoder::Trained(trained) = &mut self.concept_encoder {
+            let Trained { weights, group, .. } = &mut **trained;
+            own.push(OwnParameters { name: "concept_encoder", values: weights, group });
+        }
+        own
+    }
+
+    fn concepts(&self) -> Option<ConceptModel> {
+        self.keep.then(|| ConceptModel {
+            encoder: self.concept_encoder.backbone(),
+            projections: self.projections.clone(),
+            objective: self.objective,
+        })
     }
 }
 

@@ -93,7 +93,7 @@ impl Side for MlmSide {
         Ok(SideReport { loss, tokens: batch.tokens(), examples: picked.len(), first_text })
     }
 
-    fn validate(&mut self, pass: Pass) -> Option<f64> {
+    fn validate(&mut self, pass: Pass) -> Result<Option<f64>> {
         let (mut sum, mut count) = (0.0, 0);
         for masked in &self.held_out {
             let mut vectors = gather(&pass.encode(&batch(masked)), pass.width(), &masked.rows);
@@ -101,7 +101,7 @@ impl Side for MlmSide {
             sum += loss * masked.targets.len() as f64;
             count += masked.targets.len();
         }
-        (count > 0).then(|| sum / count as f64)
+        Ok((count > 0).then(|| sum / count as f64))
     }
 
     fn weight(&self) -> f32 {

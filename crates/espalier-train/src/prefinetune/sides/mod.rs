@@ -1,19 +1,23 @@
 //! The sides of pre-finetuning: for each objective its data and its part of a step.
 
+mod concept_encoder;
 mod concepts;
+mod distill;
 mod mlm;
 mod pairs;
+mod sentences;
 mod texts;
 
 use super::pass::Pass;
-use super::turns;
-use crate::config::PrefinetuneConfig;
+use super::{ConceptModel, Encoders, turns};
+use crate::config::{NerObjective, PrefinetuneConfig};
 use crate::data::CorpusPosition;
-use crate::error::Result;
+use crate::error::{Result, TrainError};
 use crate::objectives::Objective;
 use crate::optimizer::Group;
 use concepts::ConceptSide;
-use espalier_encoder::{Backbone, MlmHead};
+use distill::DistillSide;
+use espalier_encoder::MlmHead;
 use mlm::MlmSide;
 use pairs::PairSide;
 
@@ -26,7 +30,7 @@ pub(super) trait Side {
     fn step(&mut self, pass: Pass) -> Result<SideReport>;
 
     /// Mean loss on the examples held out, if there are any. Nothing learns from them.
-    fn validate(&mut self, pass: Pass) -> Option<f64>;
+    fn validate(&mut self, pass: Pass) -> Result<Option<f64>>;
 
     /// Weight of the loss.
     fn weight(&self) -> f32;
@@ -40,8 +44,13 @@ pub(super) trait Side {
     /// Parameters of the objective itself.
     fn own_parameters(&mut self) -> Vec<OwnParameters<'_>>;
 
-    /// What of these the model keeps after training.
+    /// What of these the encoder keeps after training.
     fn head(&self) -> Option<&MlmHead> {
+        None
+    }
+
+    /// What scores tokens against concepts, where the objective has it and it is to be kept.
+    fn concepts(&self) -> Option<ConceptModel> {
         None
     }
 }
@@ -65,12 +74,17 @@ pub(super) struct SideReport {
 }
 
 /// A side for each objective of the strategy.
-pub(super) fn sides(backbone: &Backbone, config: &PrefinetuneConfig) -> Result<Vec<Box<dyn Side>>> {
-    let side = |objective: &Objective| -> Result<Box<dyn Side>> {
-        Ok(match objective {
-            Objective::Ner => Box::new(ConceptSide::new(backbone, config)?),
-            Objective::Tc => Box::new(PairSide::new(backbone, config)?),
-            Objective::Mlm => Box::new(MlmSide::new(backbone, config)?),
+pub(super) fn sides<'a>(encoders: Encoders<'a>, config: &PrefinetuneConfig) -> Result<Vec<Box<dyn Side + 'a>>> {
+    let backbone = encoders.backbone;
+    let side = |objective: &Objective| -> Result<Box<dyn Side + 'a>> {
+        Ok(match (objective, config.ner.objective) {
+            (Objective::Ner, NerObjective::Concepts) => Box::new(ConceptSide::new(backbone, config)?),
+            (Objective::Ner, NerObjective::Distill) => {
+                let teacher = encoders.teacher.ok_or(TrainError::NoTeacher)?;
+                Box::new(DistillSide::new(backbone, teacher, config)?)
+            }
+            (Objective::Tc, _) => Box::new(PairSide::new(backbone, config)?),
+            (Objective::Mlm, _) => Box::new(MlmSide::new(backbone, config)?),
         })
     };
     config.strategy.objectives().iter().map(side).collect()

@@ -77,14 +77,14 @@ impl Side for PairSide {
         Ok(SideReport { loss, tokens, examples: pairs.len(), first_text })
     }
 
-    fn validate(&mut self, mut pass: Pass) -> Option<f64> {
+    fn validate(&mut self, mut pass: Pass) -> Result<Option<f64>> {
         let (mut sum, mut count) = (0.0, 0);
         // A pair alone has no negatives.
         for pairs in self.held_out.chunks(self.batch).filter(|pairs| pairs.len() > 1) {
             sum += self.loss(pairs, &mut pass).0 * pairs.len() as f64;
             count += pairs.len();
         }
-        (count > 0).then(|| sum / count as f64)
+        Ok((count > 0).then(|| sum / count as f64))
     }
 
     fn weight(&self) -> f32 {

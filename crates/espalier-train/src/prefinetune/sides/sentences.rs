@@ -1,0 +1,62 @@
+//! The sentences of the NER side, whatever is learned from them.
+
+use super::{excerpt, turns};
+use crate::config::PrefinetuneConfig;
+use crate::data::{Annotation, ConceptSentence, Corpus};
+use crate::error::Result;
+use crate::optimizer::Group;
+use crate::sampling::generator;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// A corpus and what is held out of it.
+pub(super) struct Sentences {
+    pub(super) corpus: Corpus<ConceptSentence>,
+    pub(super) held_out: Arc<[ConceptSentence]>,
+    batch: usize,
+}
+
+impl Sentences {
+    pub(super) fn new(config: &PrefinetuneConfig, annotation: Annotation) -> Result<Self> {
+        let (seed, ner) = (config.seed, &config.ner);
+        let mut corpus = Corpus::sentences(&ner.corpora, annotation, seed)?;
+        let rng = generator(seed, "ner validation");
+        let held_out = corpus.hold_out(config.train.validation, rng, |one| one.tokens.clone())?;
+        Ok(Self { corpus, held_out: held_out.into(), batch: ner.batch })
+    }
+
+    /// The next batch.
+    pub(super) fn next(&mut self) -> Result<Vec<ConceptSentence>> {
+        Ok(self.corpus.batch(self.batch)?)
+    }
+
+    /// The held-out sentences in batches.
+    pub(super) fn held_out(&self) -> (Arc<[ConceptSentence]>, usize) {
+        (Arc::clone(&self.held_out), self.batch)
+    }
+}
+
+/// Mean of the losses of batches, each counting by its sentences; `None` without sentences.
+pub(super) fn mean_loss(
+    (sentences, batch): (Arc<[ConceptSentence]>, usize),
+    mut loss: impl FnMut(&[ConceptSentence]) -> Result<f64>,
+) -> Result<Option<f64>> {
+    let mut sum = 0.0;
+    for sentences in sentences.chunks(batch) {
+        sum += loss(sentences)? * sentences.len() as f64;
+    }
+    Ok((!sentences.is_empty()).then(|| sum / sentences.len() as f64))
+}
+
+/// The beginning of the batch's first sentence, for messages.
+pub(super) fn first_text(sentences: &[ConceptSentence]) -> String {
+    excerpt(&sentences.first().map(|sentence| sentence.tokens.join(" ")).unwrap_or_default())
+}
+
+/// What trains the `trained` of `length` numbers that the objective maps vectors by.
+pub(super) fn projection_group(config: &PrefinetuneConfig, length: usize, trained: Range<usize>) -> Group {
+    let ner = &config.ner;
+    let (schedule, warmup) = config.train.pace(ner.projection_schedule, ner.projection_warmup);
+    let group = Group::new(length, ner.projection_learning_rate, vec![(trained, ner.projection_weight_decay)]);
+    group.with_schedule(schedule, warmup).in_turns(turns(config))
+}

@@ -1,0 +1,160 @@
+//! What the teacher said, on disk, so that it need not say it again: a file of TFRecords for each teacher and each way to ask it.
+//!
+//! The first record tells what the file is. Each of the others is a sentence:
+//!
+//! ```text
+//! the first 16 bytes of the SHA-256 of its words | number of words, u32 | a byte for each word: 1 if it has a row | rows [m, D], bfloat16
+//! ```
+//!
+//! Records are only ever added, at the end and under a lock, so that several runs may share the file. What is not whole, because a process was
+//! killed or a disk was full, is cut off before the next record is added; a record that is damaged is as good as none.
+
+use super::Said;
+use crate::data::read_at;
+use crate::error::Result;
+use crate::run::{hex, tfrecord};
+use espalier_encoder::EncoderError;
+use espalier_kernels::Bf16;
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{self, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+/// Bytes of a record around its payload: length and its checksum before, the payload's checksum after.
+const BEFORE: u64 = 12;
+const AFTER: u64 = 4;
+
+type Key = [u8; 16];
+
+/// An open file.
+pub(super) struct Cache {
+    path: PathBuf,
+    file: File,
+    /// The first record.
+    header: Vec<u8>,
+    /// Numbers of a row.
+    width: usize,
+    /// Where the record of a sentence begins, and its length.
+    records: HashMap<Key, (u64, u64)>,
+    /// Everything before is known.
+    end: u64,
+}
+
+impl Cache {
+    /// The file in `directory` for `contents`, which says who says what, with rows of `width` numbers.
+    pub(super) fn open(directory: &Path, contents: &str, width: usize) -> Result<Self> {
+        fs::create_dir_all(directory).map_err(io(directory))?;
+        let name = hex(&Sha256::digest(contents)[..16]);
+        let path = directory.join(format!("{name}.teacher"));
+        let options = File::options().read(true).write(true).create(true).truncate(false).open(&path);
+        let mut header = Vec::new();
+        let written = tfrecord::write(&mut header, format!("espalier teacher 1\n{contents}\n").as_bytes());
+        let file = options.and_then(|file| written.map(|()| file)).map_err(io(&path))?;
+        let mut cache = Self { path, file, header, width, records: HashMap::new(), end: 0 };
+        cache.locked(|_| Ok(()))?;
+        Ok(cache)
+    }
+
+    /// What was said about a sentence, if that is known.
+    pub(super) fn get(&self, words: &[String]) -> Option<Said> {
+        let key = key(words);
+        let &(start, length) = self.records.get(&key)?;
+        let mut record = vec![0; usize::try_from(length).ok()?];
+        read_at(&self.file, start, &mut record).ok()?;
+        let (payload, _) = tfrecord::read(&record)?;
+        let (found, said) = payload.split_first_chunk()?;
+        (*found == key).then(|| decode(said, self.width))?.filter(|said| said.present.len() == words.len())
+    }
+
+    /// Adds what was said about sentences.
+    pub(super) fn put<'s>(&mut self, said: impl Iterator<Item = (&'s [String], &'s Said)>) -> Result<()> {
+        let mut bytes = Vec::new();
+        for (words, said) in said {
+            // Memory takes all that is written to it.
+            let _ = tfrecord::write(&mut bytes, &encode(&key(words), said));
+        }
+        self.locked(|cache| {
+            cache.file.seek(SeekFrom::Start(cache.end))?;
+            cache.file.write_all(&bytes)?;
+            cache.scan()
+        })
+    }
+
+    /// Looks at what others have added, cuts off what is not whole, and then does `work`, all while nobody else does.
+    fn locked(&mut self, work: impl FnOnce(&mut Self) -> io::Result<()>) -> Result<()> {
+        // Some network file systems have no locks: then records of several processes may damage each other, which shows.
+        let _ = self.file.lock();
+        let done = self.begin().and_then(|()| self.scan()).and_then(|()| work(self));
+        let _ = self.file.unlock();
+        done.map_err(io(&self.path))
+    }
+
+    /// Makes sure of the first record and that the file is not shorter than it was.
+    fn begin(&mut self) -> io::Result<()> {
+        let mut header = vec![0; self.header.len()];
+        let known = read_at(&self.file, 0, &mut header).is_ok() && header == self.header;
+        if !known {
+            self.file.set_len(0)?;
+            self.file.rewind()?;
+            self.file.write_all(&self.header)?;
+        }
+        if !known || self.end == 0 || self.file.metadata()?.len() < self.end {
+            self.records.clear();
+            self.end = self.header.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Takes note of the records after those known, and cuts the file off after the last that is whole.
+    fn scan(&mut self) -> io::Result<()> {
+        let length = self.file.metadata()?.len();
+        while let Some((key, record)) = self.record_at(self.end, length) {
+            self.records.insert(key, (self.end, record));
+            self.end += record;
+        }
+        if self.end < length { self.file.set_len(self.end) } else { Ok(()) }
+    }
+
+    /// The key and the length of the record that begins at `start` in the file of `length` bytes, if it does and is not longer than that.
+    fn record_at(&self, start: u64, length: u64) -> Option<(Key, u64)> {
+        let mut head = [0; BEFORE as usize + size_of::<Key>()];
+        read_at(&self.file, start, &mut head).ok()?;
+        let payload = tfrecord::length(&head)?;
+        let record = payload.checked_add(BEFORE + AFTER)?;
+        (start.checked_add(record)? <= length).then_some((*head.last_chunk()?, record))
+    }
+}
+
+fn key(words: &[String]) -> Key {
+    let mut hash = Sha256::new();
+    for word in words {
+        hash.update((word.len() as u64).to_le_bytes());
+        hash.update(word);
+    }
+    let digest: [u8; 32] = hash.finalize().into();
+    *digest.first_chunk().unwrap_or(&[0; 16])
+}
+
+fn encode(key: &Key, said: &Said) -> Vec<u8> {
+    let mut payload = key.to_vec();
+    payload.extend((said.present.len() as u32).to_le_bytes());
+    payload.extend(said.present.iter().map(|&present| u8::from(present)));
+    payload.extend(said.rows.iter().flat_map(|x| x.to_bits().to_le_bytes()));
+    payload
+}
+
+/// The other way round; `None` where the numbers do not fit each other.
+fn decode(payload: &[u8], width: usize) -> Option<Said> {
+    let (words, rest) = payload.split_first_chunk()?;
+    let (present, rows) = rest.split_at_checked(u32::from_le_bytes(*words) as usize)?;
+    let present: Vec<bool> = present.iter().map(|&byte| byte == 1).collect();
+    let rows: Vec<Bf16> = rows.as_chunks().0.iter().map(|&bits| Bf16::from_bits(u16::from_le_bytes(bits))).collect();
+    let count = present.iter().filter(|&&present| present).count();
+    (rows.len() == count * width).then_some(Said { present, rows })
+}
+
+fn io(path: &Path) -> impl FnOnce(io::Error) -> crate::TrainError {
+    let path = path.to_path_buf();
+    move |source| EncoderError::Io { path, source }.into()
+}
