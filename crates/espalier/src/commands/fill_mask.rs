@@ -4,7 +4,7 @@ use espalier_encoder::Backbone;
 use serde_json::json;
 use std::io::{BufWriter, Write, stdout};
 
-/// Guess hidden tokens: what a masked language model expects in the place of [MASK]
+/// Guess hidden tokens: what a masked language model expects in the place of a mask
 ///
 /// The encoder must have the head for it, as espalier pretrain leaves it and as models of transformers' classes BertForMaskedLM,
 /// RobertaForMaskedLM, DistilBertForMaskedLM and MPNetForMaskedLM have it.
