@@ -32,6 +32,7 @@ impl Adapter {
     /// [`EncoderError::WrongBackbone`] when it was trained on another backbone, [`EncoderError::Adapter`] when espalier.json is
     /// missing, the head does not fit its labels, or the adapter uses a part of PEFT that this engine does not have.
     pub fn open(directory: &Path, backbone: &Backbone) -> Result<Self> {
+        files::exists(directory)?;
         let path = directory.join("espalier.json");
         if !path.exists() {
             let reason = "no espalier.json in this directory: it holds the labels and the fingerprint of the backbone; \

@@ -58,6 +58,7 @@ impl Backbone {
     /// [`EncoderError`] naming the file and what is wrong with it. Nothing is allocated by a size that has not been checked
     /// against the weights' file.
     pub fn open(path: &Path) -> Result<Self> {
+        files::exists(path)?;
         if path.is_file() { Ok(Self::from_bundle(Bundle::open(path)?)) } else { Self::from_directory(path) }
     }
 
