@@ -403,7 +403,7 @@ fn wrong_input_is_explained() {
         ("evaluate --backbone BACKBONE --adapter adapter --task cities", "other kind"),
         ("evaluate --backbone BACKBONE --adapter adapter --task intents --split dev", "dev.jsonl"),
         ("evaluate --backbone other/backbone --adapter adapter --task intents", "trained on the backbone sha256:"),
-        ("predict --backbone BACKBONE --adapter nowhere", "espalier.json"),
+        ("predict --backbone BACKBONE --adapter nowhere", "nowhere: No such file or directory"),
         ("predict --backbone BACKBONE --adapter adapter --input nowhere.txt", "nowhere.txt"),
         ("prefinetune run.toml --set train.step=3 --out x", "did you mean \"train.steps\"?"),
         ("prefinetune run.toml --set strategy=tpll --out x", "tpll"),
