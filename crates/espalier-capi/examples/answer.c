@@ -1,9 +1,9 @@
 /*
  * Answers texts with an adapter, and gives the backbone's vector of each.
  *
- *     cargo build --release -p espalier-capi
+ *     cargo build --profile device -p espalier-capi
  *     cc crates/espalier-capi/examples/answer.c -Icrates/espalier-capi/include \
- *         -Ltarget/release -lespalier_capi -Wl,-rpath,target/release -o answer
+ *         -Ltarget/device -lespalier_capi -Wl,-rpath,target/device -o answer
  *     ./answer BACKBONE ADAPTER TEXT...
  */
 #include "espalier.h"

@@ -87,6 +87,12 @@ pub enum EncoderError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Texts that no vocabulary can be made of.
+    #[error("no vocabulary: {reason}")]
+    Vocabulary {
+        /// What is wrong with them.
+        reason: String,
+    },
     /// The tokenizer has more tokens than the model has word vectors.
     #[error("{}: the tokenizer's highest id is {highest}, but the model has {vocabulary} word vectors; tokenizer and model do not belong together", path.display())]
     TokenizerDoesNotFit {
@@ -121,6 +127,11 @@ pub enum EncoderError {
         /// What was asked for.
         asked: Precision,
     },
+    /// A backbone cannot guess hidden tokens.
+    #[error(
+        "this backbone has no head of masked language modelling, or its tokenizer has no mask; espalier pretrain makes such a head"
+    )]
+    NoMlmHead,
     /// An adapter was trained on another backbone.
     #[error("{}: this adapter was trained on the backbone {expected}, not on {found}; use that backbone, or train the adapter again on this one", path.display())]
     WrongBackbone {

@@ -33,6 +33,11 @@ pub(crate) fn write_with(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -
     })
 }
 
+/// Fails when there is nothing at a path, which is better said than that a file is missing in it.
+pub(crate) fn exists(path: &Path) -> Result<()> {
+    fs::metadata(path).map(drop).map_err(EncoderError::io(path))
+}
+
 /// Reads a whole file.
 ///
 /// # Errors

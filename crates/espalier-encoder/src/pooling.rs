@@ -5,7 +5,7 @@ use crate::error::{EncoderError, Result};
 use crate::files;
 use espalier_kernels::pooling::{cls_pool, cls_pool_backward, mean_pool, mean_pool_backward};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use serde_json::{Map, Value};
 use std::path::Path;
 
 /// One vector out of the vectors of a text's tokens.
@@ -55,23 +55,14 @@ struct ModuleEntry {
     kind: String,
 }
 
-/// The pooling configuration: one boolean per mode in the old schema, the mode's name in the new one.
-#[derive(Deserialize)]
-struct PoolingFile {
-    pooling_mode: Option<String>,
-    #[serde(flatten)]
-    others: BTreeMap<String, serde_json::Value>,
-}
-
-impl PoolingFile {
-    /// The modes that are on; sentence-transformers concatenates their vectors.
-    fn modes(&self) -> Vec<&str> {
-        if let Some(mode) = &self.pooling_mode {
-            return vec![mode];
-        }
-        let on = self.others.iter().filter(|(_, value)| value.as_bool() == Some(true));
-        on.filter_map(|(key, _)| key.strip_prefix("pooling_mode_")).collect()
+/// The modes of a pooling configuration that are on, of which sentence-transformers concatenates the vectors: the mode's name in
+/// the new schema, one boolean per mode in the old one.
+fn modes(file: &Map<String, Value>) -> Vec<&str> {
+    if let Some(mode) = file.get("pooling_mode").filter(|mode| !mode.is_null()) {
+        return vec![mode.as_str().unwrap_or("what is no name")];
     }
+    let on = file.iter().filter(|(_, value)| value.as_bool() == Some(true));
+    on.filter_map(|(key, _)| key.strip_prefix("pooling_mode_")).collect()
 }
 
 impl TextVectors {
@@ -101,8 +92,8 @@ impl TextVectors {
 }
 
 fn read_pooling(path: &Path) -> Result<Pooling> {
-    let file: PoolingFile = files::read_json(path)?;
-    match file.modes().as_slice() {
+    let file = files::read_json(path)?;
+    match modes(&file).as_slice() {
         ["mean" | "mean_tokens"] => Ok(Pooling::Mean),
         ["cls" | "cls_token"] => Ok(Pooling::Cls),
         modes => {

@@ -63,7 +63,7 @@ fn a_packed_backbone_computes_the_same_bits_in_every_precision_that_it_can() {
     }
 }
 
-/// Bytes everywhere cost more than bytes in all matrices but one, and bf16 in all costs least.
+/// Bytes everywhere cost more than bytes in one matrix, and bf16 in all costs least.
 #[test]
 fn matrices_may_stay_in_bf16_in_a_file_of_bytes() {
     let directory = TempDir::new().unwrap();
@@ -82,8 +82,8 @@ fn matrices_may_stay_in_bf16_in_a_file_of_bytes() {
         assert_eq!(file.precision(), Precision::Int8);
         vectors(&file).iter().zip(&exact).map(|(x, y)| f64::from(x - y).powi(2)).sum::<f64>()
     };
-    let (bytes, one, all) = (error(&[]), error(&["layer.0.qkv".into()]), error(&names));
-    assert!(all < one && one < bytes, "{all} {one} {bytes}");
+    let (bytes, most, all) = (error(&[]), error(&names[..names.len() - 1]), error(&names));
+    assert!(all < most && most < bytes, "{all} {most} {bytes}");
 }
 
 /// All matrices, and not only the word embeddings, rounded to bf16.

@@ -7,7 +7,7 @@ mod common;
 mod step;
 
 use common::{Recorded, assert_close, bits, fixture, tiny_bert};
-use espalier_encoder::{Activations, Adapter, Backbone, Batch, Gradients, Lora, Module, Pooling};
+use espalier_encoder::{Activations, Adapter, Backbone, Batch, Gradients, Lora, Module, Pooling, Precision};
 use step::{Task, compare, factors, hidden_states};
 
 fn lora(backbone: &Backbone) -> Lora {
@@ -58,6 +58,35 @@ fn a_frozen_backbone_changes_nothing_for_the_adapter() {
     assert_eq!(bits(&task.adapter_gradients(model)), bits(&task.step(model).adapter));
 }
 
+/// Layers may run one by one, each from what the one below gave, and back.
+#[test]
+fn one_layer_at_a_time_is_all_at_once() {
+    let (recorded, backbone) = (Recorded::read(), tiny_bert());
+    let (lora, task) = (lora(&backbone), Task::sequence(&recorded));
+    for precision in [Precision::F32, Precision::Bf16] {
+        let backbone = backbone.clone().with_precision(precision).unwrap();
+        let model = backbone.model(Some(&lora));
+        let expected = task.step(model);
+
+        let mut activations: Vec<Activations> =
+            (0..backbone.encoder.layers()).map(|_| Activations::default()).collect();
+        let mut x: Option<Vec<f32>> = None;
+        for (layer, activations) in activations.iter_mut().enumerate() {
+            model.forward_layers(layer..layer + 1, x.as_deref(), &task.batch, activations);
+            x = Some(activations.output().to_vec());
+        }
+        let (logits, _, _, mut d) = task.head_step(&x.unwrap(), backbone.encoder.width());
+        assert_eq!(bits(&logits), bits(&expected.logits));
+        let (mut weights, mut adapter) = (vec![0.0; model.weights.len()], vec![0.0; lora.values.len()]);
+        let mut gradients = Gradients { weights: Some(&mut weights), embeddings: true, adapter: Some(&mut adapter) };
+        for (layer, activations) in activations.iter_mut().enumerate().skip(1).rev() {
+            model.backward_to_input(layer..layer + 1, &task.batch, activations, &mut d, gradients.reborrow());
+        }
+        model.backward(0..1, &task.batch, &mut activations[0], &mut d, gradients);
+        assert_eq!((bits(&weights), bits(&adapter)), (bits(&expected.weights), bits(&expected.adapter)));
+    }
+}
+
 /// Layer 0 has no adapter: what it gives can be computed once and kept.
 #[test]
 fn a_cached_trunk_changes_nothing_for_the_adapter() {
@@ -70,7 +99,7 @@ fn a_cached_trunk_changes_nothing_for_the_adapter() {
     let trunk = plain.encode_layers(0..first, None, &task.batch);
 
     let (mut activations, mut adapter) = (Activations::default(), vec![0.0; lora.values.len()]);
-    model.forward_layers(first..layers, &trunk, &task.batch, &mut activations);
+    model.forward_layers(first..layers, Some(&trunk), &task.batch, &mut activations);
     let (logits, _, _, mut d) = task.head_step(activations.output(), backbone.encoder.width());
     let gradients = Gradients { adapter: Some(&mut adapter), ..Gradients::default() };
     model.backward(first..layers, &task.batch, &mut activations, &mut d, gradients);

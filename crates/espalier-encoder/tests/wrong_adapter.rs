@@ -5,10 +5,11 @@ mod common;
 use common::adapters::{CONFIG, Edit, WEIGHTS, token_classifier};
 use common::raw::{RawTensor, RawTensors};
 use common::{edit_json, edit_tensors, fixture, refusal, tiny_bert};
-use espalier_encoder::{Adapter, EncoderError};
+use espalier_encoder::{Adapter, Backbone, EncoderError};
 use safetensors::tensor::Dtype;
 use serde_json::{Value, json};
 use std::fs;
+use std::path::Path;
 
 const QUERY_A: &str = "base_model.model.bert.encoder.layer.2.attention.self.query.lora_A.weight";
 const QUERY_B: &str = "base_model.model.bert.encoder.layer.2.attention.self.query.lora_B.weight";
@@ -137,6 +138,15 @@ fn half_an_adapter_is_refused() {
         }
         fs::remove_file(&path).unwrap();
         let error = refusal(Adapter::open(directory.path(), &backbone), &[file]);
+        assert!(matches!(error, EncoderError::Io { .. }), "{error}");
+    }
+}
+
+#[test]
+fn where_nothing_is_nothing_is_said_to_be_missing() {
+    let nowhere = Path::new("nowhere");
+    for result in [Adapter::open(nowhere, &tiny_bert()).map(drop), Backbone::open(nowhere).map(drop)] {
+        let error = refusal(result, &["nowhere: "]);
         assert!(matches!(error, EncoderError::Io { .. }), "{error}");
     }
 }

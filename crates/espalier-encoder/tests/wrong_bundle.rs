@@ -133,7 +133,7 @@ fn a_file_cut_anywhere_is_refused() {
         spoilt.refused(&spoilt.bytes[..length], &["not a whole packed backbone"]);
     }
     let last = spoilt.bytes.len() - 1;
-    spoilt.refused(&spoilt.bytes[..last], &["it ends after", "tokenizer.json", "copy it again"]);
+    spoilt.refused(&spoilt.bytes[..last], &["it ends after", "vocabulary.tokens", "copy it again"]);
     spoilt.refused(&[spoilt.bytes.as_slice(), b"x"].concat(), &["1 bytes follow"]);
 }
 
@@ -163,7 +163,7 @@ fn headers_of_huge_lengths_are_refused() {
 fn headers_that_lie_are_refused() {
     let spoilt = Spoilt::new(Precision::Int8);
     assert!(spoilt.open(&spoilt.edited(|_| ())).is_ok(), "the edited header alone is no reason");
-    let huge = u64::MAX >> 1;
+    let huge = 1u64 << 60;
     type Change = fn(&mut Value);
     let cases: [(Change, &str); 16] = [
         (|h| h["dtype"] = json!("int4"), "int4"),
@@ -189,7 +189,7 @@ fn headers_that_lie_are_refused() {
     // The last section, longer than the file: type, shape and length agree.
     let longer = spoilt.edited(|h| {
         let last = h["sections"].as_array_mut().unwrap().last_mut().unwrap();
-        (last["length"], last["shape"]) = (json!(huge), json!([huge]));
+        (last["length"], last["shape"]) = (json!(8 * huge), json!([huge, 2]));
     });
     spoilt.refused(&longer, &["it ends after"]);
     spoilt.refused(&spoilt.with_header(b"{}"), &["missing field"]);
@@ -206,7 +206,51 @@ fn sections_under_false_names_are_refused() {
     let last = |h: &mut Value, name: &str| {
         h["sections"].as_array_mut().unwrap().last_mut().unwrap()["name"] = json!(name);
     };
-    spoilt.refused(&spoilt.edited(|h| last(h, "other")), &["neither tokenizer.json nor vocab.txt"]);
+    spoilt.refused(&spoilt.edited(|h| last(h, "other")), &["\"vocabulary.tokens\" is missing"]);
+}
+
+/// A tokenizer whose sections are whole and lie.
+#[test]
+fn tokenizers_that_lie_are_refused() {
+    let spoilt = Spoilt::new(Precision::Int8);
+    let place = |name: &str| {
+        let header = spoilt.header();
+        let section = header["sections"].as_array().unwrap().iter().find(|s| s["name"] == name).unwrap().clone();
+        let start = spoilt.header_end().next_multiple_of(64) + section["offset"].as_u64().unwrap() as usize;
+        start..start + section["length"].as_u64().unwrap() as usize
+    };
+    // The file with other bytes in one section, whose checksum is right.
+    let altered = |name: &str, alter: &dyn Fn(&mut [u8])| {
+        let mut spoilt = Spoilt::new(Precision::Int8);
+        alter(&mut spoilt.bytes[place(name)]);
+        let sum = format!("{:016x}", xxh64(&spoilt.bytes[place(name)]));
+        spoilt.edited(|h| {
+            let section = h["sections"].as_array_mut().unwrap().iter_mut().find(|s| s["name"] == name).unwrap();
+            section["checksum"] = json!(sum);
+        })
+    };
+    let token = |at: usize, end: u32, id: u32| {
+        altered("vocabulary.tokens", &move |bytes| {
+            bytes[8 * at..][..4].copy_from_slice(&end.to_le_bytes());
+            bytes[8 * at + 4..][..4].copy_from_slice(&id.to_le_bytes());
+        })
+    };
+    spoilt.refused(&token(1, u32::MAX, 1), &["no token ends at byte 4294967295"]);
+    spoilt.refused(&token(1, 0, 1), &["no token ends at byte 0"]);
+    spoilt.refused(&token(1, 10, 40_000), &["highest id is 40000"]);
+    spoilt.refused(&altered("vocabulary", &|bytes| bytes[0] = 0xff), &["utf-8"]);
+    spoilt.refused(&altered("tokenizer", &|bytes| bytes[0] = b'['), &["settings"]);
+    let settings = |from: &str, to: &str| {
+        altered("tokenizer", &|bytes| {
+            let text = std::str::from_utf8(bytes).unwrap();
+            assert!(text.contains(from), "{text}");
+            let text = format!("{:<width$}", text.replacen(from, to, 1), width = bytes.len());
+            bytes.copy_from_slice(text.as_bytes());
+        })
+    };
+    spoilt.refused(&settings("\"[MASK]\"", "\"\""), &["an added token is empty"]);
+    spoilt.refused(&settings("1,\"prefix\":\"##\"", "900,\"prefix\":\"\""), &["highest id is 900"]);
+    spoilt.refused(&settings("\"lowercase\"", "\"lower\""), &["settings"]);
 }
 
 #[test]

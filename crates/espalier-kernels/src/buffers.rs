@@ -1,40 +1,52 @@
 //! Working memory: buffers that a thread keeps between calls, so that the steady state allocates nothing.
 
 use std::cell::RefCell;
+use std::ops::Range;
 
 /// Words of a cache line.
 const LINE: usize = 16;
 
-/// A cache line of 32-bit words.
-#[derive(Clone, Copy)]
-#[repr(C, align(64))]
-struct Line([u32; LINE]);
-
 /// A run of 32-bit words that starts at a cache line.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub(crate) struct Words {
-    lines: Vec<Line>,
+    /// The words, after as many as it takes to reach a cache line.
+    data: Vec<u32>,
     len: usize,
 }
 
 impl Words {
-    /// Fits the buffer to `len` words. It never shrinks; what it holds is whatever it held before.
+    /// Fits the buffer to `len` words, whose contents are arbitrary. It never shrinks.
     pub(crate) fn resize(&mut self, len: usize) {
-        let lines = len.div_ceil(LINE);
-        if self.lines.len() < lines {
-            self.lines.resize(lines, Line([0; LINE]));
+        if self.data.len() < len + LINE {
+            // The system hands out zeros anyway: each page is first touched by the thread that fills it.
+            self.data = vec![0; len + LINE];
         }
         self.len = len;
     }
 
+    /// Where the words are in `data`.
+    fn range(&self) -> Range<usize> {
+        // Not found only where a program runs without addresses.
+        let start = self.data.as_ptr().align_offset(LINE * size_of::<u32>()).min(LINE);
+        start..start + self.len
+    }
+
     pub(crate) fn as_slice(&self) -> &[u32] {
-        // SAFETY: a `Line` is exactly LINE words without padding, and `len` words lie within the lines.
-        unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
+        &self.data[self.range()]
     }
 
     pub(crate) fn as_mut_slice(&mut self) -> &mut [u32] {
-        // SAFETY: as above, and the lines are borrowed mutably.
-        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.len) }
+        let range = self.range();
+        &mut self.data[range]
+    }
+}
+
+impl Clone for Words {
+    fn clone(&self) -> Self {
+        let mut copy = Self::default();
+        copy.resize(self.len);
+        copy.as_mut_slice().copy_from_slice(self.as_slice());
+        copy
     }
 }
 
@@ -74,6 +86,12 @@ pub(crate) fn as_floats_mut(words: &mut [u32]) -> &mut [f32] {
 /// The same memory as bytes.
 pub(crate) fn as_bytes_mut(words: &mut [u32]) -> &mut [u8] {
     // SAFETY: a word is four bytes, and all bits are valid for both.
+    unsafe { std::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), words.len() * 4) }
+}
+
+/// The same memory as signed bytes.
+pub(crate) fn as_signed_bytes_mut(words: &mut [u32]) -> &mut [i8] {
+    // SAFETY: as above.
     unsafe { std::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), words.len() * 4) }
 }
 

@@ -1,7 +1,7 @@
 //! Sum of word, position and token-type embeddings, gathered by row.
 
 use crate::rows::Rows;
-use rayon::prelude::*;
+use crate::tasks;
 
 /// Rows a task takes at a time.
 const ROWS: usize = 32;
@@ -47,17 +47,16 @@ fn sum<W: Iterator<Item = f32>>(
     out: &mut [f32],
 ) {
     let width = tables.width;
-    out.par_chunks_mut(ROWS * width).zip(ids.par_chunks(ROWS)).zip(positions.par_chunks(ROWS)).for_each(
-        |((out, ids), positions)| {
-            for ((out, &id), &position) in out.chunks_exact_mut(width).zip(ids).zip(positions) {
-                let position = &tables.positions[position as usize * width..][..width];
-                for ((out, w), p) in out.iter_mut().zip(word(id)).zip(position) {
-                    *out = w + p;
-                }
-                add(out, tables.token_type);
+    tasks::each_piece(out, ROWS * width, &|block, out| {
+        let (ids, positions) = (&ids[block * ROWS..], &positions[block * ROWS..]);
+        for ((out, &id), &position) in out.chunks_exact_mut(width).zip(ids).zip(positions) {
+            let position = &tables.positions[position as usize * width..][..width];
+            for ((out, w), p) in out.iter_mut().zip(word(id)).zip(position) {
+                *out = w + p;
             }
-        },
-    );
+            add(out, tables.token_type);
+        }
+    });
 }
 
 /// Where the gradients of the tables are accumulated, shaped as [`EmbeddingTables`].

@@ -2,8 +2,10 @@
 //!
 //! y = (s - mean) * rstd * weight + bias, rstd = 1 / sqrt(var + eps), for each row s of H values.
 
+use crate::blocks::Blocks;
 use crate::element::Element;
 use crate::simd::{reduce, reduce2, simd};
+use crate::tasks;
 use rayon::prelude::*;
 
 /// Rows a task takes at a time.
@@ -37,10 +39,15 @@ pub struct Norm<'a> {
 /// If the shapes do not fit each other.
 pub fn layer_norm<E: Element>(x: &[f32], norm: Norm, out: &mut [E], stats: &mut [RowStats]) {
     let width = check(norm, x, out, stats);
-    x.par_chunks(ROWS * width)
-        .zip(out.par_chunks_mut(ROWS * width))
-        .zip(stats.par_chunks_mut(ROWS))
-        .for_each(|((x, out), stats)| norm_rows(x, norm, out, stats));
+    let rows = stats.len();
+    let (out, stats) = (Blocks::new(out, ROWS * width), Blocks::new(stats, ROWS));
+    tasks::each(rows.div_ceil(ROWS), usize::MAX, &|block| {
+        let first = block * ROWS;
+        let count = ROWS.min(rows - first);
+        // SAFETY: only this task writes these rows.
+        let (out, stats) = unsafe { (out.row(block, 0, count * width), stats.row(block, 0, count)) };
+        norm_rows(&x[first * width..][..count * width], norm, out, stats);
+    });
 }
 
 /// Gradient at the normalised sum from the gradient at the output, in place on `dy` [T, H]; `copy` [T, H] receives it

@@ -2,7 +2,7 @@
 //!
 //! - [`gemm`]: matrix products in three precisions, on which [`linear`] (bias, GELU and residual fused) and [`lora`] stand
 //! - [`mod@attention`]: multi-head self-attention over ragged batches
-//! - [`layer_norm`](mod@layer_norm), [`embedding`], [`pooling`]
+//! - [`layer_norm`](mod@layer_norm), [`embedding`], [`pooling`], [`gelu`]
 //! - [`loss`]: softmax and binary cross-entropy
 //! - [`optimizer`]: AdamW and SGD updates
 //! - [`mapped`], [`Rows`]: weights read in place from a file, in f32, bf16 or bytes
@@ -20,7 +20,7 @@ mod blocks;
 mod buffers;
 mod element;
 pub mod embedding;
-mod gelu;
+pub mod gelu;
 pub mod gemm;
 pub mod layer_norm;
 pub mod linear;
@@ -34,6 +34,7 @@ mod precision;
 mod processor;
 mod rows;
 mod simd;
+mod tasks;
 
 pub use bf16::{Bf16, round_through_bf16, round_to_bf16};
 pub use element::Element;

@@ -298,6 +298,16 @@ pub fn linear_parameter_gradients<E: Element>(x: &[E], dy: &[E], d_weight: &mut 
     let d_weight = MatrixMut::new(d_weight, outputs, inputs);
     let (dy_t, x) = (Matrix::new(dy, rows, outputs).t(), Matrix::new(x, rows, inputs));
     gemm_in(E::PRECISION, 1.0, dy_t, x, Start::Accumulate, d_weight);
+    bias_gradient(dy, d_bias);
+}
+
+/// db += column sums of dy, for dy [T, out] and db `[out]`.
+///
+/// # Panics
+/// If `dy` does not consist of whole rows.
+pub fn bias_gradient<E: Element>(dy: &[E], d_bias: &mut [f32]) {
+    let outputs = d_bias.len();
+    assert!(dy.len().is_multiple_of(outputs), "bias_gradient: shapes do not fit");
     d_bias.par_chunks_mut(COLUMNS).enumerate().for_each(|(block, db)| add_columns(dy, outputs, block * COLUMNS, db));
 }
 

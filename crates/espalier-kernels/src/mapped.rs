@@ -25,6 +25,8 @@ mod sealed {
 unsafe impl sealed::Plain for u8 {}
 // SAFETY: as above.
 unsafe impl sealed::Plain for i8 {}
+// SAFETY: as above.
+unsafe impl sealed::Plain for u32 {}
 // SAFETY: every pattern of 32 bits is a number, an infinity or a NaN.
 unsafe impl sealed::Plain for f32 {}
 // SAFETY: a `Bf16` is sixteen bits without invariants.

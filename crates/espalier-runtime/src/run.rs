@@ -39,7 +39,8 @@ pub(crate) fn run(backbone: &Backbone, texts: &[&str], adapters: &[Arc<Attached>
 }
 
 fn run_texts(backbone: &Backbone, texts: &[&str], adapters: &[Arc<Attached>]) -> Vec<TextAnswers> {
-    let encoded: Vec<Encoded> = texts.par_iter().map(|text| backbone.tokenizer.encode(text)).collect();
+    let mut encoded = vec![Encoded::default(); texts.len()];
+    encoded.par_iter_mut().zip(texts).for_each(|(encoded, text)| *encoded = backbone.tokenizer.encode(text));
     let none = |text: &Encoded| TextAnswers { truncated: text.truncated, answers: Vec::with_capacity(adapters.len()) };
     let mut results: Vec<TextAnswers> = encoded.iter().map(none).collect();
     for adapters in adapters.chunks(ADAPTERS) {

@@ -56,7 +56,7 @@ pub struct Cell {
 pub struct Outcome {
     /// The strategy.
     pub strategy: Strategy,
-    /// Its encoder and family adapters.
+    /// Its encoder, or two, and family adapters.
     pub prefinetuned: Prefinetuned,
     /// The steps of pre-finetuning.
     pub steps: Vec<StepReport>,
@@ -123,11 +123,11 @@ fn run_cell(
     let start = Instant::now();
     let init = prefinetuned.adapters.get(&family_of(&task.train));
     let settings = FinetuneConfig { seed, ..config.finetune.clone() };
-    let adapter = finetune(&prefinetuned.backbone, init, &task.train, &settings, |step| {
+    let adapter = finetune(prefinetuned, init, &task.train, &settings, |step| {
         observe(Event::Finetune(strategy, &task.name, seed, step));
     })?;
     let seconds = start.elapsed().as_secs_f64();
-    let scores = evaluate(&prefinetuned.backbone, &adapter, test_split(task)?)?;
+    let scores = evaluate(prefinetuned, &adapter, test_split(task)?)?;
     Ok((Cell { strategy, task: task.name.clone(), seed, scores, seconds }, adapter))
 }
 

@@ -1,9 +1,9 @@
 //! An adapter's scores on a task's examples.
 
 use crate::metrics::{ClassificationScores, NerScores, classification_scores, entity_scores};
-use espalier_encoder::{Adapter, Backbone, Family};
+use espalier_encoder::{Adapter, Family};
 use espalier_train::data::Examples;
-use espalier_train::finetune::{Predictions, predict};
+use espalier_train::finetune::{Frozen, Predictions, predict};
 use espalier_train::{Result, TrainError};
 use serde::Serialize;
 
@@ -47,8 +47,8 @@ impl Scores {
 ///
 /// # Errors
 /// [`TrainError::Init`] when the adapter is for the other kind of task or has no head.
-pub fn evaluate(backbone: &Backbone, adapter: &Adapter, examples: &Examples) -> Result<Scores> {
-    match (predict(backbone, adapter, examples)?, examples) {
+pub fn evaluate<'a>(encoder: impl Into<Frozen<'a>>, adapter: &Adapter, examples: &Examples) -> Result<Scores> {
+    match (predict(encoder, adapter, examples)?, examples) {
         (Predictions::Tags(predicted), Examples::Ner(sentences)) => {
             let gold: Vec<Vec<String>> = sentences.iter().map(|sentence| sentence.tags.clone()).collect();
             Ok(Scores::Ner(entity_scores(&gold, &predicted)))

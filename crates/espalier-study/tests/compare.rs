@@ -10,7 +10,7 @@ use espalier_study::{Comparison, ComparisonConfig, Event, Scores, compare, evalu
 use espalier_train::TrainError;
 use espalier_train::config::{NerConfig, PrefinetuneConfig, TcConfig, TrainConfig};
 use espalier_train::data::{Examples, LabelledText, TaggedSentence, Task};
-use espalier_train::finetune::FinetuneConfig;
+use espalier_train::finetune::{FinetuneConfig, Frozen};
 use espalier_train::strategies::Strategy;
 use std::fs;
 use std::path::Path;
@@ -106,6 +106,21 @@ fn the_adapters_kept_are_those_scored() {
             let cell = comparison.cells.iter().find(|cell| cell.strategy == outcome.strategy && cell.task == task.name);
             assert_eq!(scores.headline(), cell.unwrap().scores.headline());
         }
+    }
+}
+
+/// The reference with two encoders has its row too: its tasks are fine-tuned and scored on both.
+#[test]
+fn cross_stitch_is_compared_on_both_of_its_columns() {
+    let directory = TempDir::new().unwrap();
+    let config = ComparisonConfig { strategies: vec![Strategy::CrossStitch], ..config(directory.path()) };
+    let comparison = compared(&config);
+    let outcome = &comparison.outcomes[0];
+    for task in tasks() {
+        let adapter = &outcome.adapters[&task.name];
+        assert_eq!(adapter.card.backbone, Frozen::from(&outcome.prefinetuned).fingerprint());
+        let scores = evaluate(&outcome.prefinetuned, adapter, task.test.as_ref().unwrap()).unwrap();
+        assert_eq!(comparison.headlines(Strategy::CrossStitch, &task.name)[0], scores.headline());
     }
 }
 

@@ -72,6 +72,11 @@ pub enum TrainError {
         /// The key to set.
         key: &'static str,
     },
+    /// Nothing can stand in the place of hidden tokens.
+    #[error(
+        "the tokenizer has no token [MASK] or <mask>, which masked language modelling puts in the place of hidden ones"
+    )]
+    NoMask,
     /// Distillation without a teacher.
     #[error(
         "ner.objective is distill, but ner.teacher names no teacher; set it to a directory, a packed file or a hub id"

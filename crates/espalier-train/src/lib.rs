@@ -3,11 +3,13 @@
 //! - [`data`]: corpora and tasks
 //! - [`objectives`]: what is learned: concept contrast for NER, pair contrast for classification, heads on tasks
 //! - [`strategies`]: whose gradient reaches which weights when both families are trained at once
+//! - [`columns`]: two encoders that are stitched to each other, for the strategy that breaks the rule of one
 //! - [`optimizer`]: AdamW and SGD, schedules, clipping
 //! - [`prefinetune()`]: many corpora, one shared encoder
 //! - [`run`]: the same in a directory, with checkpoints: a killed run goes on where it was
 //! - [`finetune()`]: one task, a small adapter and a head on the frozen encoder
 
+pub mod columns;
 pub mod config;
 pub mod data;
 mod error;

@@ -109,3 +109,20 @@ fn data_that_cannot_be_used_are_said_to_be() {
     assert!(reports[0].verdict.contains("only one label"), "{}", reports[0]);
     assert!(!check_file(&dir.path().join("absent.jsonl"), None, None).usable);
 }
+
+#[test]
+fn running_text_is_known_by_its_key_or_its_look() {
+    let texts = report("t.jsonl", "{\"text\":\"one two\"}\n{\"text\":\"one two\"}\n{\"text\":\"?!\"}\n\"three\"\n");
+    assert_eq!((texts.files[0].kind, texts.files[0].rows), (Some(Kind::Texts), 4));
+    assert_eq!(lines(&texts, 0, Problem::Duplicate), [2]);
+    assert_eq!(lines(&texts, 0, Problem::NoLetters), [3]);
+    assert_eq!(texts.files[0].lengths[0].percentiles, [1, 1, 2, 2, 2], "words, of four documents");
+    assert!(texts.usable, "{texts}");
+
+    let prose = report("t.txt", &format!("One\ntwo.\n\n{}\n", "word ".repeat(2000)));
+    assert_eq!((prose.files[0].kind, prose.files[0].rows), (Some(Kind::Texts), 2));
+    assert_eq!((prose.files[0].format.as_str(), prose.files[0].lengths[0].percentiles[4]), ("plain text", 2000));
+    assert!(prose.verdict.ends_with("nothing odd was found"), "length is no fault of running text: {prose}");
+    assert_eq!(report("t.txt", "a B-x\nb I-x\n").files[0].kind, Some(Kind::Ner));
+    assert!(!report("t.txt", "\n\n").usable);
+}

@@ -8,8 +8,8 @@ mod progress;
 
 use clap::{Parser, Subcommand};
 use commands::{
-    bench, conflict, data, demo, doctor, encode, evaluate, fetch as fetch_command, finetune, pack, predict,
-    prefinetune, quantize, teach,
+    bench, conflict, data, demo, doctor, encode, evaluate, fetch as fetch_command, fill_mask, finetune, pack, predict,
+    prefinetune, pretrain, quantize, teach, tokenizer,
 };
 use std::process::ExitCode;
 
@@ -28,12 +28,15 @@ struct Cli {
 enum Command {
     Demo(demo::Args),
     Fetch(fetch_command::Args),
+    Tokenizer(tokenizer::Args),
+    Pretrain(pretrain::Args),
     Teach(teach::Args),
     Prefinetune(prefinetune::Args),
     Conflict(conflict::Args),
     Finetune(finetune::Args),
     Evaluate(evaluate::Args),
     Predict(predict::Args),
+    FillMask(fill_mask::Args),
     Encode(encode::Args),
     Pack(pack::Args),
     Quantize(quantize::Args),
@@ -68,12 +71,15 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Demo(args) => demo::run(args),
         Command::Fetch(args) => fetch_command::run(args),
+        Command::Tokenizer(args) => tokenizer::run(args),
+        Command::Pretrain(args) => pretrain::run(args),
         Command::Teach(args) => teach::run(args),
         Command::Prefinetune(args) => prefinetune::run(args),
         Command::Conflict(args) => conflict::run(args),
         Command::Finetune(args) => finetune::run(args),
         Command::Evaluate(args) => evaluate::run(args),
         Command::Predict(args) => predict::run(args),
+        Command::FillMask(args) => fill_mask::run(args),
         Command::Encode(args) => encode::run(args),
         Command::Pack(args) => pack::run(args),
         Command::Quantize(args) => quantize::run(args),

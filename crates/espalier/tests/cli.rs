@@ -140,6 +140,46 @@ fn the_whole_job() {
 }
 
 #[test]
+fn a_cross_stitch_run_is_tuned_and_scored_and_nothing_else() {
+    let workspace = Workspace::new();
+    let backbone = workspace.ok("prefinetune run.toml --set strategy=cross-stitch --out run");
+    assert_eq!(backbone.trim(), "run", "both columns go by the directory of their run");
+    for file in ["backbone/model.safetensors", "columns/tc/model.safetensors", "columns/stitches.json"] {
+        assert!(workspace.path("run").join(file).exists(), "{file}");
+    }
+    let card = fs::read_to_string(workspace.path("run/README.md")).unwrap();
+    assert!(card.contains("espalier finetune --backbone . "), "{card}");
+    let split = fs::read_to_string(workspace.path("intents/test.jsonl")).unwrap();
+    fs::write(workspace.path("intents/dev.jsonl"), split).unwrap();
+    for (task, score) in [("cities", "/scores/strict/f1"), ("intents", "/scores/accuracy")] {
+        let out = format!("{task}-adapter");
+        let tuned = "--steps 40 --learning-rate 0.01 --json";
+        let scores = json(&workspace.ok(&format!("finetune --backbone run --task {task} --out {out} {tuned}")));
+        assert_eq!(scores["scores"]["test"].pointer(&score["/scores".len()..]).unwrap(), 1.0, "{scores}");
+        let split = if task == "intents" { "dev" } else { "test" };
+        let evaluated =
+            workspace.ok(&format!("evaluate --backbone run --adapter {out} --task {task} --split {split} --json"));
+        assert_eq!(json(&evaluated).pointer(score).unwrap(), 1.0, "{evaluated}");
+    }
+    for (arguments, expected) in [
+        ("predict --backbone run --adapter intents-adapter", "only finetune and evaluate take it"),
+        ("pack --backbone run --out x", "only finetune and evaluate take it"),
+        ("prefinetune run.toml --set backbone=run --out x", "only finetune and evaluate take it"),
+        ("predict --backbone run/backbone --adapter intents-adapter", "trained on the backbone sha256:"),
+        (
+            "evaluate --backbone run/columns/tc --adapter intents-adapter --task intents",
+            "trained on the backbone sha256:",
+        ),
+        ("finetune --backbone run --init intents-adapter --task intents --out x", "leave out --init"),
+        ("demo --strategies none,cross-stitch --out x", "name it before others"),
+        ("conflict run.toml --set strategy=cross-stitch", "joint, pcgrad or tpl"),
+    ] {
+        let message = workspace.fails(arguments);
+        assert!(message.contains(expected), "{arguments}\n{message}");
+    }
+}
+
+#[test]
 fn a_packed_backbone_takes_the_place_of_its_directory() {
     let workspace = Workspace::new();
     workspace.ok("finetune --backbone BACKBONE --task intents --out intents-adapter --steps 40 --learning-rate 0.01");
@@ -273,6 +313,49 @@ fn data_are_checked_before_training() {
 }
 
 #[test]
+fn an_encoder_comes_about_from_plain_text() {
+    let workspace = Workspace::new();
+    let text = |city: &str| format!("the cheap hotel near the station of {city} was great .\n\n").repeat(8);
+    workspace.lines("texts.txt", ["london", "paris", "berlin"].map(text));
+    assert!(workspace.ok("data check texts.txt").contains("plain text, running text, 24 rows"));
+    assert_eq!(workspace.ok("tokenizer train texts.txt --vocab 60 --out tokenizer").trim(), "tokenizer");
+    let settings = "backbone = \"scratch\"\n[scratch]\ntokenizer = \"tokenizer\"\nlayers = 1\nwidth = 32\nheads = 2\ninner = 32\n\
+                    [mlm]\ncorpora = [\"texts.txt\"]\nbatch = 16\n[train]\nsteps = 60\nlearning_rate = 0.01\n";
+    fs::write(workspace.path("pretrain.toml"), settings).unwrap();
+    workspace.ok("pretrain pretrain.toml --out raw");
+    let question = workspace.path("raw/backbone").display().to_string();
+    let ask = |input: &str| workspace.run_with_input(&format!("fill-mask --backbone {question} --top 3 --json"), input);
+    let answer = ask("the [MASK] hotel near the station of paris was great .\n");
+    let answer: Value = serde_json::from_slice(&answer.stdout).unwrap();
+    assert_eq!((&answer["masks"][0][0]["token"], answer["masks"][0].as_array().unwrap().len()), (&"cheap".into(), 3));
+    let message = String::from_utf8(ask("no mask\n").stderr).unwrap();
+    assert!(message.contains("no [MASK] in \"no mask\""), "{message}");
+    assert!(workspace.ok(&format!("fill-mask --backbone {question} [MASK] [MASK]")).contains("[MASK]\n  "));
+
+    // What is left is a backbone like any other, and can be trained further.
+    workspace.ok("prefinetune run.toml --set backbone=raw/backbone --set train.steps=1 --out run");
+    workspace.ok("finetune --backbone raw/backbone --task intents --out adapter --steps 1");
+    workspace.ok("pretrain pretrain.toml --set backbone=raw/backbone --set train.steps=1 --out further");
+    let output = workspace.run("pretrain pretrain.toml --set backbone=run/backbone --set train.steps=1 --out headless");
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && message.contains("it begins with a fresh one"), "{message}");
+    for (arguments, expected) in [
+        ("fill-mask --backbone BACKBONE [MASK]", "no head of masked language modelling"),
+        ("pretrain run.toml --out x", "mlm.corpora names no file"),
+        ("pretrain pretrain.toml --set strategy=tpl --out x", "for tpl run espalier prefinetune"),
+        ("pretrain pretrain.toml --set scratch.tokenizer=cities --out x", "cities: no tokenizer.json or vocab.txt"),
+        ("pretrain pretrain.toml --set scratch.heads=3 --out x", "is not a multiple of"),
+        ("pretrain pretrain.toml --set mlm.corpora=[\"nowhere.txt\"] --out x", "nowhere.txt"),
+        ("tokenizer train nowhere.txt --out x", "nowhere.txt"),
+        ("tokenizer train texts.txt --vocab 20 --out x", "20 tokens are wanted, but the characters alone are"),
+        ("tokenizer train intents/train.jsonl concepts.jsonl --out x", "concepts.jsonl:1: \"text\""),
+    ] {
+        let message = workspace.fails(arguments);
+        assert!(message.contains(expected), "{arguments}\n{message}");
+    }
+}
+
+#[test]
 fn conflicts_are_measured_and_read_from_a_run() {
     let workspace = Workspace::new();
     let measured: Value =
@@ -293,10 +376,44 @@ fn conflicts_are_measured_and_read_from_a_run() {
         ("conflict", "<CONFIG>"),
         (
             "prefinetune run.toml --set strategy=pcgrab --out x",
-            "there are none, ner, tc, joint, pcgrad, tpl, adapters-only",
+            "there are none, ner, tc, joint, pcgrad, cross-stitch, tpl, adapters-only",
         ),
     ] {
         let message = workspace.fails(arguments);
+        assert!(message.contains(expected), "{arguments}\n{message}");
+    }
+}
+
+#[test]
+fn a_teacher_is_made_and_learned_from() {
+    let workspace = Workspace::new();
+    let made = workspace.run("teach run.toml --set strategy=tpl --set ner.keep_concepts=true --out teacher");
+    let message = String::from_utf8_lossy(&made.stderr);
+    assert!(made.status.success() && message.contains("--set ner.teacher=teacher/backbone"), "{message}");
+    for file in ["model.safetensors", "projections.safetensors", "concepts.json"] {
+        assert!(workspace.path("teacher/concepts").join(file).exists(), "{file}");
+    }
+    assert!(!workspace.path("teacher/adapters").exists(), "the strategy is ner");
+
+    // Text alone is enough to distil on.
+    workspace
+        .lines("texts.jsonl", ["trains to london", "a hotel in paris"].map(|text| format!(r#"{{"text":"{text}"}}"#)));
+    let distill =
+        "run.toml --set ner.objective=distill --set ner.teacher=teacher/backbone --set ner.corpora=[\"texts.jsonl\"]";
+    workspace.ok(&format!("prefinetune {distill} --set ner.teacher_cache=said --out run"));
+    workspace.ok(&format!("conflict {distill} --batches 2 --set ner.teacher_cache=said"));
+    assert_eq!(fs::read_dir(workspace.path("said")).unwrap().count(), 1);
+    let config = fs::read_to_string(workspace.path("run/config.toml")).unwrap();
+    fs::write(workspace.path("distill.toml"), config).unwrap();
+    assert!(workspace.ok("data check distill.toml").contains("sentences"));
+    for (arguments, expected) in [
+        ("prefinetune run.toml --set ner.objective=distill --out x".to_string(), "ner.teacher names no teacher"),
+        (format!("prefinetune {distill} --set ner.distill.loss=kl --out x"), "no token classifier here"),
+        (format!("prefinetune {distill} --set ner.teacher=nowhere/at/all --out x"), "nowhere/at/all"),
+        (format!("prefinetune {distill} --set ner.objective=concepts --out x"), "texts.jsonl:1: "),
+        (format!("prefinetune {distill} --set ner.distill.los=mse --out x"), "did you mean \"ner.distill.loss\"?"),
+    ] {
+        let message = workspace.fails(&arguments);
         assert!(message.contains(expected), "{arguments}\n{message}");
     }
 }
@@ -320,7 +437,7 @@ fn wrong_input_is_explained() {
         ("evaluate --backbone BACKBONE --adapter adapter --task cities", "other kind"),
         ("evaluate --backbone BACKBONE --adapter adapter --task intents --split dev", "dev.jsonl"),
         ("evaluate --backbone other/backbone --adapter adapter --task intents", "trained on the backbone sha256:"),
-        ("predict --backbone BACKBONE --adapter nowhere", "espalier.json"),
+        ("predict --backbone BACKBONE --adapter nowhere", "nowhere: No such file or directory"),
         ("predict --backbone BACKBONE --adapter adapter --input nowhere.txt", "nowhere.txt"),
         ("prefinetune run.toml --set train.step=3 --out x", "did you mean \"train.steps\"?"),
         ("prefinetune run.toml --set strategy=tpll --out x", "tpll"),
@@ -340,6 +457,9 @@ fn wrong_input_is_explained() {
 fn help_teaches_by_example() {
     let workspace = Workspace::new();
     for command in [
+        "pretrain",
+        "tokenizer train",
+        "fill-mask",
         "prefinetune",
         "conflict",
         "finetune",

@@ -1,4 +1,4 @@
-//! A pre-finetuning run that is killed and resumed leaves the files of one that was left alone.
+//! A run of pre-finetuning or pretraining that is killed and resumed leaves the files of one that was left alone.
 #![cfg(unix)]
 
 use std::fs;
@@ -13,11 +13,18 @@ const STEPS: usize = 60;
 /// Corpora of texts that the tiny BERT of the fixtures knows, and a run on them that writes checkpoints all the time.
 struct Workspace {
     directory: TempDir,
+    command: &'static str,
 }
+
+fn tiny_bert() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/tiny-bert").canonicalize().unwrap()
+}
+
+const TRAIN: &str = "[train]\ncheckpoint_every = 4\nvalidation = 3\nvalidate_every = 5\npatience = 1000\n";
 
 impl Workspace {
     fn new() -> Self {
-        let workspace = Self { directory: tempfile::tempdir().unwrap() };
+        let workspace = Self { directory: tempfile::tempdir().unwrap(), command: "prefinetune" };
         let cities = ["london", "paris", "berlin", "york", "rome", "boston"];
         let (mut sentences, mut pairs) = (String::new(), String::new());
         for (number, city) in cities.iter().cycle().take(30).enumerate() {
@@ -28,10 +35,24 @@ impl Workspace {
         }
         fs::write(workspace.path("concepts.jsonl"), sentences).unwrap();
         fs::write(workspace.path("pairs.jsonl"), pairs).unwrap();
-        let backbone = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/tiny-bert").canonicalize().unwrap();
         let config = format!(
-            "backbone = {backbone:?}\nstrategy = \"tpl\"\n[ner]\ncorpora = [\"concepts.jsonl\"]\nbatch = 4\n[tc]\ncorpora = [\"pairs.jsonl\"]\n\
-             batch = 4\n[train]\nsteps = {STEPS}\ncheckpoint_every = 4\nvalidation = 3\nvalidate_every = 5\npatience = 1000\n"
+            "backbone = {:?}\nstrategy = \"tpl\"\n[ner]\ncorpora = [\"concepts.jsonl\"]\nbatch = 4\n[tc]\ncorpora = [\"pairs.jsonl\"]\n\
+             batch = 4\n{TRAIN}steps = {STEPS}\n",
+            tiny_bert()
+        );
+        fs::write(workspace.path("run.toml"), config).unwrap();
+        workspace
+    }
+
+    /// The same for an encoder from scratch, on plain text.
+    fn from_scratch() -> Self {
+        let workspace = Self { command: "pretrain", ..Self::new() };
+        let text = |n: usize| format!("the hotel {n} near the station of london was great , not cheap .\n\n");
+        fs::write(workspace.path("texts.txt"), (0..60).map(text).collect::<String>()).unwrap();
+        let config = format!(
+            "backbone = \"scratch\"\n[scratch]\ntokenizer = {:?}\nlayers = 2\nwidth = 16\nheads = 2\ninner = 24\npositions = 24\n\
+             [mlm]\ncorpora = [\"texts.txt\"]\nbatch = 4\nmax_tokens = 24\n{TRAIN}steps = {STEPS}\n",
+            tiny_bert()
         );
         fs::write(workspace.path("run.toml"), config).unwrap();
         workspace
@@ -43,7 +64,7 @@ impl Workspace {
 
     fn start(&self, arguments: &str) -> Child {
         Command::new(env!("CARGO_BIN_EXE_espalier"))
-            .args(["--threads", "1", "prefinetune"])
+            .args(["--threads", "1", self.command])
             .args(arguments.split_whitespace())
             .current_dir(self.directory.path())
             .stdin(Stdio::null())
@@ -118,7 +139,15 @@ fn below(state: &mut u64, n: u64) -> u64 {
 
 #[test]
 fn killed_at_any_moment_and_resumed_is_as_uninterrupted() {
-    let workspace = Workspace::new();
+    kill_and_resume(&Workspace::new());
+}
+
+#[test]
+fn so_is_a_run_from_scratch() {
+    kill_and_resume(&Workspace::from_scratch());
+}
+
+fn kill_and_resume(workspace: &Workspace) {
     let whole = workspace.run("run.toml --out whole");
     assert!(whole.status.success(), "{}", String::from_utf8_lossy(&whole.stderr));
     assert_eq!(workspace.lines("whole"), STEPS);
@@ -139,7 +168,8 @@ fn killed_at_any_moment_and_resumed_is_as_uninterrupted() {
             (true, _) if output.status.success() => {}
             (true, _) => {
                 assert_eq!(output.status.code(), Some(130), "{message}");
-                assert!(message.contains("go on with: espalier prefinetune --out parts --resume"), "{message}");
+                let command = format!("go on with: espalier {} --out parts --resume", workspace.command);
+                assert!(message.contains(&command), "{message}");
                 killed += 1;
             }
         }
@@ -198,8 +228,7 @@ fn relative_paths_count_from_the_configuration_wherever_the_run_is_resumed() {
     for file in ["concepts.jsonl", "pairs.jsonl"] {
         fs::rename(workspace.path(file), workspace.path("settings").join(file)).unwrap();
     }
-    let backbone = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/tiny-bert").canonicalize().unwrap();
-    std::os::unix::fs::symlink(backbone, workspace.path("settings/tiny")).unwrap();
+    std::os::unix::fs::symlink(tiny_bert(), workspace.path("settings/tiny")).unwrap();
     let mut child = workspace.start("settings/run.toml --out run");
     assert!(workspace.signal(&mut child, "run", "-KILL", 5, Duration::ZERO));
     child.wait_with_output().unwrap();

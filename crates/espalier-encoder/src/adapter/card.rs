@@ -25,7 +25,7 @@ impl Family {
 
 /// What an adapter gives.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase", tag = "kind")]
+#[serde(rename_all = "lowercase", tag = "kind", try_from = "OutputFile")]
 pub enum Output {
     /// A BIO2 tag per word; the tags are in the order of the head's classes.
     Tags {
@@ -39,6 +39,28 @@ pub enum Output {
     },
     /// Vectors only: a family adapter, to start others from.
     Vectors,
+}
+
+/// An [`Output`] as it is read. What serde makes of a tagged enum itself would be a large part of the library for devices.
+#[derive(Deserialize)]
+struct OutputFile {
+    kind: String,
+    tags: Option<Vec<String>>,
+    labels: Option<Vec<String>>,
+}
+
+impl TryFrom<OutputFile> for Output {
+    type Error = &'static str;
+
+    fn try_from(file: OutputFile) -> Result<Self, &'static str> {
+        match (file.kind.as_str(), file.tags, file.labels) {
+            ("tags", Some(tags), _) => Ok(Self::Tags { tags }),
+            ("labels", _, Some(labels)) => Ok(Self::Labels { labels }),
+            ("vectors", _, _) => Ok(Self::Vectors),
+            ("tags" | "labels", _, _) => Err("output has no list of its kind: tags or labels"),
+            _ => Err("output is of no known kind: tags, labels or vectors"),
+        }
+    }
 }
 
 impl Output {

@@ -32,6 +32,15 @@ impl Adapter {
     /// [`EncoderError::WrongBackbone`] when it was trained on another backbone, [`EncoderError::Adapter`] when espalier.json is
     /// missing, the head does not fit its labels, or the adapter uses a part of PEFT that this engine does not have.
     pub fn open(directory: &Path, backbone: &Backbone) -> Result<Self> {
+        Self::open_for(directory, &backbone.encoder.config, backbone.fingerprint())
+    }
+
+    /// Reads an adapter directory for an encoder of this shape that has this fingerprint.
+    ///
+    /// # Errors
+    /// As [`Adapter::open`].
+    pub fn open_for(directory: &Path, config: &EncoderConfig, fingerprint: &str) -> Result<Self> {
+        files::exists(directory)?;
         let path = directory.join("espalier.json");
         if !path.exists() {
             let reason = "no espalier.json in this directory: it holds the labels and the fingerprint of the backbone; \
@@ -44,13 +53,13 @@ impl Adapter {
                 format!("format {} is not one this program reads; it reads {}", card.format, AdapterCard::FORMAT);
             return Err(EncoderError::adapter(&path, reason));
         }
-        if card.backbone != backbone.fingerprint() {
-            let (expected, found) = (card.backbone, backbone.fingerprint().to_string());
+        if card.backbone != fingerprint {
+            let (expected, found) = (card.backbone, fingerprint.to_string());
             return Err(EncoderError::WrongBackbone { path: directory.to_path_buf(), expected, found });
         }
-        let (lora, head) = peft::read(directory, &backbone.encoder.config)?;
+        let (lora, head) = peft::read(directory, config)?;
         let adapter = Self { lora, head, card };
-        adapter.check(&backbone.encoder.config).map_err(|reason| EncoderError::adapter(&path, reason))?;
+        adapter.check(config).map_err(|reason| EncoderError::adapter(&path, reason))?;
         Ok(adapter)
     }
 

@@ -1,4 +1,4 @@
-use super::{Architecture, Description, Refused, variant};
+use super::{Architecture, Description, MlmNames, Refused, variant};
 use crate::config::EncoderConfig;
 
 pub(super) const BERT: Description = Description {
@@ -17,6 +17,13 @@ pub(super) const BERT: Description = Description {
     token_types: true,
     relative_bias: None,
     text_task: "SEQ_CLS",
+    mlm: MlmNames {
+        class: "BertForMaskedLM",
+        dense: "cls.predictions.transform.dense",
+        norm: "cls.predictions.transform.LayerNorm",
+        bias: "cls.predictions.bias",
+        decoder: "cls.predictions.decoder.weight",
+    },
     config,
 };
 

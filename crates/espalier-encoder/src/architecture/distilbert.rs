@@ -1,4 +1,4 @@
-use super::{Architecture, Description, Refused, variant};
+use super::{Architecture, Description, MlmNames, Refused, variant};
 use crate::config::EncoderConfig;
 use serde::Deserialize;
 
@@ -11,6 +11,13 @@ pub(super) const DISTILBERT: Description = Description {
     token_types: false,
     relative_bias: None,
     text_task: "TOKEN_CLS",
+    mlm: MlmNames {
+        class: "DistilBertForMaskedLM",
+        dense: "vocab_transform",
+        norm: "vocab_layer_norm",
+        bias: "vocab_projector.bias",
+        decoder: "vocab_projector.weight",
+    },
     config,
 };
 

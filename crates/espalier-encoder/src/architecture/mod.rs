@@ -47,8 +47,24 @@ pub(crate) struct Description {
     /// PEFT's task type for heads on text vectors: that of the class of transformers whose `classifier` is one linear map. Where
     /// the class for texts has another layer before it, this is the class for tokens, whose mean logits are ours.
     pub text_task: &'static str,
+    /// The head of masked language modelling.
+    pub mlm: MlmNames,
     /// Reads config.json.
     pub config: fn(&[u8]) -> Result<EncoderConfig, Refused>,
+}
+
+/// What the head of masked language modelling is called: the same head under several names.
+pub(crate) struct MlmNames {
+    /// The class of transformers.
+    pub class: &'static str,
+    /// Linear map H -> H before GELU.
+    pub dense: &'static str,
+    /// LayerNorm after it.
+    pub norm: &'static str,
+    /// Bias of the scores, one per token.
+    pub bias: &'static str,
+    /// The matrix of the scores, which is that of the word embeddings and seldom in a file.
+    pub decoder: &'static str,
 }
 
 /// Why a config.json is not read.

@@ -1,5 +1,6 @@
 use super::bert::BERT;
-use super::{Architecture, Description, Refused, variant};
+use super::roberta::LM_HEAD;
+use super::{Architecture, Description, MlmNames, Refused, variant};
 use crate::config::EncoderConfig;
 use espalier_kernels::attention::BUCKETS;
 use serde::Deserialize;
@@ -18,6 +19,7 @@ pub(super) const MPNET: Description = Description {
     token_types: false,
     relative_bias: Some("encoder.relative_attention_bias.weight"),
     text_task: "TOKEN_CLS",
+    mlm: MlmNames { class: "MPNetForMaskedLM", ..LM_HEAD },
     config,
     ..BERT
 };

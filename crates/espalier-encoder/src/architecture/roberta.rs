@@ -1,9 +1,19 @@
 use super::bert::BERT;
-use super::{Architecture, Description, Refused, variant};
+use super::{Architecture, Description, MlmNames, Refused, variant};
 use crate::config::EncoderConfig;
 use serde::Deserialize;
 
-pub(super) const ROBERTA: Description = Description { model_type: "roberta", text_task: "TOKEN_CLS", config, ..BERT };
+pub(super) const ROBERTA: Description =
+    Description { model_type: "roberta", text_task: "TOKEN_CLS", mlm: LM_HEAD, config, ..BERT };
+
+/// MPNet's has the same names in another class.
+pub(super) const LM_HEAD: MlmNames = MlmNames {
+    class: "RobertaForMaskedLM",
+    dense: "lm_head.dense",
+    norm: "lm_head.layer_norm",
+    bias: "lm_head.bias",
+    decoder: "lm_head.decoder.weight",
+};
 
 #[derive(Deserialize)]
 struct Padding {

@@ -1,9 +1,10 @@
 //! Reading a Hugging Face directory.
 
-use super::{Backbone, Source};
+use super::{Backbone, SideFile, Source};
 use crate::config::EncoderConfig;
 use crate::error::{EncoderError, Result};
 use crate::files;
+use crate::mlm_head::MlmHead;
 use crate::model::Encoder;
 use crate::pooling::TextVectors;
 use crate::tensors::TensorFile;
@@ -32,27 +33,37 @@ const SIDE_FILES: [&str; 11] = [
 impl Backbone {
     pub(super) fn from_directory(directory: &Path) -> Result<Self> {
         let encoder = Encoder::new(EncoderConfig::read(&required(directory, "config.json")?)?);
-        let weights = read_weights(&required(directory, "model.safetensors")?, &encoder)?;
+        let (weights, head) = read_weights(&required(directory, "model.safetensors")?, &encoder)?;
         let max_tokens = max_tokens(directory, &encoder.config)?;
         let tokenizer = Tokenizer::read(directory, encoder.config.vocab_size, max_tokens)?;
         let text_vectors = TextVectors::read(directory)?;
-        let mut side_files = Vec::new();
-        for name in SIDE_FILES {
-            let path = directory.join(name);
-            if path.exists() {
-                side_files.push((name, files::read(&path)?));
-            }
-        }
-        Ok(Self {
+        let side_files = side_files(directory, &SIDE_FILES)?;
+        Ok(Self::of_parts(encoder, tokenizer, text_vectors, weights, side_files).with_mlm_head(head))
+    }
+
+    pub(super) fn of_parts(
+        encoder: Encoder,
+        tokenizer: Tokenizer,
+        text_vectors: TextVectors,
+        weights: Vec<f32>,
+        side_files: Vec<SideFile>,
+    ) -> Self {
+        Self {
             fingerprint: fingerprint(&encoder, &weights),
             encoder: Arc::new(encoder),
             tokenizer: Arc::new(tokenizer),
             text_vectors,
-            source: Source::Memory { weights, side_files: Arc::new(side_files) },
+            source: Source::Memory { weights, side_files: Arc::new(side_files), head: None },
             precision: Precision::F32,
             packed: OnceLock::new(),
-        })
+        }
     }
+}
+
+/// Those of the files that the directory has.
+pub(super) fn side_files(directory: &Path, names: &[&'static str]) -> Result<Vec<SideFile>> {
+    let there = names.iter().map(|name| (*name, directory.join(name))).filter(|(_, path)| path.exists());
+    there.map(|(name, path)| Ok((name, files::read(&path)?))).collect()
 }
 
 fn required(directory: &Path, file: &'static str) -> Result<PathBuf> {
@@ -63,9 +74,9 @@ fn required(directory: &Path, file: &'static str) -> Result<PathBuf> {
     }
 }
 
-/// Reads all weights. Names may carry the prefix of task models (`bert.`, say) and the LayerNorm names `gamma` and `beta` of old
-/// files; tensors that the encoder does not have (pooler, heads) are left out.
-fn read_weights(path: &Path, encoder: &Encoder) -> Result<Vec<f32>> {
+/// Reads all weights, and the head of masked language modelling if there is one. Names may carry the prefix of task models (`bert.`,
+/// say) and the LayerNorm names `gamma` and `beta` of old files; tensors that neither has (pooler, other heads) are left out.
+fn read_weights(path: &Path, encoder: &Encoder) -> Result<(Vec<f32>, Option<MlmHead>)> {
     let bytes = files::read(path)?;
     let file = TensorFile::parse(path, &bytes)?;
     let specs = &encoder.layout.tensors;
@@ -84,7 +95,9 @@ fn read_weights(path: &Path, encoder: &Encoder) -> Result<Vec<f32>> {
     for (spec, name) in specs.iter().zip(&names) {
         file.read_into(name, &spec.shape, &mut weights[spec.range.clone()])?;
     }
-    Ok(weights)
+    let words = encoder.layout.embeddings.words(&weights);
+    let head = MlmHead::read(&file, &encoder.config, words, name_in_file)?;
+    Ok((weights, head))
 }
 
 /// The longest text in tokens: what sentence_bert_config.json says, else what the tokenizer says, and never more than there

@@ -1,12 +1,14 @@
 //! A backbone: an encoder's weights with its tokenizer and pooling, from and to a Hugging Face directory, or from one file.
 
 mod directory;
+mod fresh;
 
-use crate::bundle::{self, Bundle, Contents, Opened, PackedFile, Storage, TOKENIZER_FILES};
+use crate::bundle::{self, Bundle, Contents, Opened, PackedFile, Storage, StoredAs, TOKENIZER_JSON};
 use crate::compute::Compute;
 use crate::error::{EncoderError, Result};
 use crate::files;
 use crate::lora::Lora;
+use crate::mlm_head::MlmHead;
 use crate::model::{Encoder, Model};
 use crate::packed::PackedWeights;
 use crate::pooling::TextVectors;
@@ -14,6 +16,7 @@ use crate::tensors::{Stored, write_tensors};
 use crate::tokenizer::Tokenizer;
 use directory::fingerprint;
 use espalier_kernels::Precision;
+use serde_json::{Map, Value};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
@@ -44,6 +47,8 @@ enum Source {
         weights: Vec<f32>,
         /// Files of the directory that are carried along unchanged when the backbone is saved.
         side_files: Arc<Vec<SideFile>>,
+        /// The head of masked language modelling, if the model came with one.
+        head: Option<Arc<MlmHead>>,
     },
     /// In a mapped file, as they were stored.
     Bundle(Arc<Bundle>),
@@ -58,6 +63,7 @@ impl Backbone {
     /// [`EncoderError`] naming the file and what is wrong with it. Nothing is allocated by a size that has not been checked
     /// against the weights' file.
     pub fn open(path: &Path) -> Result<Self> {
+        files::exists(path)?;
         if path.is_file() { Ok(Self::from_bundle(Bundle::open(path)?)) } else { Self::from_directory(path) }
     }
 
@@ -73,7 +79,7 @@ impl Backbone {
         }
     }
 
-    /// The same model with other weights.
+    /// The same model with other weights, to which no head belongs.
     ///
     /// # Panics
     /// If there are more or fewer weights than the architecture has, or the backbone is not [`Backbone::trainable`].
@@ -83,8 +89,28 @@ impl Backbone {
         };
         assert_eq!(weights.len(), self.encoder.layout.len(), "with_weights: another number of weights");
         let fingerprint = fingerprint(&self.encoder, &weights);
-        let source = Source::Memory { weights, side_files: side_files.clone() };
+        let source = Source::Memory { weights, side_files: side_files.clone(), head: None };
         Self { fingerprint, source, packed: OnceLock::new(), ..self.clone() }
+    }
+
+    /// The head of masked language modelling, if the model's file holds one whose scores are by the word embeddings.
+    pub fn mlm_head(&self) -> Option<&MlmHead> {
+        match &self.source {
+            Source::Memory { head, .. } => head.as_deref(),
+            Source::Bundle(_) => None,
+        }
+    }
+
+    /// The same model with a head of masked language modelling, or without one.
+    ///
+    /// # Panics
+    /// If the backbone is not [`Backbone::trainable`].
+    pub fn with_mlm_head(self, new: Option<MlmHead>) -> Self {
+        let Source::Memory { weights, side_files, .. } = self.source else {
+            panic!("with_mlm_head: a packed backbone is for inference");
+        };
+        let source = Source::Memory { weights, side_files, head: new.map(Arc::new) };
+        Self { source, ..self }
     }
 
     /// The same model, computing in another precision. Weights stay what they are: f32 in memory, and in a packed file what
@@ -129,23 +155,35 @@ impl Backbone {
 
     fn in_memory(&self) -> Result<(&[f32], &[SideFile])> {
         match &self.source {
-            Source::Memory { weights, side_files } => Ok((weights, side_files)),
+            Source::Memory { weights, side_files, .. } => Ok((weights, side_files)),
             Source::Bundle(bundle) => Err(EncoderError::InferenceOnly { path: bundle.path.clone() }),
         }
     }
 
-    /// Writes a Hugging Face directory that [`Backbone::open`] and transformers read.
+    /// Writes a Hugging Face directory that [`Backbone::open`] and transformers read: with a head of masked language modelling one of
+    /// the class for that (`BertForMaskedLM`), else one of the bare encoder.
     ///
     /// # Errors
     /// [`EncoderError::Io`] when a file cannot be written, [`EncoderError::InferenceOnly`] as [`Backbone::trainable`].
     pub fn save(&self, directory: &Path) -> Result<()> {
         let (weights, side_files) = self.in_memory()?;
+        let (architecture, head) = (self.encoder.config.architecture, self.mlm_head());
         for (name, bytes) in side_files {
-            files::write_whole(&directory.join(name), bytes)?;
+            let path = directory.join(name);
+            match head {
+                Some(_) if *name == "config.json" => {
+                    let class = architecture.description().mlm.class;
+                    files::write_json(&path, &of_class(class, bytes).map_err(EncoderError::json(&path))?)?;
+                }
+                _ => files::write_whole(&path, bytes)?,
+            }
         }
+        let prefix = head.map_or(String::new(), |_| format!("{}.", architecture.name()));
         let tensors = self.encoder.layout.tensors.iter();
-        let tensors = tensors.map(|spec| (spec.name.clone(), spec.shape.clone(), &weights[spec.range.clone()]));
-        write_tensors(&directory.join("model.safetensors"), Stored::F32, tensors)
+        let tensors =
+            tensors.map(|spec| (format!("{prefix}{}", spec.name), spec.shape.clone(), &weights[spec.range.clone()]));
+        let head = head.map(|head| head.tensors(architecture)).unwrap_or_default();
+        write_tensors(&directory.join("model.safetensors"), Stored::F32, tensors.chain(head))
     }
 
     /// Names of the matrices that a packed file stores, each with its number of elements: the word embeddings, and the
@@ -163,17 +201,15 @@ impl Backbone {
     /// As [`Backbone::save`].
     pub fn pack(&self, storage: impl Into<Storage>, path: &Path) -> Result<PackedFile> {
         let (weights, side_files) = self.in_memory()?;
-        let file = |name: &&'static str| {
-            side_files.iter().find(|(side, _)| side == name).map(|(name, bytes)| (*name, bytes.as_slice()))
-        };
-        let json = TOKENIZER_FILES.iter().take(1).filter_map(file).collect::<Vec<_>>();
+        let json = side_files.iter().find(|&&(name, _)| name == TOKENIZER_JSON);
+        let json = json.map_or(&[][..], |(_, bytes)| bytes);
         let contents = Contents {
             encoder: &self.encoder,
             weights,
             fingerprint: &self.fingerprint,
             text_vectors: self.text_vectors,
             max_tokens: self.tokenizer.max_tokens(),
-            tokenizer: if json.is_empty() { TOKENIZER_FILES.iter().filter_map(file).collect() } else { json },
+            tokenizer: self.tokenizer.stored().map_or(StoredAs::Json(json), StoredAs::WordPiece),
         };
         bundle::write(contents, &storage.into(), path)
     }
@@ -208,4 +244,12 @@ impl Backbone {
             }
         }
     }
+}
+
+/// A config.json of this class of transformers, in which the scores' matrix is that of the word embeddings.
+fn of_class(class: &str, config: &[u8]) -> serde_json::Result<Map<String, Value>> {
+    let mut config: Map<String, Value> = serde_json::from_slice(config)?;
+    config.insert("architectures".into(), [class].into_iter().collect());
+    config.remove("tie_word_embeddings");
+    Ok(config)
 }

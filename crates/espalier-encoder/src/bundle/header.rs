@@ -25,6 +25,7 @@ pub(super) const ALIGNMENT: usize = 64;
 pub(super) enum Type {
     U8,
     Int8,
+    U32,
     Bf16,
     F32,
 }
@@ -34,7 +35,7 @@ impl Type {
         match self {
             Self::U8 | Self::Int8 => 1,
             Self::Bf16 => 2,
-            Self::F32 => 4,
+            Self::U32 | Self::F32 => 4,
         }
     }
 }

@@ -8,7 +8,7 @@ mod read;
 mod write;
 
 pub(crate) use read::{Bundle, Opened};
-pub(crate) use write::{Contents, write};
+pub(crate) use write::{Contents, StoredAs, write};
 
 use crate::config::EncoderConfig;
 use espalier_kernels::Precision;
@@ -16,8 +16,10 @@ use header::Type;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-/// Files of a model directory that a tokenizer is made from, and that a bundle holds: the first, or else the others.
-pub(crate) const TOKENIZER_FILES: [&str; 3] = ["tokenizer.json", "vocab.txt", "tokenizer_config.json"];
+/// The sections of BERT's tokenizer: settings, the text of the vocabulary, and its tokens.
+const WORDPIECE: [&str; 3] = ["tokenizer", "vocabulary", "vocabulary.tokens"];
+/// The section of any other tokenizer: the file of that name.
+pub(crate) const TOKENIZER_JSON: &str = "tokenizer.json";
 /// The section of everything that is no matrix: the flat vector of a layout without matrices.
 const PARAMETERS: &str = "parameters";
 /// The section of the word embeddings.

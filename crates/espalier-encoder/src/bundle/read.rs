@@ -1,16 +1,16 @@
 //! A bundle in place: its sections are checked, and then read where they lie.
 
 use super::header::{Header, Section, Type, checksum};
-use super::{PARAMETERS, TOKENIZER_FILES, WORDS, linear_maps, scales_of, stored_type};
+use super::{PARAMETERS, TOKENIZER_JSON, WORDPIECE, WORDS, linear_maps, scales_of, stored_type};
 use crate::error::{EncoderError, Result};
 use crate::model::Encoder;
 use crate::packed::StoredMatrix;
 use crate::pooling::TextVectors;
-use crate::tokenizer::Tokenizer;
+use crate::tokenizer::{StoredTokenizer, Tokenizer};
 use espalier_kernels::Precision;
 use espalier_kernels::mapped::{Mapped, Plain, View};
 use rayon::prelude::*;
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -65,8 +65,6 @@ impl Bundle {
         let encoder = Encoder::without_matrices(config.clone());
         let parameters = sections.numbers(PARAMETERS, Type::F32, &[encoder.layout.len()])?;
         let tokenizer = sections.tokenizer(config.vocab_size, header.max_tokens)?;
-        // What was read to be checked need not stay in memory.
-        file.release(0..file.bytes().len());
         let bundle = Self { path: path.to_path_buf(), dtype, parameters, words, layers, file };
         let (text_vectors, fingerprint) = (header.text_vectors, header.fingerprint);
         Ok(Opened { encoder, tokenizer, text_vectors, fingerprint, bundle })
@@ -86,21 +84,20 @@ impl Bundle {
     }
 }
 
-/// The sections of a file by name, their checksums verified.
+/// The sections of a file, their checksums verified.
 struct Sections<'a> {
     path: &'a Path,
     file: &'a Arc<Mapped>,
-    by_name: BTreeMap<&'a str, (&'a Section, Range<usize>)>,
+    list: Vec<(&'a Section, Range<usize>)>,
 }
 
 impl<'a> Sections<'a> {
     fn checked(path: &'a Path, file: &'a Arc<Mapped>, header: &'a Header, ranges: Vec<Range<usize>>) -> Result<Self> {
-        let sections: Vec<_> = header.sections.iter().zip(ranges).collect();
+        let list: Vec<_> = header.sections.iter().zip(ranges).collect();
         let altered =
             |(section, range): &&(&Section, Range<usize>)| checksum(&file.bytes()[range.clone()]) != section.checksum;
-        let found = sections.par_iter().find_first(altered).map(|(section, _)| section.name.clone());
-        let by_name = sections.into_iter().map(|(section, range)| (section.name.as_str(), (section, range))).collect();
-        let sections = Self { path, file, by_name };
+        let found = list.par_iter().find_first(altered).map(|(section, _)| section.name.clone());
+        let sections = Self { path, file, list };
         match found {
             Some(name) => Err(sections.wrong(format!("section {name:?} does not have the checksum that it should"))),
             None => Ok(sections),
@@ -111,10 +108,13 @@ impl<'a> Sections<'a> {
         EncoderError::Bundle { path: self.path.to_path_buf(), reason }
     }
 
+    fn section(&self, name: &str) -> Result<&(&'a Section, Range<usize>)> {
+        let found = self.list.iter().find(|(section, _)| section.name == name);
+        found.ok_or_else(|| self.wrong(format!("section {name:?} is missing")))
+    }
+
     fn numbers<T: Plain>(&self, name: &str, dtype: Type, shape: &[usize]) -> Result<View<T>> {
-        let Some((section, range)) = self.by_name.get(name) else {
-            return Err(self.wrong(format!("section {name:?} is missing")));
-        };
+        let (section, range) = self.section(name)?;
         if section.dtype != dtype || section.shape != shape {
             let (found, wanted) = (&section.shape, shape);
             let reason = format!("section {name:?} is {:?} {found:?}; {dtype:?} {wanted:?} is needed", section.dtype);
@@ -126,7 +126,7 @@ impl<'a> Sections<'a> {
 
     /// A matrix in the file's type, or in bf16.
     fn matrix(&self, name: &str, dtype: Precision, shape: [usize; 2]) -> Result<StoredMatrix> {
-        let in_bf16 = self.by_name.get(name).is_some_and(|(section, _)| section.dtype == Type::Bf16);
+        let in_bf16 = self.section(name)?.0.dtype == Type::Bf16;
         let dtype = if in_bf16 { Precision::Bf16 } else { dtype };
         let stored = stored_type(dtype);
         Ok(match dtype {
@@ -139,17 +139,27 @@ impl<'a> Sections<'a> {
         })
     }
 
-    fn text(&self, name: &str) -> Option<&'a [u8]> {
-        let (section, range) = self.by_name.get(name)?;
-        (section.dtype == Type::U8).then(|| &self.file.bytes()[range.clone()])
+    /// The size of a section along its first dimension.
+    fn rows(&self, name: &str) -> Result<usize> {
+        Ok(self.section(name)?.0.shape.first().copied().unwrap_or(0))
+    }
+
+    fn text(&self, name: &str) -> Result<View<u8>> {
+        self.numbers(name, Type::U8, &[self.rows(name)?])
     }
 
     fn tokenizer(&self, vocabulary: usize, max_tokens: usize) -> Result<Tokenizer> {
-        let [json, lines, config] = TOKENIZER_FILES.map(|name| self.text(name));
-        match (json, lines) {
-            (Some(json), _) => Tokenizer::from_json(self.path, json, vocabulary, max_tokens),
-            (None, Some(lines)) => Tokenizer::from_vocabulary(self.path, lines, config, vocabulary, max_tokens),
-            (None, None) => Err(self.wrong("it has neither tokenizer.json nor vocab.txt".into())),
+        if self.section(TOKENIZER_JSON).is_ok() {
+            return Tokenizer::from_json(self.path, &self.text(TOKENIZER_JSON)?, vocabulary, max_tokens);
         }
+        let [settings, text, tokens] = WORDPIECE;
+        let (settings, text) = (self.text(settings)?, self.text(text)?);
+        let tokens: View<u32> = self.numbers(tokens, Type::U32, &[self.rows(tokens)?, 2])?;
+        let stored = StoredTokenizer {
+            settings: Cow::Borrowed(&settings),
+            text: Cow::Borrowed(&text),
+            tokens: Cow::Borrowed(tokens.as_chunks().0),
+        };
+        Tokenizer::from_stored(self.path, &stored, vocabulary, max_tokens)
     }
 }

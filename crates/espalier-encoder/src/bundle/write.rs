@@ -1,12 +1,13 @@
 //! From a backbone in memory to one file.
 
 use super::header::{ALIGNMENT, Header, Section, Type, checksum};
-use super::{PARAMETERS, PackedFile, Storage, WORDS, linear_maps, scales_of, stored_type};
+use super::{PARAMETERS, PackedFile, Storage, TOKENIZER_JSON, WORDPIECE, WORDS, linear_maps, scales_of, stored_type};
 use crate::error::Result;
 use crate::files;
 use crate::layout::Layout;
 use crate::model::Encoder;
 use crate::pooling::TextVectors;
+use crate::tokenizer::StoredTokenizer;
 use espalier_kernels::{Bf16, Precision, quantize_rows};
 use std::io::Write;
 use std::path::Path;
@@ -18,8 +19,14 @@ pub(crate) struct Contents<'a> {
     pub fingerprint: &'a str,
     pub text_vectors: TextVectors,
     pub max_tokens: usize,
-    /// The tokenizer's files by name.
-    pub tokenizer: Vec<(&'static str, &'a [u8])>,
+    pub tokenizer: StoredAs<'a>,
+}
+
+/// What is kept of a tokenizer.
+pub(crate) enum StoredAs<'a> {
+    WordPiece(StoredTokenizer<'a>),
+    /// Of any other, its tokenizer.json.
+    Json(&'a [u8]),
 }
 
 /// Writes a bundle whose matrices are stored as `storage` says, whole or not at all.
@@ -35,9 +42,7 @@ pub(crate) fn write(contents: Contents, storage: &Storage, path: &Path) -> Resul
             sections.matrix(&name, storage.of(&name), shape, linear.of(weights).weight);
         }
     }
-    for (name, bytes) in contents.tokenizer {
-        sections.push(name, Type::U8, &[bytes.len()], bytes.to_vec());
-    }
+    sections.tokenizer(contents.tokenizer);
     let header = Header {
         dtype: storage.dtype.name().to_string(),
         fingerprint: contents.fingerprint.to_string(),
@@ -78,6 +83,23 @@ impl Sections {
         let kept = all.iter().filter(|spec| small.tensors.iter().any(|small| small.name == spec.name));
         let bytes: Vec<u8> = kept.flat_map(|spec| little_endian(&weights[spec.range.clone()])).collect();
         self.push(PARAMETERS, Type::F32, &[small.len()], bytes);
+    }
+
+    fn tokenizer(&mut self, tokenizer: StoredAs) {
+        let [settings, vocabulary, tokens] = WORDPIECE;
+        match tokenizer {
+            StoredAs::WordPiece(stored) => {
+                self.text(settings, &stored.settings);
+                self.text(vocabulary, &stored.text);
+                let bytes = stored.tokens.as_flattened().iter().flat_map(|number| number.to_le_bytes()).collect();
+                self.push(tokens, Type::U32, &[stored.tokens.len(), 2], bytes);
+            }
+            StoredAs::Json(json) => self.text(TOKENIZER_JSON, json),
+        }
+    }
+
+    fn text(&mut self, name: &str, bytes: &[u8]) {
+        self.push(name, Type::U8, &[bytes.len()], bytes.to_vec());
     }
 
     /// A matrix, in bytes with its scales before it.

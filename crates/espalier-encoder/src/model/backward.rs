@@ -27,6 +27,15 @@ pub struct Gradients<'g> {
 }
 
 impl Gradients<'_> {
+    /// The same places, for a while.
+    pub fn reborrow(&mut self) -> Gradients<'_> {
+        Gradients {
+            weights: self.weights.as_deref_mut(),
+            embeddings: self.embeddings,
+            adapter: self.adapter.as_deref_mut(),
+        }
+    }
+
     fn linear<E: Element>(&mut self, at: &LinearAt, x: &[E], dy: &[E]) {
         if let Some(gradients) = self.weights.as_deref_mut() {
             let (d_weight, d_bias) = at.of_mut(gradients);
@@ -40,6 +49,23 @@ impl Gradients<'_> {
             layer_norm_parameter_gradients(sum, stats, dy, d_weight, d_bias);
         }
     }
+}
+
+/// A walk down through layers, and how it ends.
+struct Walk {
+    layers: Range<usize>,
+    end: End,
+}
+
+/// What the walk down ends with.
+#[derive(Clone, Copy, PartialEq)]
+enum End {
+    /// The lowest layer's own gradients: nothing needs the one at its input.
+    Layer,
+    /// The gradient at the lowest layer's input.
+    Input,
+    /// The gradients of the embeddings.
+    Embeddings,
 }
 
 impl Model<'_> {
@@ -58,16 +84,44 @@ impl Model<'_> {
         d: &mut [f32],
         gradients: Gradients,
     ) {
+        let embeddings = layers.start == 0 && gradients.weights.is_some() && gradients.embeddings;
+        let lowest = match (&gradients.weights, &gradients.adapter) {
+            (Some(_), _) => layers.start,
+            (None, Some(_)) => self.adapter.map_or(layers.end, |adapter| adapter.trunk_layers()),
+            (None, None) => layers.end,
+        };
+        let layers = lowest.max(layers.start)..layers.end;
+        let end = if embeddings { End::Embeddings } else { End::Layer };
+        self.walk(Walk { layers, end }, batch, activations, d, gradients);
+    }
+
+    /// As [`Model::backward`], but through all of `layers`, whatever is trained, and leaves the gradient at their input in `d`
+    /// [T, H] for whatever that came from. The embeddings are left out.
+    ///
+    /// # Panics
+    /// As [`Model::forward`].
+    pub fn backward_to_input(
+        &self,
+        layers: Range<usize>,
+        batch: &Batch,
+        activations: &mut Activations,
+        d: &mut [f32],
+        gradients: Gradients,
+    ) {
+        self.walk(Walk { layers, end: End::Input }, batch, activations, d, gradients);
+    }
+
+    fn walk(&self, walk: Walk, batch: &Batch, activations: &mut Activations, d: &mut [f32], gradients: Gradients) {
         let adapter = activations.adapter.as_ref();
         match self.packed.precision() {
-            Precision::Bf16 => self.walk_down(layers, batch, &mut activations.bf16, adapter, d, gradients),
-            _ => self.walk_down(layers, batch, &mut activations.f32, adapter, d, gradients),
+            Precision::Bf16 => self.walk_down(walk, batch, &mut activations.bf16, adapter, d, gradients),
+            _ => self.walk_down(walk, batch, &mut activations.f32, adapter, d, gradients),
         }
     }
 
     fn walk_down<E: Element>(
         &self,
-        layers: Range<usize>,
+        Walk { layers, end }: Walk,
         batch: &Batch,
         kept: &mut Kept<E>,
         adapter: Option<&PackedLora>,
@@ -77,23 +131,17 @@ impl Model<'_> {
         if batch.tokens() == 0 {
             return;
         }
-        let train_embeddings = layers.start == 0 && gradients.weights.is_some() && gradients.embeddings;
-        let lowest = match (&gradients.weights, &gradients.adapter) {
-            (Some(_), _) => layers.start,
-            (None, Some(_)) => self.adapter.map_or(layers.end, |adapter| adapter.trunk_layers()),
-            (None, None) => layers.end,
-        };
         let config = &self.encoder.config;
         let mut scratch = std::mem::take(&mut kept.scratch);
         scratch.resize(batch.tokens(), config.hidden_size, config.intermediate_size);
-        for layer in (lowest.max(layers.start)..layers.end).rev() {
+        for layer in layers.clone().rev() {
             let (x, kept) = (kept.layer_input(layer), &kept.layers[layer]);
-            let passes_on = layer > lowest || train_embeddings;
+            let passes_on = layer > layers.start || end != End::Layer;
             let mut step = LayerBackward { model: self, layer, adapter, batch, kept, gradients: &mut gradients };
             step.feed_forward(d, &mut scratch);
             step.attention(x, d, &mut scratch, passes_on);
         }
-        if train_embeddings {
+        if end == End::Embeddings {
             self.embeddings_backward(batch, kept, d, &mut scratch.d_rows, gradients);
         }
         kept.scratch = scratch;

@@ -16,19 +16,21 @@ impl Model<'_> {
     /// # Panics
     /// If the weights are packed as bytes or come from a packed backbone, which are for inference.
     pub fn forward(&self, batch: &Batch, activations: &mut Activations) {
-        self.run(0..self.encoder.layers(), None, batch, activations);
+        self.forward_layers(0..self.encoder.layers(), None, batch, activations);
     }
 
-    /// Runs some layers on token vectors `input` [T, H] (the output of the layer below) and keeps everything for
-    /// [`Model::backward`].
+    /// Runs some layers on token vectors `input` [T, H] (the output of the layer below) or, without, on the embeddings of the
+    /// batch, and keeps everything for [`Model::backward`].
     ///
     /// # Panics
     /// As [`Model::forward`].
-    pub fn forward_layers(&self, layers: Range<usize>, input: &[f32], batch: &Batch, activations: &mut Activations) {
-        self.run(layers, Some(input), batch, activations);
-    }
-
-    fn run(&self, layers: Range<usize>, input: Option<&[f32]>, batch: &Batch, activations: &mut Activations) {
+    pub fn forward_layers(
+        &self,
+        layers: Range<usize>,
+        input: Option<&[f32]>,
+        batch: &Batch,
+        activations: &mut Activations,
+    ) {
         assert!(self.encoder.layout.has_matrices(), "a packed backbone gives no activations to train on");
         let Activations { f32, bf16, precision, output, adapter } = activations;
         *precision = Some(self.packed.precision());

@@ -44,6 +44,34 @@ impl Library {
         Ok(library)
     }
 
+    /// The same tokenizer, which cuts nothing.
+    pub fn unlimited(&self) -> Self {
+        let mut library = self.clone();
+        // Only a limit can be refused.
+        let _ = library.tokenizer.with_truncation(None);
+        library
+    }
+
+    /// The highest id that a text can get.
+    pub fn highest_id(&self) -> u32 {
+        self.tokenizer.get_vocab(true).into_values().max().unwrap_or(0)
+    }
+
+    /// The id of an added token.
+    pub fn added_id(&self, token: &str) -> Option<u32> {
+        self.tokenizer.token_to_id(token).filter(|&id| self.is_added(id))
+    }
+
+    /// Whether an id is that of an added token.
+    pub fn is_added(&self, id: u32) -> bool {
+        self.tokenizer.get_added_vocabulary().simple_id_to_token(id).is_some()
+    }
+
+    /// A token as the vocabulary has it.
+    pub fn token(&self, id: u32) -> Option<String> {
+        self.tokenizer.id_to_token(id)
+    }
+
     /// Encodes a text; one that the library refuses becomes an empty one.
     pub fn encode(&self, text: &str) -> Encoded {
         let mut encoded = self.try_encode(text).or_else(|_| self.try_encode("")).unwrap_or_default();

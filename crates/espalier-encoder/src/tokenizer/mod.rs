@@ -3,9 +3,14 @@
 mod encoded;
 #[cfg(feature = "tokenizers")]
 mod library;
+#[cfg(feature = "tokenizers")]
+mod train;
 mod wordpiece;
 
 pub use encoded::Encoded;
+#[cfg(feature = "tokenizers")]
+pub use train::{TrainedTokenizer, VocabularyConfig};
+pub use wordpiece::StoredTokenizer;
 
 use crate::error::{EncoderError, Result};
 use crate::files;
@@ -95,9 +100,81 @@ impl Tokenizer {
         }
     }
 
+    /// Builds the tokenizer that [`Tokenizer::stored`] described; `path` is the file that errors name.
+    ///
+    /// # Errors
+    /// [`EncoderError::Tokenizer`] when it cannot be used, [`EncoderError::TokenizerDoesNotFit`] when an id of it lies beyond
+    /// `vocabulary` rows of word embeddings.
+    pub fn from_stored(path: &Path, stored: &StoredTokenizer, vocabulary: usize, max_tokens: usize) -> Result<Self> {
+        match WordPiece::from_stored(stored, max_tokens) {
+            Ok(wordpiece) => Self::new(path, wordpiece, vocabulary, max_tokens),
+            Err(reason) => Err(EncoderError::Tokenizer { path: path.to_path_buf(), reason }),
+        }
+    }
+
+    /// What a packed backbone holds of the tokenizer, if it is BERT's.
+    pub fn stored(&self) -> Option<StoredTokenizer<'_>> {
+        match &self.pipeline {
+            Pipeline::WordPiece(wordpiece) => Some(wordpiece.stored()),
+            #[cfg(feature = "tokenizers")]
+            Pipeline::Library(_) => None,
+        }
+    }
+
     fn new(path: &Path, wordpiece: WordPiece, vocabulary: usize, max_tokens: usize) -> Result<Self> {
         fits(path, wordpiece.highest_id(), vocabulary)?;
         Ok(Self { pipeline: Pipeline::WordPiece(Box::new(wordpiece)), max_tokens })
+    }
+
+    /// The same tokenizer for texts of any length, of which nothing is cut.
+    pub fn unlimited(&self) -> Self {
+        let pipeline = match &self.pipeline {
+            Pipeline::WordPiece(wordpiece) => Pipeline::WordPiece(wordpiece.clone()),
+            #[cfg(feature = "tokenizers")]
+            Pipeline::Library(library) => Pipeline::Library(Box::new(library.unlimited())),
+        };
+        Self { pipeline, max_tokens: usize::MAX }
+    }
+
+    /// The highest id that a text can get.
+    pub fn highest_id(&self) -> u32 {
+        match &self.pipeline {
+            Pipeline::WordPiece(wordpiece) => wordpiece.highest_id(),
+            #[cfg(feature = "tokenizers")]
+            Pipeline::Library(library) => library.highest_id(),
+        }
+    }
+
+    /// The token that stands for a hidden one in masked language modelling: `[MASK]` or `<mask>`, and its id.
+    pub fn mask(&self) -> Option<(&'static str, u32)> {
+        ["[MASK]", "<mask>"].into_iter().find_map(|token| Some((token, self.added(token)?)))
+    }
+
+    /// The id of a token that is itself wherever a text contains it.
+    fn added(&self, token: &str) -> Option<u32> {
+        match &self.pipeline {
+            Pipeline::WordPiece(wordpiece) => wordpiece.added_id(token),
+            #[cfg(feature = "tokenizers")]
+            Pipeline::Library(library) => library.added_id(token),
+        }
+    }
+
+    /// Whether an id is that of a token that is itself wherever a text contains it, as all special tokens are.
+    pub fn is_added(&self, id: u32) -> bool {
+        match &self.pipeline {
+            Pipeline::WordPiece(wordpiece) => wordpiece.is_added(id),
+            #[cfg(feature = "tokenizers")]
+            Pipeline::Library(library) => library.is_added(id),
+        }
+    }
+
+    /// A token as the vocabulary has it.
+    pub fn token(&self, id: u32) -> Option<String> {
+        match &self.pipeline {
+            Pipeline::WordPiece(wordpiece) => wordpiece.token(id).map(str::to_owned),
+            #[cfg(feature = "tokenizers")]
+            Pipeline::Library(library) => library.token(id),
+        }
     }
 
     /// The longest sequence, special tokens included; what is longer is cut.

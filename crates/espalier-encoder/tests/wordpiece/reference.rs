@@ -10,10 +10,13 @@ use tokenizers::{AddedToken, EncodeInput, NormalizedString, TruncationParams};
 
 /// More than any text here has.
 pub const UNLIMITED: usize = 100_000;
+/// Rows of the word embeddings, more than any tokenizer here needs.
+const ROWS: usize = 1 << 20;
 
 /// A tokenizer by this crate and the same by the library.
 pub struct Pair {
-    ours: Tokenizer,
+    /// As it was read and, if it is BERT's, as a packed backbone holds it.
+    ours: Vec<Tokenizer>,
     library: tokenizers::Tokenizer,
 }
 
@@ -24,7 +27,7 @@ impl Pair {
     }
 
     pub fn from_json(json: &str, max_tokens: usize) -> Self {
-        let ours = Tokenizer::from_json(Path::new("tokenizer.json"), json.as_bytes(), 1 << 20, max_tokens).unwrap();
+        let ours = Tokenizer::from_json(Path::new("tokenizer.json"), json.as_bytes(), ROWS, max_tokens).unwrap();
         // Or else the library would be compared with itself.
         assert!(format!("{ours:?}").contains("pipeline: WordPiece("), "BERT's tokenizer is left to the library");
         Self::of(ours, json.parse().unwrap())
@@ -33,16 +36,21 @@ impl Pair {
     pub fn of(ours: Tokenizer, mut library: tokenizers::Tokenizer) -> Self {
         let truncation = TruncationParams { max_length: ours.max_tokens(), ..Default::default() };
         library.with_padding(None).with_truncation(Some(truncation)).unwrap();
-        Self { ours, library }
+        let stored = ours
+            .stored()
+            .map(|stored| Tokenizer::from_stored(Path::new("packed"), &stored, ROWS, ours.max_tokens()).unwrap());
+        Self { ours: stored.into_iter().chain([ours]).collect(), library }
     }
 
     pub fn assert_same(&self, text: &str) {
-        assert_eq!(self.ours.encode(text), self.by_library(text), "{text:?}");
+        let expected = self.by_library(text);
+        self.ours.iter().for_each(|ours| assert_eq!(ours.encode(text), expected, "{text:?}"));
     }
 
     pub fn assert_same_words(&self, words: &[impl AsRef<str>]) {
         let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
-        assert_eq!(self.ours.encode_words(&words), self.by_library(words.as_slice()), "{words:?}");
+        let expected = self.by_library(words.as_slice());
+        self.ours.iter().for_each(|ours| assert_eq!(ours.encode_words(&words), expected, "{words:?}"));
     }
 
     fn by_library<'s>(&self, text: impl Into<EncodeInput<'s>>) -> Encoded {

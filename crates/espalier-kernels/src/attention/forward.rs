@@ -5,7 +5,7 @@ use crate::buffers::with_zeros;
 use crate::element::Element;
 use crate::math::exp;
 use crate::simd::{largest, reduce, simd};
-use rayon::prelude::*;
+use crate::tasks;
 
 /// out = softmax(Q K^T / sqrt(d) + B) V for every head of every sequence.
 ///
@@ -19,7 +19,7 @@ pub fn attention<E: Element>(qkv: &[E], bias: &[f32], shape: AttentionShape, out
     shape.check(qkv, bias, out, log_sum);
     let out = Blocks::new(out, shape.width);
     let log_sum = Blocks::new(log_sum, shape.heads);
-    (0..shape.tasks()).into_par_iter().for_each(|index| {
+    tasks::each(shape.tasks(), usize::MAX, &|index| {
         let task = shape.task(index);
         let HeadTask { padded_length, padded_width, .. } = task;
         let all = padded_length * padded_width;

@@ -9,7 +9,7 @@
 use super::kernel::{MAX_TILE, MicroKernel, Tile};
 use super::left::Left;
 use super::panels::PanelShape;
-use rayon::prelude::*;
+use crate::tasks;
 use std::ops::Range;
 
 /// Products of fewer operations than this (some 10 microseconds) are not worth a second thread.
@@ -80,10 +80,7 @@ pub(super) unsafe fn multiply<E: Epilogue>(
         // SAFETY: as promised by the caller.
         unsafe { product.block(rows, panel..shape.count().min(panel + panels)) };
     };
-    match left.rows.div_ceil(height) * across {
-        1 => task(0),
-        tasks => (0..tasks).into_par_iter().with_max_len(1).for_each(task),
-    }
+    tasks::each(left.rows.div_ceil(height) * across, 1, &task);
 }
 
 impl<E: Epilogue> Product<'_, E> {

@@ -6,7 +6,7 @@ use super::words::{transpose, words_across, words_along, words_in_place};
 use crate::buffers::with_words;
 use crate::element::Element;
 use crate::precision::Precision;
-use rayon::prelude::*;
+use crate::tasks;
 use std::marker::PhantomData;
 
 /// Words of a page of memory.
@@ -75,7 +75,7 @@ pub(super) fn with_left<T: Element, R>(
 /// The rows of A are contiguous.
 fn convert_rows<T: Element>(precision: Precision, a: Matrix<T>, steps: usize, words: &mut [u32]) {
     let used = a.cols().div_ceil(precision.group());
-    words.par_chunks_mut((ROWS * steps).max(1)).enumerate().for_each(|(block, words)| {
+    tasks::each_piece(words, ROWS * steps, &|block, words| {
         for (i, words) in words.chunks_exact_mut(steps).enumerate() {
             let (words, padding) = words.split_at_mut(used);
             words_along(precision, &a.from(block * ROWS + i, 0)[..a.cols()], words);
@@ -87,7 +87,7 @@ fn convert_rows<T: Element>(precision: Precision, a: Matrix<T>, steps: usize, wo
 /// The columns of A are contiguous: groups of them are made words, and blocks of these are turned.
 fn turn_columns<T: Element>(precision: Precision, a: Matrix<T>, steps: usize, words: &mut [u32]) {
     let (group, k, columns) = (precision.group(), a.cols(), a.t());
-    words.par_chunks_mut((STRIP * steps).max(1)).enumerate().for_each(|(strip, out)| {
+    tasks::each_piece(words, STRIP * steps, &|strip, out| {
         let rows = out.len() / steps;
         if let Some(words) = words_in_place(precision, columns.from(0, strip * STRIP)) {
             return turn_in_place(words, columns.row_stride(), (k, rows), out, steps);

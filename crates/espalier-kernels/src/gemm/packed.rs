@@ -4,15 +4,17 @@ use super::driver::{Epilogue, multiply};
 use super::kernel::Kernel;
 use super::left::{Left, with_left};
 use super::matrix::{Matrix, MatrixMut};
-use super::panels::{PanelShape, pack};
+use super::panels::{PanelShape, fill_padding, pack};
 use super::quantize::{ColumnScale, Dequantize, GROUP, RowScale, quantize_row, quantize_weights};
 use super::update::{Start, Target, Update};
-use super::words::transpose;
-use crate::buffers::{Words, as_bytes_mut, with_words};
+use super::words::{SQUARE, transpose};
+use crate::blocks::Blocks;
+use crate::buffers::{Words, as_bytes_mut, as_signed_bytes_mut, with_words};
 use crate::element::Element;
 use crate::precision::Precision;
 use crate::rows::Rows;
-use rayon::prelude::*;
+use crate::simd::simd;
+use crate::tasks;
 
 /// Rows that a task quantises at a time.
 const ROWS: usize = 8;
@@ -52,7 +54,7 @@ impl Packed {
                 let columns = Matrix::new(bytes, scales.len(), k);
                 let mut packed = Self::empty(Kernel::best(precision), precision);
                 packed.fit(k, scales.len());
-                packed.pack_bytes(|column, to| {
+                packed.pack_bytes(&|column, to| {
                     to.copy_from_slice(&columns.from(column, 0)[..k]);
                     scales[column]
                 });
@@ -88,7 +90,7 @@ impl Packed {
         }
         let columns = b.t();
         assert!(columns.is_row_major(), "Packed: bytes are made of weights [n, k]");
-        self.pack_bytes(|column, bytes| quantize_weights(&columns.from(column, 0)[..columns.cols()], bytes));
+        self.pack_bytes(&|column, bytes| quantize_weights(&columns.from(column, 0)[..columns.cols()], bytes));
     }
 
     fn fit(&mut self, k: usize, n: usize) {
@@ -121,26 +123,27 @@ impl Packed {
     }
 
     /// Packs columns of bytes: `column` writes the `k` bytes of one and returns its scale.
-    fn pack_bytes(&mut self, column: impl Fn(usize, &mut [i8]) -> f32 + Sync) {
-        let shape = self.shape();
+    fn pack_bytes(&mut self, column: &(dyn Fn(usize, &mut [i8]) -> f32 + Sync)) {
+        let (shape, k) = (self.shape(), self.k);
         self.columns.resize(self.n, ColumnScale::default());
-        let (used, width) = (self.k.div_ceil(GROUP), shape.width);
-        let scales = self.columns.par_chunks_mut(width);
-        let panels = self.words.as_mut_slice().par_chunks_mut((width * shape.steps).max(1));
-        panels.zip(scales).enumerate().for_each(|(index, (panel, scales))| {
-            let (first, _, width) = shape.place(index);
-            panel.fill(0);
-            let mut bytes = vec![0i8; self.k];
-            let mut words = vec![0u32; used];
-            for (c, scale) in scales.iter_mut().enumerate() {
-                scale.scale = column(first + c, &mut bytes);
-                scale.sum = bytes.iter().map(|&byte| i32::from(byte)).sum();
-                for (word, group) in words.iter_mut().zip(bytes.chunks(GROUP)) {
-                    let byte = |i: usize| group.get(i).map_or(0, |&byte| byte as u8);
-                    *word = u32::from_le_bytes([byte(0), byte(1), byte(2), byte(3)]);
+        let scales = Blocks::new(&mut self.columns, shape.width);
+        tasks::each_piece(self.words.as_mut_slice(), shape.width * shape.steps, &|index, panel| {
+            fill_padding(Precision::Int8, k, shape, index..index + 1, panel);
+            let (first, columns, width) = shape.place(index);
+            // SAFETY: only this task writes this panel's scales.
+            let scales = unsafe { scales.row(index, 0, columns) };
+            let used = k.div_ceil(GROUP);
+            with_words(SQUARE * used.max(1), |words| {
+                for (c, scales) in (0..).step_by(SQUARE).zip(scales.chunks_mut(SQUARE)) {
+                    for (i, (words, scale)) in words.chunks_exact_mut(used.max(1)).zip(scales.iter_mut()).enumerate() {
+                        let (bytes, padding) = as_signed_bytes_mut(words).split_at_mut(k);
+                        padding.fill(0);
+                        scale.scale = column(first + c + i, bytes);
+                        scale.sum = sum(bytes);
+                    }
+                    transpose(words, used, (scales.len(), used), &mut panel[c..], width);
                 }
-                transpose(&words, used, (1, used), &mut panel[c..], width);
-            }
+            });
         });
     }
 
@@ -173,18 +176,30 @@ impl Packed {
     }
 }
 
+simd! {
+    fn sum(bytes: &[i8]) -> i32 {
+        bytes.iter().map(|&byte| i32::from(byte)).sum()
+    }
+}
+
 /// Hands `f` the rows of `a` as bytes, `steps` words each, with their scales.
 fn with_bytes<T: Element, R>(a: Matrix<T>, steps: usize, f: impl FnOnce(Left, &[RowScale]) -> R) -> R {
     assert!(a.is_row_major(), "rows of activations are contiguous");
     let m = a.rows();
     let mut scales = vec![RowScale::default(); m];
     with_words(m * steps, |words| {
-        let rows = words.par_chunks_mut((ROWS * steps).max(1)).zip(scales.par_chunks_mut(ROWS));
-        rows.enumerate().for_each(|(block, (words, scales))| {
-            for (i, (words, scale)) in words.chunks_exact_mut(steps).zip(scales).enumerate() {
-                *scale = quantize_row(&a.from(block * ROWS + i, 0)[..a.cols()], as_bytes_mut(words));
-            }
-        });
+        make_bytes(a, steps, words, &mut scales);
         f(Left::of_words(words, m, steps), &scales)
     })
+}
+
+fn make_bytes<T: Element>(a: Matrix<T>, steps: usize, words: &mut [u32], scales: &mut [RowScale]) {
+    let scales = Blocks::new(scales, ROWS);
+    tasks::each_piece(words, ROWS * steps, &|block, words| {
+        // SAFETY: only this task writes these rows' scales.
+        let scales = unsafe { scales.row(block, 0, words.len() / steps) };
+        for (i, (words, scale)) in words.chunks_exact_mut(steps).zip(scales).enumerate() {
+            *scale = quantize_row(&a.from(block * ROWS + i, 0)[..a.cols()], as_bytes_mut(words));
+        }
+    });
 }

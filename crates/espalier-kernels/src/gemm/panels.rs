@@ -9,7 +9,7 @@ use super::words::{SQUARE, transpose, words_across, words_along, words_in_place}
 use crate::buffers::with_words;
 use crate::element::Element;
 use crate::precision::Precision;
-use rayon::prelude::*;
+use crate::tasks;
 use std::ops::Range;
 
 /// Steps of a panel that are written before the next panel's: panels lie whole pages apart, and writing to many at once
@@ -64,7 +64,7 @@ impl PanelShape {
 pub(super) fn pack<T: Element>(precision: Precision, b: Matrix<T>, shape: PanelShape, words: &mut [u32]) {
     // A task takes neighbouring panels, so that it reads more than a few cache lines of each of B's rows.
     let together = shape.count().div_ceil(2 * rayon::current_num_threads()).clamp(1, PANELS_PER_TASK);
-    words.par_chunks_mut((together * shape.width * shape.steps).max(1)).enumerate().for_each(|(task, words)| {
+    tasks::each_piece(words, together * shape.width * shape.steps, &|task, words| {
         let panels = task * together..shape.count().min((task + 1) * together);
         fill_padding(precision, b.rows(), shape, panels.clone(), words);
         match b.is_row_major() {
@@ -80,7 +80,7 @@ pub(super) fn pack<T: Element>(precision: Precision, b: Matrix<T>, shape: PanelS
 }
 
 /// Zeros where B has no columns or no rows.
-fn fill_padding(precision: Precision, k: usize, shape: PanelShape, panels: Range<usize>, words: &mut [u32]) {
+pub(super) fn fill_padding(precision: Precision, k: usize, shape: PanelShape, panels: Range<usize>, words: &mut [u32]) {
     let used = k.div_ceil(precision.group());
     for (index, panel) in panels.zip(words.chunks_mut(shape.width * shape.steps)) {
         let (_, columns, width) = shape.place(index);

@@ -1,8 +1,9 @@
-//! GELU where it happens: behind a product, here one by 1, which changes nothing.
+//! GELU where it happens: behind a product, here one by 1, which changes nothing. The way back alone must be the same.
 
 use crate::fixture::{tensor, tensor_f32};
 use crate::oracle;
 use crate::support::*;
+use espalier_kernels::gelu::gelu_backward;
 use espalier_kernels::gemm::{Matrix, Packed};
 use espalier_kernels::linear::{Output, linear};
 use espalier_kernels::{Bf16, Element};
@@ -38,6 +39,16 @@ proptest! {
     fn matches_the_oracle(n in 0usize..70, seed: u64) {
         check::<f32>(n, seed);
         check::<Bf16>(n, seed);
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "slow")]
+    fn the_way_back_alone_is_the_one_behind_a_product(n in 0usize..70, seed: u64) {
+        let mut random = Random(seed);
+        let (x, mut dy) = (random.spread(n, 6.0), random.vec(n)); // [n]
+        let want = backward(&x, &dy);
+        gelu_backward(&x, &mut dy);
+        prop_assert_eq!(dy, want);
     }
 }
 

@@ -3,7 +3,7 @@
 mod html;
 mod table;
 
-pub use html::{conflict_html, html};
+pub use html::{conflict_figures, conflict_html, html};
 pub use table::table;
 
 use crate::compare::{Cell, Comparison, ComparisonConfig, family_headlines};

@@ -11,7 +11,8 @@ impl PrefinetuneConfig {
     /// # Errors
     /// [`TrainError::ConfigValue`] naming the key, the value and the rule; [`TrainError::NoCorpus`].
     pub fn check(&self) -> Result<()> {
-        let (train, ner, tc, adapter) = (&self.train, &self.ner, &self.tc, &self.adapter);
+        let (train, ner, tc, mlm) = (&self.train, &self.ner, &self.tc, &self.mlm);
+        let (adapter, stitch) = (&self.adapter, &self.stitch);
         for (key, value) in [
             ("train.learning_rate", train.learning_rate),
             ("train.weight_decay", train.weight_decay),
@@ -24,8 +25,10 @@ impl PrefinetuneConfig {
             ("ner.distill.entity_weight", ner.distill.entity_weight),
             ("ner.distill.layer_weight", ner.distill.layer_weight),
             ("tc.weight", tc.weight),
+            ("mlm.weight", mlm.weight),
             ("adapter.learning_rate", adapter.learning_rate),
             ("adapter.weight_decay", adapter.weight_decay),
+            ("stitch.learning_rate", stitch.learning_rate),
         ] {
             require(key, value, value.is_finite() && value >= 0.0, "it must be a number of at least 0")?;
         }
@@ -37,7 +40,9 @@ impl PrefinetuneConfig {
         ] {
             require(key, value, value.is_finite() && value > 0.0, "it must be a number above 0")?;
         }
-        require("ner.bias", ner.bias, ner.bias.is_finite(), "it must be a number")?;
+        for (key, value) in [("ner.bias", ner.bias), ("stitch.own", stitch.own), ("stitch.other", stitch.other)] {
+            require(key, value, value.is_finite(), "it must be a number")?;
+        }
         require("tc.source_exponent", tc.source_exponent, tc.source_exponent.is_finite(), "it must be a number")?;
         for (key, warmup) in [
             ("train.warmup", Some(train.warmup)),
@@ -57,6 +62,14 @@ impl PrefinetuneConfig {
         require("train.keep_checkpoints", train.keep_checkpoints, train.keep_checkpoints > 0, "it must be at least 1")?;
         require("ner.batch", ner.batch, ner.batch > 0, "it must be at least 1")?;
         require("tc.batch", tc.batch, tc.batch > 1, "it must be at least 2: the other pairs are the negatives")?;
+        require("mlm.batch", mlm.batch, mlm.batch > 0, "it must be at least 1")?;
+        let share = mlm.probability > 0.0 && mlm.probability <= 1.0;
+        require("mlm.probability", mlm.probability, share, "it must be above 0 and at most 1")?;
+        let room = mlm.max_tokens >= 3;
+        require("mlm.max_tokens", mlm.max_tokens, room, "it must be at least 3: two special tokens and one to hide")?;
+        let tokenizer = !self.starts_from_scratch() || !self.scratch.tokenizer.as_os_str().is_empty();
+        let rule = "a fresh encoder needs the directory of one; make it by espalier tokenizer train";
+        require("scratch.tokenizer", "empty", tokenizer, rule)?;
         require("adapter.rank", adapter.rank, (1..=1024).contains(&adapter.rank), "it must be between 1 and 1024")?;
         require("adapter.modules", "empty", !adapter.modules.is_empty(), "it must name at least one module")?;
         for objective in Objective::ALL {
@@ -98,7 +111,8 @@ impl PrefinetuneConfig {
 
     /// Checks that both families' gradients meet on the shared weights in every step, which the conflict meter measures.
     pub(crate) fn check_measurable(&self) -> Result<()> {
-        let meets = self.strategy.trains_theta() && self.strategy.objectives().len() == 2;
+        let shared = self.strategy.trains_theta() && !self.strategy.has_family_columns();
+        let meets = shared && self.strategy.objectives().len() == 2;
         require("strategy", self.strategy, meets, "no two gradients meet under it; take joint, pcgrad or tpl")?;
         let both = self.train.composition == Composition::Both;
         require("train.composition", "alternating", both, "gradients are compared within a step; take both")

@@ -3,14 +3,20 @@
 mod adapter;
 mod check;
 mod corpus;
+mod mlm;
 mod ner;
 mod parse;
+mod scratch;
+mod stitch;
 mod tc;
 mod train;
 
 pub use adapter::AdapterConfig;
 pub use corpus::CorpusConfig;
+pub use mlm::MlmConfig;
 pub use ner::{ConceptEncoderKind, DistillConfig, NerConfig, NerObjective};
+pub use scratch::ScratchConfig;
+pub use stitch::StitchConfig;
 pub use tc::TcConfig;
 pub use train::{Composition, TrainConfig};
 
@@ -20,11 +26,15 @@ use crate::strategies::Strategy;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
+/// The value of `backbone` that asks for an encoder that has not learnt anything yet.
+pub const SCRATCH: &str = "scratch";
+
 /// Everything that decides a run. What a file leaves out has the default shown by [`PrefinetuneConfig::default`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PrefinetuneConfig {
-    /// The encoder to start from: a directory, a relative path counting as those of corpora, or a hub id.
+    /// The encoder to start from: a directory, a relative path counting as those of corpora, or a hub id; or [`SCRATCH`], for a fresh
+    /// one.
     pub backbone: String,
     /// Which strategy.
     pub strategy: Strategy,
@@ -36,8 +46,14 @@ pub struct PrefinetuneConfig {
     pub ner: NerConfig,
     /// The classification side.
     pub tc: TcConfig,
+    /// Masked language modelling.
+    pub mlm: MlmConfig,
+    /// The fresh encoder, if `backbone` asks for one.
+    pub scratch: ScratchConfig,
     /// The family adapters, where the strategy has them.
     pub adapter: AdapterConfig,
+    /// The units between two columns, where the strategy has them.
+    pub stitch: StitchConfig,
     /// The conflict meter.
     pub conflict: ConflictConfig,
 }
@@ -60,7 +76,10 @@ impl Default for PrefinetuneConfig {
             train: TrainConfig::default(),
             ner: NerConfig::default(),
             tc: TcConfig::default(),
+            mlm: MlmConfig::default(),
+            scratch: ScratchConfig::default(),
             adapter: AdapterConfig::default(),
+            stitch: StitchConfig::default(),
             conflict: ConflictConfig::default(),
         }
     }
@@ -96,18 +115,27 @@ impl PrefinetuneConfig {
         match objective {
             Objective::Ner => &self.ner.corpora,
             Objective::Tc => &self.tc.corpora,
+            Objective::Mlm => &self.mlm.corpora,
         }
+    }
+
+    /// Whether the run begins with a fresh encoder.
+    pub fn starts_from_scratch(&self) -> bool {
+        self.backbone == SCRATCH
     }
 
     /// The files and directories that it names, but for encoders.
     pub(crate) fn all_paths_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
-        let corpora = self.ner.corpora.iter_mut().chain(&mut self.tc.corpora).map(|corpus| &mut corpus.path);
-        corpora.chain(&mut self.ner.teacher_cache).chain(&mut self.ner.distill.adapter)
+        let corpora = self.ner.corpora.iter_mut().chain(&mut self.tc.corpora).chain(&mut self.mlm.corpora);
+        let tokenizer = Some(&mut self.scratch.tokenizer).filter(|path| !path.as_os_str().is_empty());
+        let paths = corpora.map(|corpus| &mut corpus.path).chain(tokenizer);
+        paths.chain(&mut self.ner.teacher_cache).chain(&mut self.ner.distill.adapter)
     }
 
     /// The encoders that it names: directories, files or hub ids.
     pub(crate) fn models_mut(&mut self) -> impl Iterator<Item = &mut String> {
-        std::iter::once(&mut self.backbone).chain(&mut self.ner.teacher)
+        let scratch = self.starts_from_scratch();
+        Some(&mut self.backbone).filter(|_| !scratch).into_iter().chain(&mut self.ner.teacher)
     }
 
     /// The same configuration with every value that follows another one, or may be absent, spelled out, so that it shows all keys.

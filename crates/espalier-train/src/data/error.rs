@@ -277,7 +277,7 @@ pub enum RecordError {
     },
     /// The keys of a record belong to no kind of data.
     #[error(
-        "neither text pairs, nor sentences with concepts, nor labelled examples: the record has {found}; docs/formats.md lists the keys that are understood"
+        "neither text pairs, nor sentences with concepts, nor labelled examples, nor running text: the record has {found}; docs/formats.md lists the keys that are understood"
     )]
     NoKind {
         /// The keys that are there.

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | concept corpus | `{"tokens": [...], "spans": [{"start": 0, "end": 2, "type": "hotel name"}]}`, word indices, end exclusive |
 //! | pair corpus | `{"anchor": "...", "positive": "...", "source": "..."}`, the source optional |
+//! | text corpus | `{"text": "..."}`, a document; in `.txt` files blank lines separate documents |
 //! | NER task | `{"tokens": [...], "tags": ["B-person", "O", ...]}` |
 //! | classification task | `{"text": "...", "label": "..."}` |
 //!
@@ -18,10 +19,12 @@ mod examples;
 mod fraction;
 mod input;
 mod pairs;
+mod pieces;
 mod row;
 mod scheme;
 mod spans;
 mod task;
+mod texts;
 mod words;
 
 pub use concepts::{Annotation, ConceptSentence, ConceptSpan, read_concepts};
@@ -31,6 +34,8 @@ pub use examples::{Examples, LabelledText, TaggedSentence, read_examples};
 pub use fraction::fraction;
 pub use input::MAX_LINE_BYTES;
 pub use pairs::{TextPair, read_pairs};
+pub use pieces::{Role, TextPiece};
 pub use task::Task;
+pub use texts::documents;
 
 pub(crate) use corpus::read_at;

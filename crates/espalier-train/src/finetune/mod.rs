@@ -1,21 +1,24 @@
-//! Fine-tuning: a small adapter and a head for one task, on the frozen encoder.
+//! Fine-tuning: a small adapter and a head for one task, on the frozen encoder, or on one of two frozen columns.
 //!
 //! Layers below the first adapted one, the trunk, do not change, so they run once over the task's texts and training starts from
 //! what they gave.
 
 mod config;
+mod frozen;
 mod labels;
+mod network;
 mod predict;
 mod run;
 mod start;
 mod trunk;
 
 pub use config::FinetuneConfig;
+pub use frozen::Frozen;
 pub use predict::{Predictions, predict};
 
 use crate::data::Examples;
 use crate::error::{Result, TrainError};
-use espalier_encoder::{Adapter, AdapterCard, Backbone, Family, Lora};
+use espalier_encoder::{Adapter, AdapterCard, Family, Lora};
 use run::Run;
 use std::collections::BTreeMap;
 
@@ -30,7 +33,8 @@ pub struct FinetuneStep {
     pub loss: f64,
 }
 
-/// Trains an adapter and a head on `train`, calling `observe` after each step.
+/// Trains an adapter and a head on `train`, calling `observe` after each step. The encoder is a backbone, or what
+/// [`prefinetune`](crate::prefinetune()) gave.
 ///
 /// The adapter starts from `init` (a family's) or fresh, and its numbers are rounded to bfloat16 at the end. The same seed, data and machine give the same adapter to the bit,
 /// whatever the number of threads.
@@ -38,29 +42,31 @@ pub struct FinetuneStep {
 /// # Errors
 /// [`TrainError`] when there is nothing to learn (no examples), a setting is out of range, `init` does not fit the encoder, or the
 /// loss is no longer a number.
-pub fn finetune(
-    backbone: &Backbone,
+pub fn finetune<'a>(
+    encoder: impl Into<Frozen<'a>>,
     init: Option<&Lora>,
     train: &Examples,
     config: &FinetuneConfig,
     mut observe: impl FnMut(FinetuneStep),
 ) -> Result<Adapter> {
+    let encoder = encoder.into();
     config.check()?;
-    backbone.trainable()?;
+    encoder.trainable()?;
     if train.is_empty() {
         return Err(TrainError::Init("the task has no examples to train on".into()));
     }
-    let mut run = Run::new(backbone, init, train, config)?;
+    let mut run = Run::new(encoder, init, train, config)?;
     for step in 1..=config.steps {
         let loss = run.step(step)?;
         observe(FinetuneStep { step, steps: config.steps, loss });
     }
+    let family = family_of(train);
     let card = AdapterCard {
         format: AdapterCard::FORMAT,
-        family: family_of(train),
+        family,
         output: run.output,
-        pooling: backbone.text_vectors.pooling,
-        backbone: backbone.fingerprint().to_string(),
+        pooling: encoder.backbone(family).text_vectors.pooling,
+        backbone: encoder.fingerprint(),
         training: provenance(train, init, config),
     };
     let mut adapter = Adapter { lora: run.lora, head: Some(run.head), card };

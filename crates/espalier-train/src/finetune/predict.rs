@@ -1,11 +1,12 @@
 //! An adapter's answers on a task's examples.
 
 use super::trunk::Trunk;
+use super::{Frozen, family_of};
 use crate::data::Examples;
 use crate::error::{Result, TrainError};
 use espalier_encoder::decode::word_tags;
 use espalier_encoder::tags::TagSet;
-use espalier_encoder::{Adapter, Backbone, Output, best_class};
+use espalier_encoder::{Adapter, Output, best_class};
 
 /// Examples that go through the adapted layers at a time.
 const EXAMPLES: usize = 64;
@@ -23,18 +24,17 @@ pub enum Predictions {
 ///
 /// # Errors
 /// [`TrainError::Init`] when the adapter is for the other kind of task, or has no head.
-pub fn predict(backbone: &Backbone, adapter: &Adapter, examples: &Examples) -> Result<Predictions> {
+pub fn predict<'a>(encoder: impl Into<Frozen<'a>>, adapter: &Adapter, examples: &Examples) -> Result<Predictions> {
+    let (encoder, family) = (encoder.into(), family_of(examples));
     let head = adapter.head.as_ref();
     let head = head.ok_or_else(|| TrainError::Init("this adapter has no head: it gives vectors only".into()))?;
-    let encoder = &backbone.encoder;
-    let (layers, width) = (encoder.layers(), encoder.width());
-    let first = adapter.lora.trunk_layers();
-    let trunk = Trunk::new(backbone, examples, first);
-    let model = backbone.model(Some(&adapter.lora));
+    let width = encoder.backbone(family).encoder.width();
+    let trunk = Trunk::new(encoder, examples, adapter.lora.trunk_layers());
+    let network = encoder.network(family, Some(&adapter.lora));
     let all: Vec<usize> = (0..examples.len()).collect();
     let hidden = |picked: &[usize]| {
         let (batch, input) = trunk.batch(picked);
-        let hidden = model.encode_layers(first..layers, Some(&input), &batch);
+        let hidden = network.encode(trunk.first(), &input, &batch);
         (batch, hidden)
     };
     let mut scores = Vec::new();

@@ -1,7 +1,8 @@
 //! The frozen lower layers, run once over a task's texts.
 
+use super::{Frozen, family_of};
 use crate::data::Examples;
-use espalier_encoder::{Backbone, Batch, Encoded};
+use espalier_encoder::{Batch, Encoded, Tokenizer};
 use rayon::prelude::*;
 
 /// Tokens that go through the trunk at a time.
@@ -12,20 +13,20 @@ pub(super) struct Trunk {
     /// The first layer above the trunk.
     first: usize,
     encoded: Vec<Encoded>,
-    /// Token vectors of each text, [t, H].
+    /// Token vectors of each text, [t, H], or of both columns side by side, [t, 2H].
     hidden: Vec<Vec<f32>>,
 }
 
 impl Trunk {
     /// Runs the layers below `first` over all examples.
-    pub(super) fn new(backbone: &Backbone, examples: &Examples, first: usize) -> Self {
-        let encoded = encode(backbone, examples);
-        let model = backbone.model(None);
+    pub(super) fn new(encoder: Frozen, examples: &Examples, first: usize) -> Self {
+        let family = family_of(examples);
+        let encoded = encode(&encoder.backbone(family).tokenizer, examples);
+        let network = encoder.network(family, None);
         let mut hidden = Vec::with_capacity(encoded.len());
         for batch in batches(&encoded) {
             let ragged = Batch::of_texts(batch);
-            let rows = model.encode_layers(0..first, None, &ragged);
-            let width = backbone.encoder.width();
+            let (rows, width) = (network.trunk(first, &ragged), network.trunk_width());
             hidden.extend((0..batch.len()).map(|s| ragged.rows(s, &rows, width).to_vec()));
         }
         Self { first, encoded, hidden }
@@ -39,15 +40,14 @@ impl Trunk {
         &self.encoded
     }
 
-    /// The picked texts as one batch, with their token vectors [T, H].
+    /// The picked texts as one batch, with their token vectors.
     pub(super) fn batch(&self, picked: &[usize]) -> (Batch, Vec<f32>) {
         let batch = Batch::of_texts(picked.iter().map(|&index| &self.encoded[index]));
         (batch, picked.iter().flat_map(|&index| &self.hidden[index]).copied().collect())
     }
 }
 
-fn encode(backbone: &Backbone, examples: &Examples) -> Vec<Encoded> {
-    let tokenizer = &backbone.tokenizer;
+fn encode(tokenizer: &Tokenizer, examples: &Examples) -> Vec<Encoded> {
     match examples {
         Examples::Ner(sentences) => sentences.par_iter().map(|s| tokenizer.encode_words(&s.tokens)).collect(),
         Examples::Classification(texts) => texts.par_iter().map(|t| tokenizer.encode(&t.text)).collect(),

@@ -4,12 +4,16 @@ mod classification;
 mod concept;
 mod contrastive;
 mod distillation;
+mod masking;
+mod mlm;
 mod words;
 
 pub use classification::Classification;
 pub use concept::{ConceptBatch, ConceptGradients, ConceptObjective, ConceptProjections};
 pub use contrastive::{PairObjective, false_negatives};
 pub use distillation::{DistillLoss, Distillation, WordBatch};
+pub use masking::{Masked, Masking};
+pub use mlm::{MlmGradients, MlmObjective};
 pub use words::WordPooling;
 
 use espalier_encoder::Family;
@@ -23,15 +27,21 @@ pub enum Objective {
     Ner,
     /// That of the classification side, L_tc.
     Tc,
+    /// Masked language modelling, which serves no family more than the other.
+    Mlm,
 }
 
 impl Objective {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Ner, Self::Tc];
+    pub const ALL: [Self; 3] = [Self::Ner, Self::Tc, Self::Mlm];
 
     /// The name in reports and files.
     pub fn name(self) -> &'static str {
-        self.family().name()
+        match self {
+            Self::Ner => Family::Ner.name(),
+            Self::Tc => Family::Tc.name(),
+            Self::Mlm => "mlm",
+        }
     }
 
     /// The setting that names its data.
@@ -39,14 +49,16 @@ impl Objective {
         match self {
             Self::Ner => "ner.corpora",
             Self::Tc => "tc.corpora",
+            Self::Mlm => "mlm.corpora",
         }
     }
 
-    /// The family of tasks that it serves, whose adapter its batches run through.
-    pub fn family(self) -> Family {
+    /// The family of tasks that it serves, whose adapter its batches run through, if it serves one.
+    pub fn family(self) -> Option<Family> {
         match self {
-            Self::Ner => Family::Ner,
-            Self::Tc => Family::Tc,
+            Self::Ner => Some(Family::Ner),
+            Self::Tc => Some(Family::Tc),
+            Self::Mlm => None,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What a step's batches give: losses, and the gradients of everything that is trained.
 
 use super::pass::Pass;
+use super::second::Second;
 use super::{Conflict, Encoders, Run, Side};
 use crate::config::PrefinetuneConfig;
 use crate::error::{Result, TrainError};
@@ -33,10 +34,11 @@ impl Run<'_> {
         let (mut gathered, mut first) = (Gathered::default(), None);
         for (index, side) in self.sides.iter_mut().enumerate().filter(|(index, _)| taking_part.contains(index)) {
             let objective = side.objective();
-            let (adapter, adapter_gradients) = match self.adapters.get_mut(&objective.family()) {
-                Some((lora, group)) => (Some(&*lora), Some(group.gradients.as_mut_slice())),
-                None => (None, None),
-            };
+            let (adapter, adapter_gradients) =
+                match objective.family().and_then(|family| self.adapters.get_mut(&family)) {
+                    Some((lora, group)) => (Some(&*lora), Some(group.gradients.as_mut_slice())),
+                    None => (None, None),
+                };
             let model = Model { encoder: self.encoder, weights: &self.weights, packed: &self.packed, adapter };
             let shared = match combine.is_some() && index > 0 {
                 true => Some(self.apart.as_mut_slice()),
@@ -47,7 +49,11 @@ impl Run<'_> {
                 embeddings: !self.config.train.freeze_embeddings,
                 adapter: adapter_gradients,
             };
-            let report = side.step(Pass { model, activations: &mut self.activations, gradients })?;
+            let mut pass = Pass { model, activations: &mut self.activations, gradients, beside: None };
+            if let (Some(second), Some(family)) = (&mut self.second, objective.family()) {
+                pass = second.join(pass, family);
+            }
+            let report = side.step(pass)?;
             if !report.loss.is_finite() {
                 return Err(TrainError::NotFinite { step, objective, loss: report.loss, batch: report.first_text });
             }
@@ -77,17 +83,19 @@ fn difference(a: &[f32], b: &[f32]) -> Vec<f32> {
     a.iter().zip(b).map(|(a, b)| a - b).collect()
 }
 
-/// All that these sides train, with what trains it: theta, their families' adapters and their own parameters.
+/// All that these sides train, with what trains it: theta, the second column, their families' adapters and their own parameters.
 pub(super) fn groups<'g>(
     weights: &'g mut [f32],
     theta: &'g mut Option<Group>,
+    second: &'g mut Option<Second>,
     adapters: &'g mut BTreeMap<Family, (Lora, Group)>,
     sides: &'g mut [Box<dyn Side + '_>],
 ) -> Vec<(&'g mut [f32], &'g mut Group)> {
-    let families: Vec<Family> = sides.iter().map(|side| side.objective().family()).collect();
+    let families: Vec<Family> = sides.iter().filter_map(|side| side.objective().family()).collect();
     let adapters = adapters.iter_mut().filter(|(family, _)| families.contains(family));
     let mut groups: Vec<(&mut [f32], &mut Group)> = Vec::new();
     groups.extend(theta.as_mut().map(|group| (weights, group)));
+    groups.extend(second.iter_mut().flat_map(Second::groups));
     groups.extend(adapters.map(|(_, (lora, group))| (lora.values.as_mut_slice(), group)));
     let own = sides.iter_mut().flat_map(|side| side.own_parameters());
     groups.extend(own.map(|own| (own.values, own.group)));
@@ -110,8 +118,8 @@ pub fn measure_conflict<'e>(
     for batch in 1..=batches {
         let gathered = run.gradients(batch, true)?;
         gathered.conflict.into_iter().for_each(|conflict| observe(batch, conflict));
-        let Run { weights, theta, adapters, sides, .. } = &mut run;
-        groups(weights, theta, adapters, sides).into_iter().for_each(|(_, group)| group.gradients.fill(0.0));
+        let Run { weights, theta, second, adapters, sides, .. } = &mut run;
+        groups(weights, theta, second, adapters, sides).into_iter().for_each(|(_, group)| group.gradients.fill(0.0));
     }
     Ok(())
 }

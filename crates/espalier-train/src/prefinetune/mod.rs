@@ -6,6 +6,8 @@ mod encoders;
 mod gradients;
 mod pass;
 mod save;
+mod scratch;
+mod second;
 mod sides;
 mod state;
 mod teacher;
@@ -15,8 +17,10 @@ pub use concept_model::ConceptModel;
 pub use conflict::{Agreement, Conflict, Part};
 pub use encoders::Encoders;
 pub use gradients::measure_conflict;
+pub use scratch::fresh_backbone;
 pub use teacher::Teacher;
 
+use crate::columns::SecondColumn;
 use crate::config::PrefinetuneConfig;
 use crate::error::{Result, TrainError};
 use crate::objectives::Objective;
@@ -24,6 +28,7 @@ use crate::optimizer::{Group, Optimizer, StepSummary};
 use crate::sampling::{generator, uniform};
 use espalier_encoder::{Activations, Backbone, Encoder, Family, Lora, PackedWeights};
 use gradients::{Gathered, groups};
+use second::Second;
 use sides::{Side, sides};
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -34,8 +39,11 @@ pub(crate) use state::Standing;
 /// The result of a run.
 #[derive(Debug)]
 pub struct Prefinetuned {
-    /// The shared encoder with its new weights.
+    /// The shared encoder with its new weights, and with the head of masked language modelling if that was trained; or the NER
+    /// family's column.
     pub backbone: Backbone,
+    /// The classification family's column, where each family has its own, and the stitches to it.
+    pub second: Option<SecondColumn>,
     /// The family adapters, for strategies that have them.
     pub adapters: BTreeMap<Family, Lora>,
     /// What scores tokens against concepts, where it was to be kept.
@@ -96,6 +104,8 @@ pub(crate) struct Run<'a> {
     packed: PackedWeights,
     /// What trains the shared weights, unless they are frozen.
     theta: Option<Group>,
+    /// The second column, where each family has its own.
+    second: Option<Second>,
     /// The second family's gradients on theta, where the strategy keeps them apart.
     apart: Vec<f32>,
     adapters: BTreeMap<Family, (Lora, Group)>,
@@ -122,10 +132,8 @@ impl<'a> Run<'a> {
             encoder: &backbone.encoder,
             packed: PackedWeights::new(&backbone.encoder, &weights, train.precision.precision()),
             weights,
-            theta: config
-                .strategy
-                .trains_theta()
-                .then(|| encoder_group(&backbone.encoder, config, train.learning_rate, train.weight_decay)),
+            theta: config.strategy.trains_theta().then(|| theta_group(&backbone.encoder, config)),
+            second: config.strategy.has_family_columns().then(|| Second::new(backbone, config)),
             apart: config.strategy.combine().map_or(Vec::new(), |_| vec![0.0; backbone.weights().len()]),
             adapters: family_adapters(&backbone.encoder, config)?,
             sides: sides(encoders, config)?,
@@ -165,10 +173,13 @@ impl<'a> Run<'a> {
     /// Moves everything that the step's sides train by its gradients.
     fn update(&mut self, step: usize) -> Result<StepSummary> {
         let sides = self.sides_of(step);
-        let Self { weights, theta, adapters, sides: all, optimizer, .. } = self;
-        let summary = optimizer.step(&mut groups(weights, theta, adapters, &mut all[sides]))?;
+        let Self { weights, theta, second, adapters, sides: all, optimizer, .. } = self;
+        let summary = optimizer.step(&mut groups(weights, theta, second, adapters, &mut all[sides]))?;
         if self.theta.is_some() {
             self.packed.pack(self.encoder, &self.weights);
+        }
+        if let Some(second) = &mut self.second {
+            second.pack(self.encoder);
         }
         Ok(summary)
     }
@@ -184,8 +195,7 @@ fn family_adapters(encoder: &Encoder, config: &PrefinetuneConfig) -> Result<BTre
         let rule = "the encoder has fewer layers than that";
         return Err(TrainError::ConfigValue { key: "adapter.layers", value: shape.layers.to_string(), rule });
     }
-    let adapter = |objective: &Objective| {
-        let family = objective.family();
+    let adapter = |family: Family| {
         let mut rng = generator(config.seed, &format!("adapter {}", family.name()));
         let lora = Lora::fresh(&encoder.config, &shape, uniform(&mut rng));
         let run = (0..lora.values.len(), config.adapter.weight_decay);
@@ -194,12 +204,17 @@ fn family_adapters(encoder: &Encoder, config: &PrefinetuneConfig) -> Result<BTre
         let group = group.with_schedule(schedule, warmup).in_turns(turns(config));
         (family, (lora, group))
     };
-    Ok(config.strategy.objectives().iter().map(adapter).collect())
+    Ok(config.strategy.objectives().iter().filter_map(|objective| objective.family()).map(adapter).collect())
 }
 
 /// What an objective alone trains is updated in one of this many steps.
 fn turns(config: &PrefinetuneConfig) -> usize {
     config.train.composition.turns(config.strategy.objectives().len())
+}
+
+/// The shared weights, or a column of them.
+fn theta_group(encoder: &Encoder, config: &PrefinetuneConfig) -> Group {
+    encoder_group(encoder, config, config.train.learning_rate, config.train.weight_decay)
 }
 
 /// The parameters of an encoder: matrices decay, biases and LayerNorms do not, frozen embeddings stay out.

@@ -8,13 +8,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 impl Prefinetuned {
-    /// Writes the encoder to `backbone` in the directory, a Hugging Face directory, the family adapters to `adapters/ner` and
-    /// `adapters/tc`, PEFT directories, and what is kept of concepts to `concepts`.
+    /// Writes the encoder to `backbone` in the directory, a Hugging Face directory, the second column and its stitches to `columns`,
+    /// the family adapters to `adapters/ner` and `adapters/tc`, PEFT directories, and what is kept of concepts to `concepts`.
     ///
     /// # Errors
     /// [`TrainError::Encoder`](crate::TrainError::Encoder) when a file cannot be written.
     pub fn save(&self, directory: &Path, config: &PrefinetuneConfig) -> Result<()> {
         self.backbone.save(&directory.join("backbone"))?;
+        self.second.iter().try_for_each(|second| second.save(directory))?;
         let training = BTreeMap::from([
             ("strategy".to_string(), config.strategy.name().into()),
             ("steps".to_string(), config.train.steps.into()),

@@ -1,12 +1,13 @@
 //! All that a run must remember to go on exactly as it would have gone on.
 
+use super::second::SecondValues;
 use super::sides::OwnParameters;
 use super::validation::Validation;
 use super::{Prefinetuned, Run};
 use crate::data::CorpusPosition;
 use crate::error::Result;
 use crate::objectives::Objective;
-use espalier_encoder::Backbone;
+use espalier_encoder::{Backbone, MlmHead};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -44,7 +45,12 @@ impl Run<'_> {
             lora.values = values;
             (family, lora)
         });
-        Prefinetuned { backbone: backbone.with_weights(best.weights), adapters: adapters.collect(), concepts }
+        Prefinetuned {
+            backbone: backbone.with_weights(best.weights).with_mlm_head(best.head),
+            second: best.second.map(|values| values.column(backbone)),
+            adapters: adapters.collect(),
+            concepts,
+        }
     }
 
     /// Where the run stands.
@@ -60,14 +66,27 @@ impl Run<'_> {
     /// The model as it is now.
     pub(crate) fn model(&self, backbone: &Backbone) -> Prefinetuned {
         let adapters = self.adapters.iter().map(|(&family, (lora, _))| (family, lora.clone())).collect();
-        Prefinetuned { backbone: backbone.with_weights(self.weights.clone()), adapters, concepts: None }
+        let second = self.second.as_ref().map(|second| second.values.clone().column(backbone));
+        let backbone = backbone.with_weights(self.weights.clone()).with_mlm_head(self.head());
+        Prefinetuned { backbone, second, adapters, concepts: None }
     }
 
-    /// All that is trained or trains, but the shared weights: the family adapters, the objectives' own parameters, the optimizer's moments,
+    /// The head of masked language modelling as it is now, if it is trained.
+    pub(super) fn head(&self) -> Option<MlmHead> {
+        self.sides.iter().find_map(|side| side.head().cloned())
+    }
+
+    /// All that is trained or trains, but the shared weights: the second column and the stitches to it, the family adapters, the objectives' own parameters, the optimizer's moments,
     /// the best weights yet where they are kept. Each has a name.
     pub(crate) fn vectors(&mut self) -> Vec<(String, &mut [f32])> {
         let mut vectors = Vec::new();
         let mut groups: Vec<_> = self.theta.iter_mut().map(|group| ("theta".to_string(), group)).collect();
+        if let Some(second) = &mut self.second {
+            for (name, (values, group)) in ["column.tc", "stitches"].into_iter().zip(second.groups()) {
+                vectors.push((name.to_string(), values));
+                groups.push((name.to_string(), group));
+            }
+        }
         for (family, (lora, group)) in &mut self.adapters {
             let name = format!("adapter.{}", family.name());
             vectors.push((name.clone(), lora.values.as_mut_slice()));
@@ -90,6 +109,11 @@ impl Run<'_> {
         }
         if let Some(best) = &mut self.best {
             vectors.push(("best.theta".into(), &mut best.weights));
+            vectors.extend(best.head.iter_mut().map(|head| ("best.head".into(), head.values.as_mut_slice())));
+            if let Some(SecondValues { weights, stitches }) = &mut best.second {
+                vectors.push(("best.column.tc".into(), weights));
+                vectors.push(("best.stitches".into(), &mut stitches.values));
+            }
             let adapters = best.adapters.iter_mut();
             vectors.extend(
                 adapters.map(|(family, values)| (format!("best.adapter.{}", family.name()), values.as_mut_slice())),
@@ -121,6 +145,10 @@ impl Run<'_> {
         for side in &mut self.sides {
             standing.positions.get(&side.objective()).map_or(Ok(()), |position| side.seek(position))?;
         }
-        self.vectors().into_iter().try_for_each(|(name, values)| read(&name, values))
+        self.vectors().into_iter().try_for_each(|(name, values)| read(&name, values))?;
+        if let Some(second) = &mut self.second {
+            second.pack(self.encoder);
+        }
+        Ok(())
     }
 }

@@ -2,9 +2,10 @@
 
 use super::Run;
 use super::pass::Pass;
+use super::second::SecondValues;
 use crate::error::{Result, TrainError};
 use crate::objectives::Objective;
-use espalier_encoder::{Family, Gradients, Model};
+use espalier_encoder::{Family, Gradients, MlmHead, Model};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -24,7 +25,9 @@ pub(crate) struct Validation {
 #[derive(Debug)]
 pub(super) struct Best {
     pub(super) weights: Vec<f32>,
+    pub(super) second: Option<SecondValues>,
     pub(super) adapters: BTreeMap<Family, Vec<f32>>,
+    pub(super) head: Option<MlmHead>,
 }
 
 impl Run<'_> {
@@ -39,9 +42,13 @@ impl Run<'_> {
         let mut score = 0.0;
         for side in &mut self.sides {
             let objective = side.objective();
-            let adapter = self.adapters.get(&objective.family()).map(|(lora, _)| lora);
+            let adapter = objective.family().and_then(|family| self.adapters.get(&family)).map(|(lora, _)| lora);
             let model = Model { encoder: self.encoder, weights: &self.weights, packed: &self.packed, adapter };
-            let pass = Pass { model, activations: &mut self.activations, gradients: Gradients::default() };
+            let (activations, gradients) = (&mut self.activations, Gradients::default());
+            let mut pass = Pass { model, activations, gradients, beside: None };
+            if let (Some(second), Some(family)) = (&mut self.second, objective.family()) {
+                pass = second.join(pass, family);
+            }
             let Some(loss) = side.validate(pass)? else { continue };
             if !loss.is_finite() {
                 return Err(TrainError::NotFinite { step, objective, loss, batch: "held-out examples".into() });
@@ -70,6 +77,7 @@ impl Run<'_> {
     /// The weights as they are, to return to.
     pub(super) fn current(&self) -> Best {
         let adapters = self.adapters.iter().map(|(&family, (lora, _))| (family, lora.values.clone()));
-        Best { weights: self.weights.clone(), adapters: adapters.collect() }
+        let second = self.second.as_ref().map(|second| second.values.clone());
+        Best { weights: self.weights.clone(), second, adapters: adapters.collect(), head: self.head() }
     }
 }

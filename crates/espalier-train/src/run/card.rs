@@ -19,7 +19,7 @@ pub(super) fn card(config: &PrefinetuneConfig, summary: &Summary, metrics: &[Lin
         introduction(config, summary),
         data(config, summary),
         losses(metrics, summary),
-        usage(summary),
+        usage(config, summary),
         settings(config),
     ];
     sections.join("\n")
@@ -31,22 +31,41 @@ fn front_matter(config: &PrefinetuneConfig) -> String {
         true => format!("base_model: {}\n", config.backbone),
         false => String::new(),
     };
+    let task = if guesses(config) { "fill-mask" } else { "feature-extraction" };
     format!(
-        "---\n{base}library_name: transformers\npipeline_tag: feature-extraction\ntags:\n- espalier\n- feature-extraction\n\
+        "---\n{base}library_name: transformers\npipeline_tag: {task}\ntags:\n- espalier\n- {task}\n\
          - text-classification\n- token-classification\n# license: choose one that the corpora and the base model allow\n---\n"
     )
 }
 
+/// Whether the model has the head of masked language modelling.
+fn guesses(config: &PrefinetuneConfig) -> bool {
+    config.strategy.objectives().contains(&Objective::Mlm)
+}
+
 fn introduction(config: &PrefinetuneConfig, summary: &Summary) -> String {
     let base = config.backbone.rsplit('/').next().unwrap_or_default();
+    let title = match config.starts_from_scratch() {
+        true => "An encoder from scratch".to_string(),
+        false => format!("{base}, {}", if guesses(config) { "trained further" } else { "pre-finetuned" }),
+    };
+    let how = match guesses(config) {
+        true => "trained by masked language modelling ([BERT](https://arxiv.org/abs/1810.04805))".to_string(),
+        false => {
+            format!(
+                "pre-finetuned with the strategy `{}` of [MTPF-TPL](https://arxiv.org/abs/2510.07566)",
+                config.strategy
+            )
+        }
+    };
     let early = if summary.stopped_early { ", stopped early" } else { "" };
     let best = summary
         .best_step
         .map_or(String::new(), |step| format!(" The weights are those of step {step}, the best in validation."));
     format!(
-        "# {base}, pre-finetuned\n\nA small encoder that many applications share, each with a small adapter of its own. It was pre-finetuned \
-         with the strategy `{}` of [MTPF-TPL](https://arxiv.org/abs/2510.07566) for {} of {} steps{early}.{best}\n",
-        config.strategy, summary.step, config.train.steps
+        "# {title}\n\nA small encoder that many applications share, each with a small adapter of its own. It was {how} \
+         for {} of {} steps{early}.{best}\n",
+        summary.step, config.train.steps
     )
 }
 
@@ -56,6 +75,7 @@ fn data(config: &PrefinetuneConfig, summary: &Summary) -> String {
         let batch = match objective {
             Objective::Ner => format!("{} sentences{}", config.ner.batch, teacher(config)),
             Objective::Tc => format!("{} pairs", config.tc.batch),
+            Objective::Mlm => format!("{} texts of up to {} tokens", config.mlm.batch, config.mlm.max_tokens),
         };
         let corpora = config.corpora(objective);
         let names: Vec<_> = corpora.iter().map(|corpus| corpus.to_string()).collect();
@@ -97,13 +117,25 @@ fn mean(lines: &[Line]) -> BTreeMap<Objective, f64> {
     means
 }
 
-fn usage(summary: &Summary) -> String {
+fn usage(config: &PrefinetuneConfig, summary: &Summary) -> String {
+    if config.strategy.has_family_columns() {
+        return "## Use\n\n`backbone/` is the encoder of named entity recognition, `columns/tc/` that of classification, and \
+                `columns/stitches.json` mixes what the two compute layer by layer: neither is this model alone. It is a reference to \
+                compare with, which the runtime for devices does not take. From the directory of this card:\n\n\
+                \x20   espalier finetune --backbone . --task TASK --out ADAPTER\n\
+                \x20   espalier evaluate --backbone . --adapter ADAPTER --task TASK --split dev\n"
+            .into();
+    }
     let init = match summary.adapters.first() {
         Some(family) => format!(" --init adapters/{}", family.name()),
         None => String::new(),
     };
+    let guess = match guesses(config) {
+        true => "\x20   espalier fill-mask --backbone backbone 'Paris is the [MASK] of France.'\n",
+        false => "",
+    };
     format!(
-        "## Use\n\n`backbone/` is a Hugging Face directory: espalier, transformers and sentence-transformers load it.\n\n\
+        "## Use\n\n`backbone/` is a Hugging Face directory: espalier, transformers and sentence-transformers load it.\n\n{guess}\
          \x20   espalier finetune --backbone backbone{init} --task TASK --out ADAPTER\n\
          \x20   espalier predict --backbone backbone --adapter ADAPTER\n"
     )

@@ -6,7 +6,7 @@
 //! | `metrics.jsonl` | a line per step |
 //! | `events.out.tfevents.*` | the same for TensorBoard |
 //! | `checkpoints/` | where the run stood, the last few times it was written down |
-//! | `backbone/`, `adapters/` | the model, at the end |
+//! | `backbone/`, `columns/`, `adapters/` | the model, at the end |
 //! | `README.md` | its card |
 //! | `summary.json` | how the run ended; written last |
 

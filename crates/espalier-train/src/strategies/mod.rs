@@ -1,10 +1,12 @@
 //! Strategies of pre-finetuning: which weights are trained, and whose gradient reaches which of them.
 //!
 //! Each strategy is a file with a [`Definition`]; [`Strategy`] names them all. A new one takes its file, a variant, and its
-//! lines in [`Strategy::ALL`] and [`Strategy::definition`].
+//! lines in [`Strategy::ALL`], if it is a row of the study, and [`Strategy::definition`].
 
 mod adapters_only;
+mod cross_stitch;
 mod joint;
+mod mlm;
 mod ner;
 mod none;
 mod pcgrad;
@@ -46,13 +48,19 @@ pub trait Definition: Sync {
         false
     }
 
+    /// Whether each family has an encoder of its own, stitched to the other's after every layer ([`crate::columns`]): two thetas, which
+    /// no device holds.
+    fn has_family_columns(&self) -> bool {
+        false
+    }
+
     /// How the families' gradients on theta become one. `None`: they are added up as they come, in a single vector.
     fn combine(&self) -> Option<Combine> {
         None
     }
 }
 
-/// A row of the study. It has the methods of its [`Definition`].
+/// A way of training: a row of the study, or what comes before it. It has the methods of its [`Definition`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Strategy {
     /// No pre-finetuning: the backbone as it is.
@@ -65,16 +73,25 @@ pub enum Strategy {
     Joint,
     /// Joint, with conflicting gradients projected off each other.
     PcGrad,
+    /// An encoder for each family, stitched to the other's: two backbones, a reference only.
+    CrossStitch,
     /// Task-primary LoRAs: theta by both objectives, each family's batch running through theta and its own adapter.
     Tpl,
     /// The adapters of tpl on a theta that stays as it is.
     AdaptersOnly,
+    /// theta by masked language modelling, before any family: no row of the study.
+    Mlm,
 }
 
 impl Strategy {
-    /// All strategies, in the order of the study.
-    pub const ALL: [Strategy; 7] =
-        [Self::None, Self::Ner, Self::Tc, Self::Joint, Self::PcGrad, Self::Tpl, Self::AdaptersOnly];
+    /// The rows of the study, in its order.
+    pub const ALL: [Strategy; 8] =
+        [Self::None, Self::Ner, Self::Tc, Self::Joint, Self::PcGrad, Self::CrossStitch, Self::Tpl, Self::AdaptersOnly];
+
+    /// All that a configuration can name.
+    fn known() -> impl Iterator<Item = Strategy> {
+        Self::ALL.into_iter().chain([Self::Mlm])
+    }
 
     /// What it does.
     pub fn definition(self) -> &'static dyn Definition {
@@ -84,8 +101,10 @@ impl Strategy {
             Self::Tc => &tc::Tc,
             Self::Joint => &joint::Joint,
             Self::PcGrad => &pcgrad::PcGrad,
+            Self::CrossStitch => &cross_stitch::CrossStitch,
             Self::Tpl => &tpl::Tpl,
             Self::AdaptersOnly => &adapters_only::AdaptersOnly,
+            Self::Mlm => &mlm::Mlm,
         }
     }
 }
@@ -110,9 +129,9 @@ impl FromStr for Strategy {
     fn from_str(name: &str) -> Result<Self, TrainError> {
         let unknown = || TrainError::UnknownStrategy {
             name: name.into(),
-            known: Self::ALL.map(|strategy| strategy.name()).join(", "),
+            known: Self::known().map(|strategy| strategy.name()).collect::<Vec<_>>().join(", "),
         };
-        Self::ALL.into_iter().find(|strategy| strategy.name() == name).ok_or_else(unknown)
+        Self::known().find(|strategy| strategy.name() == name).ok_or_else(unknown)
     }
 }
 
@@ -134,10 +153,11 @@ mod tests {
 
     #[test]
     fn names_find_their_strategies() {
-        for strategy in Strategy::ALL {
+        for strategy in Strategy::known() {
             assert_eq!(strategy.name().parse::<Strategy>().unwrap(), strategy);
         }
         let message = "pcgrab".parse::<Strategy>().unwrap_err().to_string();
-        assert_eq!(message, "unknown strategy \"pcgrab\"; there are none, ner, tc, joint, pcgrad, tpl, adapters-only");
+        let known = "none, ner, tc, joint, pcgrad, cross-stitch, tpl, adapters-only, mlm";
+        assert_eq!(message, format!("unknown strategy \"pcgrab\"; there are {known}"));
     }
 }

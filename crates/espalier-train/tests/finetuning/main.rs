@@ -6,4 +6,5 @@ mod learning;
 mod oracle;
 mod predictions;
 mod refusals;
+mod stitched;
 mod tasks;

@@ -77,7 +77,7 @@ fn the_weight_of_a_loss_shows_in_the_ratio_alone() {
 #[test]
 fn there_must_be_two_gradients_to_compare() {
     let corpora = Corpora::easy();
-    for strategy in [Strategy::None, Strategy::Tc, Strategy::AdaptersOnly] {
+    for strategy in [Strategy::None, Strategy::Tc, Strategy::AdaptersOnly, Strategy::CrossStitch] {
         let error = measured(&corpora.config(strategy), 1).unwrap_err().to_string();
         assert!(error.contains(strategy.name()) && error.contains("joint"), "{error}");
     }

@@ -11,6 +11,7 @@ mod gradients;
 mod refusals;
 mod repeatability;
 mod runs;
+mod stitching;
 mod strategies;
 mod teacher_cache;
 mod training;

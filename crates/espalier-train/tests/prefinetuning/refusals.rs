@@ -54,11 +54,13 @@ fn a_strategy_without_its_corpus_is_refused() {
         (Strategy::Joint, Objective::Tc, "tc.corpora"),
         (Strategy::Tpl, Objective::Tc, "tc.corpora"),
         (Strategy::AdaptersOnly, Objective::Ner, "ner.corpora"),
+        (Strategy::Mlm, Objective::Mlm, "mlm.corpora"),
     ] {
         let mut config = corpora.config(strategy);
         match without {
             Objective::Ner => config.ner.corpora.clear(),
             Objective::Tc => config.tc.corpora.clear(),
+            Objective::Mlm => config.mlm.corpora.clear(),
         }
         let error = refusal(&config);
         let message = error.to_string();
@@ -98,7 +100,7 @@ fn sources_of_one_pair_have_no_negatives() {
 #[test]
 fn values_out_of_range_are_refused() {
     type Spoil = fn(&mut PrefinetuneConfig);
-    let cases: [(&str, Spoil); 38] = [
+    let cases: [(&str, Spoil); 41] = [
         ("train.steps", |config| config.train.steps = 0),
         ("train.learning_rate", |config| config.train.learning_rate = f32::NAN),
         ("train.learning_rate", |config| config.train.learning_rate = -1e-3),
@@ -145,6 +147,9 @@ fn values_out_of_range_are_refused() {
         ("adapter.rank", |config| config.adapter.rank = 0),
         ("adapter.alpha", |config| config.adapter.alpha = -2.0),
         ("adapter.modules", |config| config.adapter.modules.clear()),
+        ("stitch.own", |config| config.stitch.own = f32::NAN),
+        ("stitch.other", |config| config.stitch.other = f32::INFINITY),
+        ("stitch.learning_rate", |config| config.stitch.learning_rate = -1.0),
         ("adapter.layers", |config| config.adapter.layers = 4),
     ];
     let corpora = Corpora::easy();

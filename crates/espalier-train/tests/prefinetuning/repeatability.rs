@@ -1,18 +1,20 @@
 use crate::common::bits;
 use crate::corpora::{Corpora, trained};
+use espalier_encoder::Compute;
 use espalier_train::strategies::Strategy;
 use espalier_train::{PrefinetuneConfig, Prefinetuned};
 
-/// Bit patterns of theta and of all adapters.
+/// Bit patterns of theta, of the second column and the stitches to it, and of all adapters.
 fn fingerprint(result: &Prefinetuned) -> Vec<Vec<u32>> {
     let adapters = result.adapters.values().map(|lora| bits(&lora.values));
-    std::iter::once(bits(result.backbone.weights())).chain(adapters).collect()
+    let second = result.second.iter().flat_map(|it| [bits(it.backbone.weights()), bits(&it.stitches.values)]);
+    std::iter::once(bits(result.backbone.weights())).chain(second).chain(adapters).collect()
 }
 
 #[test]
 fn the_same_seed_gives_the_same_bits_and_another_seed_others() {
     let corpora = Corpora::easy();
-    for strategy in [Strategy::Ner, Strategy::Tc, Strategy::Joint, Strategy::PcGrad, Strategy::Tpl] {
+    for strategy in Strategy::ALL.into_iter().filter(|strategy| strategy.trains_theta()) {
         let with_seed = |seed| fingerprint(&trained(&PrefinetuneConfig { seed, ..corpora.config(strategy) }));
         let first = with_seed(1);
         assert!(with_seed(1) == first, "{strategy}: a second run differs");
@@ -24,12 +26,16 @@ fn the_same_seed_gives_the_same_bits_and_another_seed_others() {
 #[test]
 fn the_number_of_threads_changes_nothing() {
     let corpora = Corpora::long();
-    let mut config = corpora.config(Strategy::Tpl);
-    (config.ner.batch, config.tc.batch) = (16, 16);
-    let with_threads = |threads| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        fingerprint(&pool.install(|| trained(&config)))
-    };
-    let one = with_threads(1);
-    assert!(with_threads(2) == one && with_threads(3) == one);
+    for (strategy, precision) in
+        [(Strategy::Tpl, Compute::F32), (Strategy::CrossStitch, Compute::F32), (Strategy::CrossStitch, Compute::Bf16)]
+    {
+        let mut config = corpora.config(strategy);
+        (config.ner.batch, config.tc.batch, config.train.precision) = (16, 16, precision);
+        let with_threads = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            fingerprint(&pool.install(|| trained(&config)))
+        };
+        let one = with_threads(1);
+        assert!(with_threads(2) == one && with_threads(3) == one, "{strategy} in {precision}");
+    }
 }

@@ -3,7 +3,10 @@
 use crate::common::{copy_of, fixture, tiny_bert};
 use crate::corpora::Corpora;
 use crate::distillation;
+use espalier_encoder::Compute;
+use espalier_encoder::tensors::TensorFile;
 use espalier_train::config::{Composition, ConceptEncoderKind, NerObjective, PrefinetuneConfig};
+use espalier_train::optimizer::Schedule;
 use espalier_train::prefinetune::Encoders;
 use espalier_train::run::{Outcome, RunDirectory, RunError, RunEvent};
 use espalier_train::strategies::Strategy;
@@ -73,6 +76,9 @@ fn model(run: &Path) -> Vec<(String, Vec<u8>)> {
     for family in ["ner", "tc"].iter().filter(|family| run.join("adapters").join(family).exists()) {
         files.extend(["adapter_model.safetensors", "espalier.json"].map(|file| format!("adapters/{family}/{file}")));
     }
+    if run.join("columns").exists() {
+        files.extend(["columns/tc/model.safetensors", "columns/stitches.json"].map(String::from));
+    }
     files.into_iter().map(|name| (name.clone(), fs::read(run.join(name)).unwrap())).collect()
 }
 
@@ -89,15 +95,18 @@ fn metrics(run: &Path) -> Vec<serde_json::Value> {
 
 #[test]
 fn halted_and_resumed_is_as_uninterrupted() {
-    for (strategy, composition) in [
-        (Strategy::Ner, Composition::Both),
-        (Strategy::PcGrad, Composition::Both),
-        (Strategy::Tpl, Composition::Both),
-        (Strategy::Tpl, Composition::Alternating),
-        (Strategy::AdaptersOnly, Composition::Both),
+    for (strategy, composition, precision) in [
+        (Strategy::Ner, Composition::Both, Compute::F32),
+        (Strategy::PcGrad, Composition::Both, Compute::F32),
+        (Strategy::Tpl, Composition::Both, Compute::F32),
+        (Strategy::Tpl, Composition::Alternating, Compute::F32),
+        (Strategy::AdaptersOnly, Composition::Both, Compute::F32),
+        (Strategy::CrossStitch, Composition::Both, Compute::F32),
+        (Strategy::CrossStitch, Composition::Alternating, Compute::Bf16),
     ] {
         let mut whole = Trial::new(strategy);
-        (whole.config.train.patience, whole.config.train.composition) = (9, composition);
+        (whole.config.train.composition, whole.config.train.precision) = (composition, precision);
+        whole.config.train.patience = 9;
         whole.config.train.checkpoint_every = 0;
         let parts = Trial { config: whole.config.clone(), ..Trial::new(strategy) };
         let (outcome, notes) = whole.train(false, None).unwrap();
@@ -177,6 +186,35 @@ fn a_run_goes_on_with_its_own_teacher_only() {
     assert!(card.contains(&teacher) && !card.contains(copy.path().to_str().unwrap()), "{card}");
     let written = fs::read_to_string(trial.path().join("config.toml")).unwrap();
     assert!(written.contains("weight = 1.0"), "every setting is spelled out: {written}");
+}
+
+/// Decay is all that happens to the projections of a loss that does not count, which start as identity: along a schedule of their own.
+#[test]
+fn projections_have_a_decay_and_a_schedule_of_their_own() {
+    let mut trial = Trial::new(Strategy::Ner);
+    (trial.config.train.steps, trial.config.train.validation) = (4, 0);
+    trial.config.ner.weight = Some(0.0);
+    (trial.config.ner.projection_learning_rate, trial.config.ner.projection_weight_decay) = (0.1, 0.5);
+    for (schedule, warmup, factors) in [
+        // Straight down without warm-up, as `train` says; constant; half the steps of warm-up.
+        (None, None, [1.0, 0.75, 0.5, 0.25]),
+        (Some(Schedule::Constant), None, [1.0; 4]),
+        (None, Some(0.5), [0.5, 1.0, 1.0, 0.5]),
+    ] {
+        (trial.config.ner.projection_schedule, trial.config.ner.projection_warmup) = (schedule, warmup);
+        trial.directory = TempDir::new().unwrap();
+        trial.train(false, None).unwrap();
+        let (path, width) = (trial.checkpoint(4).join("state.safetensors"), tiny_bert().encoder.width());
+        let bytes = fs::read(&path).unwrap();
+        let mut values = vec![0.0; 2 * width * width];
+        let file = TensorFile::parse(&path, &bytes).unwrap();
+        file.read_into("objective.ner.projections", &[values.len()], &mut values).unwrap();
+        let shrunk: f32 = factors.iter().map(|factor| 1.0 - 0.1 * factor * 0.5).product();
+        for (place, value) in values.into_iter().enumerate() {
+            let expected = if place % (width * width) % (width + 1) == 0 { shrunk } else { 0.0 };
+            assert!((value - expected).abs() < 1e-6, "{value} instead of {expected} at {place}, {factors:?}");
+        }
+    }
 }
 
 #[test]

@@ -26,6 +26,7 @@ fn every_strategy_trains_what_it_says() {
         let adapted = [Strategy::Tpl, Strategy::AdaptersOnly].contains(&strategy);
         let expected: &[Family] = if adapted { &[Family::Ner, Family::Tc] } else { &[] };
         assert_eq!(families, expected, "{strategy}");
+        assert_eq!(result.second.is_some(), strategy == Strategy::CrossStitch, "{strategy}");
         // A third of three layers, that is the last one, carries adapters.
         assert!(result.adapters.values().all(|lora| lora.first_layer() == Some(2) && lora.sites.len() == 6));
     }
@@ -124,7 +125,7 @@ fn frozen_embeddings_stay() {
 #[test]
 fn easy_corpora_are_learned() {
     let corpora = Corpora::easy();
-    for strategy in [Strategy::Joint, Strategy::Tpl] {
+    for strategy in [Strategy::Joint, Strategy::Tpl, Strategy::CrossStitch] {
         let mut config = corpora.config(strategy);
         config.train.steps = 60;
         config.ner.projection_learning_rate = 1e-2;

@@ -3,7 +3,7 @@ use crate::progress::Progress;
 use anyhow::Context;
 use espalier_encoder::files;
 use espalier_study::conflict::{ConflictReport, Summary};
-use espalier_study::report::conflict_html;
+use espalier_study::report::{conflict_figures, conflict_html};
 use espalier_study::statistics::Mean;
 use espalier_train::PrefinetuneConfig;
 use espalier_train::prefinetune::{Conflict, Encoders, Part, measure_conflict};
@@ -33,7 +33,7 @@ pub struct Args {
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// Write DIR/conflict.html, with figures, and DIR/conflict.json
+    /// Write DIR/conflict.html, its figures as DIR/layers.svg and DIR/measurements.svg, and DIR/conflict.json
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
@@ -52,6 +52,9 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     if let Some(out) = &args.out {
         files::write_json(&out.join("conflict.json"), &report)?;
         files::write_whole(&out.join("conflict.html"), conflict_html(&report).as_bytes())?;
+        for (name, svg) in conflict_figures(&report) {
+            files::write_whole(&out.join(name), svg.as_bytes())?;
+        }
         eprintln!("figures: {}", out.join("conflict.html").display());
     }
     Ok(())
@@ -60,7 +63,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
 fn measured(path: &Path, overrides: &[String], batches: usize) -> anyhow::Result<ConflictReport> {
     let config = PrefinetuneConfig::read(path, overrides)?;
     config.check()?;
-    let backbone = super::open_trainable(&config.backbone, config.train.precision)?;
+    let backbone = super::training::open(&config)?;
     let teacher = open_teacher(&config)?;
     let encoders = Encoders { backbone: &backbone, teacher: teacher.as_ref() };
     let mut progress = Progress::new(&format!("measuring ({})", config.strategy), batches);

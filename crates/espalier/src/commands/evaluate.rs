@@ -1,12 +1,14 @@
 use crate::input::write_json;
-use espalier_encoder::Adapter;
 use espalier_study::{Scores, evaluate};
 use espalier_train::data::Task;
+use espalier_train::finetune::Frozen;
 use serde_json::json;
 use std::io::stdout;
 use std::path::PathBuf;
 
 /// Score an adapter on a task
+///
+/// The directory of a run of the strategy cross-stitch, given for --backbone, stands for both of its encoders.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example: espalier evaluate --backbone run/backbone --adapter banking --task samples/tasks/banking77"
@@ -30,9 +32,10 @@ pub struct Args {
 
 pub fn run(args: Args) -> anyhow::Result<()> {
     let examples = Task::open_split(&args.task, &args.split)?;
-    let backbone = args.backbone.open()?;
-    let adapter = Adapter::open(&args.adapter, &backbone)?;
-    let scores = evaluate(&backbone, &adapter, &examples)?;
+    let (backbone, second) = args.backbone.open_columns()?;
+    let encoder = Frozen::new(&backbone, second.as_ref());
+    let adapter = encoder.open_adapter(&args.adapter)?;
+    let scores = evaluate(encoder, &adapter, &examples)?;
     match args.json {
         true => {
             write_json(&mut stdout(), &json!({ "split": args.split, "examples": examples.len(), "scores": scores }))

@@ -4,6 +4,7 @@ use crate::progress::Progress;
 use espalier_encoder::Adapter;
 use espalier_study::evaluate;
 use espalier_train::data::{Task, fraction};
+use espalier_train::finetune::Frozen;
 use espalier_train::{FinetuneConfig, finetune};
 use serde_json::json;
 use std::io::stdout;
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 ///
 /// The task is a folder with train.jsonl, and dev.jsonl and test.jsonl where there are any. Named entities: {"tokens": [...],
 /// "tags": ["B-city", "O", ...]}; classification: {"text": "...", "label": "..."}. The adapter goes to DIR in PEFT's layout.
+/// The directory of a run of the strategy cross-stitch, given for --backbone, stands for both of its encoders.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example: espalier finetune --backbone run/backbone --init run/adapters/tc --task samples/tasks/banking77 --out banking"
@@ -57,7 +59,12 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     for warning in task.warnings() {
         eprintln!("warning: {}: {warning}", task.name);
     }
-    let backbone = args.backbone.open_trainable()?;
+    let (backbone, second) = args.backbone.open_columns_trainable()?;
+    let encoder = Frozen::new(&backbone, second.as_ref());
+    anyhow::ensure!(
+        second.is_none() || args.init.is_none(),
+        "a cross-stitch run has no adapters to start from: leave out --init"
+    );
     let init = args.init.as_deref().map(|directory| Adapter::open_lora(directory, &backbone)).transpose()?;
     let train = fraction(&task.train, args.fraction, args.seed)?;
     let config = FinetuneConfig {
@@ -69,7 +76,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         ..FinetuneConfig::default()
     };
     let mut progress = Progress::new(&format!("fine-tuning on {}", task.name), config.steps);
-    let adapter = finetune(&backbone, init.as_ref(), &train, &config, |step| {
+    let adapter = finetune(encoder, init.as_ref(), &train, &config, |step| {
         progress.step(step.step, step.steps, || format!("loss {:.4}", step.loss));
     })?;
     progress.finish(&format!("{} examples, {} steps", train.len(), config.steps));
@@ -78,7 +85,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let mut scores = serde_json::Map::new();
     for (split, examples) in [("dev", &task.dev), ("test", &task.test)] {
         let Some(examples) = examples else { continue };
-        let result = evaluate(&backbone, &adapter, examples)?;
+        let result = evaluate(encoder, &adapter, examples)?;
         if !args.json {
             print_scores(&format!("{} {split}", task.name), &result);
         }
@@ -88,7 +95,11 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         let result = json!({ "task": task.name, "examples": train.len(), "seed": args.seed, "adapter": args.out, "scores": scores });
         write_json(&mut stdout(), &result)?;
     } else {
-        eprintln!("next: espalier predict --backbone {} --adapter {}", args.backbone.backbone, args.out.display());
+        let (backbone, adapter, task) = (&args.backbone.backbone, args.out.display(), args.task.display());
+        match second {
+            None => eprintln!("next: espalier predict --backbone {backbone} --adapter {adapter}"),
+            Some(_) => eprintln!("next: espalier evaluate --backbone {backbone} --adapter {adapter} --task {task}"),
+        }
     }
     Ok(())
 }

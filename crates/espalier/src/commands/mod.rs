@@ -8,16 +8,20 @@ pub mod doctor;
 pub mod encode;
 pub mod evaluate;
 pub mod fetch;
+pub mod fill_mask;
 pub mod finetune;
 pub mod pack;
 pub mod predict;
 pub mod prefinetune;
+pub mod pretrain;
 pub mod quantize;
 pub mod teach;
+pub mod tokenizer;
 pub mod training;
 
 use anyhow::Context;
 use espalier_encoder::{Backbone, Compute};
+use espalier_train::columns::SecondColumn;
 use std::path::{Path, PathBuf};
 
 /// The backbone of a command, and what it computes in.
@@ -40,8 +44,24 @@ impl BackboneArgs {
         locate(&self.backbone)
     }
 
-    fn open_trainable(&self) -> anyhow::Result<Backbone> {
-        open_trainable(&self.backbone, self.precision)
+    /// As [`BackboneArgs::open`], but takes the directory of a cross-stitch run too: then the second column is there.
+    fn open_columns(&self) -> anyhow::Result<(Backbone, Option<SecondColumn>)> {
+        let run = Path::new(&self.backbone);
+        if !SecondColumn::is_in(run) {
+            return Ok((self.open()?, None));
+        }
+        let backbone = Backbone::open(&run.join("backbone"))?.with_compute(self.precision)?;
+        let mut second = SecondColumn::open(run, &backbone)?;
+        second.backbone = second.backbone.with_compute(self.precision)?;
+        Ok((backbone, Some(second)))
+    }
+
+    /// [`BackboneArgs::open_columns`] for training.
+    fn open_columns_trainable(&self) -> anyhow::Result<(Backbone, Option<SecondColumn>)> {
+        trains(self.precision)?;
+        let (backbone, second) = self.open_columns()?;
+        backbone.trainable()?;
+        Ok((backbone, second))
     }
 }
 
@@ -55,6 +75,10 @@ fn locate(spec: &str) -> anyhow::Result<PathBuf> {
 
 /// Opens the backbone that a `--backbone` value names. For a packed file of bf16 or bytes `auto` means what it stores.
 fn open_backbone(spec: &str, compute: Compute) -> anyhow::Result<Backbone> {
+    anyhow::ensure!(
+        !SecondColumn::is_in(Path::new(spec)),
+        "{spec} is a cross-stitch run, of two encoders; only finetune and evaluate take it"
+    );
     let path = locate(spec)?;
     let backbone = Backbone::open(&path).with_context(|| format!("cannot open the backbone {spec}"))?;
     Ok(backbone.with_compute(compute)?)
@@ -62,8 +86,13 @@ fn open_backbone(spec: &str, compute: Compute) -> anyhow::Result<Backbone> {
 
 /// [`open_backbone`] for training, which a packed file is refused for, and 8-bit products.
 fn open_trainable(spec: &str, compute: Compute) -> anyhow::Result<Backbone> {
-    anyhow::ensure!(compute != Compute::Int8, "int8 is for inference; train in auto, f32 or bf16");
+    trains(compute)?;
     let backbone = open_backbone(spec, compute)?;
     backbone.trainable()?;
     Ok(backbone)
+}
+
+fn trains(compute: Compute) -> anyhow::Result<()> {
+    anyhow::ensure!(compute != Compute::Int8, "int8 is for inference; train in auto, f32 or bf16");
+    Ok(())
 }

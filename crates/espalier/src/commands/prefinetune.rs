@@ -1,11 +1,9 @@
-use super::training::{Training, TrainingArgs, quoted};
-
-const TRAINING: Training = Training { command: "prefinetune", title: "pre-finetuning", settings: &[] };
+use super::training::TrainingArgs;
 
 /// Train a shared encoder on both families' corpora
 ///
 /// Writes DIR/backbone (a Hugging Face directory), DIR/adapters/ner and DIR/adapters/tc (PEFT, for strategies that have them),
-/// DIR/README.md (a model card), DIR/config.toml (every setting), DIR/metrics.jsonl (a line per step) and the same for TensorBoard.
+/// DIR/columns (the second encoder of cross-stitch), DIR/README.md (a model card), DIR/config.toml (every setting), DIR/metrics.jsonl (a line per step) and the same for TensorBoard.
 /// DIR/checkpoints holds where the run stood: killed at any moment and resumed, it gives the same model to the bit. Ctrl-C lets the
 /// step finish and writes a checkpoint; pressed again, it ends the program at once.
 #[derive(clap::Args)]
@@ -16,12 +14,13 @@ pub struct Args {
     training: TrainingArgs,
 }
 
-pub fn run(Args { training }: Args) -> anyhow::Result<()> {
-    let summary = TRAINING.run(&training)?;
-    let out = training.out;
-    println!("{}", out.join("backbone").display());
-    let init = summary.adapters.first();
-    let init = init.map_or(String::new(), |family| format!(" --init {}/adapters/{}", quoted(&out), family.name()));
-    eprintln!("next: espalier finetune --backbone {}/backbone{init} --task TASK --out ADAPTER", quoted(&out));
-    Ok(())
+pub fn run(args: Args) -> anyhow::Result<()> {
+    let (training, out) = (&args.training, args.training.out());
+    let config = training.settings(&[])?;
+    let encoder = training.encoder(&config);
+    training.train(&config, "prefinetune", |summary| {
+        let init = summary.adapters.first();
+        let init = init.map_or(String::new(), |family| format!(" --init {out}/adapters/{}", family.name()));
+        format!("espalier finetune --backbone {encoder}{init} --task TASK --out ADAPTER")
+    })
 }

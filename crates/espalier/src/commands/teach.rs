@@ -1,7 +1,6 @@
-use super::training::{Training, TrainingArgs, quoted};
-
-const TRAINING: Training =
-    Training { command: "teach", title: "teaching", settings: &["strategy=ner", "ner.objective=concepts"] };
+use super::training::TrainingArgs;
+use espalier_train::config::NerObjective;
+use espalier_train::strategies::Strategy;
 
 /// Make a teacher: a larger encoder that learns to tell concepts, for small ones to learn from
 ///
@@ -16,12 +15,12 @@ pub struct Args {
     training: TrainingArgs,
 }
 
-pub fn run(Args { training }: Args) -> anyhow::Result<()> {
-    TRAINING.run(&training)?;
-    println!("{}", training.out.join("backbone").display());
-    eprintln!(
-        "next: espalier prefinetune CONFIG.toml --set ner.objective=distill --set ner.teacher={}/backbone --out RUN",
-        quoted(&training.out)
-    );
-    Ok(())
+pub fn run(args: Args) -> anyhow::Result<()> {
+    let mut config = args.training.settings(&[])?;
+    config.strategy = Strategy::Ner;
+    config.ner.objective = NerObjective::Concepts;
+    let teacher = args.training.encoder(&config);
+    let next =
+        format!("espalier prefinetune CONFIG.toml --set ner.objective=distill --set ner.teacher={teacher} --out RUN");
+    args.training.train(&config, "teach", |_| next.clone())
 }

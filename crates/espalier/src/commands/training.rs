@@ -1,17 +1,18 @@
-//! What the commands that train in a run's directory have in common.
+//! Training in a run directory, with progress and Ctrl-C: what the commands that train encoders share.
 
 use crate::interrupt::{Interrupted, Stop};
 use crate::progress::Progress;
+use espalier_encoder::Backbone;
 use espalier_train::PrefinetuneConfig;
 use espalier_train::config::NerObjective;
 use espalier_train::objectives::Objective;
-use espalier_train::prefinetune::{Encoders, StepReport, Teacher};
+use espalier_train::prefinetune::{Encoders, StepReport, Teacher, fresh_backbone};
 use espalier_train::run::{Outcome, RunDirectory, RunEvent, Summary};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::{Display, Path, PathBuf};
 
-/// A run: its settings and its directory.
+/// What is trained, and where.
 #[derive(clap::Args)]
 pub struct TrainingArgs {
     /// The configuration, a TOML file [with --resume: DIR/config.toml if left out]
@@ -25,40 +26,43 @@ pub struct TrainingArgs {
     optimizer: Option<String>,
     /// Where the run goes
     #[arg(long, value_name = "DIR")]
-    pub out: PathBuf,
+    out: PathBuf,
     /// Go on with the run in DIR from its last whole checkpoint; where there is no run yet, begin one
     #[arg(long)]
     resume: bool,
 }
 
-/// A command that trains.
-pub struct Training {
-    /// The subcommand, for the line that goes on with an interrupted run.
-    pub command: &'static str,
-    /// What it is called while it goes on.
-    pub title: &'static str,
-    /// Settings that it makes whatever the configuration says.
-    pub settings: &'static [&'static str],
-}
+impl TrainingArgs {
+    /// The settings of the run; what `before` overrides, the command line may override again.
+    pub fn settings(&self, before: &[&str]) -> anyhow::Result<PrefinetuneConfig> {
+        let path = self.config.clone().unwrap_or_else(|| RunDirectory::new(&self.out).config_file());
+        let mut overrides: Vec<String> = before.iter().map(|text| text.to_string()).collect();
+        overrides.extend(self.overrides.iter().cloned());
+        overrides.extend(self.optimizer.iter().map(|name| format!("train.optimizer={name}")));
+        Ok(PrefinetuneConfig::read(&path, &overrides)?)
+    }
 
-impl Training {
-    /// Trains until the end; an interrupt leaves a run that can go on.
-    pub fn run(&self, args: &TrainingArgs) -> anyhow::Result<Summary> {
-        let directory = RunDirectory::new(&args.out);
-        let config = self.config(args, &directory)?;
+    /// Trains, and prints where the encoder is. `command` is what goes on with an interrupted run; `next` says what may follow.
+    pub fn train(
+        &self,
+        config: &PrefinetuneConfig,
+        command: &str,
+        next: impl Fn(&Summary) -> String,
+    ) -> anyhow::Result<()> {
         config.check()?;
-        directory.check(&config, args.resume)?;
+        let directory = RunDirectory::new(&self.out);
+        directory.check(config, self.resume)?;
         if let Some(summary) = directory.finished()? {
             eprintln!("this run is finished: {} of {} steps", summary.step, config.train.steps);
-            return Ok(summary);
+            return self.print_result(config, &next(&summary));
         }
-        let backbone = super::open_trainable(&config.backbone, config.train.precision)?;
-        let teacher = open_teacher(&config)?;
+        let backbone = open(config)?;
+        let teacher = open_teacher(config)?;
         let encoders = Encoders { backbone: &backbone, teacher: teacher.as_ref() };
         let stop = Stop::on_signals()?;
-        let mut progress = Progress::new(&format!("{} ({})", self.title, config.strategy), config.train.steps);
+        let mut progress = Progress::new(&format!("{command} ({})", config.strategy), config.train.steps);
         let mut line = Line::default();
-        let outcome = directory.train(encoders, &config, args.resume, |event| {
+        let outcome = directory.train(encoders, config, self.resume, |event| {
             match event {
                 RunEvent::Damaged(error) => progress.note(&format!("warning: passed over: {error}")),
                 RunEvent::Resumed(step) => {
@@ -76,23 +80,44 @@ impl Training {
         match outcome {
             Outcome::Finished(summary) => {
                 progress.finish(if summary.stopped_early { "stopped early, no better validation" } else { "done" });
-                Ok(summary)
+                self.print_result(config, &next(&summary))
             }
             Outcome::Halted { step } => {
                 progress.finish(&format!("interrupted after step {step}"));
-                let resume = format!("espalier {} --out {} --resume", self.command, quoted(&args.out));
+                let resume = format!("espalier {command} --out {} --resume", quoted(&self.out));
                 Err(Interrupted { resume }.into())
             }
         }
     }
 
-    fn config(&self, args: &TrainingArgs, directory: &RunDirectory) -> anyhow::Result<PrefinetuneConfig> {
-        let mut overrides = args.overrides.clone();
-        overrides.extend(args.optimizer.as_ref().map(|name| format!("train.optimizer={name}")));
-        overrides.extend(self.settings.iter().map(|setting| setting.to_string()));
-        let path = args.config.clone().unwrap_or_else(|| directory.config_file());
-        Ok(PrefinetuneConfig::read(&path, &overrides)?)
+    /// What the trained encoder goes by: two columns by the directory of their run.
+    pub fn encoder(&self, config: &PrefinetuneConfig) -> String {
+        let path = if config.strategy.has_family_columns() { self.out.clone() } else { self.out.join("backbone") };
+        path.display().to_string()
     }
+
+    fn print_result(&self, config: &PrefinetuneConfig, next: &str) -> anyhow::Result<()> {
+        println!("{}", self.encoder(config));
+        eprintln!("next: {next}");
+        Ok(())
+    }
+
+    /// Where the run goes.
+    pub fn out(&self) -> Display<'_> {
+        self.out.display()
+    }
+}
+
+/// The encoder that a run begins with.
+pub fn open(config: &PrefinetuneConfig) -> anyhow::Result<Backbone> {
+    if config.starts_from_scratch() {
+        return Ok(fresh_backbone(config)?);
+    }
+    let backbone = super::open_trainable(&config.backbone, config.train.precision)?;
+    if config.strategy.objectives().contains(&Objective::Mlm) && backbone.mlm_head().is_none() {
+        eprintln!("note: {} has no head of masked language modelling: it begins with a fresh one", config.backbone);
+    }
+    Ok(backbone)
 }
 
 /// The teacher of a run that has one.
@@ -140,7 +165,7 @@ impl Line {
 }
 
 /// A path as a shell takes it.
-pub fn quoted(path: &Path) -> String {
+fn quoted(path: &Path) -> String {
     let path = path.display().to_string();
     match path.chars().all(|c| c.is_alphanumeric() || "-_./:".contains(c)) {
         true => path,

@@ -5,7 +5,6 @@ use std::ops::Range;
 /// Added tokens, found in a text as it stands: before normalisation, inside words or not.
 #[derive(Clone, Debug)]
 pub struct AddedTokens {
-    /// The longest first.
     tokens: Vec<(String, u32)>,
     /// For each byte whether a token begins with it.
     starts: [bool; 256],
@@ -13,8 +12,7 @@ pub struct AddedTokens {
 
 impl AddedTokens {
     /// Takes tokens, none of them empty, and their ids.
-    pub fn new(mut tokens: Vec<(String, u32)>) -> Self {
-        tokens.sort_by_key(|(text, _)| std::cmp::Reverse(text.len()));
+    pub fn new(tokens: Vec<(String, u32)>) -> Self {
         let mut starts = [false; 256];
         for (text, _) in &tokens {
             starts[text.as_bytes()[0] as usize] = true;
@@ -22,17 +20,13 @@ impl AddedTokens {
         Self { tokens, starts }
     }
 
-    /// The highest id, if there is any token.
-    pub fn highest_id(&self) -> Option<u32> {
-        self.tokens.iter().map(|&(_, id)| id).max()
-    }
-
     /// The first token in a text, and of those that begin there the longest: where it is and its id.
     pub fn find(&self, text: &str) -> Option<(Range<usize>, u32)> {
         let candidates = text.bytes().enumerate().filter(|&(_, byte)| self.starts[byte as usize]);
         candidates.map(|(start, _)| start).find_map(|start| {
             let rest = &text.as_bytes()[start..];
-            let (token, id) = self.tokens.iter().find(|(token, _)| rest.starts_with(token.as_bytes()))?;
+            let here = self.tokens.iter().filter(|(token, _)| rest.starts_with(token.as_bytes()));
+            let (token, id) = here.max_by_key(|(token, _)| token.len())?;
             Some((start..start + token.len(), *id))
         })
     }

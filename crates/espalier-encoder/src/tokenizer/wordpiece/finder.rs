@@ -10,7 +10,6 @@ pub enum Found {
 
 /// Finds the first token in the characters that it is given in order, and of those that begin there the longest.
 pub struct Finder<'t> {
-    /// The longest first.
     tokens: &'t [(String, u32)],
     /// What may be the beginning of a token.
     held: String,
@@ -49,7 +48,8 @@ impl<'t> Finder<'t> {
     }
 
     fn emit_first(&mut self, emit: &mut impl FnMut(Found)) {
-        let token = self.tokens.iter().find(|(token, _)| self.held.starts_with(token.as_str()));
+        let here = self.tokens.iter().filter(|(token, _)| self.held.starts_with(token.as_str()));
+        let token = here.max_by_key(|(token, _)| token.len());
         let count = token.map_or(1, |(token, _)| token.chars().count());
         let span = (self.origins[0], self.origins[count - 1] + 1);
         let characters: String = self.held.chars().take(count).collect();

@@ -1,13 +1,11 @@
 //! tokenizer.json, when it describes BERT's tokenizer.
 
-use super::added::AddedTokens;
 use super::normalize::Normalization;
 use super::schema::{AddedToken, BertNormalizer, BertProcessing, File, Piece, RobertaProcessing, TemplateProcessing};
 use super::vocabulary::Vocabulary;
-use super::{Refusal, WordPiece, leaves_room};
+use super::{Refusal, Settings, WordPiece, leaves_room};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::fmt::Display;
 
@@ -20,9 +18,8 @@ impl WordPiece {
         if json.len() > Vocabulary::LARGEST {
             return Err(not_a_tokenizer("more than 2 GiB"));
         }
-        let text = std::str::from_utf8(json).map_err(not_a_tokenizer)?;
         let File { version, added_tokens, normalizer, pre_tokenizer, post_processor, model, .. } =
-            serde_json::from_str(text).map_err(not_a_tokenizer)?;
+            serde_json::from_slice(json).map_err(not_a_tokenizer)?;
         if version.is_some_and(|version| version != "1.0") {
             return Err(not_a_tokenizer("not version 1.0"));
         }
@@ -44,17 +41,17 @@ impl WordPiece {
             return Err(not_bert("post_processor", "RobertaProcessing with trim_offsets for cased text"));
         }
         let Added { plain, normalized } = added(added_tokens, &vocabulary, normalization, trims)?;
-        Ok(Self {
+        let settings = Settings {
             normalization,
-            added: AddedTokens::new(plain),
+            added: plain,
             normalized,
-            vocabulary,
             unknown,
             prefix: setting(model.continuing_subword_prefix, "continuing_subword_prefix")?,
             longest_word: setting(model.max_input_chars_per_word, "max_input_chars_per_word")?,
             before,
             after,
-        })
+        };
+        Ok(Self::new(settings, vocabulary))
     }
 }
 
@@ -123,7 +120,7 @@ fn template(template: &TemplateProcessing, max_tokens: usize) -> Result<Ends, Re
 struct Added {
     /// Those that are looked for in the text as it stands.
     plain: Vec<(String, u32)>,
-    /// Those that are looked for when it is normalised, as they are then; the longest first.
+    /// Those that are looked for when it is normalised, as they are then.
     normalized: Vec<(String, u32)>,
 }
 
@@ -156,7 +153,6 @@ fn added(
             }
         }
     }
-    added.normalized.sort_by_key(|(text, _)| Reverse(text.len()));
     Ok(added)
 }
 

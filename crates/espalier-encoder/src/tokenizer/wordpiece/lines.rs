@@ -1,9 +1,8 @@
 //! vocab.txt and the settings that go with it in tokenizer_config.json.
 
-use super::added::AddedTokens;
 use super::normalize::Normalization;
 use super::vocabulary::Vocabulary;
-use super::{WordPiece, leaves_room};
+use super::{Settings, WordPiece, leaves_room};
 use serde::Deserialize;
 
 /// As everywhere in Hugging Face's tokenizers, these are themselves when a text contains them.
@@ -32,22 +31,22 @@ impl WordPiece {
         leaves_room(before.len() + after.len(), max_tokens)?;
         let special = SPECIAL.into_iter().filter_map(|token| Some((token.to_string(), vocabulary.id(token)?)));
         let lowercase = config.do_lower_case.unwrap_or(true);
-        Ok(Self {
+        let settings = Settings {
             normalization: Normalization {
                 clean_text: true,
                 handle_chinese_chars: config.tokenize_chinese_chars.unwrap_or(true),
                 strip_accents: config.strip_accents.unwrap_or(lowercase),
                 lowercase,
             },
-            added: AddedTokens::new(special.collect()),
+            added: special.collect(),
             normalized: Vec::new(),
-            vocabulary,
             unknown,
             prefix: "##".into(),
             longest_word: 100,
             before,
             after,
-        })
+        };
+        Ok(Self::new(settings, vocabulary))
     }
 }
 

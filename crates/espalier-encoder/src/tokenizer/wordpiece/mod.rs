@@ -9,6 +9,7 @@ mod json;
 mod lines;
 mod normalize;
 mod schema;
+mod stored;
 mod tables;
 mod tokens;
 mod unicode;
@@ -16,9 +17,12 @@ mod vocabulary;
 mod words;
 
 use super::{Encoded, leaves_room};
+pub use stored::StoredTokenizer;
+
 use added::AddedTokens;
 use finder::{Finder, Found};
 use normalize::{Normalization, Normalizer};
+use serde::{Deserialize, Serialize};
 use tokens::Tokens;
 use vocabulary::Vocabulary;
 use words::Words;
@@ -26,11 +30,20 @@ use words::Words;
 /// BERT's tokenizer.
 #[derive(Clone, Debug)]
 pub struct WordPiece {
-    normalization: Normalization,
+    settings: Settings,
     added: AddedTokens,
-    /// Added tokens that are looked for in the normalised text, the longest first, and their ids.
-    normalized: Vec<(String, u32)>,
     vocabulary: Vocabulary,
+}
+
+/// All but the vocabulary.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    normalization: Normalization,
+    /// Tokens that are looked for in the text as it stands, and their ids.
+    added: Vec<(String, u32)>,
+    /// Tokens that are looked for in the normalised text, and their ids.
+    normalized: Vec<(String, u32)>,
     /// The id of words that have no tokens.
     unknown: u32,
     /// What tokens inside a word begin with.
@@ -53,12 +66,39 @@ pub enum Refusal {
 }
 
 impl WordPiece {
+    /// A tokenizer with these settings, in which no token is empty.
+    fn new(settings: Settings, vocabulary: Vocabulary) -> Self {
+        let added = AddedTokens::new(settings.added.clone());
+        Self { settings, added, vocabulary }
+    }
+
     /// The highest id that a text can get.
     pub fn highest_id(&self) -> u32 {
-        let special = self.before.iter().chain(&self.after).copied().max();
-        let normalized = self.normalized.iter().map(|&(_, id)| id).max();
-        let highest = [self.vocabulary.highest_id(), self.added.highest_id(), normalized, special];
-        highest.into_iter().flatten().max().unwrap_or(self.unknown)
+        let Settings { unknown, before, after, .. } = &self.settings;
+        let found = self.added().map(|&(_, id)| id).chain(self.vocabulary.highest_id());
+        found.chain(before.iter().chain(after).copied()).fold(*unknown, u32::max)
+    }
+
+    /// The id of an added token.
+    pub fn added_id(&self, token: &str) -> Option<u32> {
+        self.added().find(|(text, _)| text == token).map(|&(_, id)| id)
+    }
+
+    /// Whether an id is that of an added token or of one around every text.
+    pub fn is_added(&self, id: u32) -> bool {
+        let Settings { before, after, .. } = &self.settings;
+        self.added().any(|&(_, added)| added == id) || before.iter().chain(after).any(|&special| special == id)
+    }
+
+    /// A token as the vocabulary has it.
+    pub fn token(&self, id: u32) -> Option<&str> {
+        let added = || self.added().find(|&&(_, added)| added == id).map(|(text, _)| text.as_str());
+        self.vocabulary.token(id).or_else(added)
+    }
+
+    /// Added tokens with their ids.
+    fn added(&self) -> impl Iterator<Item = &(String, u32)> {
+        self.settings.added.iter().chain(&self.settings.normalized)
     }
 
     /// Encodes a text, cut to `max_tokens` tokens.
@@ -96,9 +136,9 @@ impl<'t> Encoder<'t> {
     fn new(tokenizer: &'t WordPiece, max_tokens: usize, bytes: usize) -> Self {
         Self {
             added: &tokenizer.added,
-            normalizer: Normalizer::new(tokenizer.normalization),
-            finder: Finder::new(&tokenizer.normalized),
-            words: Words::new(tokenizer.longest_word),
+            normalizer: Normalizer::new(tokenizer.settings.normalization),
+            finder: Finder::new(&tokenizer.settings.normalized),
+            words: Words::new(tokenizer.settings.longest_word),
             tokens: Tokens::new(tokenizer, max_tokens, bytes),
         }
     }

@@ -1,9 +1,11 @@
 //! BERT's normalisation, one character at a time, each with the character of the text that it comes from.
 
 use super::unicode::{Class, decompose, is_chinese, is_dropped};
+use serde::{Deserialize, Serialize};
 
 /// What a tokenizer does to a text before it splits it into words.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Normalization {
     /// Drops control characters.
     pub clean_text: bool,

@@ -1,7 +1,7 @@
 //! Words cut into tokens: the longest that the vocabulary has, from left to right.
 
 use super::words::Word;
-use super::{Encoded, WordPiece};
+use super::{Encoded, Settings, WordPiece};
 
 /// The tokens of a text, as they are found.
 pub struct Tokens<'t> {
@@ -22,8 +22,9 @@ type Piece = (u32, usize, usize);
 impl<'t> Tokens<'t> {
     /// The special tokens before a text of so many bytes.
     pub fn new(tokenizer: &'t WordPiece, max_tokens: usize, bytes: usize) -> Self {
+        let Settings { before, after, .. } = &tokenizer.settings;
         // Tokens of most texts have four bytes and more.
-        let likely = max_tokens.min(tokenizer.before.len() + bytes / 4 + tokenizer.after.len());
+        let likely = max_tokens.min(before.len() + bytes / 4 + after.len());
         let mut tokens = Self {
             tokenizer,
             encoded: Encoded {
@@ -32,13 +33,13 @@ impl<'t> Tokens<'t> {
                 spans: Vec::with_capacity(likely),
                 truncated: false,
             },
-            most: max_tokens - tokenizer.after.len(),
+            most: max_tokens - after.len(),
             given_word: None,
             next_word: 0,
             pieces: Vec::new(),
             hashes: Vec::new(),
         };
-        tokens.special(&tokenizer.before);
+        tokens.special(before);
         tokens
     }
 
@@ -61,20 +62,20 @@ impl<'t> Tokens<'t> {
                 self.push(id, (word.origins[start], word.origins[end - 1] + 1));
             }
         } else {
-            self.push(self.tokenizer.unknown, word.span);
+            self.push(self.tokenizer.settings.unknown, word.span);
         }
         self.next_word += 1;
     }
 
     /// Ends the text with its special tokens.
     pub fn finish(mut self) -> Encoded {
-        self.special(&self.tokenizer.after);
+        self.special(&self.tokenizer.settings.after);
         self.encoded
     }
 
     /// Cuts a word into `pieces`, or returns false when the vocabulary does not have them.
     fn cut(&mut self, word: &Word) -> bool {
-        let WordPiece { vocabulary, prefix, longest_word, .. } = self.tokenizer;
+        let WordPiece { settings: Settings { prefix, longest_word, .. }, vocabulary, .. } = self.tokenizer;
         self.pieces.clear();
         if word.length > *longest_word {
             return false;

@@ -27,6 +27,33 @@ impl Vocabulary {
     /// The most text that a vocabulary can be made of, in bytes.
     pub const LARGEST: usize = u32::MAX as usize / 2;
 
+    /// A vocabulary of a text's pieces: for each the byte after its last, and its id.
+    ///
+    /// # Errors
+    /// What is wrong with the pieces.
+    pub fn of_pieces(text: &str, pieces: &[[u32; 2]]) -> Result<Self, String> {
+        if text.len() > Self::LARGEST {
+            return Err("the vocabulary is longer than 2 GiB".into());
+        }
+        let slots = vec![0; (2 * pieces.len() + 2).next_power_of_two()];
+        let (all, tokens) = (String::with_capacity(text.len()), Vec::with_capacity(pieces.len()));
+        let (mut vocabulary, mut start) = (Self { text: all, tokens, slots, longest: 0 }, 0);
+        for &[end, id] in pieces {
+            let token = text.get(start..end as usize);
+            vocabulary.insert(token.ok_or_else(|| format!("no token ends at byte {end} of the vocabulary"))?, id);
+            start = end as usize;
+        }
+        match text.len() - start {
+            0 => Ok(vocabulary),
+            rest => Err(format!("the last {rest} bytes of the vocabulary are no token")),
+        }
+    }
+
+    /// The text of all tokens, one after the other, and for each the byte after its last, and its id.
+    pub fn pieces(&self) -> (&str, impl Iterator<Item = [u32; 2]>) {
+        (&self.text, self.tokens.iter().map(|token| [token.start + token.length, token.id]))
+    }
+
     /// Adds a token, or gives the token another id. All tokens together must not be longer than [`Self::LARGEST`].
     pub fn insert(&mut self, token: &str, id: u32) {
         if 2 * (self.tokens.len() + 1) > self.slots.len() {
@@ -59,6 +86,12 @@ impl Vocabulary {
     /// The id of a token.
     pub fn id(&self, token: &str) -> Option<u32> {
         self.find(Hash::new().bytes(token.as_bytes()).finish(), token.as_bytes(), &[])
+    }
+
+    /// The token with an id, by a look at all of them.
+    pub fn token(&self, id: u32) -> Option<&str> {
+        let token = self.tokens.iter().find(|token| token.id == id)?;
+        self.text.get(token.start as usize..(token.start + token.length) as usize)
     }
 
     /// The longest token that consists of `prefix` and a beginning of `text`: its id and the bytes of `text` that it takes.

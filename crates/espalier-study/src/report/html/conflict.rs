@@ -1,8 +1,8 @@
 //! The conflict meter's page: cosines per layer, and over the steps of a run.
 
 use super::chart::{Axis, Frame};
-use super::page;
 use super::text::escape;
+use super::{page, standalone};
 use crate::conflict::{ConflictReport, Summary};
 use crate::statistics::Mean;
 use espalier_train::prefinetune::Part;
@@ -29,15 +29,31 @@ pub fn conflict_html(report: &ConflictReport) -> String {
     page(title, &header, &[layers(report), map(report)].concat())
 }
 
+/// The page's figures as files of their own, each with a name: of the layers, and of the measurements one by one. A figure that
+/// would be empty is left out.
+pub fn conflict_figures(report: &ConflictReport) -> Vec<(&'static str, String)> {
+    let figures = [("layers.svg", layers_figure(report)), ("measurements.svg", map_figure(report).map(|(svg, _)| svg))];
+    figures.into_iter().filter_map(|(name, svg)| Some((name, standalone(&svg?)))).collect()
+}
+
 fn layers(report: &ConflictReport) -> String {
+    let Some(svg) = layers_figure(report) else { return String::new() };
+    format!(
+        "<section>\n<h2>Layer by layer</h2>\n\
+         <p>Cosine between the families’ gradients on the shared weights: mean over the measurements with its 95 % interval \
+         (Student’s t); faint, the parts of the layer. Left of the dashed line they conflict.</p>\n<figure>{svg}</figure>\n</section>\n"
+    )
+}
+
+fn layers_figure(report: &ConflictReport) -> Option<String> {
     let rows = rows(report);
     if rows.is_empty() {
-        return String::new();
+        return None;
     }
     let bottom = 10.0 + ROW * rows.len() as f64;
     let frame = Frame { width: 640.0, height: bottom + 42.0, left: 96.0, right: 620.0, top: 10.0, bottom };
     let extents = rows.iter().flat_map(|(_, summary)| extent(summary)).chain([0.0]);
-    let Some(axis) = Axis::over(extents, (frame.left, frame.right)) else { return String::new() };
+    let axis = Axis::over(extents, (frame.left, frame.right))?;
     let mut out = frame.x_axis(&axis, "cosine of the NER and the TC gradient");
     let zero = axis.at(0.0);
     let _ =
@@ -45,12 +61,7 @@ fn layers(report: &ConflictReport) -> String {
     for (i, (name, summary)) in rows.iter().enumerate() {
         draw(&mut out, &frame, &axis, frame.top + ROW * (i as f64 + 0.5), (name, summary));
     }
-    let svg = frame.svg("Cosine of both families' gradients on each layer", &out);
-    format!(
-        "<section>\n<h2>Layer by layer</h2>\n\
-         <p>Cosine between the families’ gradients on the shared weights: mean over the measurements with its 95 % interval \
-         (Student’s t); faint, the parts of the layer. Left of the dashed line they conflict.</p>\n<figure>{svg}</figure>\n</section>\n"
-    )
+    Some(frame.svg("Cosine of both families' gradients on each layer", &out))
 }
 
 /// The layers by name, the embeddings first; without those that have nothing to show.
@@ -94,19 +105,27 @@ fn draw(out: &mut String, frame: &Frame, axis: &Axis, y: f64, (name, summary): (
     out.push_str("</g>\n");
 }
 
-/// Layers x measurements: the stronger the colour, the farther from a right angle.
 fn map(report: &ConflictReport) -> String {
+    let Some((svg, most)) = map_figure(report) else { return String::new() };
+    format!(
+        "<section>\n<h2>Measurement by measurement</h2>\n\
+         <p>The same cosines one by one: green where the families agree, orange where they conflict, full colour at {most:.2}.</p>\n\
+         <figure>{svg}</figure>\n</section>\n"
+    )
+}
+
+/// Layers x measurements, and the cosine of the full colour: the stronger the colour, the farther from a right angle.
+fn map_figure(report: &ConflictReport) -> Option<(String, f64)> {
     let every = report.measurements.len().div_ceil(COLUMNS).max(1);
     let columns: Vec<_> = report.measurements.iter().step_by(every).collect();
     let bottom = 10.0 + ROW * report.layers.len() as f64;
     let frame = Frame { width: 640.0, height: bottom + 42.0, left: 96.0, right: 620.0, top: 10.0, bottom };
     let cosines = columns.iter().flat_map(|(_, conflict)| conflict.layers.iter().filter_map(|l| l.get(&Part::Layer)));
     let most = cosines.map(|value| value.cosine.abs()).filter(|value| value.is_finite()).fold(0.0, f64::max);
-    let (Some(axis), true) =
-        (Axis::over(columns.iter().map(|column| column.0 as f64).chain([0.0]), (frame.left, frame.right)), most > 0.0)
-    else {
-        return String::new();
-    };
+    if most == 0.0 {
+        return None;
+    }
+    let axis = Axis::over(columns.iter().map(|column| column.0 as f64).chain([0.0]), (frame.left, frame.right))?;
     let mut out = String::new();
     let mut start = 0.0;
     for (number, conflict) in &columns {
@@ -130,12 +149,7 @@ fn map(report: &ConflictReport) -> String {
         let _ = writeln!(out, r#"<text x="{x:.1}" y="{y:.1}" text-anchor="end">layer {}</text>"#, i + 1);
     }
     out.push_str(&frame.x_axis(&axis, "step, or number of the batch"));
-    let svg = frame.svg("Cosine of both families' gradients on each layer over the measurements", &out);
-    format!(
-        "<section>\n<h2>Measurement by measurement</h2>\n\
-         <p>The same cosines one by one: green where the families agree, orange where they conflict, full colour at {most:.2}.</p>\n\
-         <figure>{svg}</figure>\n</section>\n"
-    )
+    Some((frame.svg("Cosine of both families' gradients on each layer over the measurements", &out), most))
 }
 
 #[cfg(test)]
@@ -169,6 +183,19 @@ mod tests {
         for part in ["&lt;b&gt; &amp; co", "layer 2", "tpl", "down to the first layer"] {
             assert!(page.contains(part), "{part} is missing");
         }
+    }
+
+    #[test]
+    fn figures_stand_alone() {
+        let figures = conflict_figures(&report(&[-0.31, 0.1, -0.32], "b"));
+        assert_eq!(figures.iter().map(|figure| figure.0).collect::<Vec<_>>(), ["layers.svg", "measurements.svg"]);
+        for (name, svg) in figures {
+            let document = roxmltree::Document::parse(&svg).unwrap_or_else(|error| panic!("{name}: {error}"));
+            let root = document.root_element();
+            assert_eq!(root.tag_name().namespace(), Some("http://www.w3.org/2000/svg"), "{name}");
+            assert!(root.children().any(|node| node.has_tag_name(("http://www.w3.org/2000/svg", "style"))), "{name}");
+        }
+        assert!(conflict_figures(&report(&[], "b")).is_empty());
     }
 
     #[test]

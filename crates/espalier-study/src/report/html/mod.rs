@@ -13,7 +13,7 @@ mod scores;
 mod settings;
 mod text;
 
-pub use conflict::conflict_html;
+pub use conflict::{conflict_figures, conflict_html};
 
 use super::{Example, Report};
 use text::{counted, duration, escape};
@@ -37,6 +37,13 @@ pub fn html(report: &Report) -> String {
         conclusion::conclusion(report)
     );
     page(title, &header, &sections.concat())
+}
+
+/// A figure of a page as a file of its own, in the same style.
+fn standalone(svg: &str) -> String {
+    let svg = svg.replacen("<svg ", "<svg xmlns=\"http://www.w3.org/2000/svg\" ", 1);
+    let (start, drawing) = svg.split_once('>').unwrap_or((&svg, ""));
+    format!("{start}>\n<style>\n{STYLE}.chart {{ font-family: system-ui, sans-serif; }}\n</style>{drawing}")
 }
 
 /// A page of this style.

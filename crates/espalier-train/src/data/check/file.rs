@@ -14,10 +14,11 @@ use super::report::FileReport;
 use super::rows::{Row, Text, Train};
 use crate::data::concepts::sentence;
 use crate::data::examples::{Example, example};
-use crate::data::input::Records;
+use crate::data::input::{Format, Records, looks_tagged};
 use crate::data::pairs::{pair, stem};
 use crate::data::row::Row as RecordKeys;
 use crate::data::scheme::{Scheme, TagReader};
+use crate::data::texts::document;
 use crate::data::{Annotation, DataError, RecordError};
 
 /// A file while it is checked.
@@ -56,7 +57,7 @@ impl<'a> FileCheck<'a> {
 
     /// Reads the file. `train` is what is known of the training split, or becomes it.
     pub fn run(mut self, train: &mut Train) -> FileReport {
-        let records = match Records::open(&self.path) {
+        let records = match Records::open_as(&self.path, self.format()) {
             Ok(records) => records,
             Err(error) => {
                 self.wrong(&error);
@@ -74,6 +75,15 @@ impl<'a> FileCheck<'a> {
             }
         }
         self.finish(format, train)
+    }
+
+    /// A `.txt` file that nobody has said anything of is CoNLL if its first line looks like that.
+    fn format(&self) -> Format {
+        let is_text = match self.kind {
+            Some(kind) => kind == Kind::Texts,
+            None => !looks_tagged(&self.path),
+        };
+        if is_text { Format::of_texts(&self.path) } else { Format::of(&self.path) }
     }
 
     fn wrong(&mut self, error: &DataError) {
@@ -103,6 +113,7 @@ impl<'a> FileCheck<'a> {
         };
         let (row, kind) = match known {
             Kind::Pairs => (Row::of_pair(pair(value, &stem(&self.path))?), known),
+            Kind::Texts => (Row::of_document(document(value)?), known),
             Kind::Concepts | Kind::Sentences => {
                 let annotation = if known == Kind::Concepts { Annotation::Required } else { Annotation::Optional };
                 (Row::of_sentence(sentence(value, line, &mut self.tags, annotation)?), known)
@@ -149,7 +160,8 @@ impl<'a> FileCheck<'a> {
                 Text::Words(words) => tokenizer.encode_words(words),
             };
             self.tokens.entry(what).or_default().add(encoded.ids.len());
-            if encoded.truncated {
+            // Running text is cut into pieces, of which none is lost.
+            if encoded.truncated && self.kind != Some(Kind::Texts) {
                 self.findings.add(Problem::Truncated, || place(&text.excerpt()));
             }
         }

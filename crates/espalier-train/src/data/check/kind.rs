@@ -16,6 +16,8 @@ pub enum Kind {
     Pairs,
     /// Sentences with concepts, for pre-finetuning.
     Concepts,
+    /// Running text, for masked language modelling.
+    Texts,
     /// Sentences with or without concepts, to distil on.
     Sentences,
     /// Tagged sentences, a task.
@@ -29,8 +31,10 @@ pub enum Kind {
 impl Kind {
     /// The kind that a record shows, if it is of one.
     pub(super) fn of(record: &Value) -> Option<Kind> {
-        if record.is_array() {
-            return Some(Kind::Pairs);
+        match record {
+            Value::Array(_) => return Some(Kind::Pairs),
+            Value::String(_) => return Some(Kind::Texts),
+            _ => {}
         }
         let row = Row::of(record).ok()?;
         let has = |keys: &[&'static str]| row.find(keys).is_some();
@@ -40,6 +44,7 @@ impl Kind {
             () if has(&TOKENS) || (has(&TEXT) && has(&SPANS)) => Some(Kind::Concepts),
             () if has(&TEXT) && label => Some(Kind::Classification),
             () if has(&["set"]) || pairs::keys_of(row).is_some() => Some(Kind::Pairs),
+            () if has(&TEXT) && row.find(&LABEL).is_none() => Some(Kind::Texts),
             () => None,
         }
     }
@@ -49,6 +54,7 @@ impl Kind {
         match self {
             Kind::Pairs => "text pairs",
             Kind::Concepts => "sentences with concepts",
+            Kind::Texts => "running text",
             Kind::Sentences => "sentences",
             Kind::Ner => "NER",
             Kind::Classification => "classification",

@@ -60,7 +60,8 @@ pub fn check_corpora(config: &PrefinetuneConfig, tokenizer: Option<&Tokenizer>) 
     };
     let ner = config.ner.corpora.iter().map(|corpus| (corpus, sentences));
     let tc = config.tc.corpora.iter().map(|corpus| (corpus, Kind::Pairs));
-    ner.chain(tc).map(|(corpus, kind)| check_file(&corpus.path, Some(kind), tokenizer)).collect()
+    let mlm = config.mlm.corpora.iter().map(|corpus| (corpus, Kind::Texts));
+    ner.chain(tc).chain(mlm).map(|(corpus, kind)| check_file(&corpus.path, Some(kind), tokenizer)).collect()
 }
 
 /// The files of a folder with the ending of a data format, sorted.

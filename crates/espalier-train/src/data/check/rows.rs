@@ -129,6 +129,13 @@ impl Row {
         })
     }
 
+    pub fn of_document(text: String) -> Row {
+        let input = fingerprint(&text);
+        let mut row = Row::new(vec![("document", Text::Plain(text))], input, 0);
+        row.problems.retain(|(problem, _)| *problem != Problem::VeryLong);
+        row
+    }
+
     pub fn of_text(text: LabelledText) -> Row {
         let (input, answer) = (fingerprint(&text.text), fingerprint(&text.label));
         let row = Row::new(vec![("text", Text::Plain(text.text))], input, answer);

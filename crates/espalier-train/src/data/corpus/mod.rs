@@ -8,10 +8,11 @@ use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 
+use espalier_encoder::Tokenizer;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{Annotation, ConceptSentence, DataError, TextPair};
+use super::{Annotation, ConceptSentence, DataError, TextPair, TextPiece};
 use crate::config::CorpusConfig;
 use crate::sampling::{Position, Shuffled, Weighted, generator};
 use spool::{Spool, SpoolWriter};
@@ -82,6 +83,26 @@ impl Corpus<ConceptSentence> {
             builder.add(file, super::concepts::sentences(&file.path, annotation)?, |_| file.weight.to_string())?;
         }
         builder.finish("ner", 1, 1.0, seed)
+    }
+}
+
+impl Corpus<TextPiece> {
+    /// The documents of several files in tokens, cut into pieces of at most `max_tokens`. Files of one weight are one part.
+    ///
+    /// # Errors
+    /// The first record that cannot be read or is not valid, a file without words, a full disk.
+    pub fn texts(
+        files: &[CorpusConfig],
+        tokenizer: &Tokenizer,
+        max_tokens: usize,
+        seed: u64,
+    ) -> Result<Self, DataError> {
+        let mut builder = Builder::new()?;
+        for file in files {
+            let pieces = super::pieces::pieces(&file.path, tokenizer, max_tokens)?;
+            builder.add(file, pieces, |_| file.weight.to_string())?;
+        }
+        builder.finish("mlm", 1, 1.0, seed)
     }
 }
 

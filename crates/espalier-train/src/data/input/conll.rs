@@ -71,6 +71,24 @@ fn columns(line: &str) -> Option<(&str, &str)> {
     (!columns.0.is_empty() && !columns.1.is_empty()).then_some(columns)
 }
 
+/// Lines that are looked at before a file is taken for CoNLL or not.
+const LOOKED_AT: usize = 20;
+
+/// Whether most of a file's first lines end with a tag.
+pub(in crate::data) fn looks_tagged(path: &Path) -> bool {
+    let Ok(mut lines) = Lines::open(path) else { return false };
+    let (mut tagged, mut seen) = (0, 0);
+    while seen < LOOKED_AT
+        && let Ok(Some(line)) = lines.next()
+    {
+        if !line.trim().is_empty() {
+            seen += 1;
+            tagged += usize::from(columns(line).is_some_and(|(_, tag)| split_tag(tag).is_some()));
+        }
+    }
+    2 * tagged > seen
+}
+
 /// A line that begins with `#` and does not end with a tag, as the word `#` does.
 fn is_comment(line: &str) -> bool {
     line.starts_with('#') && columns(line).is_none_or(|(_, tag)| split_tag(tag).is_none())
@@ -102,6 +120,18 @@ mod tests {
         ];
         assert_eq!(read(text), Ok(expected));
         assert_eq!(read("\n\n"), Ok(vec![]));
+    }
+
+    #[test]
+    fn tagged_lines_are_told_from_prose() {
+        let looks = |text: &str| {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), text).unwrap();
+            looks_tagged(file.path())
+        };
+        assert!(looks("# id\nEU NNP B-ORG\nrejects VBZ O\n\nlamb O\n"));
+        assert!(!looks("It was a dark\nand stormy night.\n\nVitamin B\nand blood group O\n"));
+        assert!(!looks(""));
     }
 
     #[test]

@@ -7,9 +7,11 @@ mod conll;
 mod delimited;
 mod jsonl;
 mod lines;
+mod paragraphs;
 #[cfg(feature = "parquet")]
 mod parquet;
 
+pub(super) use conll::looks_tagged;
 pub use lines::MAX_LINE_BYTES;
 
 use std::path::Path;
@@ -26,6 +28,7 @@ pub(super) enum Format {
     Csv,
     Tsv,
     Conll,
+    Text,
     Parquet,
 }
 
@@ -46,9 +49,13 @@ pub(super) const EXTENSIONS: [(&str, Format); 11] = [
 
 impl Format {
     pub fn of(path: &Path) -> Format {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
-        let extension = uncompressed(&name).rsplit_once('.').map_or("", |(_, extension)| extension);
+        let extension = extension(path);
         EXTENSIONS.iter().find(|(known, _)| *known == extension).map_or(Format::JsonLines, |&(_, format)| format)
+    }
+
+    /// The format where texts alone are wanted: there, `.txt` is plain text.
+    pub fn of_texts(path: &Path) -> Format {
+        if extension(path) == "txt" { Format::Text } else { Format::of(path) }
     }
 
     pub fn name(self) -> &'static str {
@@ -57,9 +64,15 @@ impl Format {
             Format::Csv => "CSV",
             Format::Tsv => "TSV",
             Format::Conll => "CoNLL columns",
+            Format::Text => "plain text",
             Format::Parquet => "Parquet",
         }
     }
+}
+
+fn extension(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    uncompressed(&name).rsplit_once('.').map_or("", |(_, extension)| extension).to_owned()
 }
 
 /// A file's name without the ending that says how it is compressed.
@@ -77,7 +90,10 @@ pub(super) struct Records {
 
 impl Records {
     pub fn open(path: &Path) -> Result<Records, DataError> {
-        let format = Format::of(path);
+        Self::open_as(path, Format::of(path))
+    }
+
+    pub fn open_as(path: &Path, format: Format) -> Result<Records, DataError> {
         let opened = |compression: Compression, rows| Records { format, compression: compression.name(), rows };
         Ok(match format {
             Format::JsonLines => {
@@ -90,6 +106,10 @@ impl Records {
             }
             Format::Conll => {
                 let rows = conll::Conll::open(path)?;
+                opened(rows.lines.compression, Box::new(rows))
+            }
+            Format::Text => {
+                let rows = paragraphs::Paragraphs::open(path)?;
                 opened(rows.lines.compression, Box::new(rows))
             }
             #[cfg(feature = "parquet")]

@@ -3,6 +3,7 @@
 mod concept_encoder;
 mod concepts;
 mod distill;
+mod mlm;
 mod pairs;
 mod sentences;
 mod texts;
@@ -16,6 +17,8 @@ use crate::objectives::Objective;
 use crate::optimizer::Group;
 use concepts::ConceptSide;
 use distill::DistillSide;
+use espalier_encoder::MlmHead;
+use mlm::MlmSide;
 use pairs::PairSide;
 
 /// An objective with its data: forward, loss and backward of its next batch.
@@ -40,6 +43,11 @@ pub(super) trait Side {
 
     /// Parameters of the objective itself.
     fn own_parameters(&mut self) -> Vec<OwnParameters<'_>>;
+
+    /// What of these the encoder keeps after training.
+    fn head(&self) -> Option<&MlmHead> {
+        None
+    }
 
     /// What scores tokens against concepts, where the objective has it and it is to be kept.
     fn concepts(&self) -> Option<ConceptModel> {
@@ -76,6 +84,7 @@ pub(super) fn sides<'a>(encoders: Encoders<'a>, config: &PrefinetuneConfig) -> R
                 Box::new(DistillSide::new(backbone, teacher, config)?)
             }
             (Objective::Tc, _) => Box::new(PairSide::new(backbone, config)?),
+            (Objective::Mlm, _) => Box::new(MlmSide::new(backbone, config)?),
         })
     };
     config.strategy.objectives().iter().map(side).collect()
@@ -88,4 +97,16 @@ fn excerpt(text: &str) -> String {
         excerpt.push_str("...");
     }
     excerpt
+}
+
+/// The picked rows of vectors [n, H].
+fn gather(vectors: &[f32], width: usize, rows: &[usize]) -> Vec<f32> {
+    rows.iter().flat_map(|row| &vectors[row * width..(row + 1) * width]).copied().collect()
+}
+
+/// Adds each row to the row of `vectors` that it was gathered from.
+fn scatter(rows: &[f32], width: usize, from: &[usize], vectors: &mut [f32]) {
+    for (row, at) in rows.chunks_exact(width).zip(from) {
+        vectors[at * width..(at + 1) * width].iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
+    }
 }

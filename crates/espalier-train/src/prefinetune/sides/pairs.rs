@@ -1,7 +1,7 @@
 //! The classification side of pre-finetuning: contrast of text pairs.
 
 use super::texts::Texts;
-use super::{OwnParameters, Pass, Side, SideReport, excerpt};
+use super::{OwnParameters, Pass, Side, SideReport, excerpt, gather, scatter};
 use crate::config::{CorpusConfig, PrefinetuneConfig};
 use crate::data::{Corpus, CorpusPosition, TextPair};
 use crate::error::{Result, TrainError};
@@ -132,17 +132,5 @@ impl<'a> Drawn<'a> {
         let negatives: Vec<usize> = pairs.iter().flat_map(|pair| &pair.negatives).map(|text| index(text)).collect();
         let excluded = false_negatives(&anchors, &positives, &negatives);
         Self { texts, anchors, candidates: [positives, negatives].concat(), excluded }
-    }
-}
-
-/// The picked rows of vectors [texts, H].
-fn gather(vectors: &[f32], width: usize, rows: &[usize]) -> Vec<f32> {
-    rows.iter().flat_map(|row| &vectors[row * width..(row + 1) * width]).copied().collect()
-}
-
-/// Adds each row to the row of `vectors` that it was gathered from.
-fn scatter(rows: &[f32], width: usize, from: &[usize], vectors: &mut [f32]) {
-    for (row, at) in rows.chunks_exact(width).zip(from) {
-        vectors[at * width..(at + 1) * width].iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
     }
 }

@@ -62,7 +62,7 @@ pub(super) fn finetune(workload: &Workload, cached_trunk: bool, steps: usize) ->
             }
         };
         let model = Model { adapter: Some(&lora), ..plain };
-        model.forward_layers(first..layers, input, batch, &mut activations);
+        model.forward_layers(first..layers, Some(input), batch, &mut activations);
         let d_hidden = loss.gradient(activations.output(), batch, encoder.width());
         let gradients = Gradients { adapter: Some(&mut group.gradients), ..Default::default() };
         model.backward(first..layers, batch, &mut activations, d_hidden, gradients);

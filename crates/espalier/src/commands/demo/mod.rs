@@ -36,6 +36,10 @@ pub struct Args {
 
 pub fn run(args: Args) -> anyhow::Result<()> {
     let start = Instant::now();
+    anyhow::ensure!(
+        args.strategies.last().is_some_and(|last| !last.has_family_columns()),
+        "the demo ends with the last strategy's applications at work, which cross-stitch's two encoders cannot be; name it before others"
+    );
     let backbone = super::open_backbone(&args.backbone, Compute::Auto)?;
     let data = args.out.join("data");
     samples::write(&data)?;

@@ -1,0 +1,179 @@
+//! Vocabularies for BERT's tokenizer, made from texts by Hugging Face's library.
+
+use crate::error::{EncoderError, Result};
+use crate::files;
+use serde_json::json;
+use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
+use std::sync::Mutex;
+use tokenizers::models::wordpiece::{WordPiece, WordPieceTrainer};
+use tokenizers::normalizers::BertNormalizer;
+use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
+use tokenizers::processors::template::TemplateProcessing;
+use tokenizers::{
+    AddedToken, Model, NormalizedString, Normalizer, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer,
+    Tokenizer, Trainer,
+};
+
+/// These come first, in this order.
+const SPECIAL: [&str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
+/// The most characters that are tokens; rarer ones are unknown.
+const ALPHABET: usize = 1000;
+/// What tokens inside a word begin with.
+const PREFIX: &str = "##";
+
+/// What a vocabulary is to be like.
+#[derive(Clone, Copy, Debug)]
+pub struct VocabularyConfig {
+    /// The most tokens.
+    pub size: usize,
+    /// Whether case and accents matter.
+    pub cased: bool,
+}
+
+/// A WordPiece tokenizer that was made from texts.
+#[derive(Debug)]
+pub struct TrainedTokenizer {
+    tokenizer: Tokenizer,
+    cased: bool,
+}
+
+impl TrainedTokenizer {
+    /// Makes a vocabulary of the most useful pieces of the words in `texts`: the special tokens, the most frequent characters, and what
+    /// merging the most frequent neighbours gives, again and again. The same texts give the same vocabulary.
+    ///
+    /// Memory grows with the different words, not with the texts.
+    ///
+    /// # Errors
+    /// [`EncoderError::Vocabulary`] when there are no words, or more characters than tokens are wanted.
+    pub fn of_texts(texts: impl Iterator<Item = String> + Send, config: VocabularyConfig) -> Result<Self> {
+        let refused = |reason: String| EncoderError::Vocabulary { reason };
+        let failed = |error: tokenizers::Error| refused(error.to_string());
+        let normalizer = BertNormalizer::new(true, true, None, !config.cased);
+        let characters: Mutex<BTreeMap<char, Uses>> = Mutex::default();
+        let mut trainer =
+            WordPieceTrainer::builder().show_progress(false).vocab_size(config.size).min_frequency(2).build();
+        let words_of = |text: &str| {
+            let words = words(&normalizer, text)?;
+            let mut counted: BTreeMap<char, Uses> = BTreeMap::new();
+            for word in &words {
+                for (at, c) in word.chars().enumerate() {
+                    counted.entry(c).or_default().add(at > 0);
+                }
+            }
+            let mut characters = characters.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            counted.into_iter().for_each(|(c, uses)| characters.entry(c).or_default().join(uses));
+            Ok(words)
+        };
+        trainer.feed(texts, words_of).map_err(failed)?;
+        let alphabet = alphabet(characters.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()));
+        if alphabet.is_empty() {
+            return Err(refused("the texts have no words".into()));
+        }
+        // Given in order before it starts, since the library numbers characters as its hash map of words happens to show them.
+        let first = SPECIAL.iter().map(|token| token.to_string()).chain(single(&alphabet)).collect::<Vec<_>>();
+        if first.len() > config.size {
+            let (least, size) = (first.len(), config.size);
+            return Err(refused(format!("{size} tokens are wanted, but the characters alone are {least}")));
+        }
+        trainer.set_special_tokens(first.into_iter().map(|token| AddedToken::from(token, true)).collect());
+        trainer.set_initial_alphabet(alphabet.iter().map(|&(c, _)| c).collect::<HashSet<_>>());
+        trainer.set_limit_alphabet(Some(alphabet.len()));
+        let mut model = WordPiece::builder().unk_token("[UNK]".into()).build().map_err(failed)?;
+        trainer.train(&mut model).map_err(failed)?;
+        let tokenizer = assembled(model, normalizer).map_err(failed)?;
+        Ok(Self { tokenizer, cased: config.cased })
+    }
+
+    /// Number of tokens.
+    pub fn len(&self) -> usize {
+        self.tokenizer.get_vocab_size(true)
+    }
+
+    /// Whether there is no token (never).
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Writes `tokenizer.json`, `vocab.txt` and `tokenizer_config.json`, which transformers loads and [`Tokenizer::read`](super::Tokenizer::read) reads.
+    ///
+    /// # Errors
+    /// [`EncoderError::Io`] when a file cannot be written.
+    pub fn save(&self, directory: &Path) -> Result<()> {
+        let json = self.tokenizer.to_string(true);
+        let json = json.map_err(|error| EncoderError::Vocabulary { reason: error.to_string() })?;
+        files::write_whole(&directory.join("tokenizer.json"), json.as_bytes())?;
+        let tokens = (0..self.len() as u32).filter_map(|id| self.tokenizer.id_to_token(id));
+        let lines: String = tokens.flat_map(|token| [token, "\n".into()]).collect();
+        files::write_whole(&directory.join("vocab.txt"), lines.as_bytes())?;
+        let settings = json!({
+            "tokenizer_class": "BertTokenizer",
+            "do_lower_case": !self.cased,
+            "tokenize_chinese_chars": true,
+            "strip_accents": null,
+            "pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]",
+        });
+        files::write_json(&directory.join("tokenizer_config.json"), &settings)
+    }
+}
+
+/// How often a character is used, and whether inside words.
+#[derive(Clone, Copy, Default)]
+struct Uses {
+    count: u64,
+    inside: bool,
+}
+
+impl Uses {
+    fn add(&mut self, inside: bool) {
+        self.join(Self { count: 1, inside });
+    }
+
+    fn join(&mut self, other: Self) {
+        self.count += other.count;
+        self.inside |= other.inside;
+    }
+}
+
+/// The words of a text as BERT's tokenizer has them.
+fn words(normalizer: &BertNormalizer, text: &str) -> tokenizers::Result<Vec<String>> {
+    let mut text = NormalizedString::from(text);
+    normalizer.normalize(&mut text)?;
+    let mut text = PreTokenizedString::from(text);
+    BertPreTokenizer.pre_tokenize(&mut text)?;
+    let splits = text.get_splits(OffsetReferential::Original, OffsetType::Byte);
+    Ok(splits.into_iter().map(|(word, ..)| word.to_owned()).collect())
+}
+
+/// The most frequent characters, in their order, each with whether it is used inside words.
+fn alphabet(characters: BTreeMap<char, Uses>) -> Vec<(char, bool)> {
+    let mut characters: Vec<(char, Uses)> = characters.into_iter().collect();
+    characters.sort_by_key(|(_, uses)| std::cmp::Reverse(uses.count));
+    characters.truncate(ALPHABET);
+    characters.sort_unstable_by_key(|&(c, _)| c);
+    characters.into_iter().map(|(c, uses)| (c, uses.inside)).collect()
+}
+
+/// The tokens of single characters.
+fn single(alphabet: &[(char, bool)]) -> impl Iterator<Item = String> {
+    let inside = alphabet.iter().filter(|(_, inside)| *inside).map(|(c, _)| format!("{PREFIX}{c}"));
+    alphabet.iter().map(|(c, _)| c.to_string()).chain(inside)
+}
+
+/// BERT's tokenizer with this vocabulary.
+fn assembled(model: WordPiece, normalizer: BertNormalizer) -> tokenizers::Result<Tokenizer> {
+    let id = |token: &str| (token.to_string(), model.token_to_id(token).unwrap_or_default());
+    let processor = TemplateProcessing::builder()
+        .try_single("[CLS] $A [SEP]")?
+        .try_pair("[CLS] $A [SEP] $B:1 [SEP]:1")?
+        .special_tokens(vec![id("[CLS]"), id("[SEP]")])
+        .build()?;
+    let mut tokenizer = Tokenizer::new(model);
+    tokenizer
+        .with_normalizer(Some(normalizer))
+        .with_pre_tokenizer(Some(BertPreTokenizer))
+        .with_post_processor(Some(processor))
+        .with_decoder(Some(tokenizers::decoders::wordpiece::WordPiece::default()));
+    tokenizer.add_special_tokens(&SPECIAL.map(|token| AddedToken::from(token, true)));
+    Ok(tokenizer)
+}

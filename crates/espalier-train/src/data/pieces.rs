@@ -1,0 +1,87 @@
+//! Running text in tokens, cut to what an encoder takes.
+
+use std::collections::VecDeque;
+use std::path::Path;
+
+use espalier_encoder::{Encoded, Tokenizer};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::DataError;
+use super::texts::documents;
+
+/// Documents that are tokenised at a time, on all threads.
+const DOCUMENTS: usize = 256;
+
+/// A stretch of a document as an encoder reads it, with the special tokens around it.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct TextPiece {
+    /// Token ids.
+    pub ids: Vec<u32>,
+    /// What each token is.
+    pub roles: Vec<Role>,
+}
+
+/// What a token is in its text.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Role {
+    /// No part of the text: a special token.
+    Special,
+    /// The first token of a word.
+    First,
+    /// A further token of the word before it.
+    Further,
+}
+
+/// The pieces of a file, in the order of its documents, none longer than `max_tokens`. Documents are cut where they are too long for one,
+/// between words if there is a place, and nothing of them is left out.
+pub(super) fn pieces<'t>(
+    path: &Path,
+    tokenizer: &'t Tokenizer,
+    max_tokens: usize,
+) -> Result<impl Iterator<Item = Result<TextPiece, DataError>> + use<'t>, DataError> {
+    let (mut documents, tokenizer) = (documents(path)?, (tokenizer, tokenizer.unlimited()));
+    let mut ready: VecDeque<Result<TextPiece, DataError>> = VecDeque::new();
+    Ok(std::iter::from_fn(move || {
+        while ready.is_empty() {
+            let block: Vec<_> = documents.by_ref().take(DOCUMENTS).collect();
+            if block.is_empty() {
+                return None;
+            }
+            let (limited, unlimited) = &tokenizer;
+            let pieces = |document: Result<String, DataError>| match document {
+                Ok(text) => cut(&unlimited.encode(&text), limited, max_tokens).into_iter().map(Ok).collect(),
+                Err(error) => vec![Err(error)],
+            };
+            let block: Vec<Vec<_>> = block.into_par_iter().map(pieces).collect();
+            ready.extend(block.into_iter().flatten());
+        }
+        ready.pop_front()
+    }))
+}
+
+/// A text in pieces.
+fn cut(text: &Encoded, tokenizer: &Tokenizer, max_tokens: usize) -> Vec<TextPiece> {
+    let special = |word: &Option<u32>| word.is_none();
+    let before = text.words.iter().take_while(|word| special(word)).count();
+    let after = text.words[before..].iter().rev().take_while(|word| special(word)).count();
+    let (end, room) = (text.ids.len() - after, max_tokens.saturating_sub(before + after).max(1));
+    let role = |token: usize| match text.words[token] {
+        None => Role::Special,
+        Some(_) if tokenizer.is_added(text.ids[token]) => Role::Special,
+        word if token > 0 && word == text.words[token - 1] => Role::Further,
+        Some(_) => Role::First,
+    };
+    let (mut start, mut pieces) = (before, Vec::new());
+    while start < end {
+        let most = end.min(start + room);
+        let between_words = (start + 1..most + 1).rev().find(|&cut| cut == end || role(cut) != Role::Further);
+        let next = between_words.unwrap_or(most);
+        let around = |range: std::ops::Range<usize>| range.map(|token| (text.ids[token], Role::Special));
+        let inside = (start..next).map(|token| (text.ids[token], role(token)));
+        let (ids, roles) = around(0..before).chain(inside).chain(around(end..text.ids.len())).unzip();
+        pieces.push(TextPiece { ids, roles });
+        start = next;
+    }
+    pieces
+}

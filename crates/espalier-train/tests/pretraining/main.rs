@@ -1,0 +1,10 @@
+//! Masked language modelling: gradients against transformers and finite differences, runs from scratch and further, what is learnt,
+//! and what is refused.
+
+#[path = "../../../espalier-encoder/tests/common/mod.rs"]
+mod common;
+mod gradients;
+mod pieces;
+mod refusals;
+mod runs;
+mod texts;

@@ -1,0 +1,66 @@
+//! What cannot be trained on or with, and what is said then.
+
+use crate::common::{copy_of, fixture, tiny_bert};
+use crate::texts::Texts;
+use espalier_encoder::Backbone;
+use espalier_train::prefinetune;
+use espalier_train::prefinetune::fresh_backbone;
+use std::fs;
+
+fn refusal(texts: &Texts, backbone: &Backbone, change: impl FnOnce(&mut espalier_train::PrefinetuneConfig)) -> String {
+    let mut config = texts.config();
+    change(&mut config);
+    prefinetune(backbone, &config, |_| ()).map(|_| ()).unwrap_err().to_string()
+}
+
+#[test]
+fn settings_are_checked_against_the_encoder() {
+    let texts = Texts::new();
+    let message = refusal(&texts, &tiny_bert(), |config| config.mlm.max_tokens = 65);
+    assert_eq!(message, "configuration: mlm.max_tokens is 65; the encoder has positions for fewer tokens");
+    let message = refusal(&texts, &tiny_bert(), |config| config.mlm.probability = 0.0);
+    assert!(message.contains("mlm.probability is 0"), "{message}");
+    let message = refusal(&texts, &tiny_bert(), |config| config.mlm.corpora.clear());
+    assert!(message.contains("\"mlm\" trains on mlm data, but mlm.corpora names no file"), "{message}");
+    let message = refusal(&texts, &tiny_bert(), |config| config.backbone = "scratch".into());
+    assert!(
+        message.contains("scratch.tokenizer is empty") && message.contains("espalier tokenizer train"),
+        "{message}"
+    );
+}
+
+#[test]
+fn texts_must_have_words() {
+    let texts = Texts::new();
+    for (content, expected) in [
+        ("", "texts.jsonl: holds no records"),
+        ("{\"text\": \"good\"}\n{\"text\": \" \"}\n", "texts.jsonl:2: \"text\" is blank"),
+        // Nothing that a tokenizer keeps.
+        ("{\"text\": \"\\u200b\\u200b\"}\n", "texts.jsonl: holds no records"),
+        (
+            "{\"texts\": \"good\"}\n",
+            "\"text\" (or \"sentence\", \"utterance\", \"content\") expected, but the record has \"texts\"",
+        ),
+    ] {
+        fs::write(texts.path(), content).unwrap();
+        let message = refusal(&texts, &tiny_bert(), |_| ());
+        assert!(message.contains(expected), "{message}");
+    }
+}
+
+#[test]
+fn a_tokenizer_must_be_there_and_have_a_mask() {
+    let texts = Texts::new();
+    let mut config = texts.scratch();
+    config.scratch.tokenizer = fixture("peft-adapter");
+    let message = fresh_backbone(&config).unwrap_err().to_string();
+    assert!(message.contains("peft-adapter: no tokenizer.json or vocab.txt"), "{message}");
+
+    let directory = copy_of("tiny-bert");
+    fs::remove_file(directory.path().join("tokenizer.json")).unwrap();
+    let path = directory.path().join("vocab.txt");
+    let vocabulary = fs::read_to_string(&path).unwrap().replace("[MASK]", "[HIDDEN]");
+    fs::write(path, vocabulary).unwrap();
+    let message = refusal(&texts, &Backbone::open(directory.path()).unwrap(), |_| ());
+    assert!(message.starts_with("the tokenizer has no token [MASK] or <mask>"), "{message}");
+}

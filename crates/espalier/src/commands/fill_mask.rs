@@ -1,0 +1,50 @@
+use crate::input::{read_lines, write_json};
+use anyhow::{Context, ensure};
+use espalier_encoder::Backbone;
+use serde_json::json;
+use std::io::{BufWriter, Write, stdout};
+
+/// Guess hidden tokens: what a masked language model expects in the place of a mask
+///
+/// The encoder must have the head for it, as espalier pretrain leaves it and as models of transformers' classes BertForMaskedLM,
+/// RobertaForMaskedLM, DistilBertForMaskedLM and MPNetForMaskedLM have it.
+#[derive(clap::Args)]
+#[command(after_help = "Example: espalier fill-mask --backbone run/backbone 'Paris is the [MASK] of France.'")]
+pub struct Args {
+    #[command(flatten)]
+    backbone: super::BackboneArgs,
+    /// Texts [default: the lines of standard input]
+    #[arg(value_name = "TEXT")]
+    texts: Vec<String>,
+    /// Guesses for each mask
+    #[arg(long, default_value_t = 5, value_name = "N")]
+    top: usize,
+    /// One JSON object per text
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: Args) -> anyhow::Result<()> {
+    let backbone = args.backbone.open()?;
+    let texts = if args.texts.is_empty() { read_lines(None)? } else { args.texts };
+    let mut out = BufWriter::new(stdout().lock());
+    for text in texts {
+        answer(&backbone, &text, args.top, args.json, &mut out)?;
+    }
+    Ok(out.flush()?)
+}
+
+fn answer(backbone: &Backbone, text: &str, top: usize, as_json: bool, out: &mut impl Write) -> anyhow::Result<()> {
+    let guesses = backbone.fill_mask(text, top)?;
+    let mask = backbone.tokenizer.mask().map_or("", |(token, _)| token);
+    ensure!(!guesses.is_empty(), "no {mask} in {text:?}: write {mask} in the place of what is to be guessed");
+    if as_json {
+        return write_json(out, &json!({ "text": text, "masks": guesses })).context("standard output");
+    }
+    writeln!(out, "{text}")?;
+    for guesses in guesses {
+        let guesses: Vec<String> = guesses.iter().map(|g| format!("{} {:.3}", g.token, g.probability)).collect();
+        writeln!(out, "  {}", guesses.join("  "))?;
+    }
+    Ok(())
+}
