@@ -11,7 +11,7 @@ use super::DataError;
 use super::texts::documents;
 
 /// Documents that are tokenised at a time, on all threads.
-const DOCUMENTS: usize = 256;
+const DOCUMENTS: usize = 64;
 
 /// A stretch of a document as an encoder reads it, with the special tokens around it.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -35,12 +35,12 @@ pub enum Role {
 
 /// The pieces of a file, in the order of its documents, none longer than `max_tokens`. Documents are cut where they are too long for one,
 /// between words if there is a place, and nothing of them is left out.
-pub(super) fn pieces<'t>(
+pub(super) fn pieces(
     path: &Path,
-    tokenizer: &'t Tokenizer,
+    tokenizer: &Tokenizer,
     max_tokens: usize,
-) -> Result<impl Iterator<Item = Result<TextPiece, DataError>> + use<'t>, DataError> {
-    let (mut documents, tokenizer) = (documents(path)?, (tokenizer, tokenizer.unlimited()));
+) -> Result<impl Iterator<Item = Result<TextPiece, DataError>> + use<>, DataError> {
+    let (mut documents, tokenizer) = (documents(path)?, tokenizer.unlimited());
     let mut ready: VecDeque<Result<TextPiece, DataError>> = VecDeque::new();
     Ok(std::iter::from_fn(move || {
         while ready.is_empty() {
@@ -48,9 +48,8 @@ pub(super) fn pieces<'t>(
             if block.is_empty() {
                 return None;
             }
-            let (limited, unlimited) = &tokenizer;
             let pieces = |document: Result<String, DataError>| match document {
-                Ok(text) => cut(&unlimited.encode(&text), limited, max_tokens).into_iter().map(Ok).collect(),
+                Ok(text) => cut(&tokenizer.encode(&text), &tokenizer, max_tokens).into_iter().map(Ok).collect(),
                 Err(error) => vec![Err(error)],
             };
             let block: Vec<Vec<_>> = block.into_par_iter().map(pieces).collect();
