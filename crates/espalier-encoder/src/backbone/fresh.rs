@@ -52,6 +52,8 @@ impl Backbone {
 
 /// config.json of a BERT that was trained without dropout.
 fn description(config: &EncoderConfig) -> Value {
+    // In the digits that a person would write, not in those of the double nearest to it.
+    let eps = config.layer_norm_eps.to_string().parse::<f64>().unwrap_or(config.layer_norm_eps.into());
     json!({
         "architectures": ["BertModel"],
         "model_type": "bert",
@@ -62,7 +64,7 @@ fn description(config: &EncoderConfig) -> Value {
         "intermediate_size": config.intermediate_size,
         "max_position_embeddings": config.max_position_embeddings,
         "type_vocab_size": config.type_vocab_size,
-        "layer_norm_eps": config.layer_norm_eps,
+        "layer_norm_eps": eps,
         "hidden_act": "gelu",
         "hidden_dropout_prob": 0.0,
         "attention_probs_dropout_prob": 0.0,
