@@ -158,7 +158,8 @@ impl MlmHead {
         name_in_file: impl Fn(&str) -> String,
     ) -> Result<Option<Self>> {
         let names = names(config.architecture).map(|name| name_in_file(&name));
-        if file.shape(&names[0]).is_none() {
+        // A matrix of that name but of another shape belongs to some other head.
+        if file.shape(&names[0]) != Some(vec![config.hidden_size; 2]) {
             return Ok(None);
         }
         let decoder = config.architecture.description().mlm.decoder;
