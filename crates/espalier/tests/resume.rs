@@ -20,7 +20,9 @@ fn tiny_bert() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/tiny-bert").canonicalize().unwrap()
 }
 
-const TRAIN: &str = "[train]\ncheckpoint_every = 4\nvalidation = 3\nvalidate_every = 5\npatience = 1000\n";
+/// One checkpoint is kept: which one would be the last but one depends on where the run was interrupted.
+const TRAIN: &str =
+    "[train]\ncheckpoint_every = 4\nkeep_checkpoints = 1\nvalidation = 3\nvalidate_every = 5\npatience = 1000\n";
 
 impl Workspace {
     fn new() -> Self {
