@@ -43,8 +43,9 @@ fn missing_files_are_named() {
         let error = refusal(Backbone::open(directory.path()), &[files[0], &directory_name]);
         assert!(matches!(error, EncoderError::MissingFile { .. }), "{error}");
     }
-    let error = refusal(Backbone::open(Path::new("no/such/directory")), &["config.json", "no/such/directory"]);
-    assert!(matches!(error, EncoderError::MissingFile { .. }), "{error}");
+    // Where there is no directory, that is what is missing.
+    let error = refusal(Backbone::open(Path::new("no/such/directory")), &["no/such/directory: No such file"]);
+    assert!(matches!(error, EncoderError::Io { .. }), "{error}");
 }
 
 #[test]

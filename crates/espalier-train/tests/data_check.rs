@@ -87,7 +87,7 @@ fn splits_of_a_task_are_compared() {
 fn data_that_cannot_be_used_are_said_to_be() {
     for (name, text, verdict) in [
         ("a.jsonl", "", "no records"),
-        ("a.jsonl", "{\"text\":\"a\"}\n", "neither text pairs, nor sentences with concepts"),
+        ("a.jsonl", "{\"story\":\"a\"}\n", "neither text pairs, nor sentences with concepts"),
         (
             "a.jsonl",
             "{\"text\":\"a\",\"label\":\"x\"}\n{\"tokens\":[\"a\"],\"tags\":[\"O\"]}\n",
