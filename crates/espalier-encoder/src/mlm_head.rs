@@ -68,12 +68,14 @@ impl MlmHead {
 
     /// b `[V]`.
     pub fn score_bias(&self) -> &[f32] {
-        &self.values[self.width * (self.width + 3)..]
+        let [.., b] = self.ranges();
+        &self.values[b]
     }
 
     /// The gradient of b, in one that is laid out as [`MlmHead::values`].
     pub fn score_bias_of<'g>(&self, gradient: &'g mut [f32]) -> &'g mut [f32] {
-        &mut gradient[self.width * (self.width + 3)..]
+        let [.., b] = self.ranges();
+        &mut gradient[b]
     }
 
     fn dense(&self) -> Linear<'_> {
@@ -88,9 +90,9 @@ impl MlmHead {
             buffer.resize(hidden.len(), 0.0);
         }
         stats.resize(hidden.len() / self.width, RowStats::default());
-        let Linear { bias, .. } = self.dense();
-        let weight = Packed::new(precision, self.dense().matrix().t());
-        linear(hidden, &weight, Some(bias), &[], Output::Gelu { kept: Some(inner), out: activated }); // [n, H]
+        let dense = self.dense();
+        let weight = Packed::new(precision, dense.matrix().t());
+        linear(hidden, &weight, Some(dense.bias), &[], Output::Gelu { kept: Some(inner), out: activated }); // [n, H]
         let [_, _, weight, bias, _] = self.ranges();
         let norm = Norm { weight: &self.values[weight], bias: &self.values[bias], eps };
         layer_norm(activated, norm, vectors, stats);
@@ -140,13 +142,14 @@ impl MlmHead {
 
     /// Names, shapes and values of its tensors in the files of an architecture.
     pub(crate) fn tensors(&self, architecture: Architecture) -> Vec<(String, Vec<usize>, &[f32])> {
-        let shape = |range: &Range<usize>| match range.start {
-            0 => vec![self.width, self.width],
-            _ => vec![range.len()],
-        };
         let ranges = self.ranges().into_iter();
-        let tensor = |(name, range): (String, Range<usize>)| (name, shape(&range), &self.values[range]);
+        let tensor = |(name, range): (String, Range<usize>)| (name, self.shape(&range), &self.values[range]);
         names(architecture).into_iter().zip(ranges).map(tensor).collect()
+    }
+
+    /// The shape of the tensor in a range.
+    fn shape(&self, range: &Range<usize>) -> Vec<usize> {
+        if *range == self.matrix() { vec![self.width; 2] } else { vec![range.len()] }
     }
 
     /// The head in a file of an encoder whose word embeddings are `words`, if there is one and the scores' matrix is theirs. `name_in_file`
@@ -172,8 +175,7 @@ impl MlmHead {
         }
         let mut head = Self::zero(config);
         for (name, range) in names.iter().zip(head.ranges()) {
-            let shape = if range.start == 0 { vec![head.width; 2] } else { vec![range.len()] };
-            file.read_into(name, &shape, &mut head.values[range])?;
+            file.read_into(name, &head.shape(&range), &mut head.values[range])?;
         }
         Ok(Some(head))
     }

@@ -76,8 +76,8 @@ impl Run<'_> {
         self.sides.iter().find_map(|side| side.head().cloned())
     }
 
-    /// All that is trained or trains, but the shared weights: the second column and the stitches to it, the family adapters, the objectives' own parameters, the optimizer's moments,
-    /// the best weights yet where they are kept. Each has a name.
+    /// All that is trained or trains, but the shared weights: the second column and the stitches to it, the family adapters, the
+    /// objectives' own parameters, the optimizer's moments, the best weights yet where they are kept. Each has a name.
     pub(crate) fn vectors(&mut self) -> Vec<(String, &mut [f32])> {
         let mut vectors = Vec::new();
         let mut groups: Vec<_> = self.theta.iter_mut().map(|group| ("theta".to_string(), group)).collect();

@@ -23,10 +23,8 @@ fn the_same_seed_gives_the_same_fresh_encoder() {
 
 #[test]
 fn the_number_of_threads_changes_nothing() {
-    let config = Texts::new();
-    let config = PrefinetuneConfig { seed: 3, ..config.scratch() };
     let texts = Texts::new();
-    let config = PrefinetuneConfig { mlm: texts.config().mlm, ..config };
+    let config = PrefinetuneConfig { seed: 3, ..texts.scratch() };
     let with_threads = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         let model = pool.install(|| trained(&fresh_backbone(&config).unwrap(), &config)).backbone;

@@ -1,4 +1,4 @@
-use super::training::TrainingArgs;
+use super::training::{TrainingArgs, quoted};
 
 /// Train a shared encoder on both families' corpora
 ///
@@ -15,9 +15,9 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> anyhow::Result<()> {
-    let (training, out) = (&args.training, args.training.out());
+    let training = &args.training;
     let config = training.settings(&[])?;
-    let encoder = training.encoder(&config);
+    let (encoder, out) = (quoted(&training.encoder(&config)), quoted(&training.out));
     training.train(&config, "prefinetune", |summary| {
         let init = summary.adapters.first();
         let init = init.map_or(String::new(), |family| format!(" --init {out}/adapters/{}", family.name()));

@@ -1,4 +1,4 @@
-use super::training::TrainingArgs;
+use super::training::{TrainingArgs, quoted};
 use anyhow::ensure;
 use espalier_train::strategies::Strategy;
 
@@ -22,6 +22,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let config = args.training.settings(&["strategy=mlm"])?;
     let other = config.strategy;
     ensure!(other == Strategy::Mlm, "pretrain has the strategy mlm; for {other} run espalier prefinetune");
-    let next = format!("espalier prefinetune CONFIG.toml --set backbone={}/backbone --out RUN", args.training.out());
+    let encoder = quoted(&args.training.encoder(&config));
+    let next = format!("espalier prefinetune CONFIG.toml --set backbone={encoder} --out RUN");
     args.training.train(&config, "pretrain", |_| next.clone())
 }

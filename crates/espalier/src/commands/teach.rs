@@ -1,4 +1,4 @@
-use super::training::TrainingArgs;
+use super::training::{TrainingArgs, quoted};
 use espalier_train::config::NerObjective;
 use espalier_train::strategies::Strategy;
 
@@ -19,7 +19,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let mut config = args.training.settings(&[])?;
     config.strategy = Strategy::Ner;
     config.ner.objective = NerObjective::Concepts;
-    let teacher = args.training.encoder(&config);
+    let teacher = quoted(&args.training.encoder(&config));
     let next =
         format!("espalier prefinetune CONFIG.toml --set ner.objective=distill --set ner.teacher={teacher} --out RUN");
     args.training.train(&config, "teach", |_| next.clone())

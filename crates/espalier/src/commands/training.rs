@@ -10,7 +10,7 @@ use espalier_train::prefinetune::{Encoders, StepReport, Teacher, fresh_backbone}
 use espalier_train::run::{Outcome, RunDirectory, RunEvent, Summary};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::path::{Display, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 /// What is trained, and where.
 #[derive(clap::Args)]
@@ -26,7 +26,7 @@ pub struct TrainingArgs {
     optimizer: Option<String>,
     /// Where the run goes
     #[arg(long, value_name = "DIR")]
-    out: PathBuf,
+    pub out: PathBuf,
     /// Go on with the run in DIR from its last whole checkpoint; where there is no run yet, begin one
     #[arg(long)]
     resume: bool,
@@ -91,20 +91,14 @@ impl TrainingArgs {
     }
 
     /// What the trained encoder goes by: two columns by the directory of their run.
-    pub fn encoder(&self, config: &PrefinetuneConfig) -> String {
-        let path = if config.strategy.has_family_columns() { self.out.clone() } else { self.out.join("backbone") };
-        path.display().to_string()
+    pub fn encoder(&self, config: &PrefinetuneConfig) -> PathBuf {
+        if config.strategy.has_family_columns() { self.out.clone() } else { self.out.join("backbone") }
     }
 
     fn print_result(&self, config: &PrefinetuneConfig, next: &str) -> anyhow::Result<()> {
-        println!("{}", self.encoder(config));
+        println!("{}", self.encoder(config).display());
         eprintln!("next: {next}");
         Ok(())
-    }
-
-    /// Where the run goes.
-    pub fn out(&self) -> Display<'_> {
-        self.out.display()
     }
 }
 
@@ -165,7 +159,7 @@ impl Line {
 }
 
 /// A path as a shell takes it.
-fn quoted(path: &Path) -> String {
+pub fn quoted(path: &Path) -> String {
     let path = path.display().to_string();
     match path.chars().all(|c| c.is_alphanumeric() || "-_./:".contains(c)) {
         true => path,
