@@ -10,12 +10,12 @@ pub type Result<T, E = EncoderError> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 pub enum EncoderError {
     /// The operating system refused to read or write a file.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {cause}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
         /// What the system said.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// A directory lacks a file that every model directory has.
     #[error("{}: no {file} in this directory; a backbone is a Hugging Face directory with config.json, model.safetensors and tokenizer.json or vocab.txt", directory.display())]
@@ -26,12 +26,12 @@ pub enum EncoderError {
         file: &'static str,
     },
     /// A JSON file does not parse, or lacks a key.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {cause}", path.display())]
     Json {
         /// The file.
         path: PathBuf,
         /// What the parser said.
-        source: serde_json::Error,
+        cause: serde_json::Error,
     },
     /// A configuration asks for something that this engine does not have.
     #[error("{}: {what}", path.display())]
@@ -155,12 +155,12 @@ pub enum EncoderError {
 impl EncoderError {
     pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_path_buf();
-        move |source| Self::Io { path, source }
+        move |cause| Self::Io { path, cause }
     }
 
     pub(crate) fn json(path: &Path) -> impl FnOnce(serde_json::Error) -> Self {
         let path = path.to_path_buf();
-        move |source| Self::Json { path, source }
+        move |cause| Self::Json { path, cause }
     }
 
     pub(crate) fn adapter(path: &Path, reason: impl Into<String>) -> Self {

@@ -26,10 +26,10 @@ pub(crate) fn write_with(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -
         write(&mut file)?;
         file.into_inner()?.sync_all()
     });
-    written.and_then(|()| fs::rename(&partial, path)).map_err(|source| {
+    written.and_then(|()| fs::rename(&partial, path)).map_err(|cause| {
         // The error that matters is the one reported; a leftover that cannot be removed either changes nothing.
         let _ = fs::remove_file(&partial);
-        EncoderError::Io { path: path.to_path_buf(), source }
+        EncoderError::Io { path: path.to_path_buf(), cause }
     })
 }
 

@@ -19,12 +19,12 @@ pub enum TrainError {
     #[error(transparent)]
     Encoder(#[from] EncoderError),
     /// The configuration file cannot be read.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {cause}", path.display())]
     ConfigFile {
         /// The file.
         path: PathBuf,
         /// What the system said.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// The configuration is not valid TOML, or a value has the wrong type.
     #[error("{origin}: {problem}")]

@@ -93,7 +93,7 @@ impl PrefinetuneConfig {
     /// out of range.
     pub fn read(path: &Path, overrides: &[String]) -> Result<Self> {
         let text = std::fs::read_to_string(path)
-            .map_err(|source| TrainError::ConfigFile { path: path.to_path_buf(), source })?;
+            .map_err(|cause| TrainError::ConfigFile { path: path.to_path_buf(), cause })?;
         let mut config = parse::parse(&text, &path.display().to_string(), overrides)?;
         let directory = path.parent().unwrap_or(Path::new(""));
         for path in config.all_paths_mut() {

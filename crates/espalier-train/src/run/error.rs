@@ -82,10 +82,10 @@ pub enum RunError {
         reason: String,
     },
     /// A loss or a gradient stopped being a number.
-    #[error("{source}{}", last_good(checkpoint.as_deref()))]
+    #[error("{cause}{}", last_good(checkpoint.as_deref()))]
     Diverged {
         /// What became infinite or not a number, and where.
-        source: Box<crate::TrainError>,
+        cause: Box<crate::TrainError>,
         /// The newest checkpoint, if there is one.
         checkpoint: Option<PathBuf>,
     },
@@ -103,5 +103,5 @@ fn last_good(checkpoint: Option<&Path>) -> String {
 /// The system's refusal of a file or directory.
 pub(super) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> crate::TrainError {
     let path = path.to_path_buf();
-    move |source| EncoderError::Io { path, source }.into()
+    move |cause| EncoderError::Io { path, cause }.into()
 }

@@ -201,7 +201,7 @@ impl RunDirectory {
         match error {
             TrainError::NotFinite { .. } | TrainError::GradientNotFinite { .. } => {
                 let checkpoint = checkpoint::newest(&self.path.join("checkpoints"));
-                RunError::Diverged { source: Box::new(error), checkpoint }.into()
+                RunError::Diverged { cause: Box::new(error), checkpoint }.into()
             }
             other => other,
         }

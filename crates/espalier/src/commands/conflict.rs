@@ -8,7 +8,8 @@ use espalier_study::statistics::Mean;
 use espalier_train::PrefinetuneConfig;
 use espalier_train::prefinetune::{Conflict, Encoders, Part, measure_conflict};
 use serde::Deserialize;
-use std::fmt::Write;
+use std::fmt::Write as _;
+use std::io::{Write as _, stdout};
 use std::path::{Path, PathBuf};
 
 /// Show where the families' gradients on the shared weights conflict, layer by layer
@@ -45,9 +46,9 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         (None, None) => anyhow::bail!("give a configuration or --run DIR"),
     };
     if args.json {
-        crate::input::write_json(&mut std::io::stdout().lock(), &report)?;
+        crate::input::write_json(&mut stdout(), &report)?;
     } else {
-        print!("{}", table(&report));
+        stdout().write_all(table(&report).as_bytes())?;
     }
     if let Some(out) = &args.out {
         files::write_json(&out.join("conflict.json"), &report)?;

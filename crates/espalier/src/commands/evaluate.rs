@@ -3,7 +3,7 @@ use espalier_study::{Scores, evaluate};
 use espalier_train::data::Task;
 use espalier_train::finetune::Frozen;
 use serde_json::json;
-use std::io::stdout;
+use std::io::{Write, stdout};
 use std::path::PathBuf;
 
 /// Score an adapter on a task
@@ -40,24 +40,27 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         true => {
             write_json(&mut stdout(), &json!({ "split": args.split, "examples": examples.len(), "scores": scores }))
         }
-        false => {
-            print_scores(&format!("{} {}", args.task.display(), args.split), &scores);
-            Ok(())
-        }
+        false => print_scores(&format!("{} {}", args.task.display(), args.split), &scores),
     }
 }
 
 /// Scores in points, a line each.
-pub fn print_scores(title: &str, scores: &Scores) {
+pub fn print_scores(title: &str, scores: &Scores) -> anyhow::Result<()> {
     match scores {
         Scores::Ner(scores) => {
             for (name, s) in [("strict", &scores.strict), ("lenient", &scores.lenient)] {
                 let [f1, precision, recall] = [s.f1, s.precision, s.recall].map(|x| 100.0 * x);
-                println!("{title}: {name} F1 {f1:.1} (precision {precision:.1}, recall {recall:.1})");
+                writeln!(stdout(), "{title}: {name} F1 {f1:.1} (precision {precision:.1}, recall {recall:.1})")?;
             }
         }
         Scores::Classification(scores) => {
-            println!("{title}: accuracy {:.1}, macro F1 {:.1}", 100.0 * scores.accuracy, 100.0 * scores.macro_f1);
+            writeln!(
+                stdout(),
+                "{title}: accuracy {:.1}, macro F1 {:.1}",
+                100.0 * scores.accuracy,
+                100.0 * scores.macro_f1
+            )?;
         }
     }
+    Ok(())
 }

@@ -1,4 +1,5 @@
 use crate::fetch;
+use std::io::{Write, stdout};
 
 /// Get a backbone from the Hugging Face hub into the cache, and print where it is
 ///
@@ -12,6 +13,6 @@ pub struct Args {
 pub fn run(args: Args) -> anyhow::Result<()> {
     let fetched = fetch::fetch(&args.id)?;
     eprintln!("{}: {:.1} MB from {}", args.id, fetched.bytes as f64 / 1e6, fetched.source);
-    println!("{}", fetched.dir.display());
+    writeln!(stdout(), "{}", fetched.dir.display())?;
     Ok(())
 }

@@ -87,7 +87,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         let Some(examples) = examples else { continue };
         let result = evaluate(encoder, &adapter, examples)?;
         if !args.json {
-            print_scores(&format!("{} {split}", task.name), &result);
+            print_scores(&format!("{} {split}", task.name), &result)?;
         }
         scores.insert(split.to_string(), serde_json::to_value(&result)?);
     }

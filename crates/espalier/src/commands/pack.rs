@@ -1,7 +1,7 @@
 use crate::input::write_json;
 use espalier_encoder::{Compute, PackedFile, Precision};
 use serde_json::json;
-use std::io::stdout;
+use std::io::{Write, stdout};
 use std::path::PathBuf;
 
 /// Pack a backbone into one small file for devices
@@ -40,9 +40,9 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         return write_json(&mut stdout(), &result);
     }
     let megabytes = |bytes: usize| bytes as f64 / 1e6;
-    println!("{}: {}, {:.1} MB", packed.path.display(), args.dtype, megabytes(packed.bytes));
+    writeln!(stdout(), "{}: {}, {:.1} MB", packed.path.display(), args.dtype, megabytes(packed.bytes))?;
     for (name, bytes) in parts {
-        println!("  {name:<12} {:>6.1} MB", megabytes(bytes));
+        writeln!(stdout(), "  {name:<12} {:>6.1} MB", megabytes(bytes))?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use espalier_encoder::{Adapter, Backbone, Compute};
 use espalier_study::quantize::{Budget, Grade, Quantized, Stage, Subject, quantize};
 use espalier_train::data::Task;
 use serde_json::json;
-use std::io::stdout;
+use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
 
 /// Pack a backbone in bytes, if its adapters keep their scores
@@ -51,11 +51,12 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let subjects = subjects.collect::<anyhow::Result<Vec<_>>>()?;
     let budget = Budget { max_drop: args.max_drop, mixed: !args.bytes_only };
     let quantized = quantize(&backbone, &subjects, budget, &args.out, |stage| eprintln!("{}", describe(&stage)))?;
-    match args.json {
-        true => write_result(&quantized, args.max_drop)?,
+    let printed = match args.json {
+        true => write_result(&quantized, args.max_drop),
         false => print_result(&quantized),
-    }
-    verdict(&quantized, &args)
+    };
+    // The exit status tells the verdict to whoever does not read the lines to their end, too.
+    verdict(&quantized, &args).and(printed)
 }
 
 fn subject(backbone: &Backbone, adapter: &Path, task: &Path, split: Option<&str>) -> anyhow::Result<Subject> {
@@ -81,17 +82,18 @@ fn describe(stage: &Stage) -> String {
     }
 }
 
-fn print_result(quantized: &Quantized) {
+fn print_result(quantized: &Quantized) -> anyhow::Result<()> {
     for Grade { name, score, examples, before, after } in &quantized.grades {
-        println!("{name}: {score} {before:.2} -> {after:.2} ({:+.2}, {examples} examples)", after - before);
+        writeln!(stdout(), "{name}: {score} {before:.2} -> {after:.2} ({:+.2}, {examples} examples)", after - before)?;
     }
     if let Some(file) = &quantized.file {
-        println!("{}: {:.1} MB", file.path.display(), file.bytes as f64 / 1e6);
+        writeln!(stdout(), "{}: {:.1} MB", file.path.display(), file.bytes as f64 / 1e6)?;
         match quantized.in_bf16.as_slice() {
-            [] => println!("all matrices in bytes"),
-            some => println!("in bf16: {}", some.join(", ")),
+            [] => writeln!(stdout(), "all matrices in bytes")?,
+            some => writeln!(stdout(), "in bf16: {}", some.join(", "))?,
         }
     }
+    Ok(())
 }
 
 fn write_result(quantized: &Quantized, max_drop: f64) -> anyhow::Result<()> {

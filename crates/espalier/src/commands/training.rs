@@ -9,6 +9,7 @@ use espalier_train::objectives::Objective;
 use espalier_train::prefinetune::{Encoders, StepReport, Teacher, fresh_backbone};
 use espalier_train::run::{Outcome, RunDirectory, RunEvent, Summary};
 use std::collections::BTreeMap;
+use std::io::{Write, stdout};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -96,7 +97,7 @@ impl TrainingArgs {
     }
 
     fn print_result(&self, config: &PrefinetuneConfig, next: &str) -> anyhow::Result<()> {
-        println!("{}", self.encoder(config).display());
+        writeln!(stdout(), "{}", self.encoder(config).display())?;
         eprintln!("next: {next}");
         Ok(())
     }

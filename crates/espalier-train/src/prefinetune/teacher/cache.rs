@@ -156,5 +156,5 @@ fn decode(payload: &[u8], width: usize) -> Option<Said> {
 
 fn io(path: &Path) -> impl FnOnce(io::Error) -> crate::TrainError {
     let path = path.to_path_buf();
-    move |source| EncoderError::Io { path, source }.into()
+    move |cause| EncoderError::Io { path, cause }.into()
 }

@@ -10,7 +10,7 @@ use std::path::Path;
 pub(super) fn of(path: &Path, backbone: &Backbone, adapter: Option<&Lora>) -> Result<String> {
     let mut identity = format!("{} in {}", backbone.fingerprint(), backbone.precision());
     if path.is_file() {
-        let checksum = sha256(path).map_err(|source| EncoderError::Io { path: path.to_path_buf(), source })?;
+        let checksum = sha256(path).map_err(|cause| EncoderError::Io { path: path.to_path_buf(), cause })?;
         identity += &format!(", packed sha256:{checksum}");
     }
     if let Some(lora) = adapter {

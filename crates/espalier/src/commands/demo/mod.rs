@@ -10,6 +10,7 @@ use espalier_study::{Comparison, ComparisonConfig, Event, compare};
 use espalier_train::data::Task;
 use espalier_train::strategies::Strategy;
 use espalier_train::{FinetuneConfig, PrefinetuneConfig};
+use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -55,11 +56,14 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     files::write_json(&args.out.join("report.json"), &report)?;
     files::write_whole(&args.out.join("report.html"), html(&report).as_bytes())?;
 
-    println!("\nTest scores in points: strict entity F1 and accuracy, mean of {} seeds.\n", config.seeds.len());
-    println!("{}", table(&report));
-    println!("{SENTENCE}\n{shown}");
-    print_next_steps(&args.out, start.elapsed().as_secs_f64());
-    Ok(())
+    writeln!(
+        stdout(),
+        "\nTest scores in points: strict entity F1 and accuracy, mean of {} seeds.\n",
+        config.seeds.len()
+    )?;
+    writeln!(stdout(), "{}", table(&report))?;
+    writeln!(stdout(), "{SENTENCE}\n{shown}")?;
+    print_next_steps(&args.out, start.elapsed().as_secs_f64())
 }
 
 /// Small enough for a few minutes on two cores; everything else is the programs' defaults.
@@ -128,12 +132,14 @@ fn answer(out: &Path) -> anyhow::Result<(Example, String)> {
     Ok((Example { text: SENTENCE.into(), answers }, shown.join("\n")))
 }
 
-fn print_next_steps(out: &Path, seconds: f64) {
+fn print_next_steps(out: &Path, seconds: f64) -> anyhow::Result<()> {
     let (out, family) = (out.display(), out.join("adapters/tc").exists());
-    println!("\n{seconds:.0} s in all. The report: {out}/report.html. Next:");
-    println!(
+    writeln!(stdout(), "\n{seconds:.0} s in all. The report: {out}/report.html. Next:")?;
+    writeln!(
+        stdout(),
         "  echo 'wake me up at seven' | espalier predict --backbone {out}/backbone --adapter {out}/adapters/clinc150"
-    );
+    )?;
     let init = if family { format!(" --init {out}/adapters/tc") } else { String::new() };
-    println!("  espalier finetune --backbone {out}/backbone{init} --task YOUR_TASK --out YOUR_ADAPTER");
+    writeln!(stdout(), "  espalier finetune --backbone {out}/backbone{init} --task YOUR_TASK --out YOUR_ADAPTER")?;
+    Ok(())
 }

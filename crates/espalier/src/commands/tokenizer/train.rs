@@ -1,6 +1,7 @@
 use anyhow::bail;
 use espalier_encoder::{TrainedTokenizer, VocabularyConfig};
 use espalier_train::data::{DataError, documents};
+use std::io::{Write, stdout};
 use std::path::PathBuf;
 
 /// Make a WordPiece vocabulary from texts
@@ -48,7 +49,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     }
     let trained = trained?;
     trained.save(&args.out)?;
-    println!("{}", args.out.display());
+    writeln!(stdout(), "{}", args.out.display())?;
     eprintln!("{} tokens of {count} documents", trained.len());
     if trained.len() < args.vocab {
         eprintln!("note: the texts have no more pieces that come twice; {} tokens were asked for", args.vocab);
