@@ -1,0 +1,163 @@
+//! Runs that were halted go on as if they had not been, and with what they began with only.
+
+use crate::common::{copy_of, fixture, tiny_bert};
+use crate::trial::{Trial, metrics, model};
+use espalier_encoder::Compute;
+use espalier_train::config::{Composition, ConceptEncoderKind, NerObjective, PrefinetuneConfig};
+use espalier_train::run::{Outcome, RunDirectory, RunError, RunEvent};
+use espalier_train::strategies::Strategy;
+use espalier_train::{TrainError, prefinetune};
+use std::fs;
+use std::ops::ControlFlow;
+
+#[test]
+fn halted_and_resumed_is_as_uninterrupted() {
+    for (strategy, composition, precision) in [
+        (Strategy::Ner, Composition::Both, Compute::F32),
+        (Strategy::PcGrad, Composition::Both, Compute::F32),
+        (Strategy::Tpl, Composition::Both, Compute::F32),
+        (Strategy::Tpl, Composition::Alternating, Compute::F32),
+        (Strategy::AdaptersOnly, Composition::Both, Compute::F32),
+        (Strategy::CrossStitch, Composition::Both, Compute::F32),
+        (Strategy::CrossStitch, Composition::Alternating, Compute::Bf16),
+    ] {
+        let mut whole = Trial::new(strategy);
+        (whole.config.train.composition, whole.config.train.precision) = (composition, precision);
+        whole.config.train.patience = 9;
+        whole.config.train.checkpoint_every = 0;
+        let parts = Trial { config: whole.config.clone(), ..Trial::new(strategy) };
+        let (outcome, notes) = whole.train(false, None).unwrap();
+        assert!(matches!(outcome, Outcome::Finished(_)) && notes.is_empty(), "{notes:?}");
+        for step in [3, 4] {
+            let (outcome, _) = parts.train(step > 3, Some(step)).unwrap();
+            assert!(matches!(outcome, Outcome::Halted { step: halted } if halted == step), "{outcome:?}");
+        }
+        assert_eq!(parts.train(true, None).unwrap().1, ["resumed after 4"]);
+        assert_eq!(model(&parts.path()), model(&whole.path()), "{strategy}");
+        assert_eq!(metrics(&parts.path()), metrics(&whole.path()), "{strategy}");
+
+        // The directory leaves the same model as the loop without one.
+        let direct = prefinetune(&tiny_bert(), &whole.config, |_| ()).unwrap();
+        let out = whole.directory.path().join("direct");
+        direct.save(&out, &whole.config).unwrap();
+        for file in ["backbone/model.safetensors", "backbone/config.json"] {
+            assert_eq!(fs::read(out.join(file)).unwrap(), fs::read(whole.path().join(file)).unwrap(), "{strategy}");
+        }
+    }
+}
+
+/// What the objectives themselves train is part of a checkpoint.
+#[test]
+fn every_objective_resumes_to_the_bit() {
+    type Set = fn(&mut PrefinetuneConfig);
+    let distill = |config: &mut PrefinetuneConfig, teacher: &str| {
+        config.ner.objective = NerObjective::Distill;
+        config.ner.teacher = Some(fixture(teacher).to_str().unwrap().into());
+    };
+    let concepts: Set = |config| {
+        (config.ner.concept_encoder, config.ner.keep_concepts) = (ConceptEncoderKind::Trained, true);
+    };
+    let frozen: Set = |config| config.ner.keep_concepts = true;
+    let none: Set = |_| ();
+    for (teacher, set) in [(None, concepts), (None, frozen), (Some("kin/mpnet/model"), none)] {
+        let mut whole = Trial::new(Strategy::Tpl);
+        set(&mut whole.config);
+        if let Some(teacher) = teacher {
+            distill(&mut whole.config, teacher);
+            (whole.config.ner.distill.layer, whole.config.train.patience) = (1, 9);
+            whole.config.ner.teacher_cache = Some(whole.directory.path().join("cache"));
+        }
+        let parts = Trial { config: whole.config.clone(), ..Trial::new(Strategy::Tpl) };
+        whole.train(false, None).unwrap();
+        parts.train(false, Some(3)).unwrap();
+        assert_eq!(parts.train(true, None).unwrap().1, ["resumed after 3"]);
+        assert_eq!(model(&parts.path()), model(&whole.path()), "{teacher:?}");
+        assert_eq!(metrics(&parts.path()), metrics(&whole.path()), "{teacher:?}");
+        let kept = |trial: &Trial| {
+            ["model.safetensors", "projections.safetensors", "concepts.json"]
+                .map(|name| fs::read(trial.path().join("concepts").join(name)).ok())
+        };
+        assert_eq!(kept(&parts), kept(&whole));
+        assert!(kept(&whole).iter().all(|file| file.is_some() == teacher.is_none()));
+    }
+}
+
+#[test]
+fn a_run_goes_on_with_its_own_teacher_only() {
+    let mut trial = Trial::new(Strategy::Ner);
+    let teacher = |name: &str| Some(fixture(name).to_str().unwrap().to_string());
+    trial.config.ner.objective = NerObjective::Distill;
+    trial.config.ner.teacher = teacher("kin/mpnet/model");
+    trial.train(false, Some(3)).unwrap();
+    trial.config.ner.teacher = teacher("kin/roberta/model");
+    let (error, message) = trial.refusal();
+    assert!(matches!(error, RunError::OtherTeacher { .. }), "{message}");
+    assert!(message.contains("learned from the teacher sha256:"), "{message}");
+
+    // The same teacher elsewhere is the same teacher.
+    let copy = copy_of("kin/mpnet/model");
+    trial.config.ner.teacher = Some(copy.path().to_str().unwrap().into());
+    trial.train(true, None).unwrap();
+    let card = fs::read_to_string(trial.path().join("README.md")).unwrap();
+    let teacher = format!("6 sentences, distilled from {}", copy.path().file_name().unwrap().display());
+    assert!(card.contains(&teacher) && !card.contains(copy.path().to_str().unwrap()), "{card}");
+    let written = fs::read_to_string(trial.path().join("config.toml")).unwrap();
+    assert!(written.contains("weight = 1.0"), "every setting is spelled out: {written}");
+}
+
+#[test]
+fn a_run_goes_on_with_its_own_settings_backbone_and_corpora_only() {
+    let mut trial = Trial::new(Strategy::Tpl);
+    trial.train(false, Some(3)).unwrap();
+    let again =
+        RunDirectory::new(trial.path()).train(&tiny_bert(), &trial.config, false, |_| ControlFlow::Continue(()));
+    assert!(matches!(again, Err(TrainError::Run(RunError::Exists { .. }))), "{again:?}");
+
+    trial.config.train.learning_rate *= 2.0;
+    let (error, message) = trial.refusal();
+    assert!(
+        matches!(error, RunError::OtherConfig { .. }) && message.contains("train.learning_rate was 0.001"),
+        "{message}"
+    );
+    trial.config.train.learning_rate /= 2.0;
+
+    let mut weights = tiny_bert().weights().to_vec();
+    weights[0] += 1.0;
+    let other = tiny_bert().with_weights(weights);
+    let refused = RunDirectory::new(trial.path()).train(&other, &trial.config, true, |_| ControlFlow::Continue(()));
+    assert!(matches!(refused, Err(TrainError::Run(RunError::OtherBackbone { .. }))), "{refused:?}");
+
+    let text = fs::read_to_string(trial.corpora.tc()).unwrap();
+    fs::write(trial.corpora.tc(), text.replacen("river", "music", 1)).unwrap();
+    let (error, message) = trial.refusal();
+    assert!(matches!(error, RunError::OtherCorpus { key: "tc.corpora", .. }), "{message}");
+    assert!(message.contains("pairs.jsonl of"), "{message}");
+
+    fs::remove_file(trial.corpora.tc()).unwrap();
+    let missing = trial.train(true, None).unwrap_err().to_string();
+    assert!(missing.contains("pairs.jsonl: cannot be opened"), "{missing}");
+
+    // The same data elsewhere are the same data; how often checkpoints are written is free.
+    let moved = trial.directory.path().join("moved/pairs.jsonl");
+    fs::create_dir_all(moved.parent().unwrap()).unwrap();
+    fs::write(&moved, text).unwrap();
+    trial.config.tc.corpora = vec![moved.into()];
+    trial.config.train.checkpoint_every = 1;
+    let (outcome, notes) = trial.train(true, None).unwrap();
+    assert!(matches!(outcome, Outcome::Finished(_)) && notes == ["resumed after 3"], "{notes:?}");
+    let finished = trial.train(true, None).unwrap().0;
+    assert!(matches!(finished, Outcome::Finished(summary) if summary.step == 6));
+}
+
+#[test]
+fn two_processes_do_not_train_in_one_directory() {
+    let trial = Trial::new(Strategy::Tc);
+    let outcome = RunDirectory::new(trial.path()).train(&tiny_bert(), &trial.config, false, |event| {
+        if let RunEvent::Step(_) = event {
+            let (error, message) = trial.refusal();
+            assert!(matches!(error, RunError::Busy { .. }), "{message}");
+        }
+        ControlFlow::Continue(())
+    });
+    assert!(matches!(outcome, Ok(Outcome::Finished(_))));
+}

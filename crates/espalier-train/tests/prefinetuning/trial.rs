@@ -1,0 +1,91 @@
+//! A short run in a directory.
+
+use crate::common::tiny_bert;
+use crate::corpora::Corpora;
+use crate::distillation;
+use espalier_train::TrainError;
+use espalier_train::config::{NerObjective, PrefinetuneConfig};
+use espalier_train::prefinetune::Encoders;
+use espalier_train::run::{Outcome, RunDirectory, RunError, RunEvent};
+use espalier_train::strategies::Strategy;
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// A run of six steps that validates and writes a checkpoint every second step.
+pub struct Trial {
+    pub corpora: Corpora,
+    pub config: PrefinetuneConfig,
+    pub directory: TempDir,
+}
+
+impl Trial {
+    pub fn new(strategy: Strategy) -> Self {
+        let corpora = Corpora::easy();
+        let mut config = corpora.config(strategy);
+        (config.train.steps, config.train.checkpoint_every) = (6, 2);
+        (config.train.validation, config.train.validate_every) = (2, 2);
+        Self { corpora, config, directory: TempDir::new().unwrap() }
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.directory.path().join("run")
+    }
+
+    pub fn checkpoint(&self, step: usize) -> PathBuf {
+        self.path().join(format!("checkpoints/step-{step:08}"))
+    }
+
+    /// Trains until the end or until `halt` steps are done; the notes on the way.
+    pub fn train(&self, resume: bool, halt: Option<usize>) -> Result<(Outcome, Vec<String>), TrainError> {
+        let mut notes = Vec::new();
+        let (backbone, distills) = (tiny_bert(), self.config.ner.objective == NerObjective::Distill);
+        let teacher = distills.then(|| distillation::teacher(&self.config)).transpose()?;
+        let encoders = Encoders { backbone: &backbone, teacher: teacher.as_ref() };
+        let outcome = RunDirectory::new(self.path()).train(encoders, &self.config, resume, |event| {
+            match event {
+                RunEvent::Damaged(error) => notes.push(error.to_string()),
+                RunEvent::Resumed(step) => notes.push(format!("resumed after {step}")),
+                RunEvent::Step(report) if Some(report.step) == halt => return ControlFlow::Break(()),
+                RunEvent::Step(_) | RunEvent::Checkpoint(_) => {}
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok((outcome, notes))
+    }
+
+    /// The error of resuming, and its message.
+    pub fn refusal(&self) -> (RunError, String) {
+        match self.train(true, None) {
+            Err(TrainError::Run(error)) => {
+                let message = error.to_string();
+                (error, message)
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// Every file of the model, with its bytes.
+pub fn model(run: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut files = vec!["README.md".to_string(), "summary.json".into(), "backbone/model.safetensors".into()];
+    for family in ["ner", "tc"].iter().filter(|family| run.join("adapters").join(family).exists()) {
+        files.extend(["adapter_model.safetensors", "espalier.json"].map(|file| format!("adapters/{family}/{file}")));
+    }
+    if run.join("columns").exists() {
+        files.extend(["columns/tc/model.safetensors", "columns/stitches.json"].map(String::from));
+    }
+    files.into_iter().map(|name| (name.clone(), fs::read(run.join(name)).unwrap())).collect()
+}
+
+/// metrics.jsonl but for the times.
+pub fn metrics(run: &Path) -> Vec<serde_json::Value> {
+    let text = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+    let untimed = |line: &str| {
+        let mut line: serde_json::Value = serde_json::from_str(line).unwrap();
+        line.as_object_mut().unwrap().remove("seconds");
+        line
+    };
+    text.lines().map(untimed).collect()
+}

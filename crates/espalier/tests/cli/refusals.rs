@@ -1,0 +1,74 @@
+//! What wrong input leads to, readers that stop early, and what help says.
+
+use crate::workspace::Workspace;
+
+#[test]
+fn wrong_input_is_explained() {
+    let workspace = Workspace::new();
+    workspace.lines("broken/train.jsonl", [r#"{"text":"a","label":"b"}"#.into(), r#"{"text":"#.into()]);
+    workspace.lines("tags/train.jsonl", [r#"{"tokens":["a"],"tags":["X-city"]}"#.into()]);
+    workspace.lines("empty/train.jsonl", [String::new()]);
+    workspace.ok("finetune --backbone BACKBONE --task intents --out adapter --steps 1");
+    workspace.ok("prefinetune run.toml --set strategy=tc --out other");
+    for (arguments, expected) in [
+        ("finetune --backbone BACKBONE --task broken --out x", "train.jsonl:2"),
+        ("finetune --backbone BACKBONE --task tags --out x", "\"X-city\" is of no scheme"),
+        ("finetune --backbone BACKBONE --task empty --out x", "no training examples"),
+        ("finetune --backbone BACKBONE --task nowhere --out x", "nowhere"),
+        ("finetune --backbone BACKBONE --task intents --fraction 0 --out x", "fraction"),
+        ("finetune --backbone BACKBONE --task intents --steps 0 --out x", "steps"),
+        ("finetune --backbone cities --task intents --out x", "config.json"),
+        ("evaluate --backbone BACKBONE --adapter adapter --task cities", "other kind"),
+        ("evaluate --backbone BACKBONE --adapter adapter --task intents --split dev", "dev.jsonl"),
+        ("evaluate --backbone other/backbone --adapter adapter --task intents", "trained on the backbone sha256:"),
+        ("predict --backbone BACKBONE --adapter nowhere", "nowhere: No such file or directory"),
+        ("predict --backbone BACKBONE --adapter adapter --input nowhere.txt", "nowhere.txt"),
+        ("prefinetune run.toml --set train.step=3 --out x", "did you mean \"train.steps\"?"),
+        ("prefinetune run.toml --set strategy=tpll --out x", "tpll"),
+        ("prefinetune run.toml --set ner.corpora=[] --out x", "ner.corpora"),
+        ("prefinetune nowhere.toml --out x", "nowhere.toml"),
+        ("data check broken", "1 of the above cannot be used"),
+        ("data check nowhere.jsonl", "cannot be used"),
+        ("data check adapter", "no data files here"),
+        ("--threads 0 encode --backbone BACKBONE --input run.toml --output x", "--threads"),
+    ] {
+        let message = workspace.fails(arguments);
+        assert!(message.contains(expected), "{arguments}\n{message}");
+    }
+}
+
+#[test]
+fn nobody_who_stops_reading_is_told_of_an_error() {
+    let workspace = Workspace::new();
+    let mut child = workspace.start("pack --backbone BACKBONE --out tiny.espalier");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && message.is_empty(), "{message}");
+    assert!(workspace.path("tiny.espalier").exists());
+}
+
+#[test]
+fn help_teaches_by_example() {
+    let workspace = Workspace::new();
+    for command in [
+        "pretrain",
+        "tokenizer train",
+        "fill-mask",
+        "prefinetune",
+        "conflict",
+        "finetune",
+        "evaluate",
+        "predict",
+        "encode",
+        "pack",
+        "quantize",
+        "data check",
+        "bench",
+        "bench runtime",
+        "doctor",
+    ] {
+        assert!(workspace.ok(&format!("{command} --help")).contains("Example: "), "{command}");
+    }
+    assert!(workspace.ok("--help").contains("demo"));
+}

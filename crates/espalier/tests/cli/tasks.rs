@@ -1,0 +1,82 @@
+//! From pre-finetuning to answers.
+
+use crate::workspace::{Workspace, json};
+use serde_json::Value;
+use std::fs;
+
+#[test]
+fn the_whole_job() {
+    let workspace = Workspace::new();
+    workspace.ok("prefinetune run.toml --set strategy=tpl --out run");
+    for file in
+        ["backbone/model.safetensors", "adapters/ner/espalier.json", "adapters/tc/adapter_config.json", "config.toml"]
+    {
+        assert!(workspace.path("run").join(file).exists(), "{file}");
+    }
+    let metrics = fs::read_to_string(workspace.path("run/metrics.jsonl")).unwrap();
+    assert_eq!(metrics.lines().count(), 3);
+    assert!(json(metrics.lines().next().unwrap())["losses"]["tc"].as_f64().unwrap() > 0.0);
+
+    let tuned = "--steps 40 --learning-rate 0.01 --json";
+    let scores = json(&workspace.ok(&format!(
+        "finetune --backbone run/backbone --init run/adapters/ner --task cities --out cities-adapter {tuned}"
+    )));
+    assert_eq!(scores["scores"]["test"]["strict"]["f1"], 1.0);
+    workspace.ok(&format!(
+        "finetune --backbone run/backbone --init run/adapters/tc --task intents --out intents-adapter {tuned}"
+    ));
+    let scores =
+        json(&workspace.ok("evaluate --backbone run/backbone --adapter intents-adapter --task intents --json"));
+    assert_eq!(scores["scores"]["accuracy"], 1.0);
+
+    let both = "predict --backbone run/backbone --adapter cities-adapter --adapter intents-adapter --json";
+    let output = workspace.run_with_input(both, "trains to london\n\n");
+    let lines: Vec<Value> = String::from_utf8(output.stdout).unwrap().lines().map(json).collect();
+    assert_eq!(lines.len(), 2, "an empty line is a text too");
+    let entity = &lines[0]["answers"]["cities-adapter"]["entities"][0];
+    assert_eq!(
+        (entity["label"].as_str(), entity["start"].as_u64(), entity["end"].as_u64()),
+        (Some("city"), Some(10), Some(16))
+    );
+    assert_eq!(lines[0]["answers"]["intents-adapter"]["label"]["label"], "train");
+}
+
+#[test]
+fn a_cross_stitch_run_is_tuned_and_scored_and_nothing_else() {
+    let workspace = Workspace::new();
+    let backbone = workspace.ok("prefinetune run.toml --set strategy=cross-stitch --out run");
+    assert_eq!(backbone.trim(), "run", "both columns go by the directory of their run");
+    for file in ["backbone/model.safetensors", "columns/tc/model.safetensors", "columns/stitches.json"] {
+        assert!(workspace.path("run").join(file).exists(), "{file}");
+    }
+    let card = fs::read_to_string(workspace.path("run/README.md")).unwrap();
+    assert!(card.contains("espalier finetune --backbone . "), "{card}");
+    let split = fs::read_to_string(workspace.path("intents/test.jsonl")).unwrap();
+    fs::write(workspace.path("intents/dev.jsonl"), split).unwrap();
+    for (task, score) in [("cities", "/scores/strict/f1"), ("intents", "/scores/accuracy")] {
+        let out = format!("{task}-adapter");
+        let tuned = "--steps 40 --learning-rate 0.01 --json";
+        let scores = json(&workspace.ok(&format!("finetune --backbone run --task {task} --out {out} {tuned}")));
+        assert_eq!(scores["scores"]["test"].pointer(&score["/scores".len()..]).unwrap(), 1.0, "{scores}");
+        let split = if task == "intents" { "dev" } else { "test" };
+        let evaluated =
+            workspace.ok(&format!("evaluate --backbone run --adapter {out} --task {task} --split {split} --json"));
+        assert_eq!(json(&evaluated).pointer(score).unwrap(), 1.0, "{evaluated}");
+    }
+    for (arguments, expected) in [
+        ("predict --backbone run --adapter intents-adapter", "only finetune and evaluate take it"),
+        ("pack --backbone run --out x", "only finetune and evaluate take it"),
+        ("prefinetune run.toml --set backbone=run --out x", "only finetune and evaluate take it"),
+        ("predict --backbone run/backbone --adapter intents-adapter", "trained on the backbone sha256:"),
+        (
+            "evaluate --backbone run/columns/tc --adapter intents-adapter --task intents",
+            "trained on the backbone sha256:",
+        ),
+        ("finetune --backbone run --init intents-adapter --task intents --out x", "leave out --init"),
+        ("demo --strategies none,cross-stitch --out x", "name it before others"),
+        ("conflict run.toml --set strategy=cross-stitch", "joint, pcgrad or tpl"),
+    ] {
+        let message = workspace.fails(arguments);
+        assert!(message.contains(expected), "{arguments}\n{message}");
+    }
+}
