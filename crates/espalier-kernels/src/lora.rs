@@ -55,14 +55,14 @@ pub struct PackedPair {
 
 impl PackedPair {
     /// Packs a pair for activations of a precision. Beside weights of bytes, where the factors are too small to be worth
-    /// rounding to bytes, it is the faster one of the others.
+    /// rounding to bytes, products are in the faster one of the others, and B is in bf16, which trained adapters are rounded to.
     pub fn new(precision: Precision, pair: LoraPair) -> Self {
-        let precision = match precision {
+        let products = match precision {
             Precision::Int8 if processor().fast_bf16 => Precision::Bf16,
             Precision::Int8 => Precision::F32,
             precision => precision,
         };
-        let a_t = Packed::new(precision, pair.a().t());
+        let a_t = Packed::new(products, pair.a().t());
         let up = match precision {
             Precision::F32 => Numbers::F32(vec![0.0; pair.b.len()]),
             _ => Numbers::Bf16(vec![Bf16::default(); pair.b.len()]),
