@@ -31,7 +31,10 @@ fn with_rounded_words(dtype: Precision) -> Backbone {
     assert_eq!(at.name, "embeddings.word_embeddings.weight");
     let mut weights = backbone.weights().to_vec();
     for row in weights[at.range.clone()].chunks_mut(at.shape[1]) {
-        let scale = row.iter().fold(0f32, |largest, x| largest.max(x.abs())) / 127.0;
+        // The sum of two neighbours above zero, or below it, is at most 127 steps.
+        let together = |pair: &[f32], sign: f32| pair.iter().map(|x| (sign * x).max(0.0)).sum::<f32>();
+        let largest = row.chunks(2).fold(0f32, |most, pair| most.max(together(pair, 1.0)).max(together(pair, -1.0)));
+        let scale = largest / 127.0;
         for x in row {
             *x = match dtype {
                 Precision::F32 => *x,

@@ -62,11 +62,11 @@ fn bytes_are_not_packed_for_other_products() {
 
 #[test]
 fn rounding_to_bytes_worked_by_hand() {
-    let (mut bytes, mut scales) = ([0; 6], [0.0; 2]);
-    quantize_rows(&[127.0, -63.4, 0.0, 0.5, -254.0, 3.0], &mut bytes, &mut scales);
-    assert_eq!((bytes, scales), ([127, -63, 0, 0, -127, 2], [1.0, 2.0]));
-    quantize_rows(&[0.0; 6], &mut bytes, &mut scales);
-    assert_eq!((bytes, scales), ([0; 6], [0.0; 2]));
+    let (mut bytes, mut scales) = ([0; 9], [0.0; 3]);
+    quantize_rows(&[127.0, -63.4, 0.0, 0.5, -254.0, 3.0, 200.0, 54.0, -9.8], &mut bytes, &mut scales);
+    assert_eq!((bytes, scales), ([127, -63, 0, 0, -127, 2, 100, 27, -5], [1.0, 2.0, 2.0]));
+    quantize_rows(&[0.0; 9], &mut bytes, &mut scales);
+    assert_eq!((bytes, scales), ([0; 9], [0.0; 3]));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::path::Path;
 /// The first bytes of every bundle.
 const MAGIC: [u8; 8] = *b"espalier";
 /// The version that is written and read.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Magic, version, length and checksum of the header.
 const PREFIX: usize = 24;
 /// No header is longer: those of the largest encoders have some hundred kilobytes.
@@ -104,7 +104,8 @@ impl Header {
         let (version, rest) = rest.split_first_chunk().ok_or_else(truncated)?;
         let version = u32::from_le_bytes(*version);
         if version != VERSION {
-            let what = format!("a bundle of version {version}; this program reads version {VERSION}");
+            let what =
+                format!("a bundle of version {version}; this program reads version {VERSION}: pack the backbone again");
             return Err(EncoderError::Unsupported { path: path.to_path_buf(), what });
         }
         let (length, rest) = rest.split_first_chunk().ok_or_else(truncated)?;

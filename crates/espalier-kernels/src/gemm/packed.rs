@@ -16,8 +16,8 @@ use crate::rows::Rows;
 use crate::simd::simd;
 use crate::tasks;
 
-/// Rows that a task quantises at a time.
-const ROWS: usize = 8;
+/// Rows that a task quantises at a time: fewer, as a single text has, are not worth a second thread.
+const ROWS: usize = 32;
 
 /// A matrix B [k, n] in the form in which the fastest kernel of a precision reads it.
 #[derive(Clone, Debug)]
