@@ -45,7 +45,7 @@ impl Bundle {
     pub fn open(path: &Path) -> Result<Opened> {
         let file = Mapped::open(path).map_err(EncoderError::io(path))?;
         let (header, ranges) = Header::read(path, file.bytes())?;
-        let sections = Sections::checked(path, &file, &header, ranges)?;
+        let sections = Sections { path, file: &file, list: header.sections.iter().zip(ranges).collect() };
         if let Some(what) = header.config.mistake() {
             return Err(EncoderError::Unsupported { path: path.to_path_buf(), what });
         }
@@ -56,6 +56,12 @@ impl Bundle {
             return Err(sections.wrong(format!("texts of {} tokens are more than it has positions", header.max_tokens)));
         }
         let config = header.config.clone();
+        // The vocabulary is put together while the rest is checked, since both take milliseconds; if its section has been altered, that
+        // is what is said.
+        let tokenizer = || sections.tokenizer(config.vocab_size, header.max_tokens);
+        let (unaltered, tokenizer) = rayon::join(|| sections.check(), tokenizer);
+        unaltered?;
+        let tokenizer = tokenizer?;
         let layer = |layer| {
             let [a, b, c, d] = linear_maps(&config, layer).map(|(name, shape)| sections.matrix(&name, dtype, shape));
             Ok([a?, b?, c?, d?])
@@ -64,7 +70,6 @@ impl Bundle {
         let layers = (0..config.num_hidden_layers).map(layer).collect::<Result<_>>()?;
         let encoder = Encoder::without_matrices(config.clone());
         let parameters = sections.numbers(PARAMETERS, Type::F32, &[encoder.layout.len()])?;
-        let tokenizer = sections.tokenizer(config.vocab_size, header.max_tokens)?;
         let bundle = Self { path: path.to_path_buf(), dtype, parameters, words, layers, file };
         let (text_vectors, fingerprint) = (header.text_vectors, header.fingerprint);
         Ok(Opened { encoder, tokenizer, text_vectors, fingerprint, bundle })
@@ -84,7 +89,7 @@ impl Bundle {
     }
 }
 
-/// The sections of a file, their checksums verified.
+/// The sections of a file.
 struct Sections<'a> {
     path: &'a Path,
     file: &'a Arc<Mapped>,
@@ -92,15 +97,16 @@ struct Sections<'a> {
 }
 
 impl<'a> Sections<'a> {
-    fn checked(path: &'a Path, file: &'a Arc<Mapped>, header: &'a Header, ranges: Vec<Range<usize>>) -> Result<Self> {
-        let list: Vec<_> = header.sections.iter().zip(ranges).collect();
+    /// Compares all checksums.
+    fn check(&self) -> Result<()> {
+        let bytes = self.file.bytes();
         let altered =
-            |(section, range): &&(&Section, Range<usize>)| checksum(&file.bytes()[range.clone()]) != section.checksum;
-        let found = list.par_iter().find_first(altered).map(|(section, _)| section.name.clone());
-        let sections = Self { path, file, list };
-        match found {
-            Some(name) => Err(sections.wrong(format!("section {name:?} does not have the checksum that it should"))),
-            None => Ok(sections),
+            |(section, range): &&(&Section, Range<usize>)| checksum(&bytes[range.clone()]) != section.checksum;
+        match self.list.par_iter().with_max_len(1).find_first(altered) {
+            Some((section, _)) => {
+                Err(self.wrong(format!("section {:?} does not have the checksum that it should", section.name)))
+            }
+            None => Ok(()),
         }
     }
 
