@@ -89,7 +89,7 @@ impl PrefinetuneConfig {
             last_weights,
             "what is kept is of the last step; set train.patience to 0",
         )?;
-        if ner.objective == NerObjective::Distill {
+        if ner.objective() == NerObjective::Distill {
             require("ner.keep_concepts", "true", !ner.keep_concepts, "distillation has no concepts to keep")?;
             let (layer, fits) = (ner.distill.layer, ner.distill.loss != DistillLoss::Kl || ner.distill.layer == 0);
             require("ner.distill.layer", layer, fits, "a further layer goes with cosine or mse, not with kl")?;
@@ -102,7 +102,7 @@ impl PrefinetuneConfig {
                 let (strategy, key) = (self.strategy.name().into(), objective.corpora_key());
                 return Err(TrainError::NoCorpus { strategy, objective, key });
             }
-            if objective == Objective::Ner && ner.objective == NerObjective::Distill && ner.teacher.is_none() {
+            if objective == Objective::Ner && ner.objective() == NerObjective::Distill && ner.teacher.is_none() {
                 return Err(TrainError::NoTeacher);
             }
         }

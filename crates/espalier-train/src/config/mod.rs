@@ -142,6 +142,7 @@ impl PrefinetuneConfig {
     fn spelled_out(&self) -> Self {
         let (mut config, train) = (self.clone(), &self.train);
         let ner = &mut config.ner;
+        ner.objective.get_or_insert(self.ner.objective());
         ner.weight.get_or_insert(self.ner.weight());
         ner.teacher.get_or_insert_default();
         ner.teacher_cache.get_or_insert_default();

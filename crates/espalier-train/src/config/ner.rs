@@ -13,8 +13,8 @@ use std::path::PathBuf;
 pub struct NerConfig {
     /// Concept corpora, or any sentences to distil on. A sentence comes from a file in proportion to its size times its weight.
     pub corpora: Vec<CorpusConfig>,
-    /// `concepts` or `distill`.
-    pub objective: NerObjective,
+    /// `concepts` or `distill`; `None`: [`NerConfig::objective`].
+    pub objective: Option<NerObjective>,
     /// Sentences per batch.
     pub batch: usize,
     /// Weight of the loss; `None`: that of the objective, [`NerConfig::weight`].
@@ -54,11 +54,10 @@ pub struct NerConfig {
 }
 
 /// What tokens learn on the NER side.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum NerObjective {
     /// To tell which of the batch's concepts they are instances of.
-    #[default]
     Concepts,
     /// What a teacher says about them.
     Distill,
@@ -94,10 +93,19 @@ pub struct DistillConfig {
 }
 
 impl NerConfig {
+    /// What tokens learn: where the configuration does not say, from a teacher if it names one, since that makes the better student
+    /// (docs/method.md).
+    pub fn objective(&self) -> NerObjective {
+        self.objective.unwrap_or(match self.teacher {
+            Some(_) => NerObjective::Distill,
+            None => NerObjective::Concepts,
+        })
+    }
+
     /// The weight of the loss. Means over all token x concept pairs, most of them easy negatives, and of differences of vectors have gradients
     /// far smaller than InfoNCE's; where the configuration names no weight, that of the objective makes them about as large.
     pub fn weight(&self) -> f32 {
-        self.weight.unwrap_or(match (self.objective, self.distill.loss) {
+        self.weight.unwrap_or(match (self.objective(), self.distill.loss) {
             (NerObjective::Concepts, _) | (NerObjective::Distill, DistillLoss::Cosine) => 30.0,
             (NerObjective::Distill, DistillLoss::Mse) => 15.0,
             (NerObjective::Distill, DistillLoss::Kl) => 1.0,
@@ -109,7 +117,7 @@ impl Default for NerConfig {
     fn default() -> Self {
         Self {
             corpora: Vec::new(),
-            objective: NerObjective::Concepts,
+            objective: None,
             batch: 32,
             weight: None,
             projection_learning_rate: 1e-3,

@@ -91,7 +91,7 @@ fn unknown(key: &str, origin: &str, known: &[String]) -> TrainError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::CorpusConfig;
+    use crate::config::{CorpusConfig, NerObjective};
     use crate::optimizer::{OptimizerKind, Schedule};
     use crate::strategies::Strategy;
 
@@ -107,6 +107,14 @@ mod tests {
         assert_eq!((config.seed, config.train.steps), (3, 7));
         assert_eq!(config.tc, default.tc);
         assert_eq!(parsed(&default.to_toml(), &[]).unwrap(), default);
+    }
+
+    #[test]
+    fn who_names_a_teacher_learns_from_it() {
+        let objective = |text: &str| parsed(text, &[]).unwrap().ner.objective();
+        assert_eq!(objective(""), NerObjective::Concepts);
+        assert_eq!(objective("[ner]\nteacher = \"t\"\n"), NerObjective::Distill);
+        assert_eq!(objective("[ner]\nteacher = \"t\"\nobjective = \"concepts\"\n"), NerObjective::Concepts);
     }
 
     #[test]

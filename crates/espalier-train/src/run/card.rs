@@ -88,7 +88,7 @@ fn data(config: &PrefinetuneConfig, summary: &Summary) -> String {
 
 /// What the sentences are for, where they are to distil on.
 fn teacher(config: &PrefinetuneConfig) -> String {
-    match (config.ner.objective, &config.ner.teacher) {
+    match (config.ner.objective(), &config.ner.teacher) {
         (NerObjective::Distill, Some(teacher)) => format!(", distilled from {teacher}"),
         _ => String::new(),
     }

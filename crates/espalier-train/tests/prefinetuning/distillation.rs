@@ -21,7 +21,7 @@ const KIN: [&str; 3] = ["kin/distilbert/model", "kin/roberta/model", "kin/mpnet/
 /// A short run that learns from the teacher in a directory.
 pub fn config(corpora: &Corpora, teacher: &Path) -> PrefinetuneConfig {
     let mut config = corpora.config(Strategy::Ner);
-    config.ner.objective = NerObjective::Distill;
+    config.ner.objective = Some(NerObjective::Distill);
     config.ner.teacher = Some(teacher.to_str().unwrap().into());
     config.ner.teacher_precision = Compute::F32;
     config

@@ -129,13 +129,13 @@ fn values_out_of_range_are_refused() {
             (config.ner.keep_concepts, config.train.patience, config.train.validation) = (true, 1, 4)
         }),
         ("ner.keep_concepts", |config| {
-            (config.ner.keep_concepts, config.ner.objective) = (true, NerObjective::Distill)
+            (config.ner.keep_concepts, config.ner.objective) = (true, Some(NerObjective::Distill))
         }),
         ("ner.distill.entity_weight", |config| config.ner.distill.entity_weight = -1.0),
         ("ner.distill.layer_weight", |config| config.ner.distill.layer_weight = f32::INFINITY),
         ("ner.distill.temperature", |config| config.ner.distill.temperature = 0.0),
         ("ner.distill.layer", |config| {
-            config.ner.objective = NerObjective::Distill;
+            config.ner.objective = Some(NerObjective::Distill);
             (config.ner.distill.loss, config.ner.distill.layer) = (DistillLoss::Kl, 1)
         }),
         ("ner.corpora", |config| config.ner.corpora[0].weight = 0.0),

@@ -51,7 +51,7 @@ fn halted_and_resumed_is_as_uninterrupted() {
 fn every_objective_resumes_to_the_bit() {
     type Set = fn(&mut PrefinetuneConfig);
     let distill = |config: &mut PrefinetuneConfig, teacher: &str| {
-        config.ner.objective = NerObjective::Distill;
+        config.ner.objective = Some(NerObjective::Distill);
         config.ner.teacher = Some(fixture(teacher).to_str().unwrap().into());
     };
     let concepts: Set = |config| {
@@ -86,7 +86,7 @@ fn every_objective_resumes_to_the_bit() {
 fn a_run_goes_on_with_its_own_teacher_only() {
     let mut trial = Trial::new(Strategy::Ner);
     let teacher = |name: &str| Some(fixture(name).to_str().unwrap().to_string());
-    trial.config.ner.objective = NerObjective::Distill;
+    trial.config.ner.objective = Some(NerObjective::Distill);
     trial.config.ner.teacher = teacher("kin/mpnet/model");
     trial.train(false, Some(3)).unwrap();
     trial.config.ner.teacher = teacher("kin/roberta/model");

@@ -40,7 +40,7 @@ impl Trial {
     /// Trains until the end or until `halt` steps are done; the notes on the way.
     pub fn train(&self, resume: bool, halt: Option<usize>) -> Result<(Outcome, Vec<String>), TrainError> {
         let mut notes = Vec::new();
-        let (backbone, distills) = (tiny_bert(), self.config.ner.objective == NerObjective::Distill);
+        let (backbone, distills) = (tiny_bert(), self.config.ner.objective() == NerObjective::Distill);
         let teacher = distills.then(|| distillation::teacher(&self.config)).transpose()?;
         let encoders = Encoders { backbone: &backbone, teacher: teacher.as_ref() };
         let outcome = RunDirectory::new(self.path()).train(encoders, &self.config, resume, |event| {

@@ -9,7 +9,7 @@ use espalier_train::strategies::Strategy;
 /// killed or interrupted goes on with --resume. With ner.keep_concepts, DIR/concepts keeps what tells concepts by their names.
 #[derive(clap::Args)]
 #[command(after_help = "Example: espalier teach examples/teach.toml --out teacher
-         espalier prefinetune examples/prefinetune.toml --set ner.objective=distill --set ner.teacher=teacher/backbone --out run")]
+         espalier prefinetune examples/prefinetune.toml --set ner.teacher=teacher/backbone --out run")]
 pub struct Args {
     #[command(flatten)]
     training: TrainingArgs,
@@ -18,9 +18,8 @@ pub struct Args {
 pub fn run(args: Args) -> anyhow::Result<()> {
     let mut config = args.training.settings(&[])?;
     config.strategy = Strategy::Ner;
-    config.ner.objective = NerObjective::Concepts;
+    config.ner.objective = Some(NerObjective::Concepts);
     let teacher = quoted(&args.training.encoder(&config));
-    let next =
-        format!("espalier prefinetune CONFIG.toml --set ner.objective=distill --set ner.teacher={teacher} --out RUN");
+    let next = format!("espalier prefinetune CONFIG.toml --set ner.teacher={teacher} --out RUN");
     args.training.train(&config, "teach", |_| next.clone())
 }

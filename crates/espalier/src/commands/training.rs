@@ -118,7 +118,7 @@ pub fn open(config: &PrefinetuneConfig) -> anyhow::Result<Backbone> {
 /// The teacher of a run that has one.
 pub fn open_teacher(config: &PrefinetuneConfig) -> anyhow::Result<Option<Teacher>> {
     let distills =
-        config.ner.objective == NerObjective::Distill && config.strategy.objectives().contains(&Objective::Ner);
+        config.ner.objective() == NerObjective::Distill && config.strategy.objectives().contains(&Objective::Ner);
     match &config.ner.teacher {
         Some(spec) if distills => Ok(Some(Teacher::open(&super::locate(spec)?, &config.ner)?)),
         _ => Ok(None),

@@ -66,8 +66,7 @@ fn a_teacher_is_made_and_learned_from() {
     // Text alone is enough to distil on.
     workspace
         .lines("texts.jsonl", ["trains to london", "a hotel in paris"].map(|text| format!(r#"{{"text":"{text}"}}"#)));
-    let distill =
-        "run.toml --set ner.objective=distill --set ner.teacher=teacher/backbone --set ner.corpora=[\"texts.jsonl\"]";
+    let distill = "run.toml --set ner.teacher=teacher/backbone --set ner.corpora=[\"texts.jsonl\"]";
     workspace.ok(&format!("prefinetune {distill} --set ner.teacher_cache=said --out run"));
     workspace.ok(&format!("conflict {distill} --batches 2 --set ner.teacher_cache=said"));
     assert_eq!(fs::read_dir(workspace.path("said")).unwrap().count(), 1);

@@ -54,7 +54,7 @@ pub fn check_folder(dir: &Path, tokenizer: Option<&Tokenizer>) -> Result<Vec<Rep
 
 /// Checks the corpora of a configuration, each as what it is to be used for.
 pub fn check_corpora(config: &PrefinetuneConfig, tokenizer: Option<&Tokenizer>) -> Vec<Report> {
-    let sentences = match config.ner.objective {
+    let sentences = match config.ner.objective() {
         NerObjective::Concepts => Kind::Concepts,
         NerObjective::Distill => Kind::Sentences,
     };
