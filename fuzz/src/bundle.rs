@@ -13,6 +13,7 @@ use std::ops::Range;
 mod hash;
 
 const MAGIC: &[u8] = b"espalier";
+const VERSION: u32 = 2;
 /// Magic, version, length and checksum of the header.
 const PREFIX: usize = 24;
 const CHECKSUM: &[u8] = b"\"checksum\":\"";
@@ -33,7 +34,7 @@ pub fn open(input: &[u8]) {
 fn assembled(input: &[u8]) -> Vec<u8> {
     let [header, sections] = files::parts(input);
     let length = header.len() as u32;
-    let mut file = [MAGIC, &1u32.to_le_bytes(), &length.to_le_bytes(), &[0; 8], header].concat();
+    let mut file = [MAGIC, &VERSION.to_le_bytes(), &length.to_le_bytes(), &[0; 8], header].concat();
     file.resize(file.len().next_multiple_of(64), 0);
     file.extend(sections);
     file
