@@ -2,6 +2,7 @@
 
 use crate::interrupt::{Interrupted, Stop};
 use crate::progress::Progress;
+use anyhow::Context;
 use espalier_encoder::Backbone;
 use espalier_train::PrefinetuneConfig;
 use espalier_train::config::NerObjective;
@@ -106,7 +107,8 @@ impl TrainingArgs {
 /// The encoder that a run begins with.
 pub fn open(config: &PrefinetuneConfig) -> anyhow::Result<Backbone> {
     if config.starts_from_scratch() {
-        return Ok(fresh_backbone(config)?);
+        let hint = "no encoder can be made from [scratch]; espalier tokenizer train makes the tokenizer that it names";
+        return fresh_backbone(config).context(hint);
     }
     let backbone = super::open_trainable(&config.backbone, config.train.precision)?;
     if config.strategy.objectives().contains(&Objective::Mlm) && backbone.mlm_head().is_none() {

@@ -36,6 +36,7 @@ fn an_encoder_comes_about_from_plain_text() {
         ("pretrain run.toml --out x", "mlm.corpora names no file"),
         ("pretrain pretrain.toml --set strategy=tpl --out x", "for tpl run espalier prefinetune"),
         ("pretrain pretrain.toml --set scratch.tokenizer=cities --out x", "cities: no tokenizer.json or vocab.txt"),
+        ("pretrain pretrain.toml --set scratch.tokenizer=cities --out x", "espalier tokenizer train makes"),
         ("pretrain pretrain.toml --set scratch.heads=3 --out x", "is not a multiple of"),
         ("pretrain pretrain.toml --set mlm.corpora=[\"nowhere.txt\"] --out x", "nowhere.txt"),
         ("tokenizer train nowhere.txt --out x", "nowhere.txt"),
