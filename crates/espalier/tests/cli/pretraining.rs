@@ -31,19 +31,18 @@ fn an_encoder_comes_about_from_plain_text() {
     let output = workspace.run("pretrain pretrain.toml --set backbone=run/backbone --set train.steps=1 --out headless");
     let message = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success() && message.contains("it begins with a fresh one"), "{message}");
-    for (arguments, expected) in [
+    workspace.refuses([
         ("fill-mask --backbone BACKBONE [MASK]", "no head of masked language modelling"),
         ("pretrain run.toml --out x", "mlm.corpora names no file"),
         ("pretrain pretrain.toml --set strategy=tpl --out x", "for tpl run espalier prefinetune"),
-        ("pretrain pretrain.toml --set scratch.tokenizer=cities --out x", "cities: no tokenizer.json or vocab.txt"),
-        ("pretrain pretrain.toml --set scratch.tokenizer=cities --out x", "espalier tokenizer train makes"),
+        (
+            "pretrain pretrain.toml --set scratch.tokenizer=cities --out x",
+            "espalier tokenizer train makes the tokenizer that it names: cities: no tokenizer.json or vocab.txt",
+        ),
         ("pretrain pretrain.toml --set scratch.heads=3 --out x", "is not a multiple of"),
         ("pretrain pretrain.toml --set mlm.corpora=[\"nowhere.txt\"] --out x", "nowhere.txt"),
         ("tokenizer train nowhere.txt --out x", "nowhere.txt"),
         ("tokenizer train texts.txt --vocab 20 --out x", "20 tokens are wanted, but the characters alone are"),
         ("tokenizer train intents/train.jsonl concepts.jsonl --out x", "concepts.jsonl:1: \"text\""),
-    ] {
-        let message = workspace.fails(arguments);
-        assert!(message.contains(expected), "{arguments}\n{message}");
-    }
+    ]);
 }

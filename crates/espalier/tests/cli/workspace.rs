@@ -89,12 +89,21 @@ impl Workspace {
     }
 
     /// The error message of a run that must fail, and not by a panic.
-    pub fn fails(&self, arguments: &str) -> String {
+    fn fails(&self, arguments: &str) -> String {
         let output = self.run(arguments);
         assert!(matches!(output.status.code(), Some(1 | 2)), "{arguments}: {:?}", output.status);
         let message = String::from_utf8(output.stderr).unwrap();
         assert!(!message.contains("panicked"), "{message}");
         message
+    }
+
+    /// Checks that runs fail with messages that contain what is expected.
+    pub fn refuses<const N: usize>(&self, cases: [(impl AsRef<str>, &str); N]) {
+        for (arguments, expected) in cases {
+            let arguments = arguments.as_ref();
+            let message = self.fails(arguments);
+            assert!(message.contains(expected), "{arguments}\n{message}");
+        }
     }
 }
 
