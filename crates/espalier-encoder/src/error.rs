@@ -153,7 +153,8 @@ pub enum EncoderError {
 }
 
 impl EncoderError {
-    pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+    /// Makes the system's refusal of a file an error that names the file.
+    pub fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_path_buf();
         move |cause| Self::Io { path, cause }
     }

@@ -155,8 +155,7 @@ impl TrialFile {
 
     /// Makes the file of the last trial the result.
     fn publish(&self, file: PackedFile, out: &Path) -> Result<PackedFile> {
-        let failed = |cause| EncoderError::Io { path: out.to_path_buf(), cause };
-        fs::rename(&self.0, out).map_err(failed)?;
+        fs::rename(&self.0, out).map_err(EncoderError::io(out))?;
         Ok(PackedFile { path: out.to_path_buf(), ..file })
     }
 }

@@ -101,7 +101,7 @@ fn last_good(checkpoint: Option<&Path>) -> String {
 }
 
 /// The system's refusal of a file or directory.
-pub(super) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> crate::TrainError {
-    let path = path.to_path_buf();
-    move |cause| EncoderError::Io { path, cause }.into()
+pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> crate::TrainError {
+    let refused = EncoderError::io(path);
+    move |cause| refused(cause).into()
 }

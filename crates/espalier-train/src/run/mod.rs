@@ -22,6 +22,7 @@ mod summary;
 pub(crate) mod tfrecord;
 
 pub use error::RunError;
+pub(crate) use error::io;
 pub use summary::Summary;
 
 pub(crate) use checkpoint::sha256;
@@ -30,7 +31,6 @@ use crate::config::PrefinetuneConfig;
 use crate::error::{Result, TrainError};
 use crate::prefinetune::{Encoders, Run, StepReport};
 use checkpoint::{Checkpoints, Origin};
-use error::io;
 use espalier_encoder::{Backbone, files};
 use log::Log;
 use std::fs::{self, File, TryLockError};

@@ -12,8 +12,7 @@
 use super::Said;
 use crate::data::read_at;
 use crate::error::Result;
-use crate::run::{hex, tfrecord};
-use espalier_encoder::EncoderError;
+use crate::run::{hex, io, tfrecord};
 use espalier_kernels::Bf16;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
@@ -152,9 +151,4 @@ fn decode(payload: &[u8], width: usize) -> Option<Said> {
     let rows: Vec<Bf16> = rows.as_chunks().0.iter().map(|&bits| Bf16::from_bits(u16::from_le_bytes(bits))).collect();
     let count = present.iter().filter(|&&present| present).count();
     (rows.len() == count * width).then_some(Said { present, rows })
-}
-
-fn io(path: &Path) -> impl FnOnce(io::Error) -> crate::TrainError {
-    let path = path.to_path_buf();
-    move |cause| EncoderError::Io { path, cause }.into()
 }

@@ -1,8 +1,8 @@
 //! What tells a teacher from others.
 
 use crate::error::Result;
-use crate::run::{hex, sha256};
-use espalier_encoder::{Backbone, EncoderError, Lora};
+use crate::run::{hex, io, sha256};
+use espalier_encoder::{Backbone, Lora};
 use sha2::{Digest, Sha256};
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use std::path::Path;
 pub(super) fn of(path: &Path, backbone: &Backbone, adapter: Option<&Lora>) -> Result<String> {
     let mut identity = format!("{} in {}", backbone.fingerprint(), backbone.precision());
     if path.is_file() {
-        let checksum = sha256(path).map_err(|cause| EncoderError::Io { path: path.to_path_buf(), cause })?;
+        let checksum = sha256(path).map_err(io(path))?;
         identity += &format!(", packed sha256:{checksum}");
     }
     if let Some(lora) = adapter {
