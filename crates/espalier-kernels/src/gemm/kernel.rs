@@ -6,6 +6,8 @@ use std::sync::OnceLock;
 
 /// Numbers in the largest tile of any kernel (AMX: 32 x 32).
 pub(crate) const MAX_TILE: usize = 1024;
+/// Columns of the widest tile of any kernel (AVX-512: three vectors of 16).
+pub(crate) const MAX_COLUMNS: usize = 48;
 
 /// One small product: sums [rows, width] = rows of A * a panel of B, over the whole inner dimension.
 ///
