@@ -95,15 +95,33 @@ pub(crate) fn as_signed_bytes_mut(words: &mut [u32]) -> &mut [i8] {
     unsafe { std::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), words.len() * 4) }
 }
 
+/// The same memory as words.
+pub(crate) fn as_words(floats: &[f32]) -> &[u32] {
+    // SAFETY: f32 and u32 have the same size and alignment, and all bits are valid for both.
+    unsafe { std::slice::from_raw_parts(floats.as_ptr().cast(), floats.len()) }
+}
+
+/// The same memory as words.
+pub(crate) fn as_words_mut(floats: &mut [f32]) -> &mut [u32] {
+    // SAFETY: as above.
+    unsafe { std::slice::from_raw_parts_mut(floats.as_mut_ptr().cast(), floats.len()) }
+}
+
+/// Lends `f` one slice of numbers with arbitrary contents per requested length.
+pub(crate) fn with_parts<const N: usize, R>(lengths: [usize; N], f: impl FnOnce([&mut [f32]; N]) -> R) -> R {
+    with_floats(lengths.iter().sum(), |mut rest| {
+        f(lengths.map(|length| {
+            let (part, tail) = std::mem::take(&mut rest).split_at_mut(length);
+            rest = tail;
+            part
+        }))
+    })
+}
+
 /// Lends `f` one zeroed slice of numbers per requested length.
 pub(crate) fn with_zeros<const N: usize, R>(lengths: [usize; N], f: impl FnOnce([&mut [f32]; N]) -> R) -> R {
-    with_floats(lengths.iter().sum(), |buffer| {
-        buffer.fill(0.0);
-        let mut rest = buffer;
-        f(lengths.map(|length| {
-            let (slice, tail) = std::mem::take(&mut rest).split_at_mut(length);
-            rest = tail;
-            slice
-        }))
+    with_parts(lengths, |mut parts| {
+        parts.iter_mut().for_each(|part| part.fill(0.0));
+        f(parts)
     })
 }

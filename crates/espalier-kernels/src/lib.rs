@@ -35,6 +35,7 @@ mod processor;
 mod rows;
 mod simd;
 mod tasks;
+mod transpose;
 
 pub use bf16::{Bf16, round_through_bf16, round_to_bf16};
 pub use element::Element;

@@ -1,7 +1,7 @@
 use super::product::{Left, ROWS, product};
 use super::{AttentionShape, HeadTask, QUERIES, relative};
 use crate::blocks::Blocks;
-use crate::buffers::with_zeros;
+use crate::buffers::with_parts;
 use crate::element::Element;
 use crate::math::exp;
 use crate::simd::{largest, reduce, simd};
@@ -24,7 +24,7 @@ pub fn attention<E: Element>(qkv: &[E], bias: &[f32], shape: AttentionShape, out
         let HeadTask { padded_length, padded_width, .. } = task;
         let all = padded_length * padded_width;
         let sizes = [all, all, all, all, QUERIES * padded_length, QUERIES * padded_width, task.distances(bias)];
-        with_zeros(sizes, |scratch| head(qkv, bias, shape, task, scratch, &out, &log_sum));
+        with_parts(sizes, |scratch| head(qkv, bias, shape, task, scratch, &out, &log_sum));
     });
 }
 

@@ -21,9 +21,10 @@ pub use backward::{AttentionForward, attention_backward};
 pub use forward::attention;
 pub use relative::{BUCKETS, bucket};
 
+use crate::buffers::{as_words, as_words_mut};
 use crate::element::Element;
 use crate::simd::LANES;
-use std::array::from_fn;
+use crate::transpose::transpose;
 
 /// Query rows whose scores exist at one time.
 const QUERIES: usize = 32;
@@ -102,25 +103,27 @@ impl HeadTask {
         &qkv[start..start + self.width]
     }
 
-    /// Copies a part, scaled, to the first rows and columns of a matrix of zeros, [l', d'].
+    /// Copies a part, scaled, to the first rows and columns of a matrix, [l', d'], of which the rest becomes zero.
     #[inline(always)]
     fn gather<E: Element>(&self, qkv: &[E], layer_width: usize, part: usize, scale: f32, to: &mut [f32]) {
-        for (token, row) in to.chunks_exact_mut(self.padded_width).take(self.length).enumerate() {
+        let (rows, padding) = to.split_at_mut(self.length * self.padded_width);
+        for (token, row) in rows.chunks_exact_mut(self.padded_width).enumerate() {
+            let (row, padding) = row.split_at_mut(self.width);
             for (to, from) in row.iter_mut().zip(self.part(qkv, layer_width, part, token)) {
                 *to = from.to_f32() * scale;
             }
-        }
-    }
-
-    /// Transposes a gathered part, [l', d'], to [d', l'], a vector at a time.
-    #[inline(always)]
-    fn transpose(&self, from: &[f32], to: &mut [f32]) {
-        for token in (0..self.padded_length).step_by(LANES) {
-            for (c, row) in to.chunks_exact_mut(self.padded_length).enumerate() {
-                let lanes: [f32; LANES] = from_fn(|lane| from[(token + lane) * self.padded_width + c]);
-                row[token..token + LANES].copy_from_slice(&lanes);
+            if !padding.is_empty() {
+                padding.fill(0.0);
             }
         }
+        padding.fill(0.0);
+    }
+
+    /// Transposes a gathered part, [l', d'], to [d', l'].
+    #[inline(always)]
+    fn transpose(&self, from: &[f32], to: &mut [f32]) {
+        let (length, width) = (self.padded_length, self.padded_width);
+        transpose(as_words(from), width, (length, width), as_words_mut(to), length);
     }
 
     /// Numbers of scratch for a bias, or its gradient, by distance.

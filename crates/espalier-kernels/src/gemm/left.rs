@@ -2,11 +2,12 @@
 
 use super::kernel::MicroKernel;
 use super::matrix::Matrix;
-use super::words::{transpose, words_across, words_along, words_in_place};
+use super::words::{words_across, words_along, words_in_place};
 use crate::buffers::with_words;
 use crate::element::Element;
 use crate::precision::Precision;
 use crate::tasks;
+use crate::transpose::transpose;
 use std::marker::PhantomData;
 
 /// Words of a page of memory.

@@ -5,9 +5,8 @@ use super::kernel::Kernel;
 use super::left::{Left, with_left};
 use super::matrix::{Matrix, MatrixMut};
 use super::panels::{PanelShape, fill_padding, pack};
-use super::quantize::{ColumnScale, Dequantize, GROUP, RowScale, quantize_row, quantize_weights};
+use super::quantize::{ColumnScales, Dequantize, GROUP, RowScale, quantize_row, quantize_weights};
 use super::update::{Start, Target, Update};
-use super::words::{SQUARE, transpose};
 use crate::blocks::Blocks;
 use crate::buffers::{Words, as_bytes_mut, as_signed_bytes_mut, with_words};
 use crate::element::Element;
@@ -15,9 +14,10 @@ use crate::precision::Precision;
 use crate::rows::Rows;
 use crate::simd::simd;
 use crate::tasks;
+use crate::transpose::{SQUARE, transpose};
 
-/// Rows that a task quantises at a time: fewer, as a single text has, are not worth a second thread.
-const ROWS: usize = 32;
+/// Bytes that a task makes of activations: fewer are not worth a second thread.
+const BYTES_PER_TASK: usize = 12 << 10;
 
 /// A matrix B [k, n] in the form in which the fastest kernel of a precision reads it.
 #[derive(Clone, Debug)]
@@ -27,8 +27,8 @@ pub struct Packed {
     k: usize,
     n: usize,
     words: Words,
-    /// One per column, for bytes.
-    columns: Vec<ColumnScale>,
+    /// One each per column, for bytes.
+    columns: ColumnScales,
 }
 
 impl Packed {
@@ -76,7 +76,7 @@ impl Packed {
 
     fn empty(kernel: Kernel, precision: Precision) -> Self {
         let _ = kernel.code(precision); // checks that the machine has it
-        Self { kernel, precision, k: 0, n: 0, words: Words::default(), columns: Vec::new() }
+        Self { kernel, precision, k: 0, n: 0, words: Words::default(), columns: ColumnScales::default() }
     }
 
     /// Packs other values, of the same shape or not, into the same memory.
@@ -115,7 +115,7 @@ impl Packed {
 
     /// Bytes of memory that the packed matrix takes.
     pub fn bytes(&self) -> usize {
-        size_of_val(self.words.as_slice()) + size_of_val(self.columns.as_slice())
+        size_of_val(self.words.as_slice()) + self.columns.scales.len() * (size_of::<f32>() + size_of::<i32>())
     }
 
     fn shape(&self) -> PanelShape {
@@ -125,23 +125,26 @@ impl Packed {
     /// Packs columns of bytes: `column` writes the `k` bytes of one and returns its scale.
     fn pack_bytes(&mut self, column: &(dyn Fn(usize, &mut [i8]) -> f32 + Sync)) {
         let (shape, k) = (self.shape(), self.k);
-        self.columns.resize(self.n, ColumnScale::default());
-        let scales = Blocks::new(&mut self.columns, shape.width);
+        self.columns.scales.resize(self.n, 0.0);
+        self.columns.sums.resize(self.n, 0);
+        let scales = Blocks::new(&mut self.columns.scales, shape.width);
+        let sums = Blocks::new(&mut self.columns.sums, shape.width);
         tasks::each_piece(self.words.as_mut_slice(), shape.width * shape.steps, &|index, panel| {
             fill_padding(Precision::Int8, k, shape, index..index + 1, panel);
             let (first, columns, width) = shape.place(index);
-            // SAFETY: only this task writes this panel's scales.
-            let scales = unsafe { scales.row(index, 0, columns) };
+            // SAFETY: only this task writes this panel's scales and sums.
+            let (scales, sums) = unsafe { (scales.row(index, 0, columns), sums.row(index, 0, columns)) };
             let used = k.div_ceil(GROUP);
             with_words(SQUARE * used.max(1), |words| {
-                for (c, scales) in (0..).step_by(SQUARE).zip(scales.chunks_mut(SQUARE)) {
-                    for (i, (words, scale)) in words.chunks_exact_mut(used.max(1)).zip(scales.iter_mut()).enumerate() {
+                for c in (0..columns).step_by(SQUARE) {
+                    let count = SQUARE.min(columns - c);
+                    for (i, words) in words.chunks_exact_mut(used.max(1)).enumerate().take(count) {
                         let (bytes, padding) = as_signed_bytes_mut(words).split_at_mut(k);
                         padding.fill(0);
-                        scale.scale = column(first + c + i, bytes);
-                        scale.sum = sum(bytes);
+                        scales[c + i] = column(first + c + i, bytes);
+                        sums[c + i] = sum(bytes);
                     }
-                    transpose(words, used, (scales.len(), used), &mut panel[c..], width);
+                    transpose(words, used, (count, used), &mut panel[c..], width);
                 }
             });
         });
@@ -194,12 +197,13 @@ fn with_bytes<T: Element, R>(a: Matrix<T>, steps: usize, f: impl FnOnce(Left, &[
 }
 
 fn make_bytes<T: Element>(a: Matrix<T>, steps: usize, words: &mut [u32], scales: &mut [RowScale]) {
-    let scales = Blocks::new(scales, ROWS);
-    tasks::each_piece(words, ROWS * steps, &|block, words| {
+    let rows = (BYTES_PER_TASK / (steps * GROUP).max(1)).max(1);
+    let scales = Blocks::new(scales, rows);
+    tasks::each_piece(words, rows * steps, &|block, words| {
         // SAFETY: only this task writes these rows' scales.
         let scales = unsafe { scales.row(block, 0, words.len() / steps) };
         for (i, (words, scale)) in words.chunks_exact_mut(steps).zip(scales).enumerate() {
-            *scale = quantize_row(&a.from(block * ROWS + i, 0)[..a.cols()], as_bytes_mut(words));
+            *scale = quantize_row(&a.from(block * rows + i, 0)[..a.cols()], as_bytes_mut(words));
         }
     });
 }

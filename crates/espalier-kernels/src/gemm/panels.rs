@@ -5,11 +5,12 @@
 
 use super::kernel::MicroKernel;
 use super::matrix::Matrix;
-use super::words::{SQUARE, transpose, words_across, words_along, words_in_place};
+use super::words::{words_across, words_along, words_in_place};
 use crate::buffers::with_words;
 use crate::element::Element;
 use crate::precision::Precision;
 use crate::tasks;
+use crate::transpose::{SQUARE, transpose};
 use std::ops::Range;
 
 /// Steps of a panel that are written before the next panel's: panels lie whole pages apart, and writing to many at once

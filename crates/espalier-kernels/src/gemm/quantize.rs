@@ -32,13 +32,13 @@ pub(super) struct RowScale {
     pub zero: i32,
 }
 
-/// How an output's weights were quantised.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct ColumnScale {
-    /// s_j.
-    pub scale: f32,
-    /// Sum of the output's q.
-    pub sum: i32,
+/// How the outputs' weights were quantised.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ColumnScales {
+    /// s_j of each output.
+    pub scales: Vec<f32>,
+    /// Sum of each output's q.
+    pub sums: Vec<i32>,
 }
 
 /// Quantises the weights of one output to `bytes`, as long as they are, and returns their scale.
@@ -101,7 +101,7 @@ fn extremes<T: Element>(row: &[T]) -> (f32, f32) {
 /// Turns sums of products of bytes into numbers, and hands these on.
 pub(super) struct Dequantize<'a, E> {
     pub rows: &'a [RowScale],
-    pub columns: &'a [ColumnScale],
+    pub columns: &'a ColumnScales,
     /// What the kernel subtracts from each activation.
     pub offset: i32,
     pub next: &'a E,
@@ -109,19 +109,28 @@ pub(super) struct Dequantize<'a, E> {
 
 impl<E: Epilogue> Epilogue for Dequantize<'_, E> {
     fn tile(&self, at: Place, sums: &mut [f32]) {
-        let columns = &self.columns[at.column..][..at.columns];
-        for (row, sums) in self.rows[at.row..].iter().zip(sums.chunks_exact_mut(at.stride)) {
-            dequantize_row(RowScale { zero: row.zero - self.offset, ..*row }, columns, sums);
-        }
+        let columns = at.column..at.column + at.columns;
+        let rows = &self.rows[at.row..at.row + sums.len() / at.stride];
+        dequantize(
+            rows,
+            self.offset,
+            &self.columns.scales[columns.clone()],
+            &self.columns.sums[columns],
+            at.stride,
+            sums,
+        );
         self.next.tile(at, sums);
     }
 }
 
 simd! {
-    fn dequantize_row(row: RowScale, columns: &[ColumnScale], sums: &mut [f32]) {
-        for (sum, column) in sums.iter_mut().zip(columns) {
-            let exact = (sum.to_bits() as i32).wrapping_sub(row.zero.wrapping_mul(column.sum));
-            *sum = row.scale * column.scale * exact as f32;
+    fn dequantize(rows: &[RowScale], offset: i32, scales: &[f32], columns: &[i32], stride: usize, sums: &mut [f32]) {
+        for (row, sums) in rows.iter().zip(sums.chunks_exact_mut(stride)) {
+            let zero = row.zero - offset;
+            for ((sum, scale), column) in sums.iter_mut().zip(scales).zip(columns) {
+                let exact = (sum.to_bits() as i32).wrapping_sub(zero.wrapping_mul(*column));
+                *sum = row.scale * scale * exact as f32;
+            }
         }
     }
 }

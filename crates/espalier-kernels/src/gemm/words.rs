@@ -5,9 +5,6 @@ use crate::element::Element;
 use crate::precision::Precision;
 use crate::simd::simd;
 
-/// Side of a square that [`transpose`] turns.
-pub(super) const SQUARE: usize = 4;
-
 /// The words of a row whose elements are neighbours along the inner dimension, `out` [row / group]; a last group that
 /// is not full is filled up with zeros.
 pub(super) fn words_along<T: Element>(precision: Precision, row: &[T], out: &mut [u32]) {
@@ -75,77 +72,4 @@ simd! {
 fn pair<T: Element>(low: T, high: T) -> u32 {
     let bits = |x: T| u32::from(x.to_bf16().to_bits());
     bits(low) | bits(high) << 16
-}
-
-/// Writes `rows` rows of `from` [rows, from_stride] as columns of `to` [.., to_stride]: `to[c][r] = from[r][c]` for the
-/// first `columns` of each row.
-///
-/// # Panics
-/// If a slice is too short.
-pub(super) fn transpose(
-    from: &[u32],
-    from_stride: usize,
-    (rows, columns): (usize, usize),
-    to: &mut [u32],
-    to_stride: usize,
-) {
-    if rows == 0 || columns == 0 {
-        return;
-    }
-    assert!(columns <= from_stride && rows <= to_stride);
-    assert!(from.len() >= (rows - 1) * from_stride + columns && to.len() >= (columns - 1) * to_stride + rows);
-    let (whole_rows, whole_columns) = (rows / SQUARE * SQUARE, columns / SQUARE * SQUARE);
-    for r in (0..whole_rows).step_by(SQUARE) {
-        for c in (0..whole_columns).step_by(SQUARE) {
-            // SAFETY: r + 4 <= rows and c + 4 <= columns, so that all four rows of the square and all four of its
-            // transpose end within what was just asserted.
-            unsafe {
-                let square = std::array::from_fn(|i| from.as_ptr().add((r + i) * from_stride + c).cast());
-                let to = to.as_mut_ptr().add(c * to_stride + r);
-                transpose_square(square, std::array::from_fn(|i| to.add(i * to_stride).cast()));
-            }
-        }
-    }
-    let mut rest = |rows: std::ops::Range<usize>, columns: std::ops::Range<usize>| {
-        for r in rows {
-            for c in columns.clone() {
-                to[c * to_stride + r] = from[r * from_stride + c];
-            }
-        }
-    };
-    rest(whole_rows..rows, 0..whole_columns);
-    rest(0..rows, whole_columns..columns);
-}
-
-/// Turns a square in registers, by the vector instructions that every x86-64 processor has.
-///
-/// # Safety
-/// All pointers are good for four words; none needs to be aligned.
-#[cfg(target_arch = "x86_64")]
-#[inline(always)]
-unsafe fn transpose_square(from: [*const [u32; SQUARE]; SQUARE], to: [*mut [u32; SQUARE]; SQUARE]) {
-    use std::arch::x86_64::*;
-    // SAFETY: SSE is part of x86-64; the pointers are good by the caller's promise.
-    unsafe {
-        let [mut a, mut b, mut c, mut d] = from.map(|row| _mm_loadu_ps(row.cast()));
-        _MM_TRANSPOSE4_PS(&mut a, &mut b, &mut c, &mut d);
-        for (to, row) in to.into_iter().zip([a, b, c, d]) {
-            _mm_storeu_ps(to.cast(), row);
-        }
-    }
-}
-
-/// Turns a square.
-///
-/// # Safety
-/// All pointers are good for four words; none needs to be aligned.
-#[cfg(not(target_arch = "x86_64"))]
-#[inline(always)]
-unsafe fn transpose_square(from: [*const [u32; SQUARE]; SQUARE], to: [*mut [u32; SQUARE]; SQUARE]) {
-    // SAFETY: the pointers are good by the caller's promise.
-    let rows = from.map(|row| unsafe { row.read_unaligned() });
-    for (c, to) in to.into_iter().enumerate() {
-        // SAFETY: as above.
-        unsafe { to.write_unaligned(rows.map(|row| row[c])) };
-    }
 }
