@@ -16,6 +16,7 @@
 
 mod answer;
 mod attached;
+mod awake;
 mod error;
 mod plan;
 mod request;

@@ -1,5 +1,6 @@
 use crate::answer::TextAnswers;
 use crate::attached::Attached;
+use crate::awake::awake;
 use crate::error::RuntimeError;
 use crate::request::Request;
 use crate::run::{distinct, run};
@@ -8,6 +9,9 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+/// Bytes of text up to which a run is short: over in a few milliseconds, of which waking threads would be a large part.
+const SHORT: usize = 512;
 
 type ByName = BTreeMap<String, Arc<Attached>>;
 
@@ -130,7 +134,10 @@ impl Runtime {
         let (texts, text_of) = distinct(texts.iter().map(AsRef::as_ref));
         let adapters = self.snapshot(&requests)?;
         // Within the pool's own threads from here on: from outside, each product would have to enter it anew.
-        let found = rayon::scope(|_| run(&self.backbone, &texts, &adapters));
+        let found = match texts.iter().map(|text| text.len()).sum::<usize>() <= SHORT {
+            true => awake(|| run(&self.backbone, &texts, &adapters)),
+            false => rayon::scope(|_| run(&self.backbone, &texts, &adapters)),
+        };
         let of_text = |text: usize| {
             let TextAnswers { truncated, answers } = &found[text];
             TextAnswers { truncated: *truncated, answers: request_of.iter().map(|&r| answers[r].clone()).collect() }

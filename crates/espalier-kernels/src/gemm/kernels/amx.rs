@@ -29,6 +29,8 @@ trait Tiles {
     unsafe fn zero<const T: u8>();
     unsafe fn load<const T: u8>(from: *const u8, stride: usize);
     unsafe fn store<const T: u8>(to: *mut u8, stride: usize);
+    /// Begins to fetch a cache line, of any address.
+    fn prefetch(from: *const u8);
     /// C += A B of pairs of bf16.
     unsafe fn dot_bf16<const C: u8, const A: u8, const B: u8>();
     /// C += A B of fours of bytes, A's unsigned, B's signed.
@@ -131,6 +133,11 @@ unsafe fn blocks<T: Tiles, const BYTES: bool, const TALL: bool, const WIDE: bool
         T::zero::<3>();
         for step in (0..tile.steps).step_by(SIDE) {
             let b = tile.b.add(step * tile.width).cast::<u8>();
+            // B is read once for few rows, page after page, at each of which the processor's own foresight starts anew. Behind
+            // the panel lies the next one.
+            for line in 0..stride / ROW_BYTES * SIDE {
+                T::prefetch(b.wrapping_add(SIDE * stride + line * ROW_BYTES));
+            }
             let (a, a_stride) = upper.at(step);
             T::load::<4>(a, a_stride);
             T::load::<6>(b, stride);

@@ -86,6 +86,8 @@ impl Tiles for Emulated {
         unsafe { store(T, to, stride) };
     }
 
+    fn prefetch(_: *const u8) {}
+
     unsafe fn dot_bf16<const C: u8, const A: u8, const B: u8>() {
         dot(C, A, B, add_pairs);
     }

@@ -63,6 +63,12 @@ impl Tiles for Hardware {
     }
 
     #[inline(always)]
+    fn prefetch(from: *const u8) {
+        // SAFETY: a hint, for which no address is wrong.
+        unsafe { asm!("prefetcht0 [{}]", in(reg) from, options(nostack, readonly, preserves_flags)) };
+    }
+
+    #[inline(always)]
     unsafe fn dot_bf16<const C: u8, const A: u8, const B: u8>() {
         // SAFETY: tiles are configured by the caller's promise.
         unsafe {
