@@ -4,6 +4,7 @@
 //! set that pays, and picks one at run time: the loops vectorise because the compiler may use wide registers inside that
 //! copy, and only there.
 
+use crate::element::Element;
 use crate::processor::processor;
 
 /// The widest instruction set that the running processor offers and that the kernels have a version for.
@@ -72,6 +73,53 @@ pub(crate) use simd;
 /// Lanes of the accumulators that reductions keep apart, so that their sums vectorise and never depend on the width of
 /// the registers.
 pub(crate) const LANES: usize = 16;
+
+/// Numbers that stay in a register, or two, as long as they are only indexed by loops over [`LANES`].
+pub(crate) type Vector = [f32; LANES];
+
+/// A vector of numbers: of [`LANES`] if they are said to be `WHOLE`, else of as many as there are, and zeros.
+///
+/// Which it is must be known to the compiler: a vector that may come from either is kept in memory.
+#[inline(always)]
+pub(crate) fn load<const WHOLE: bool, E: Element>(from: &[E]) -> Vector {
+    if !WHOLE {
+        return load_part(from);
+    }
+    let from = &from[..LANES];
+    let mut vector = [0.0; LANES];
+    for i in 0..LANES {
+        vector[i] = from[i].to_f32();
+    }
+    vector
+}
+
+/// Writes a vector: [`LANES`] numbers if there is said to be room for the `WHOLE` of it, else as many as there is room for.
+#[inline(always)]
+pub(crate) fn store<const WHOLE: bool, E: Element>(vector: Vector, to: &mut [E]) {
+    if !WHOLE {
+        return store_part(vector, to);
+    }
+    let to = &mut to[..LANES];
+    for i in 0..LANES {
+        to[i] = E::from_f32(vector[i]);
+    }
+}
+
+#[inline(never)]
+fn load_part<E: Element>(from: &[E]) -> Vector {
+    let mut vector = [0.0; LANES];
+    for (x, from) in vector.iter_mut().zip(from) {
+        *x = from.to_f32();
+    }
+    vector
+}
+
+#[inline(never)]
+fn store_part<E: Element>(vector: Vector, to: &mut [E]) {
+    for (to, x) in to.iter_mut().zip(vector) {
+        *to = E::from_f32(x);
+    }
+}
 
 /// Adds the lanes pairwise: the same order on every machine.
 #[inline(always)]

@@ -25,10 +25,11 @@ pub(crate) trait Epilogue: Sync {
     fn tile(&self, at: Place, sums: &mut [f32]);
 }
 
-/// Where a tile lies in C: its sums are rows `stride` apart, of which the first `columns` are C's.
+/// Where a tile lies in C: its sums are `rows` rows, `stride` apart, of which the first `columns` are C's.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
     pub row: usize,
+    pub rows: usize,
     pub column: usize,
     pub columns: usize,
     pub stride: usize,
@@ -37,9 +38,10 @@ pub(crate) struct Place {
 impl Place {
     /// The rows of C that the tile has a part of, with that part.
     #[inline(always)]
-    pub(crate) fn rows<'s>(&self, sums: &'s [f32]) -> impl Iterator<Item = (usize, &'s [f32])> {
-        let Self { row, columns, stride, .. } = *self;
-        sums.chunks_exact(stride).enumerate().map(move |(r, sums)| (row + r, &sums[..columns]))
+    pub(crate) fn each_row<'s>(&self, sums: &'s [f32]) -> impl Iterator<Item = (usize, &'s [f32])> {
+        let Self { row, rows, columns, stride, .. } = *self;
+        // No chunks: to cut a slice into them takes a division, as long as a vector's work.
+        (0..rows).map(move |r| (row + r, &sums[r * stride..][..columns]))
     }
 }
 
@@ -108,7 +110,7 @@ impl<E: Epilogue> Product<'_, E> {
                 // SAFETY: `count` rows of A follow, of `steps` words each by the caller's promise; the panel was cut
                 // out as [steps, width]; `sums` has MAX_TILE numbers.
                 unsafe { (self.code.tile)(&tile) };
-                let at = Place { row, column, columns, stride: width };
+                let at = Place { row, rows: count, column, columns, stride: width };
                 self.epilogue.tile(at, &mut sums.0[..count * width]);
             }
         }

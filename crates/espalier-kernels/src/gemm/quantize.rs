@@ -109,27 +109,30 @@ pub(super) struct Dequantize<'a, E> {
 
 impl<E: Epilogue> Epilogue for Dequantize<'_, E> {
     fn tile(&self, at: Place, sums: &mut [f32]) {
-        let columns = at.column..at.column + at.columns;
-        let rows = &self.rows[at.row..at.row + sums.len() / at.stride];
-        dequantize(
-            rows,
-            self.offset,
-            &self.columns.scales[columns.clone()],
-            &self.columns.sums[columns],
-            at.stride,
-            sums,
-        );
+        dequantize(&self.rows[at.row..at.row + at.rows], self.offset, self.columns, at, sums);
         self.next.tile(at, sums);
     }
 }
 
 simd! {
-    fn dequantize(rows: &[RowScale], offset: i32, scales: &[f32], columns: &[i32], stride: usize, sums: &mut [f32]) {
-        for (row, sums) in rows.iter().zip(sums.chunks_exact_mut(stride)) {
+    fn dequantize(rows: &[RowScale], offset: i32, columns: &ColumnScales, at: Place, sums: &mut [f32]) {
+        let (scales, column_sums) = (&columns.scales[at.column..], &columns.sums[at.column..]);
+        let whole = at.columns / LANES * LANES;
+        for (r, row) in rows.iter().enumerate() {
             let zero = row.zero - offset;
-            for ((sum, scale), column) in sums.iter_mut().zip(scales).zip(columns) {
-                let exact = (sum.to_bits() as i32).wrapping_sub(zero.wrapping_mul(*column));
-                *sum = row.scale * scale * exact as f32;
+            let number = |sum: f32, scale: f32, column_sum: i32| {
+                row.scale * scale * (sum.to_bits() as i32).wrapping_sub(zero.wrapping_mul(column_sum)) as f32
+            };
+            let sums = &mut sums[r * at.stride..][..at.columns];
+            for start in (0..whole).step_by(LANES) {
+                let part = start..start + LANES;
+                let (sums, scales, column_sums) = (&mut sums[part.clone()], &scales[part.clone()], &column_sums[part]);
+                for i in 0..LANES {
+                    sums[i] = number(sums[i], scales[i], column_sums[i]);
+                }
+            }
+            for i in whole..at.columns {
+                sums[i] = number(sums[i], scales[i], column_sums[i]);
             }
         }
     }

@@ -7,7 +7,9 @@ use crate::gelu::{gelu, gelu_slope};
 use crate::gemm::Matrix;
 use crate::gemm::driver::{Epilogue, Place};
 use crate::gemm::kernel::MAX_COLUMNS;
-use crate::simd::simd;
+use crate::simd::{LANES, Vector, load, simd, store};
+use std::marker::PhantomData;
+use std::ops::Range;
 
 /// The bias of a map that has none.
 static NO_BIAS: [f32; MAX_COLUMNS] = [0.0; MAX_COLUMNS];
@@ -21,17 +23,11 @@ pub(super) struct Finish<'a, E> {
 
 impl<E: Element> Epilogue for Finish<'_, E> {
     fn tile(&self, at: Place, sums: &mut [f32]) {
-        finish(self, at, sums);
-    }
-}
-
-simd! {
-    fn finish<E: Element>(finish: &Finish<E>, at: Place, sums: &mut [f32]) {
-        for update in finish.updates {
-            update.add_to::<FMA>(at, sums);
+        for update in self.updates {
+            update.add_to(at, sums);
         }
-        let bias = finish.bias.map_or(&NO_BIAS[..at.columns], |bias| &bias[at.column..][..at.columns]);
-        finish.target.take::<FMA>(at, sums, bias);
+        let bias = self.bias.map_or(&NO_BIAS[..at.columns], |bias| &bias[at.column..][..at.columns]);
+        self.target.take(at, sums, bias);
     }
 }
 
@@ -89,55 +85,135 @@ impl<'a, E: Element> Target<'a, E> {
     }
 
     /// Takes a tile of sums, to which `bias` is still to be added.
-    #[inline(always)]
-    fn take<const FMA: bool>(&self, at: Place, sums: &[f32], bias: &[f32]) {
-        for (row, sums) in at.rows(sums) {
-            let y = sums.iter().zip(bias).map(|(sum, bias)| sum + bias);
-            // SAFETY (of all calls of `row`): tiles share no element, and this is the only one with these columns of the row.
-            match &self.kind {
-                Kind::Store(out) => {
-                    // SAFETY: as above.
-                    let out = unsafe { out.row(row, at.column, at.columns) };
-                    for (out, y) in out.iter_mut().zip(y) {
-                        *out = E::from_f32(y);
-                    }
+    fn take(&self, at: Place, sums: &[f32], bias: &[f32]) {
+        match &self.kind {
+            Kind::Store(out) => write(&Plain(PhantomData), at, sums, bias, out),
+            Kind::Add(out) => write(&Added(out), at, sums, bias, out),
+            Kind::Residual(residual, out) => write(&Residual(*residual), at, sums, bias, out),
+            Kind::Gelu(kept, out) => {
+                if let Some(kept) = kept {
+                    write(&Plain(PhantomData), at, sums, bias, kept);
                 }
-                Kind::Add(out) => {
-                    // SAFETY: as above.
-                    let out = unsafe { out.row(row, at.column, at.columns) };
-                    for (out, y) in out.iter_mut().zip(y) {
-                        *out += y;
-                    }
-                }
-                Kind::Residual(residual, out) => {
-                    // SAFETY: as above.
-                    let out = unsafe { out.row(row, at.column, at.columns) };
-                    for ((out, y), residual) in out.iter_mut().zip(y).zip(residual.from(row, at.column)) {
-                        *out = residual.to_f32() + y;
-                    }
-                }
-                Kind::Gelu(kept, out) => {
-                    if let Some(kept) = kept {
-                        // SAFETY: as above.
-                        let kept = unsafe { kept.row(row, at.column, at.columns) };
-                        for (kept, y) in kept.iter_mut().zip(y.clone()) {
-                            *kept = E::from_f32(y);
-                        }
-                    }
-                    // SAFETY: as above.
-                    let out = unsafe { out.row(row, at.column, at.columns) };
-                    for (out, y) in out.iter_mut().zip(y) {
-                        *out = E::from_f32(gelu::<FMA>(y));
-                    }
-                }
-                Kind::GeluGradient(kept, out) => {
-                    // SAFETY: as above.
-                    let out = unsafe { out.row(row, at.column, at.columns) };
-                    for ((out, dy), kept) in out.iter_mut().zip(y).zip(kept.from(row, at.column)) {
-                        *out = E::from_f32(dy * gelu_slope::<FMA>(kept.to_f32()));
-                    }
-                }
+                write(&Gelu(PhantomData), at, sums, bias, out);
             }
+            Kind::GeluGradient(kept, out) => write(&Slope(*kept), at, sums, bias, out),
         }
     }
+}
+
+simd! {
+    /// Makes an output of a tile: a vector at a time, because rows of tiles are too short for the loops that the compiler makes
+    /// of rows.
+    fn write<M: Make>(make: &M, at: Place, sums: &[f32], bias: &[f32], out: &Blocks<M::Out>) {
+        let whole = at.columns / LANES * LANES;
+        for start in (0..whole).step_by(LANES) {
+            write_columns::<FMA, true, M>(make, at, start..start + LANES, sums, bias, out);
+        }
+        if whole < at.columns {
+            write_columns::<FMA, false, M>(make, at, whole..at.columns, sums, bias, out);
+        }
+    }
+}
+
+#[inline(always)]
+fn write_columns<const FMA: bool, const WHOLE: bool, M: Make>(
+    make: &M,
+    at: Place,
+    columns: Range<usize>,
+    sums: &[f32],
+    bias: &[f32],
+    out: &Blocks<M::Out>,
+) {
+    let (column, width) = (at.column + columns.start, columns.len());
+    let bias = load::<WHOLE, _>(&bias[columns.clone()]);
+    for r in 0..at.rows {
+        let y = plus(load::<WHOLE, _>(&sums[r * at.stride + columns.start..][..width]), bias);
+        let made = make.of::<FMA, WHOLE>(y, at.row + r, column, width);
+        // SAFETY: tiles share no element, and this is the only one with these columns of the row.
+        store::<WHOLE, _>(made, unsafe { out.row(at.row + r, column, width) });
+    }
+}
+
+/// What an output is made of a part of a row of y.
+trait Make {
+    type Out: Element;
+
+    fn of<const FMA: bool, const WHOLE: bool>(&self, y: Vector, row: usize, column: usize, width: usize) -> Vector;
+}
+
+struct Plain<E>(PhantomData<E>);
+
+impl<E: Element> Make for Plain<E> {
+    type Out = E;
+
+    #[inline(always)]
+    fn of<const FMA: bool, const WHOLE: bool>(&self, y: Vector, _: usize, _: usize, _: usize) -> Vector {
+        y
+    }
+}
+
+struct Added<'a>(&'a Blocks<'a, f32>);
+
+impl Make for Added<'_> {
+    type Out = f32;
+
+    #[inline(always)]
+    fn of<const FMA: bool, const WHOLE: bool>(&self, y: Vector, row: usize, column: usize, width: usize) -> Vector {
+        // SAFETY: as in `write`, which makes its own slice when this one is gone.
+        plus(load::<WHOLE, _>(unsafe { self.0.row(row, column, width) }), y)
+    }
+}
+
+struct Residual<'a, E>(Matrix<'a, E>);
+
+impl<E: Element> Make for Residual<'_, E> {
+    type Out = f32;
+
+    #[inline(always)]
+    fn of<const FMA: bool, const WHOLE: bool>(&self, y: Vector, row: usize, column: usize, width: usize) -> Vector {
+        plus(load::<WHOLE, _>(&self.0.from(row, column)[..width]), y)
+    }
+}
+
+struct Gelu<E>(PhantomData<E>);
+
+impl<E: Element> Make for Gelu<E> {
+    type Out = E;
+
+    #[inline(always)]
+    fn of<const FMA: bool, const WHOLE: bool>(&self, mut y: Vector, _: usize, _: usize, _: usize) -> Vector {
+        for y in &mut y {
+            *y = gelu::<FMA>(*y);
+        }
+        y
+    }
+}
+
+struct Slope<'a, E>(Matrix<'a, E>);
+
+impl<E: Element> Make for Slope<'_, E> {
+    type Out = E;
+
+    #[inline(always)]
+    fn of<const FMA: bool, const WHOLE: bool>(
+        &self,
+        mut dy: Vector,
+        row: usize,
+        column: usize,
+        width: usize,
+    ) -> Vector {
+        let x = load::<WHOLE, _>(&self.0.from(row, column)[..width]);
+        for i in 0..LANES {
+            dy[i] *= gelu_slope::<FMA>(x[i]);
+        }
+        dy
+    }
+}
+
+#[inline(always)]
+fn plus(mut x: Vector, y: Vector) -> Vector {
+    for i in 0..LANES {
+        x[i] += y[i];
+    }
+    x
 }

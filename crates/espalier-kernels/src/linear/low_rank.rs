@@ -3,7 +3,7 @@
 use crate::bf16::Bf16;
 use crate::element::Element;
 use crate::gemm::driver::Place;
-use crate::simd::{LANES, madd};
+use crate::simd::{LANES, madd, simd};
 use std::ops::Range;
 
 /// Terms of the update's sum that are added at a time: as many vectors of `up` stay in registers over all rows of a tile.
@@ -59,37 +59,38 @@ impl LowRank<'_> {
         );
     }
 
-    /// Adds the update's part of a tile.
-    #[inline(always)]
-    pub(super) fn add_to<const FMA: bool>(&self, at: Place, sums: &mut [f32]) {
-        match self.up {
-            Up::F32(up) => self.add::<FMA, f32>(up, at, sums),
-            Up::Bf16(up) => self.add::<FMA, Bf16>(up, at, sums),
-        }
-    }
-
-    #[inline(always)]
-    fn add<const FMA: bool, U: Element>(&self, up: &[U], at: Place, sums: &mut [f32]) {
+    /// Adds the update's part of a tile, if it has one.
+    pub(super) fn add_to(&self, at: Place, sums: &mut [f32]) {
         let columns = self.columns.start.max(at.column)..self.columns.end.min(at.column + at.columns);
-        let rows = self.rows.start.max(at.row)..self.rows.end.min(at.row + sums.len() / at.stride);
-        if rows.is_empty() {
+        let rows = self.rows.start.max(at.row)..self.rows.end.min(at.row + at.rows);
+        if rows.is_empty() || columns.is_empty() {
             return;
         }
-        let (rank, width) = (self.rank(), self.columns.len());
-        let down = &self.down[(rows.start - self.rows.start) * rank..(rows.end - self.rows.start) * rank];
-        let sums = &mut sums[(rows.start - at.row) * at.stride..(rows.end - at.row) * at.stride];
+        match self.up {
+            Up::F32(up) => add(self, up, rows, columns, at, sums),
+            Up::Bf16(up) => add(self, up, rows, columns, at, sums),
+        }
+    }
+}
+
+simd! {
+    fn add<U: Element>(
+        update: &LowRank, up: &[U], rows: Range<usize>, columns: Range<usize>, at: Place, sums: &mut [f32],
+    ) {
+        let (rank, width) = (update.rank(), update.columns.len());
         for term in (0..rank).step_by(TERMS) {
             let terms = TERMS.min(rank - term);
             for column in columns.clone().step_by(LANES) {
                 let count = LANES.min(columns.end - column);
-                let up = &up[term * width + column - self.columns.start..];
+                let up = &up[term * width + column - update.columns.start..];
                 let ups = match terms == TERMS && count == LANES {
                     true => whole_block(up, width),
                     false => part_of_block(up, width, terms, count),
                 };
-                for (down, sums) in down.chunks_exact(rank).zip(sums.chunks_exact_mut(at.stride)) {
-                    let downs = scaled(&down[term..term + terms], self.scale);
-                    let sums = &mut sums[column - at.column..][..count];
+                for row in rows.clone() {
+                    let down = &update.down[(row - update.rows.start) * rank + term..][..terms];
+                    let downs = scaled(down, update.scale);
+                    let sums = &mut sums[(row - at.row) * at.stride + column - at.column..][..count];
                     match sums.first_chunk_mut::<LANES>() {
                         Some(sums) => add_terms::<FMA>(&downs, &ups, sums),
                         None => {
