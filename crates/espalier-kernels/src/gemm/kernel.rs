@@ -98,9 +98,52 @@ impl Kernel {
         available[available.len() - 1]
     }
 
+    /// The fastest of a precision for a matrix of so many columns. A kernel of whose narrowest tile half would be padding, as of a
+    /// low-rank factor's on 512-bit vectors, gives way to one with narrower tiles: it is no slower then, and memory is half.
+    pub(super) fn best_for(precision: Precision, columns: usize) -> Kernel {
+        let best = Self::best(precision);
+        let lanes = |kernel: &Kernel| kernel.code(precision).lanes;
+        let vectors = Self::available(precision).iter().rev().filter(|kernel| kernel.on_vectors());
+        let fits = |kernel: &&Kernel| lanes(kernel) < 2 * columns;
+        match vectors.clone().find(fits).or(vectors.min_by_key(|kernel| lanes(kernel))) {
+            Some(&narrow) if lanes(&narrow) < lanes(&best) && lanes(&best) >= 2 * columns => narrow,
+            _ => best,
+        }
+    }
+
+    /// Whether it has vectors, neither plain Rust nor tiles.
+    fn on_vectors(self) -> bool {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Avx2 | Kernel::Avx512 => true,
+            #[cfg(target_arch = "aarch64")]
+            Kernel::Neon => true,
+            _ => false,
+        }
+    }
+
     /// Its code for a precision.
     pub(super) fn code(self, precision: Precision) -> &'static MicroKernel {
         assert!(Self::available(precision).contains(&self), "this machine has no kernel {self:?} for {precision}");
         kernels::code(self, precision)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn narrow_matrices_are_not_padded_to_twice_their_width_where_a_narrower_kernel_is_there() {
+        for precision in Precision::ALL {
+            let best = Kernel::best(precision).code(precision).lanes;
+            assert_eq!(Kernel::best_for(precision, best), Kernel::best(precision));
+            for columns in 1..best {
+                let lanes = Kernel::best_for(precision, columns).code(precision).lanes;
+                let narrowest = Kernel::available(precision).iter().filter(|kernel| kernel.on_vectors());
+                let narrowest = narrowest.map(|kernel| kernel.code(precision).lanes).min().unwrap_or(best).min(best);
+                assert!(lanes < 2 * columns || lanes == narrowest, "{precision}, {columns} columns: {lanes} lanes");
+            }
+        }
     }
 }

@@ -38,7 +38,7 @@ impl Packed {
     /// If the precision is [`Precision::Int8`] and the columns of B are not contiguous in memory (a weight [n, k] seen
     /// through [`Matrix::t`] is what is meant).
     pub fn new<T: Element>(precision: Precision, b: Matrix<T>) -> Self {
-        Self::with_kernel(Kernel::best(precision), precision, b)
+        Self::with_kernel(Kernel::best_for(precision, b.cols()), precision, b)
     }
 
     /// Packs B = W^T for a stored weight W [n, k].
