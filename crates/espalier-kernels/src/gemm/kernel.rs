@@ -101,14 +101,15 @@ impl Kernel {
     /// The fastest of a precision for a matrix of so many columns. A kernel of whose narrowest tile half would be padding, as of a
     /// low-rank factor's on 512-bit vectors, gives way to one with narrower tiles: it is no slower then, and memory is half.
     pub(super) fn best_for(precision: Precision, columns: usize) -> Kernel {
-        let best = Self::best(precision);
         let lanes = |kernel: &Kernel| kernel.code(precision).lanes;
-        let vectors = Self::available(precision).iter().rev().filter(|kernel| kernel.on_vectors());
-        let fits = |kernel: &&Kernel| lanes(kernel) < 2 * columns;
-        match vectors.clone().find(fits).or(vectors.min_by_key(|kernel| lanes(kernel))) {
-            Some(&narrow) if lanes(&narrow) < lanes(&best) && lanes(&best) >= 2 * columns => narrow,
-            _ => best,
+        let fits = |kernel: &Kernel| lanes(kernel) < 2 * columns;
+        let best = Self::best(precision);
+        if fits(&best) {
+            return best;
         }
+        let narrower = |kernel: &&Kernel| kernel.on_vectors() && lanes(kernel) < lanes(&best);
+        let narrower = Self::available(precision).iter().rev().filter(narrower);
+        *narrower.clone().find(|kernel| fits(kernel)).or(narrower.min_by_key(|kernel| lanes(kernel))).unwrap_or(&best)
     }
 
     /// Whether it has vectors, neither plain Rust nor tiles.

@@ -52,7 +52,7 @@ impl Packed {
             Rows::Int8 { bytes, scales } => {
                 assert_eq!(precision, Precision::Int8, "Packed: bytes are multiplied as bytes");
                 let columns = Matrix::new(bytes, scales.len(), k);
-                let mut packed = Self::empty(Kernel::best(precision), precision);
+                let mut packed = Self::empty(Kernel::best_for(precision, scales.len()), precision);
                 packed.fit(k, scales.len());
                 packed.pack_bytes(&|column, to| {
                     to.copy_from_slice(&columns.from(column, 0)[..k]);
