@@ -3,7 +3,7 @@
 use crate::bf16::Bf16;
 use crate::element::Element;
 use crate::gemm::driver::Place;
-use crate::simd::{LANES, madd, simd};
+use crate::simd::{LANES, load, madd, simd, store};
 use std::ops::Range;
 
 /// Terms of the update's sum that are added at a time: as many vectors of `up` stay in registers over all rows of a tile.
@@ -77,60 +77,46 @@ simd! {
     fn add<U: Element>(
         update: &LowRank, up: &[U], rows: Range<usize>, columns: Range<usize>, at: Place, sums: &mut [f32],
     ) {
-        let (rank, width) = (update.rank(), update.columns.len());
-        for term in (0..rank).step_by(TERMS) {
-            let terms = TERMS.min(rank - term);
-            for column in columns.clone().step_by(LANES) {
-                let count = LANES.min(columns.end - column);
-                let up = &up[term * width + column - update.columns.start..];
-                let ups = match terms == TERMS && count == LANES {
-                    true => whole_block(up, width),
-                    false => part_of_block(up, width, terms, count),
-                };
-                for row in rows.clone() {
-                    let down = &update.down[(row - update.rows.start) * rank + term..][..terms];
-                    let downs = scaled(down, update.scale);
-                    let sums = &mut sums[(row - at.row) * at.stride + column - at.column..][..count];
-                    match sums.first_chunk_mut::<LANES>() {
-                        Some(sums) => add_terms::<FMA>(&downs, &ups, sums),
-                        None => {
-                            let mut whole = [0.0; LANES];
-                            whole[..count].copy_from_slice(sums);
-                            add_terms::<FMA>(&downs, &ups, &mut whole);
-                            sums.copy_from_slice(&whole[..count]);
-                        }
-                    }
-                }
-            }
+        let whole = columns.start + columns.len() / LANES * LANES;
+        for start in (columns.start..whole).step_by(LANES) {
+            add_columns::<FMA, true, U>(update, up, &rows, start..start + LANES, at, sums);
+        }
+        if whole < columns.end {
+            add_columns::<FMA, false, U>(update, up, &rows, whole..columns.end, at, sums);
         }
     }
 }
-
-/// Some columns of some terms of `up`, whose rows are `width` apart.
-type Block = [[f32; LANES]; TERMS];
 
 #[inline(always)]
-fn whole_block<U: Element>(up: &[U], width: usize) -> Block {
-    let mut block = [[0.0; LANES]; TERMS];
-    for (i, to) in block.iter_mut().enumerate() {
-        let up: &[U; LANES] = up[i * width..].first_chunk().expect("a block inside of the factor");
-        for lane in 0..LANES {
-            to[lane] = up[lane].to_f32();
+fn add_columns<const FMA: bool, const WHOLE: bool, U: Element>(
+    update: &LowRank,
+    up: &[U],
+    rows: &Range<usize>,
+    columns: Range<usize>,
+    at: Place,
+    sums: &mut [f32],
+) {
+    let (rank, width) = (update.rank(), update.columns.len());
+    let first = columns.start - update.columns.start;
+    for term in (0..rank).step_by(TERMS) {
+        let terms = TERMS.min(rank - term);
+        let mut ups = [[0.0; LANES]; TERMS];
+        for (i, to) in ups.iter_mut().enumerate().take(terms) {
+            *to = load::<WHOLE, U>(&up[(term + i) * width + first..][..columns.len()]);
+        }
+        for row in rows.clone() {
+            let down = &update.down[(row - update.rows.start) * rank + term..][..terms];
+            let downs = scaled(down, update.scale);
+            let sums = &mut sums[(row - at.row) * at.stride + columns.start - at.column..][..columns.len()];
+            let mut held = load::<WHOLE, f32>(sums);
+            for (down, up) in downs.iter().zip(&ups) {
+                for i in 0..LANES {
+                    held[i] = madd::<FMA>(*down, up[i], held[i]);
+                }
+            }
+            store::<WHOLE, f32>(held, sums);
         }
     }
-    block
-}
-
-/// The same with zeros where there are fewer columns or terms.
-#[inline(never)]
-fn part_of_block<U: Element>(up: &[U], width: usize, terms: usize, columns: usize) -> Block {
-    let mut block = [[0.0; LANES]; TERMS];
-    for (to, up) in block.iter_mut().zip(up.chunks(width)).take(terms) {
-        for (to, up) in to.iter_mut().zip(&up[..columns]) {
-            *to = up.to_f32();
-        }
-    }
-    block
 }
 
 #[inline(always)]
@@ -145,16 +131,4 @@ fn scaled(down: &[f32], scale: f32) -> [f32; TERMS] {
         None => scaled.iter_mut().zip(down).for_each(|(to, down)| *to = scale * down),
     }
     scaled
-}
-
-/// sums += downs ups, in registers.
-#[inline(always)]
-fn add_terms<const FMA: bool>(downs: &[f32; TERMS], ups: &Block, sums: &mut [f32; LANES]) {
-    let mut held = *sums;
-    for (down, up) in downs.iter().zip(ups) {
-        for i in 0..LANES {
-            held[i] = madd::<FMA>(*down, up[i], held[i]);
-        }
-    }
-    *sums = held;
 }
