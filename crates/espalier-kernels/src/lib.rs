@@ -40,6 +40,6 @@ mod transpose;
 pub use bf16::{Bf16, round_through_bf16, round_to_bf16};
 pub use element::Element;
 pub use precision::Precision;
-pub use processor::{Processor, processor};
+pub use processor::{AUTO_PRECISION, INSTRUCTIONS, LEVELS, Processor, check_environment, processor};
 pub use rows::{Rows, quantize_rows};
 pub use simd::{InstructionSet, instruction_set};

@@ -61,6 +61,7 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> anyhow::Result<()> {
+    espalier_kernels::check_environment().map_err(anyhow::Error::msg)?;
     anyhow::ensure!(cli.threads != Some(0), "--threads is 0; give at least 1");
     let pool = rayon::ThreadPoolBuilder::new().num_threads(cli.threads.unwrap_or(0)).build()?;
     // On a thread of the pool: work handed in from outside would wake it up anew for each matrix product.

@@ -1,7 +1,7 @@
 use crate::input::write_json;
 use espalier_encoder::{Compute, Precision};
 use espalier_kernels::gemm::Kernel;
-use espalier_kernels::{Processor, instruction_set, processor};
+use espalier_kernels::{AUTO_PRECISION, INSTRUCTIONS, Processor, instruction_set, processor};
 use serde_json::json;
 use std::io::{Write, stdout};
 
@@ -30,6 +30,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
                 "elementwise": format!("{:?}", instruction_set()),
                 "kernels": kernels.into_iter().collect::<serde_json::Map<_, _>>(),
                 "auto": auto.name(),
+                "environment": environment().collect::<serde_json::Map<_, _>>(),
             }),
         );
     }
@@ -38,6 +39,9 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let names = |list: Vec<(&'static str, bool)>| list.into_iter().map(|(name, _)| name).collect::<Vec<_>>().join(", ");
     writeln!(out, "processor has:   {}", names(has))?;
     writeln!(out, "processor lacks: {}", names(lacks))?;
+    for (name, value) in environment() {
+        writeln!(out, "as the environment asks: {name}={value}")?;
+    }
     for (precision, kernel) in kernels {
         let mark = if precision == auto { "   <- what --precision auto means here" } else { "" };
         writeln!(out, "{precision:<5} products by {kernel:?}{mark}")?;
@@ -45,6 +49,12 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     writeln!(out, "everything else by {:?}", instruction_set())?;
     writeln!(out, "\nhow fast that is: espalier bench limits")?;
     Ok(())
+}
+
+/// The variables of the environment that decide what is used of the processor, where they are set.
+fn environment() -> impl Iterator<Item = (String, serde_json::Value)> {
+    let value = |name: &'static str| Some((name.to_string(), std::env::var(name).ok()?.into()));
+    [INSTRUCTIONS, AUTO_PRECISION].into_iter().filter_map(value)
 }
 
 /// The instruction sets that the kernels know on this architecture.

@@ -185,6 +185,7 @@ mod tests {
     use super::*;
     use crate::config::NerConfig;
     use crate::data::ConceptSpan;
+    use espalier_encoder::Compute;
     use std::path::{Path, PathBuf};
 
     fn fixture(name: &str) -> PathBuf {
@@ -215,7 +216,8 @@ mod tests {
             ConceptSentence { tokens: words, spans },
         ];
         for name in ["tiny-bert", "kin/distilbert/model", "kin/roberta/model", "kin/mpnet/model"] {
-            let teacher = Teacher::open(&fixture(name), &NerConfig::default()).unwrap();
+            let in_f32 = NerConfig { teacher_precision: Compute::F32, ..NerConfig::default() };
+            let teacher = Teacher::open(&fixture(name), &in_f32).unwrap();
             let reads = Backbone::open(&fixture(name)).unwrap();
             let encode = |tokenizer: &Tokenizer| sentences.iter().map(|s| tokenizer.encode_words(&s.tokens)).collect();
             let (ours, theirs): (Vec<Encoded>, Vec<Encoded>) = (encode(&student.tokenizer), encode(&reads.tokenizer));
