@@ -16,8 +16,11 @@ pub fn read(input: &[u8]) {
             assert!(sentence.spans.iter().all(|span| holds(span.start, span.end)));
         }
         let Ok(examples) = read_examples(&path) else { return };
-        if let Examples::Ner(sentences) = &examples {
-            assert!(sentences.iter().all(|sentence| sentence.tokens.len() == sentence.tags.len()));
+        if let Examples::Ner(texts) = &examples {
+            for text in texts {
+                let length = text.text.chars().count();
+                assert!(text.entities.iter().all(|entity| entity.start <= entity.end && entity.end <= length));
+            }
         }
         examples.label_counts();
         let half = fraction(&examples, 0.5, 0).expect("a half is a fraction");

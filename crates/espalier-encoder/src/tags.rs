@@ -6,12 +6,13 @@
 
 use std::collections::BTreeSet;
 
-/// An entity: the words `start..end` of a sentence and what they name.
+/// An entity: where it is, and what it names. The unit is that of whoever made it: the words of a
+/// sequence of tags, or the characters of a text.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 pub struct Entity {
-    /// Index of the first word.
+    /// Its first word or character.
     pub start: usize,
-    /// Index after the last word.
+    /// The word or character after its last.
     pub end: usize,
     /// Entity label, without the `B-` or `I-`.
     pub label: String,
@@ -26,6 +27,16 @@ pub enum Tag<'a> {
     Begin(&'a str),
     /// `I-label`
     Inside(&'a str),
+}
+
+impl std::fmt::Display for Tag<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        match self {
+            Tag::Outside => f.write_str("O"),
+            Tag::Begin(label) => write!(f, "B-{label}"),
+            Tag::Inside(label) => write!(f, "I-{label}"),
+        }
+    }
 }
 
 impl<'a> Tag<'a> {

@@ -1,8 +1,7 @@
 //! What an adapter says about a text.
 
-use espalier_encoder::decode::word_tags;
-use espalier_encoder::tags::{TagSet, entities_lenient};
-use espalier_encoder::{Encoded, best_class};
+use espalier_encoder::tags::{Entity, TagSet};
+use espalier_encoder::{Encoded, best_class, decode};
 use serde::Serialize;
 
 /// The answers to all requests on one text.
@@ -60,20 +59,11 @@ pub struct EntitySpan {
 
 /// The entities that scores [t, C] of a text's tokens spell.
 pub(crate) fn entities(text: &str, encoded: &Encoded, scores: &[f32], tags: &TagSet) -> Answer {
-    let spans = encoded.word_spans();
-    let (names, probabilities) = word_tags(scores, encoded, spans.len(), tags);
-    let entities = entities_lenient(&names).into_iter().map(|entity| {
-        let (start, end) = (spans[entity.start].0, spans[entity.end - 1].1);
-        let words = &probabilities[entity.start..entity.end];
-        EntitySpan {
-            score: words.iter().sum::<f32>() / words.len() as f32,
-            text: text.chars().skip(start).take(end - start).collect(),
-            label: entity.label,
-            start,
-            end,
-        }
-    });
-    Answer::Entities(entities.collect())
+    let span = |(Entity { start, end, label }, score)| {
+        let text = text.chars().skip(start).take(end - start).collect();
+        EntitySpan { label, score, start, end, text }
+    };
+    Answer::Entities(decode::entities(scores, encoded, tags).into_iter().map(span).collect())
 }
 
 /// What scores [C] of a text say about the labels, by softmax.

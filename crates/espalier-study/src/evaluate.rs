@@ -1,6 +1,7 @@
 //! An adapter's scores on a task's examples.
 
-use crate::metrics::{ClassificationScores, NerScores, classification_scores, entity_scores};
+use crate::metrics::{ClassificationScores, NerScores, answer_scores, classification_scores};
+use espalier_encoder::tags::Entity;
 use espalier_encoder::{Adapter, Family};
 use espalier_train::data::Examples;
 use espalier_train::finetune::{Frozen, Predictions, predict};
@@ -43,15 +44,16 @@ impl Scores {
     }
 }
 
-/// Runs the adapter over the examples and compares its answers with theirs.
+/// Runs the adapter over the examples' texts and compares its answers, those of the runtime, with the
+/// examples'.
 ///
 /// # Errors
 /// [`TrainError::Init`] when the adapter is for the other kind of task or has no head.
 pub fn evaluate<'a>(encoder: impl Into<Frozen<'a>>, adapter: &Adapter, examples: &Examples) -> Result<Scores> {
     match (predict(encoder, adapter, examples)?, examples) {
-        (Predictions::Tags(predicted), Examples::Ner(sentences)) => {
-            let gold: Vec<Vec<String>> = sentences.iter().map(|sentence| sentence.tags.clone()).collect();
-            Ok(Scores::Ner(entity_scores(&gold, &predicted)))
+        (Predictions::Entities(predicted), Examples::Ner(texts)) => {
+            let gold: Vec<Vec<Entity>> = texts.iter().map(|text| text.entities.clone()).collect();
+            Ok(Scores::Ner(answer_scores(&gold, &predicted)))
         }
         (Predictions::Labels(predicted), Examples::Classification(texts)) => {
             let gold: Vec<String> = texts.iter().map(|text| text.label.clone()).collect();

@@ -9,7 +9,7 @@ use espalier_study::report::{Report, table};
 use espalier_study::{Comparison, ComparisonConfig, Event, Scores, compare, evaluate};
 use espalier_train::TrainError;
 use espalier_train::config::{NerConfig, PrefinetuneConfig, TcConfig, TrainConfig};
-use espalier_train::data::{Examples, LabelledText, TaggedSentence, Task};
+use espalier_train::data::{AnnotatedText, Examples, LabelledText, Task};
 use espalier_train::finetune::{FinetuneConfig, Frozen};
 use espalier_train::strategies::Strategy;
 use std::fs;
@@ -44,10 +44,7 @@ fn config(directory: &Path) -> ComparisonConfig {
 }
 
 fn tasks() -> [Task; 2] {
-    let sentence = |city: &str| TaggedSentence {
-        tokens: ["we", "love", city].map(String::from).to_vec(),
-        tags: ["O", "O", "B-city"].map(String::from).to_vec(),
-    };
+    let sentence = |city: &str| AnnotatedText::from_tags(&["we", "love", city], &["O", "O", "B-city"]);
     let text = |(word, label): (&str, &str)| LabelledText { text: format!("it was {word}"), label: label.into() };
     let ner = |cities: &[&str]| Examples::Ner(cities.iter().map(|city| sentence(city)).collect());
     let opinions = |rows: &[(&str, &str)]| Examples::Classification(rows.iter().copied().map(text).collect());

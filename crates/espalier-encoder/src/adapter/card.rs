@@ -110,4 +110,15 @@ pub struct AdapterCard {
 impl AdapterCard {
     /// The version that this program writes.
     pub const FORMAT: u32 = 1;
+    /// Key of [`AdapterCard::training`]: which words were tagged in training.
+    pub const WORDS: &str = "words";
+    /// Its value for the words that the tokenizer finds in a text ([`crate::decode`]).
+    pub const OF_TOKENIZER: &str = "tokenizer";
+
+    /// Whether it tags words, but perhaps others than those that it is asked about: adapters from before
+    /// there was one rule, and from elsewhere, were trained on the words of a file.
+    pub fn tags_words_of_files(&self) -> bool {
+        let of_tokenizer = self.training.get(Self::WORDS).is_some_and(|words| words == Self::OF_TOKENIZER);
+        matches!(self.output, Output::Tags { .. }) && !of_tokenizer
+    }
 }

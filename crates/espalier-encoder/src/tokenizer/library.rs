@@ -82,12 +82,12 @@ impl Library {
     }
 
     /// Encodes a text in words. Byte-level BPE knows the words inside a text by the space before them, and has other tokens for
-    /// those without: so every word gets one, as transformers asks for it (`add_prefix_space`).
+    /// those without: so every word but the first gets one, and all have the tokens that they have in the words joined by spaces.
     pub fn encode_words(&self, words: &[impl AsRef<str>]) -> Encoded {
         let lacks_space = |word: &str| self.adds_space == Some(false) && !word.is_empty() && !word.starts_with(' ');
-        let spaced = words.iter().map(AsRef::as_ref).map(|word| match lacks_space(word) {
-            true => Cow::Owned(format!(" {word}")),
-            false => Cow::Borrowed(word),
+        let spaced = words.iter().map(AsRef::as_ref).enumerate().map(|(index, word)| match lacks_space(word) {
+            true if index > 0 => Cow::Owned(format!(" {word}")),
+            _ => Cow::Borrowed(word),
         });
         let spaced: Vec<Cow<str>> = spaced.collect();
         let mut encoded = self.try_encode(spaced.as_slice()).unwrap_or_default();

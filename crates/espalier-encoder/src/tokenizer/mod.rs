@@ -194,7 +194,8 @@ impl Tokenizer {
         }
     }
 
-    /// Encodes a text that is split into words already; `words` of the result index them.
+    /// Encodes a text that is split into words already: the tokens of the words joined by spaces. `words` of the result index the
+    /// words given, and `spans` are within them.
     pub fn encode_words(&self, words: &[impl AsRef<str>]) -> Encoded {
         match &self.pipeline {
             Pipeline::WordPiece(wordpiece) => wordpiece.encode_words(words, self.max_tokens),

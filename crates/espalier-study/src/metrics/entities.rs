@@ -48,9 +48,31 @@ pub fn entity_scores(gold: &[Vec<String>], predicted: &[Vec<String>]) -> NerScor
         count(entities_strict(gold), entities_strict(predicted), &mut strict);
         count(entities_lenient(gold), entities_lenient(predicted), &mut lenient);
     }
-    let (strict_total, lenient_total) = (total(&strict).scores(), total(&lenient).scores());
-    let per_label = strict.into_iter().map(|(label, counts)| (label, counts.scores().f1)).collect();
-    NerScores { strict: strict_total, lenient: lenient_total, per_label }
+    NerScores::new(strict, lenient)
+}
+
+/// Scores the entities that were answered on texts against the gold ones, text by text. An answer
+/// has its tags repaired already, so that both readings are the same.
+///
+/// # Panics
+/// When the two differ in the number of texts.
+pub fn answer_scores(gold: &[Vec<Entity>], predicted: &[Vec<Entity>]) -> NerScores {
+    assert_eq!(gold.len(), predicted.len(), "gold and predicted must have the same number of texts");
+    let mut counts = ByLabel::new();
+    for (gold, predicted) in gold.iter().zip(predicted) {
+        count(gold.clone(), predicted.clone(), &mut counts);
+    }
+    NerScores::new(counts.clone(), counts)
+}
+
+impl NerScores {
+    fn new(strict: ByLabel, lenient: ByLabel) -> Self {
+        Self {
+            strict: total(&strict).scores(),
+            lenient: total(&lenient).scores(),
+            per_label: strict.into_iter().map(|(label, counts)| (label, counts.scores().f1)).collect(),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Default)]
@@ -147,6 +169,16 @@ mod tests {
         assert_scores(entity_scores(&[], &[]).lenient, 0, 0, 0, 0.0);
         let only_gold = entity_scores(&sentences(&["B-a"]), &sentences(&["O"])).strict;
         assert_eq!((only_gold.precision, only_gold.recall, only_gold.f1), (0.0, 0.0, 0.0));
+    }
+
+    /// A part of an entity, and an entity in another text, are wrong: 1 correct, 3 gold, 3 predicted.
+    #[test]
+    fn answers_are_right_by_their_characters() {
+        let entity = |start, end| Entity { start, end, label: "a".into() };
+        let gold = [vec![entity(0, 8), entity(10, 12)], vec![entity(0, 2)]];
+        let scores = answer_scores(&gold, &[vec![entity(0, 2), entity(10, 12), entity(14, 16)], vec![]]);
+        assert_scores(scores.strict, 3, 3, 1, 1.0 / 3.0);
+        assert_eq!(scores.strict, scores.lenient);
     }
 
     #[test]

@@ -7,7 +7,7 @@ mod classification;
 mod entities;
 
 pub use classification::{ClassificationScores, classification_scores};
-pub use entities::{EntityScores, NerScores, entity_scores};
+pub use entities::{EntityScores, NerScores, answer_scores, entity_scores};
 
 fn ratio(numerator: usize, denominator: usize) -> f64 {
     if denominator == 0 { 0.0 } else { numerator as f64 / denominator as f64 }

@@ -3,7 +3,6 @@
 use super::Subject;
 use espalier_encoder::{Backbone, Batch, Encoded};
 use espalier_train::Result;
-use espalier_train::data::Examples;
 
 /// Texts that are looked at.
 const TEXTS: usize = 128;
@@ -41,12 +40,7 @@ fn texts(backbone: &Backbone, subjects: &[Subject]) -> Vec<Encoded> {
     let tokenizer = &backbone.tokenizer;
     let of_subject = |subject: &Subject| -> Vec<Encoded> {
         let step = subject.examples.len().div_ceil(each).max(1);
-        match &subject.examples {
-            Examples::Ner(rows) => rows.iter().step_by(step).map(|row| tokenizer.encode_words(&row.tokens)).collect(),
-            Examples::Classification(rows) => {
-                rows.iter().step_by(step).map(|row| tokenizer.encode(&row.text)).collect()
-            }
-        }
+        subject.examples.texts().into_iter().step_by(step).map(|text| tokenizer.encode(text)).collect()
     };
     subjects.iter().flat_map(of_subject).collect()
 }

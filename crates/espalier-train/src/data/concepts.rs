@@ -9,6 +9,7 @@ use super::input::Records;
 use super::row::{Row, text, texts};
 use super::scheme::TagReader;
 use super::spans::{End, in_words, spans, to_words};
+use super::words::words_at;
 use super::{DataError, RecordError};
 
 /// A sentence in words, with the spans that name something. Spans may overlap.
@@ -84,11 +85,12 @@ pub(super) fn sentence(
             (None, _, Annotation::Optional) => return Err(row.missing(WANTED_ANY)),
             _ => return Err(row.missing(WANTED)),
         };
-        let (tokens, spans) = to_words(text(found)?, spans)?;
-        return if tokens.is_empty() {
+        let text = text(found)?;
+        let (words, spans) = to_words(text, spans)?;
+        return if words.is_empty() {
             Err(RecordError::Blank { key: "text" })
         } else {
-            Ok(ConceptSentence { tokens, spans })
+            Ok(ConceptSentence { tokens: words_at(text, &words), spans })
         };
     };
     let tokens = texts(tokens)?;

@@ -3,23 +3,39 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use espalier_encoder::tags::entities_lenient;
+use espalier_encoder::tags::{Entity, entities_lenient};
 use serde_json::Value;
 
 use super::concepts::{SPANS, TAGS, TOKENS, tags};
 use super::input::Records;
 use super::row::{Found, Row, filled, text, texts};
 use super::scheme::TagReader;
-use super::spans::{End, in_words, spans, to_tags, to_words};
+use super::spans::{End, disjoint, in_words, spans, to_words};
+use super::words::joined;
 use super::{ConceptSpan, DataError, RecordError};
 
-/// A sentence in words, each with its BIO2 tag.
+/// A text and the entities in it.
+///
+/// This is all that training and scoring know of an example, and all that the product is given: the
+/// text is cut into words by the backbone's tokenizer alone ([`espalier_encoder::decode`]).
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct TaggedSentence {
-    /// The words, at least one.
-    pub tokens: Vec<String>,
-    /// One valid BIO2 tag a word.
-    pub tags: Vec<String>,
+pub struct AnnotatedText {
+    /// The text; where words were given, these with a space between them.
+    pub text: String,
+    /// The entities, in characters of the text and in its order. No two share a character.
+    pub entities: Vec<Entity>,
+}
+
+impl AnnotatedText {
+    /// The text of given words, and the entities that their BIO2 tags spell; an `I-` that continues
+    /// nothing begins an entity.
+    pub fn from_tags(words: &[impl AsRef<str>], tags: &[impl AsRef<str>]) -> Self {
+        let words: Vec<String> = words.iter().map(|word| word.as_ref().to_owned()).collect();
+        let (text, words) = joined(&words);
+        let in_characters = |entity: Entity| entity_at(&words, entity.start, entity.end, entity.label);
+        let entities = entities_lenient(tags).into_iter().filter(|entity| entity.end <= words.len());
+        Self { entities: entities.map(in_characters).collect(), text }
+    }
 }
 
 /// A text and its class.
@@ -35,7 +51,7 @@ pub struct LabelledText {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Examples {
     /// Named entity recognition.
-    Ner(Vec<TaggedSentence>),
+    Ner(Vec<AnnotatedText>),
     /// Text classification.
     Classification(Vec<LabelledText>),
 }
@@ -68,8 +84,7 @@ impl Examples {
     /// The labels of example `i`: one for each of its entities, or its class.
     pub(super) fn labels_of(&self, i: usize) -> Vec<String> {
         match self {
-            // Lenient, so that a label that only ever stands on an `I-` is not overlooked in examples that were not read from a file.
-            Examples::Ner(rows) => entities_lenient(&rows[i].tags).into_iter().map(|entity| entity.label).collect(),
+            Examples::Ner(rows) => rows[i].entities.iter().map(|entity| entity.label.clone()).collect(),
             Examples::Classification(rows) => vec![rows[i].label.clone()],
         }
     }
@@ -84,19 +99,18 @@ impl Examples {
         }
     }
 
-    /// How many examples have the input (words or text) of an example of `other`.
-    pub(super) fn count_shared_with(&self, other: &Examples) -> usize {
-        match (self, other) {
-            (Examples::Ner(rows), Examples::Ner(others)) => {
-                let known: BTreeSet<&[String]> = others.iter().map(|row| row.tokens.as_slice()).collect();
-                rows.iter().filter(|row| known.contains(row.tokens.as_slice())).count()
-            }
-            (Examples::Classification(rows), Examples::Classification(others)) => {
-                let known: BTreeSet<&str> = others.iter().map(|row| row.text.as_str()).collect();
-                rows.iter().filter(|row| known.contains(row.text.as_str())).count()
-            }
-            _ => 0,
+    /// The text of each example: what the model reads.
+    pub fn texts(&self) -> Vec<&str> {
+        match self {
+            Examples::Ner(rows) => rows.iter().map(|row| row.text.as_str()).collect(),
+            Examples::Classification(rows) => rows.iter().map(|row| row.text.as_str()).collect(),
         }
+    }
+
+    /// How many examples have the text of an example of `other`.
+    pub(super) fn count_shared_with(&self, other: &Examples) -> usize {
+        let known: BTreeSet<&str> = other.texts().into_iter().collect();
+        self.texts().into_iter().filter(|text| known.contains(text)).count()
     }
 }
 
@@ -125,7 +139,7 @@ impl Kind {
 
 /// A labelled example of either kind.
 pub(super) enum Example {
-    Ner(TaggedSentence),
+    Ner(AnnotatedText),
     Classification(LabelledText),
 }
 
@@ -169,13 +183,14 @@ pub(super) fn example(value: &Value, line: usize, reader: &mut TagReader) -> Res
         (Some(tokens), Some(tags), _, _, None) => tagged(texts(tokens)?, tags, line, reader),
         (_, None, Some(found), None, Some(label)) => labelled(text(found)?.to_owned(), label),
         (None, None, Some(found), Some(annotation), None) => {
-            let (tokens, spans) = to_words(text(found)?, spans(annotation, End::Exclusive)?)?;
-            spanned(tokens, spans)
+            let text = text(found)?;
+            let (words, spans) = to_words(text, spans(annotation, End::Exclusive)?)?;
+            annotated(text.to_owned(), &words, spans)
         }
         (Some(tokens), None, _, Some(annotation), None) => {
-            let tokens = texts(tokens)?;
-            let spans = in_words(spans(annotation, End::Exclusive)?, tokens.len())?;
-            spanned(tokens, spans)
+            let (text, words) = joined(&texts(tokens)?);
+            let spans = in_words(spans(annotation, End::Exclusive)?, words.len())?;
+            annotated(text, &words, spans)
         }
         _ => Err(RecordError::UnknownKind { found: row.keys() }),
     }
@@ -184,15 +199,23 @@ pub(super) fn example(value: &Value, line: usize, reader: &mut TagReader) -> Res
 fn tagged(tokens: Vec<String>, found: Found, line: usize, reader: &mut TagReader) -> Result<Example, RecordError> {
     let tags = tags(found, tokens.len())?;
     let entities = reader.read(line, &tags)?;
-    spanned(tokens, entities)
+    let (text, words) = joined(&tokens);
+    annotated(text, &words, entities)
 }
 
-fn spanned(tokens: Vec<String>, spans: Vec<ConceptSpan>) -> Result<Example, RecordError> {
-    if tokens.is_empty() {
+/// A text whose words stand at `words`, with spans of words for its entities.
+fn annotated(text: String, words: &[(usize, usize)], spans: Vec<ConceptSpan>) -> Result<Example, RecordError> {
+    if words.is_empty() {
         return Err(RecordError::NoTokens);
     }
-    let tags = to_tags(spans, tokens.len())?;
-    Ok(Example::Ner(TaggedSentence { tokens, tags }))
+    let spans = disjoint(spans)?.into_iter();
+    let entities = spans.map(|span| entity_at(words, span.start, span.end, span.concept)).collect();
+    Ok(Example::Ner(AnnotatedText { text, entities }))
+}
+
+/// The entity of the words `start..end`, in characters.
+fn entity_at(words: &[(usize, usize)], start: usize, end: usize, label: String) -> Entity {
+    Entity { start: words[start].0, end: words[end - 1].1, label }
 }
 
 fn labelled(text: String, (key, label): Found) -> Result<Example, RecordError> {
@@ -237,8 +260,9 @@ mod tests {
 
     #[test]
     fn the_keys_of_the_first_record_tell_the_kind() {
-        let sentence =
-            TaggedSentence { tokens: vec!["Ada".into(), "wrote".into()], tags: vec!["B-person".into(), "O".into()] };
+        let entities = vec![Entity { start: 0, end: 3, label: "person".into() }];
+        let sentence = AnnotatedText { text: "Ada wrote".into(), entities };
+        assert_eq!(sentence, AnnotatedText::from_tags(&["Ada", "wrote"], &["B-person", "O"]));
         assert_eq!(read(NER), Ok(Examples::Ner(vec![sentence])));
         let text = LabelledText { text: "fine".into(), label: "good".into() };
         assert_eq!(read(TEXT), Ok(Examples::Classification(vec![text])));

@@ -61,7 +61,7 @@ fn share(f: f64, n: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::{LabelledText, TaggedSentence};
+    use crate::data::{AnnotatedText, LabelledText};
 
     /// 30 texts of class a, 5 of b and 1 of c; the text is the example's number.
     fn texts() -> Examples {
@@ -90,13 +90,13 @@ mod tests {
                 "O"
             }
         };
-        let sentence = |i: usize| TaggedSentence { tokens: vec![i.to_string()], tags: vec![tag(i).into()] };
+        let sentence = |i: usize| AnnotatedText::from_tags(&[i.to_string()], &[tag(i)]);
         Examples::Ner((0..100).map(sentence).collect())
     }
 
     fn numbers(examples: &Examples) -> Vec<usize> {
         match examples {
-            Examples::Ner(rows) => rows.iter().map(|row| row.tokens[0].parse().unwrap()).collect(),
+            Examples::Ner(rows) => rows.iter().map(|row| row.text.parse().unwrap()).collect(),
             Examples::Classification(rows) => rows.iter().map(|row| row.text.parse().unwrap()).collect(),
         }
     }

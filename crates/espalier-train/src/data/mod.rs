@@ -30,7 +30,7 @@ mod words;
 pub use concepts::{Annotation, ConceptSentence, ConceptSpan, read_concepts};
 pub use corpus::{Corpus, CorpusPosition, MAX_SOURCES};
 pub use error::{DataError, RecordError};
-pub use examples::{Examples, LabelledText, TaggedSentence, read_examples};
+pub use examples::{AnnotatedText, Examples, LabelledText, read_examples};
 pub use fraction::fraction;
 pub use input::MAX_LINE_BYTES;
 pub use pairs::{TextPair, read_pairs};

@@ -140,7 +140,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::data::spans::to_tags;
+    use crate::data::AnnotatedText;
+    use espalier_encoder::tags::Entity;
 
     /// The tags of entities in a scheme, written from its definition.
     fn written(entities: &[ConceptSpan], words: usize, scheme: Scheme) -> Vec<String> {
@@ -186,7 +187,12 @@ mod tests {
                 let mut reader = TagReader::default();
                 prop_assert_eq!(&reader.read(1, &written(&entities, words, scheme)).unwrap(), &entities);
             }
-            prop_assert_eq!(to_tags(entities.clone(), words).unwrap(), written(&entities, words, Scheme::Iob2));
+            // Words of one character, so that word i is character 2 i of the text.
+            let text = AnnotatedText::from_tags(&vec!["w"; words], &written(&entities, words, Scheme::Iob2));
+            let in_words = text.entities.into_iter().map(|Entity { start, end, label }| {
+                ConceptSpan { start: start / 2, end: end.div_ceil(2), concept: label }
+            });
+            prop_assert_eq!(in_words.collect::<Vec<_>>(), entities);
         }
 
         #[test]
@@ -245,6 +251,7 @@ mod tests {
         assert_eq!(read(&["O"]), Ok(None));
         let tags = ["B-x", "I-y", "I-y", "O", "I-x"].map(str::to_owned);
         let entities = TagReader::default().read(1, &tags).unwrap();
-        assert_eq!(to_tags(entities, 5).unwrap(), ["B-x", "B-y", "I-y", "O", "B-x"]);
+        let span = |start, end, concept: &str| ConceptSpan { start, end, concept: concept.to_owned() };
+        assert_eq!(entities, [span(0, 1, "x"), span(1, 3, "y"), span(4, 5, "x")]);
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::row::{Found, Row, filled, index, list, type_name};
-use super::words::{word_spans, words_at};
+use super::words::word_spans;
 use super::{ConceptSpan, RecordError};
 
 const START: [&str; 2] = ["start", "start_offset"];
@@ -60,8 +60,12 @@ pub(super) fn in_words(spans: Vec<ConceptSpan>, tokens: usize) -> Result<Vec<Con
     }
 }
 
-/// The words of a text and its spans of characters as spans of words. A word that a span touches belongs to it.
-pub(super) fn to_words(text: &str, spans: Vec<ConceptSpan>) -> Result<(Vec<String>, Vec<ConceptSpan>), RecordError> {
+/// Where the words of a text are, and its spans of characters as spans of words. A word that a span
+/// touches belongs to it.
+pub(super) fn to_words(
+    text: &str,
+    spans: Vec<ConceptSpan>,
+) -> Result<(Vec<(usize, usize)>, Vec<ConceptSpan>), RecordError> {
     let words = word_spans(text);
     let chars = text.chars().count();
     let to_word = |span: ConceptSpan| {
@@ -77,29 +81,24 @@ pub(super) fn to_words(text: &str, spans: Vec<ConceptSpan>) -> Result<(Vec<Strin
         Ok(ConceptSpan { start: first, end: after, ..span })
     };
     let spans = spans.into_iter().map(to_word).collect::<Result<_, _>>()?;
-    Ok((words_at(text, &words), spans))
+    Ok((words, spans))
 }
 
-/// BIO2 tags of spans of words that do not overlap.
-pub(super) fn to_tags(mut spans: Vec<ConceptSpan>, tokens: usize) -> Result<Vec<String>, RecordError> {
+/// Spans of words in their order, each once, of which no two share a word.
+pub(super) fn disjoint(mut spans: Vec<ConceptSpan>) -> Result<Vec<ConceptSpan>, RecordError> {
     spans.sort_by_key(|span| (span.start, span.end));
     spans.dedup();
     let shown = |span: &ConceptSpan| format!("{}..{} ({:?})", span.start, span.end, span.concept);
-    if let Some(pair) = spans.windows(2).find(|pair| pair[1].start < pair[0].end) {
-        return Err(RecordError::Overlap { first: shown(&pair[0]), second: shown(&pair[1]) });
+    match spans.windows(2).find(|pair| pair[1].start < pair[0].end) {
+        Some([first, second]) => Err(RecordError::Overlap { first: shown(first), second: shown(second) }),
+        _ => Ok(spans),
     }
-    let mut tags = vec!["O".to_owned(); tokens];
-    for span in spans {
-        for (i, tag) in tags[span.start..span.end].iter_mut().enumerate() {
-            *tag = format!("{}-{}", if i == 0 { 'B' } else { 'I' }, span.concept);
-        }
-    }
-    Ok(tags)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::words::words_at;
 
     fn span(start: usize, end: usize, concept: &str) -> ConceptSpan {
         ConceptSpan { start, end, concept: concept.into() }
@@ -107,9 +106,9 @@ mod tests {
 
     #[test]
     fn characters_become_words() {
-        let (words, spans) =
-            to_words("Zoë flew to São-Paulo .", vec![span(0, 3, "a"), span(12, 21, "b"), span(13, 14, "c")]).unwrap();
-        assert_eq!(words, ["Zoë", "flew", "to", "São", "-", "Paulo", "."]);
+        let text = "Zoë flew to São-Paulo .";
+        let (words, spans) = to_words(text, vec![span(0, 3, "a"), span(12, 21, "b"), span(13, 14, "c")]).unwrap();
+        assert_eq!(words_at(text, &words), ["Zoë", "flew", "to", "São", "-", "Paulo", "."]);
         // The last one cuts a word, which then belongs to it.
         assert_eq!(spans, [span(0, 1, "a"), span(3, 6, "b"), span(3, 4, "c")]);
     }
@@ -124,15 +123,13 @@ mod tests {
     }
 
     #[test]
-    fn overlapping_spans_have_no_tags() {
-        let error = to_tags(vec![span(1, 3, "x"), span(0, 2, "y")], 4).unwrap_err();
+    fn overlapping_spans_are_refused() {
+        let error = disjoint(vec![span(1, 3, "x"), span(0, 2, "y")]).unwrap_err();
         assert_eq!(
             error.to_string(),
             "spans 0..2 (\"y\") and 1..3 (\"x\") share words: a tag can belong to one entity only"
         );
-        assert_eq!(
-            to_tags(vec![span(1, 3, "x"), span(0, 1, "x"), span(1, 3, "x")], 4).unwrap(),
-            ["B-x", "B-x", "I-x", "O"]
-        );
+        let spans = vec![span(1, 3, "x"), span(0, 1, "x"), span(1, 3, "x")];
+        assert_eq!(disjoint(spans).unwrap(), [span(0, 1, "x"), span(1, 3, "x")]);
     }
 }

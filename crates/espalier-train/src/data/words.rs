@@ -22,7 +22,30 @@ pub(super) fn words_at(text: &str, spans: &[(usize, usize)]) -> Vec<String> {
     spans.iter().map(|&(start, end)| text[starts[start]..starts[end]].to_owned()).collect()
 }
 
-/// Number of words.
+/// Words with a space between them, and where they are: first character and the one after the last.
+pub(super) fn joined(words: &[String]) -> (String, Vec<(usize, usize)>) {
+    let mut start = 0;
+    let spans = words.iter().map(|word| {
+        let span = (start, start + word.chars().count());
+        start = span.1 + 1;
+        span
+    });
+    let spans = spans.collect();
+    (words.join(" "), spans)
+}
+
+/// The first characters of the words between white space.
+pub(super) fn word_starts(text: &str) -> Vec<usize> {
+    let mut before = ' ';
+    let starts = text.chars().enumerate().filter_map(|(at, c)| {
+        let starts = before.is_whitespace() && !c.is_whitespace();
+        before = c;
+        starts.then_some(at)
+    });
+    starts.collect()
+}
+
+/// Number of words between white space.
 pub(super) fn count_words(text: &str) -> usize {
     text.split_whitespace().count()
 }
@@ -38,6 +61,15 @@ fn stands_alone(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn joined_words_are_where_it_says() {
+        let words = ["Zoë", "", "a b", "."].map(String::from);
+        let (text, spans) = joined(&words);
+        assert_eq!(text, "Zoë  a b .");
+        assert_eq!(words_at(&text, &spans), words);
+        assert_eq!(joined(&[]), (String::new(), Vec::new()));
+    }
 
     #[test]
     fn words_end_at_white_space_and_punctuation() {

@@ -1,6 +1,7 @@
 //! What a head is to predict, as class indices.
 
-use crate::data::Examples;
+use crate::data::{AnnotatedText, Examples};
+use espalier_encoder::decode::word_tags;
 use espalier_encoder::tags::TagSet;
 use espalier_encoder::{Encoded, Output};
 
@@ -15,19 +16,29 @@ pub(super) fn output_of(train: &Examples) -> Output {
 
 /// Class indices of all training examples.
 pub(super) enum Targets {
-    /// Per sentence, per word.
-    Words(Vec<Vec<Option<u32>>>),
+    /// Per text, per token: the first token of each word has the class of the word's tag.
+    Tokens(Vec<Vec<Option<u32>>>),
     /// Per text.
     Texts(Vec<Option<u32>>),
 }
 
 impl Targets {
-    pub(super) fn new(train: &Examples, output: &Output) -> Self {
+    /// The targets of `train`, whose texts are `encoded`.
+    pub(super) fn new(train: &Examples, encoded: &[Encoded], output: &Output) -> Self {
         let class = |names: &[String], name: &str| names.iter().position(|known| known == name).map(|id| id as u32);
         match (train, output) {
-            (Examples::Ner(sentences), Output::Tags { tags }) => {
-                let of_words = |words: &[String]| words.iter().map(|tag| class(tags, tag)).collect();
-                Self::Words(sentences.iter().map(|sentence| of_words(&sentence.tags)).collect())
+            (Examples::Ner(texts), Output::Tags { tags }) => {
+                let of_text = |(text, encoded): (&AnnotatedText, &Encoded)| {
+                    let words = word_tags(&text.entities, encoded);
+                    let mut targets = vec![None; encoded.ids.len()];
+                    for (tag, token) in words.iter().zip(encoded.first_tokens(words.len())) {
+                        if let Some(token) = token {
+                            targets[token] = class(tags, &tag.to_string());
+                        }
+                    }
+                    targets
+                };
+                Self::Tokens(texts.iter().zip(encoded).map(of_text).collect())
             }
             (Examples::Classification(texts), Output::Labels { labels }) => {
                 Self::Texts(texts.iter().map(|text| class(labels, &text.label)).collect())
@@ -36,24 +47,11 @@ impl Targets {
         }
     }
 
-    /// Targets of a batch: one per token for NER, where only the first token of a word has one, or one per text.
-    pub(super) fn of(&self, picked: &[usize], encoded: &[Encoded]) -> Vec<Option<u32>> {
+    /// Targets of a batch: one per token for NER, or one per text.
+    pub(super) fn of(&self, picked: &[usize]) -> Vec<Option<u32>> {
         match self {
             Self::Texts(texts) => picked.iter().map(|&index| texts[index]).collect(),
-            Self::Words(sentences) => {
-                let mut targets = Vec::new();
-                for &index in picked {
-                    let (words, encoded) = (&sentences[index], &encoded[index]);
-                    let start = targets.len();
-                    targets.resize(start + encoded.ids.len(), None);
-                    for (word, token) in encoded.first_tokens(words.len()).into_iter().enumerate() {
-                        if let Some(token) = token {
-                            targets[start + token] = words[word];
-                        }
-                    }
-                }
-                targets
-            }
+            Self::Tokens(texts) => picked.iter().flat_map(|&index| &texts[index]).copied().collect(),
         }
     }
 }

@@ -88,6 +88,7 @@ fn provenance(train: &Examples, init: Option<&Lora>, config: &FinetuneConfig) ->
     // By way of text, which writes 0.005 and not the f64 that an f32 of 0.005 widens to.
     let config = serde_json::to_string(config).and_then(|text| serde_json::from_str(&text)).unwrap_or_default();
     BTreeMap::from([
+        (AdapterCard::WORDS.to_string(), AdapterCard::OF_TOKENIZER.into()),
         ("examples".to_string(), train.len().into()),
         ("started_from".to_string(), if init.is_some() { "adapter" } else { "fresh" }.into()),
         ("config".to_string(), config),

@@ -4,23 +4,24 @@ use super::trunk::Trunk;
 use super::{Frozen, family_of};
 use crate::data::Examples;
 use crate::error::{Result, TrainError};
-use espalier_encoder::decode::word_tags;
-use espalier_encoder::tags::TagSet;
+use espalier_encoder::decode::entities;
+use espalier_encoder::tags::{Entity, TagSet};
 use espalier_encoder::{Adapter, Output, best_class};
 
 /// Examples that go through the adapted layers at a time.
 const EXAMPLES: usize = 64;
 
-/// Predicted tags or labels, in the order of the examples.
+/// Predicted entities or labels, in the order of the examples.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Predictions {
-    /// BIO2 tags of each sentence's words.
-    Tags(Vec<Vec<String>>),
+    /// The entities of each text, in characters.
+    Entities(Vec<Vec<Entity>>),
     /// The label of each text.
     Labels(Vec<String>),
 }
 
-/// Runs the adapter over the examples. Words beyond the model's longest text get `O`.
+/// Runs the adapter over the examples' texts: what the runtime answers on them. There are no entities
+/// beyond the model's longest text.
 ///
 /// # Errors
 /// [`TrainError::Init`] when the adapter is for the other kind of task, or has no head.
@@ -39,19 +40,19 @@ pub fn predict<'a>(encoder: impl Into<Frozen<'a>>, adapter: &Adapter, examples: 
     };
     let mut scores = Vec::new();
     match (examples, &adapter.card.output) {
-        (Examples::Ner(sentences), Output::Tags { tags }) => {
+        (Examples::Ner(_), Output::Tags { tags }) => {
             let tags = TagSet::from_tags(tags.clone()).map_err(|error| TrainError::Init(error.to_string()))?;
-            let mut predicted = Vec::with_capacity(sentences.len());
+            let mut predicted = Vec::with_capacity(examples.len());
             for picked in all.chunks(EXAMPLES) {
                 let (batch, hidden) = hidden(picked);
                 head.forward(&hidden, &mut scores); // [T, C]
                 for (s, &index) in picked.iter().enumerate() {
                     let scores = batch.rows(s, &scores, tags.len()); // [t, C]
-                    let words = sentences[index].tokens.len();
-                    predicted.push(word_tags(scores, &trunk.encoded()[index], words, &tags).0);
+                    let found = entities(scores, &trunk.encoded()[index], &tags);
+                    predicted.push(found.into_iter().map(|(entity, _)| entity).collect());
                 }
             }
-            Ok(Predictions::Tags(predicted))
+            Ok(Predictions::Entities(predicted))
         }
         (Examples::Classification(_), Output::Labels { labels }) => {
             let (mut predicted, mut pooled) = (Vec::with_capacity(examples.len()), Vec::new());
@@ -64,7 +65,7 @@ pub fn predict<'a>(encoder: impl Into<Frozen<'a>>, adapter: &Adapter, examples: 
             Ok(Predictions::Labels(predicted))
         }
         (_, output) => {
-            let gives = if matches!(output, Output::Tags { .. }) { "tags words" } else { "labels texts" };
+            let gives = if matches!(output, Output::Tags { .. }) { "finds entities" } else { "labels texts" };
             Err(TrainError::Init(format!("this adapter {gives}, and the task's examples are of the other kind")))
         }
     }

@@ -47,12 +47,13 @@ impl<'a> Run<'a> {
         let head = Head::fresh(backbone.encoder.width(), output.classes().unwrap_or(0), uniform(&mut rng));
         let group = |length, learning_rate| Group::new(length, learning_rate, vec![(0..length, config.weight_decay)]);
         let warmup = (config.warmup * config.steps as f32) as usize;
+        let trunk = Trunk::new(encoder, train, lora.trunk_layers());
         Ok(Self {
             encoder,
             family,
             batch: config.batch,
-            trunk: Trunk::new(encoder, train, lora.trunk_layers()),
-            targets: Targets::new(train, &output),
+            targets: Targets::new(train, trunk.encoded(), &output),
+            trunk,
             order: Shuffled::new(train.len(), generator(config.seed, "order")),
             lora_group: group(lora.values.len(), config.learning_rate),
             head_group: group(head.values.len(), config.head_learning_rate),
@@ -70,7 +71,7 @@ impl<'a> Run<'a> {
         let first = self.trunk.first();
         let picked = self.order.batch(self.batch);
         let (batch, input) = self.trunk.batch(&picked);
-        let targets = self.targets.of(&picked, self.trunk.encoded());
+        let targets = self.targets.of(&picked);
 
         let network = self.encoder.network(self.family, Some(&self.lora));
         let hidden = network.forward(first, &input, &batch, &mut self.memory); // [T, H]

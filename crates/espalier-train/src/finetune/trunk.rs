@@ -2,7 +2,7 @@
 
 use super::{Frozen, family_of};
 use crate::data::Examples;
-use espalier_encoder::{Batch, Encoded, Tokenizer};
+use espalier_encoder::{Batch, Encoded};
 use rayon::prelude::*;
 
 /// Tokens that go through the trunk at a time.
@@ -21,7 +21,8 @@ impl Trunk {
     /// Runs the layers below `first` over all examples.
     pub(super) fn new(encoder: Frozen, examples: &Examples, first: usize) -> Self {
         let family = family_of(examples);
-        let encoded = encode(&encoder.backbone(family).tokenizer, examples);
+        let tokenizer = &encoder.backbone(family).tokenizer;
+        let encoded: Vec<Encoded> = examples.texts().par_iter().map(|text| tokenizer.encode(text)).collect();
         let network = encoder.network(family, None);
         let mut hidden = Vec::with_capacity(encoded.len());
         for batch in batches(&encoded) {
@@ -44,13 +45,6 @@ impl Trunk {
     pub(super) fn batch(&self, picked: &[usize]) -> (Batch, Vec<f32>) {
         let batch = Batch::of_texts(picked.iter().map(|&index| &self.encoded[index]));
         (batch, picked.iter().flat_map(|&index| &self.hidden[index]).copied().collect())
-    }
-}
-
-fn encode(tokenizer: &Tokenizer, examples: &Examples) -> Vec<Encoded> {
-    match examples {
-        Examples::Ner(sentences) => sentences.par_iter().map(|s| tokenizer.encode_words(&s.tokens)).collect(),
-        Examples::Classification(texts) => texts.par_iter().map(|t| tokenizer.encode(&t.text)).collect(),
     }
 }
 

@@ -20,8 +20,8 @@ fn share_right(adapter: &Adapter, examples: &Examples) -> f64 {
         (Predictions::Labels(labels), Examples::Classification(texts)) => {
             labels.iter().zip(texts).filter(|(label, text)| **label == text.label).count()
         }
-        (Predictions::Tags(tags), Examples::Ner(sentences)) => {
-            tags.iter().zip(sentences).filter(|(tags, sentence)| **tags == sentence.tags).count()
+        (Predictions::Entities(found), Examples::Ner(texts)) => {
+            found.iter().zip(texts).filter(|(found, text)| **found == text.entities).count()
         }
         (predictions, _) => panic!("predictions of the other kind: {predictions:?}"),
     };

@@ -1,5 +1,6 @@
 use crate::common::{refusal, tiny_bert};
 use crate::tasks::{TAGS, adapter, config, constant_head, names, noise, noisy_lora, opinions, sentences, tags, texts};
+use espalier_encoder::tags::Entity;
 use espalier_encoder::{Adapter, Batch, EncoderError, Head, Output, Pooling, best_class};
 use espalier_train::data::Examples;
 use espalier_train::finetune::{FinetuneConfig, Predictions, predict};
@@ -42,7 +43,7 @@ fn adapters_answer_only_what_they_are_for() {
     let labeller = adapter(&backbone, lora(), head(2), Output::Labels { labels: vec!["a".into(), "b".into()] });
     let headless = adapter(&backbone, lora(), None, Output::Vectors);
     for (adapter, task, part) in [
-        (&tagger, opinions(), "tags words"),
+        (&tagger, opinions(), "finds entities"),
         (&labeller, names(), "labels texts"),
         (&headless, names(), "no head"),
         (&headless, opinions(), "no head"),
@@ -63,41 +64,47 @@ fn labels_that_were_never_seen_are_no_trouble() {
 
     let tagger = finetune(&backbone, None, &names(), &config, |_| {}).unwrap();
     let unseen = sentences(&[vec!["flight", "to", "paris"]], |word| if word == "flight" { "B-thing" } else { "O" });
-    let Predictions::Tags(tags) = predict(&backbone, &tagger, &unseen).unwrap() else { panic!("no tags") };
-    assert!(tags.len() == 1 && tags[0].len() == 3 && !tags[0].contains(&"B-thing".to_string()), "{tags:?}");
+    let found = found(predict(&backbone, &tagger, &unseen).unwrap());
+    assert!(found.len() == 1 && found[0].iter().all(|entity| entity.label != "thing"), "{found:?}");
 }
 
 #[test]
 fn no_examples_no_answers() {
     let backbone = tiny_bert();
     let tagger = adapter(&backbone, noisy_lora(&backbone, &[2]), Some(constant_head(32, TAGS.len(), 0)), tags());
-    assert_eq!(predict(&backbone, &tagger, &Examples::Ner(Vec::new())).unwrap(), Predictions::Tags(Vec::new()));
+    assert_eq!(predict(&backbone, &tagger, &Examples::Ner(Vec::new())).unwrap(), Predictions::Entities(Vec::new()));
 }
 
-/// The tags that a head gives which calls every token "B-city".
+fn found(predictions: Predictions) -> Vec<Vec<Entity>> {
+    match predictions {
+        Predictions::Entities(found) => found,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What of a text is found by a head that calls every token "B-city".
 fn all_cities(sentence: Vec<&str>) -> Vec<String> {
     let backbone = tiny_bert();
     let head = constant_head(backbone.encoder.width(), TAGS.len(), 1);
     let tagger = adapter(&backbone, noisy_lora(&backbone, &[2]), Some(head), tags());
-    match predict(&backbone, &tagger, &sentences(&[sentence], |_| "O")).unwrap() {
-        Predictions::Tags(mut tags) => tags.remove(0),
-        other => panic!("{other:?}"),
-    }
+    let task = sentences(&[sentence], |_| "O");
+    let characters: Vec<char> = task.texts()[0].chars().collect();
+    let found = found(predict(&backbone, &tagger, &task).unwrap()).remove(0);
+    found.iter().map(|entity| characters[entity.start..entity.end].iter().collect()).collect()
 }
 
 /// The tiny BERT takes 48 tokens, two of them special: of words of one token each it reads 46.
 #[test]
 fn words_beyond_the_longest_text_are_outside() {
-    let tags = all_cities(vec!["hotel"; 60]);
-    assert_eq!(tags, [vec!["B-city"; 46], vec!["O"; 14]].concat());
-    // Words of three tokens (z ##o ##o): the sixteenth is cut after its first token, which is the one that counts.
-    assert_eq!(all_cities(vec!["zoo"; 20]), [vec!["B-city"; 16], vec!["O"; 4]].concat());
+    assert_eq!(all_cities(vec!["hotel"; 60]), ["hotel"; 46]);
+    // Words of three tokens (z ##o ##o): of the sixteenth only the first token is read.
+    assert_eq!(all_cities(vec!["zoo"; 20]), [vec!["zoo"; 15], vec!["z"]].concat());
 }
 
 #[test]
 fn words_without_tokens_are_outside() {
     let words = vec!["", "london", "\u{200b}", " ", "paris", "\u{0}", ""];
-    assert_eq!(all_cities(words), ["O", "B-city", "O", "O", "B-city", "O", "O"]);
+    assert_eq!(all_cities(words), ["london", "paris"]);
 }
 
 /// Such texts can be trained on, too: what has no token has no target.
@@ -109,8 +116,7 @@ fn long_texts_and_words_without_tokens_can_be_trained_on() {
         if word == "to" { "O" } else { "B-city" }
     });
     let tagger = finetune(&backbone, None, &task, &config, |step| assert!(step.loss.is_finite())).unwrap();
-    let Predictions::Tags(tags) = predict(&backbone, &tagger, &task).unwrap() else { panic!("no tags") };
-    assert_eq!(tags.iter().map(Vec::len).collect::<Vec<_>>(), [70, 2, 3]);
+    assert_eq!(found(predict(&backbone, &tagger, &task).unwrap()).len(), 3);
 
     let long = "hotel ".repeat(200);
     let task = texts(&[(&long, "long"), ("", "short"), ("hotel", "short")]);

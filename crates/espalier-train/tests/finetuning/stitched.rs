@@ -62,8 +62,8 @@ fn tasks_are_learned_through_stitches() {
             (Predictions::Labels(labels), Examples::Classification(texts)) => {
                 labels.iter().zip(texts).filter(|(label, text)| **label == text.label).count()
             }
-            (Predictions::Tags(tags), Examples::Ner(sentences)) => {
-                tags.iter().zip(sentences).filter(|(tags, sentence)| **tags == sentence.tags).count()
+            (Predictions::Entities(found), Examples::Ner(texts)) => {
+                found.iter().zip(texts).filter(|(found, text)| **found == text.entities).count()
             }
             (predictions, _) => panic!("predictions of the other kind: {predictions:?}"),
         };

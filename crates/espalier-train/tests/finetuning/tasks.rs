@@ -2,7 +2,7 @@
 
 use espalier_encoder::lora::SiteSpec;
 use espalier_encoder::{Adapter, AdapterCard, Backbone, Family, Head, Lora, Module, Output, Pooling};
-use espalier_train::data::{Examples, LabelledText, TaggedSentence};
+use espalier_train::data::{AnnotatedText, Examples, LabelledText};
 use espalier_train::finetune::FinetuneConfig;
 use std::collections::BTreeMap;
 
@@ -21,9 +21,9 @@ pub fn texts(texts: &[(&str, &str)]) -> Examples {
 
 /// Sentences whose tags are those of `tagged`, or all `O`.
 pub fn sentences(sentences: &[Vec<&str>], tagged: impl Fn(&str) -> &'static str) -> Examples {
-    let row = |words: &Vec<&str>| TaggedSentence {
-        tokens: words.iter().map(|word| word.to_string()).collect(),
-        tags: words.iter().map(|word| tagged(word).to_string()).collect(),
+    let row = |words: &Vec<&str>| {
+        let tags: Vec<&str> = words.iter().map(|word| tagged(word)).collect();
+        AnnotatedText::from_tags(words, &tags)
     };
     Examples::Ner(sentences.iter().map(row).collect())
 }

@@ -35,6 +35,13 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let (backbone, second) = args.backbone.open_columns()?;
     let encoder = Frozen::new(&backbone, second.as_ref());
     let adapter = encoder.open_adapter(&args.adapter)?;
+    if adapter.card.tags_words_of_files() {
+        eprintln!(
+            "note: {} was trained on the words of a file, at whose punctuation texts are cut now (docs/formats.md); \
+             train it again, or it finds entities with punctuation in parts",
+            args.adapter.display()
+        );
+    }
     let scores = evaluate(encoder, &adapter, &examples)?;
     match args.json {
         true => {

@@ -77,3 +77,49 @@ fn a_cross_stitch_run_is_tuned_and_scored_and_nothing_else() {
         ("conflict run.toml --set strategy=cross-stitch", "joint, pcgrad or tpl"),
     ]);
 }
+
+/// The entities of a text that `predict` or a file names: label, first character, character after the last.
+type Spans = Vec<(String, u64, u64)>;
+
+/// Given words may hold punctuation, at which a plain text is cut: `CK-512/x` is one word of the file and five of the
+/// tokenizer's. The score counts what `predict` answers on the same texts.
+#[test]
+fn evaluate_scores_what_predict_answers() {
+    let workspace = Workspace::new();
+    let parts = ["ck-512/x", "b.7-a", "q/9", "d-4.1/z"];
+    let tagged = |part: &str| {
+        format!(r#"{{"tokens":["the","{part}","from","new","york,"],"tags":["O","B-part","O","B-city","I-city"]}}"#)
+    };
+    let rows = parts.map(tagged);
+    workspace.lines("parts/train.jsonl", rows.clone());
+    workspace.lines("parts/test.jsonl", rows);
+    let train = "finetune --backbone BACKBONE --task parts --learning-rate 0.01 --json";
+    let mut scores = Vec::new();
+    for steps in [4, 12, 60] {
+        workspace.ok(&format!("{train} --steps {steps} --out adapter-{steps}"));
+        let evaluated = format!("evaluate --backbone BACKBONE --adapter adapter-{steps} --task parts --json");
+        let found = &json(&workspace.ok(&evaluated))["scores"]["strict"];
+
+        let text = |part: &str| format!("the {part} from new york,");
+        let input: String = parts.iter().map(|part| text(part) + "\n").collect();
+        let predict = format!("predict --backbone BACKBONE --adapter adapter-{steps} --json");
+        let output = String::from_utf8(workspace.run_with_input(&predict, &input).stdout).unwrap();
+        let (mut predicted, mut correct) = (0, 0);
+        for (line, part) in output.lines().map(json).zip(parts) {
+            let answers = &line["answers"][format!("adapter-{steps}")]["entities"];
+            let span = |e: &Value| {
+                let at = |key: &str| e[key].as_u64().unwrap();
+                (e["label"].as_str().unwrap().to_string(), at("start"), at("end"))
+            };
+            let answers: Spans = answers.as_array().unwrap().iter().map(span).collect();
+            let end = 4 + part.len() as u64;
+            let gold = [("part".to_string(), 4, end), ("city".to_string(), end + 6, end + 15)];
+            predicted += answers.len();
+            correct += answers.iter().filter(|answer| gold.contains(answer)).count();
+        }
+        let counts = |key: &str| found[key].as_u64().unwrap() as usize;
+        assert_eq!((counts("gold"), counts("predicted"), counts("correct")), (8, predicted, correct), "{steps} steps");
+        scores.push(found["f1"].as_f64().unwrap());
+    }
+    assert_eq!(scores[2], 1.0, "every word of a part is learned: {scores:?}");
+}

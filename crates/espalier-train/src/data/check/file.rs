@@ -119,7 +119,7 @@ impl<'a> FileCheck<'a> {
                 (Row::of_sentence(sentence(value, line, &mut self.tags, annotation)?), known)
             }
             Kind::Ner | Kind::Classification | Kind::Task => match example(value, line, &mut self.tags)? {
-                Example::Ner(sentence) => (Row::of_tagged(sentence), Kind::Ner),
+                Example::Ner(text) => (Row::of_annotated(text), Kind::Ner),
                 Example::Classification(text) => (Row::of_text(text), Kind::Classification),
             },
         };

@@ -5,8 +5,9 @@ use std::collections::{HashMap, HashSet};
 use super::findings::Problem;
 use super::texts::{around, broken_at, fingerprint, has_letters, nearly_same};
 use crate::data::row::excerpt;
-use crate::data::words::count_words;
-use crate::data::{ConceptSentence, LabelledText, TaggedSentence, TextPair};
+use crate::data::words::{count_words, word_starts};
+use crate::data::{AnnotatedText, ConceptSentence, ConceptSpan, LabelledText, TextPair};
+use espalier_encoder::tags::Entity;
 
 const MANY_WORDS: usize = 1000;
 const LONG_ENTITY: usize = 20;
@@ -102,8 +103,13 @@ impl Row {
     pub fn of_sentence(sentence: ConceptSentence) -> Row {
         let answer = fingerprint(&sentence.spans.iter().map(|s| (s.start, s.end, &s.concept)).collect::<Vec<_>>());
         let input = fingerprint(&sentence.tokens);
-        let mut row = Row::new(vec![("sentence", Text::Words(sentence.tokens))], input, answer);
-        let mut spans = sentence.spans;
+        let row = Row::new(vec![("sentence", Text::Words(sentence.tokens))], input, answer);
+        row.with_spans(sentence.spans)
+    }
+
+    /// With spans of words.
+    fn with_spans(self, mut spans: Vec<ConceptSpan>) -> Row {
+        let mut row = self;
         spans.sort_by_key(|span| (span.start, span.end));
         if let Some(pair) = spans.windows(2).find(|pair| pair[1].start < pair[0].end) {
             let [a, b] = [&pair[0], &pair[1]].map(|span| format!("{}..{} {:?}", span.start, span.end, span.concept));
@@ -116,17 +122,17 @@ impl Row {
         row
     }
 
-    pub fn of_tagged(sentence: TaggedSentence) -> Row {
-        let entities = espalier_encoder::tags::entities_lenient(&sentence.tags);
-        let concept = |entity: espalier_encoder::tags::Entity| crate::data::ConceptSpan {
-            start: entity.start,
-            end: entity.end,
-            concept: entity.label,
+    pub fn of_annotated(AnnotatedText { text, entities }: AnnotatedText) -> Row {
+        let (input, answer) = (fingerprint(&text), fingerprint(&entities));
+        let starts = word_starts(&text);
+        let words_before = |at: usize| starts.partition_point(|&start| start < at);
+        let in_words = |Entity { start, end, label }| ConceptSpan {
+            start: words_before(start + 1).saturating_sub(1),
+            end: words_before(end),
+            concept: label,
         };
-        Row::of_sentence(ConceptSentence {
-            tokens: sentence.tokens,
-            spans: entities.into_iter().map(concept).collect(),
-        })
+        let spans = entities.into_iter().map(in_words).collect();
+        Row::new(vec![("sentence", Text::Plain(text))], input, answer).with_spans(spans)
     }
 
     pub fn of_document(text: String) -> Row {

@@ -114,7 +114,8 @@ impl Teacher {
             Says::Vectors { layer: Some(layer) } => format!("vectors of the last layer and of layer {layer}"),
             Says::Scores(head) => format!("scores {}", identity::checksum(&head.values)),
         };
-        format!("{}, {} tokens at most, {says}", self.identity, self.backbone.tokenizer.max_tokens())
+        let longest = self.backbone.tokenizer.max_tokens();
+        format!("{}, {longest} tokens at most, words joined by spaces, {says}", self.identity)
     }
 
     /// What it says about the words of sentences.
