@@ -34,6 +34,7 @@ pub mod packed;
 mod pooling;
 pub mod tags;
 pub mod tensors;
+pub mod text;
 mod tokenizer;
 
 pub use adapter::{Adapter, AdapterCard, Family, Output};

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use espalier_encoder::text::first_few;
+
 use super::examples::{Kind, read_examples_of};
 use super::input::{EXTENSIONS, uncompressed};
 use super::{DataError, Examples};
@@ -63,12 +65,12 @@ impl Task {
         let once: Vec<&str> =
             counts.iter().filter(|&(_, &count)| count == 1).map(|(label, _)| label.as_str()).collect();
         if !once.is_empty() {
-            warnings.push(format!("{}: seen only once in train: {}", self.name, once.join(", ")));
+            warnings.push(format!("{}: seen only once in train: {}", self.name, first_few(once)));
         }
         for (split, examples) in [("dev", &self.dev), ("test", &self.test)] {
             let unknown = examples.as_ref().map(|examples| labels_beyond(examples, &counts)).unwrap_or_default();
             if !unknown.is_empty() {
-                warnings.push(format!("{}: in {split} but never in train: {}", self.name, unknown.join(", ")));
+                warnings.push(format!("{}: in {split} but never in train: {}", self.name, first_few(unknown)));
             }
         }
         let shared = self.test.as_ref().map_or(0, |test| test.count_shared_with(&self.train));

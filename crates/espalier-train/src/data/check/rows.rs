@@ -2,9 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
+use espalier_encoder::text::excerpt;
+
 use super::findings::Problem;
 use super::texts::{around, broken_at, fingerprint, has_letters, nearly_same};
-use crate::data::row::excerpt;
 use crate::data::words::count_words;
 use crate::data::{ConceptSentence, LabelledText, TaggedSentence, TextPair};
 
