@@ -1,8 +1,7 @@
-//! Text lines from a file or from standard input, and JSON to standard output.
+//! Text lines from a file or from standard input.
 
 use anyhow::Context;
-use serde::Serialize;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 /// The lines of a file, or of standard input when no file is given or it is `-`. Line ends are cut off; empty lines are texts too.
@@ -17,11 +16,4 @@ pub fn read_lines(path: Option<&Path>) -> anyhow::Result<Vec<String>> {
     };
     let lines = reader.lines().enumerate();
     lines.map(|(index, line)| line.with_context(|| format!("{name}:{}: not UTF-8 text", index + 1))).collect()
-}
-
-/// Writes one JSON value and a line end.
-pub fn write_json(out: &mut impl Write, value: &impl Serialize) -> anyhow::Result<()> {
-    serde_json::to_writer(&mut *out, value)?;
-    writeln!(out)?;
-    Ok(())
 }

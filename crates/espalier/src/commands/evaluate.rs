@@ -1,9 +1,8 @@
-use crate::input::write_json;
+use crate::output;
 use espalier_study::{Scores, evaluate};
 use espalier_train::data::Task;
 use espalier_train::finetune::Frozen;
 use serde_json::json;
-use std::io::{Write, stdout};
 use std::path::PathBuf;
 
 /// Score an adapter on a task
@@ -37,9 +36,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let adapter = encoder.open_adapter(&args.adapter)?;
     let scores = evaluate(encoder, &adapter, &examples)?;
     match args.json {
-        true => {
-            write_json(&mut stdout(), &json!({ "split": args.split, "examples": examples.len(), "scores": scores }))
-        }
+        true => output::json(&json!({ "split": args.split, "examples": examples.len(), "scores": scores })),
         false => print_scores(&format!("{} {}", args.task.display(), args.split), &scores),
     }
 }
@@ -50,16 +47,11 @@ pub fn print_scores(title: &str, scores: &Scores) -> anyhow::Result<()> {
         Scores::Ner(scores) => {
             for (name, s) in [("strict", &scores.strict), ("lenient", &scores.lenient)] {
                 let [f1, precision, recall] = [s.f1, s.precision, s.recall].map(|x| 100.0 * x);
-                writeln!(stdout(), "{title}: {name} F1 {f1:.1} (precision {precision:.1}, recall {recall:.1})")?;
+                say!("{title}: {name} F1 {f1:.1} (precision {precision:.1}, recall {recall:.1})")?;
             }
         }
         Scores::Classification(scores) => {
-            writeln!(
-                stdout(),
-                "{title}: accuracy {:.1}, macro F1 {:.1}",
-                100.0 * scores.accuracy,
-                100.0 * scores.macro_f1
-            )?;
+            say!("{title}: accuracy {:.1}, macro F1 {:.1}", 100.0 * scores.accuracy, 100.0 * scores.macro_f1)?;
         }
     }
     Ok(())
