@@ -31,6 +31,8 @@ pub mod lora;
 mod mlm_head;
 pub mod model;
 pub mod packed;
+#[cfg(feature = "tokenizers")]
+pub mod panics;
 mod pooling;
 pub mod tags;
 pub mod tensors;
