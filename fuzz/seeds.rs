@@ -19,6 +19,15 @@ const MODULES: &str = r#"[{"path":"","type":"sentence_transformers.models.Transf
 const POOLING: &str = r#"{"pooling_mode_cls_token":true,"pooling_mode_mean_tokens":false}"#;
 const LIMITS: &str = r#"{"max_seq_length":8}"#;
 const RUN: &str = "backbone = \"a\"\nstrategy = \"tpl\"\nseed = 3\n[train]\nsteps = 20\noptimizer = \"sgd\"\nschedule = \"cosine\"\nwarmup = 0.5\nprecision = \"bf16\"\n[ner]\ncorpora = [\"run.toml\"]\nbias = -4.0\n[tc]\ncorpora = [\"b.jsonl\"]\npooling = \"cls\"\n[adapter]\nmodules = [\"query\", \"output\"]\nrank = 2\n";
+/// Tables and columns as people write them.
+const TABLES: [(&str, &str); 6] = [
+    ("csv", "text,label\n\"a, \"\"b\"\"\nc\",x\n\nd,y\n"),
+    ("semicolons", "id;Text;Label\n1;a b;x\n"),
+    ("tsv", "anchor\tpositive\tsource\na\tb \"c\ts\n"),
+    ("conll", "-DOCSTART- -X- O\n\n# id 1\nEU NNP B-ORG\nrejects VBZ O\n\nA\tS-x\n"),
+    ("bilou", "New B-city\nYork L-city\n\nOslo U-city\n"),
+    ("prose", "A first document,\nof two lines.\n\nAnother.\n"),
+];
 const TEXTS: [&str; 8] = [
     "The quick brown fox, 1234!",
     "na\u{ef}ve caf\u{e9} \u{130}stanbul \u{df}",
@@ -32,8 +41,12 @@ const TEXTS: [&str; 8] = [
 
 fn main() -> Result {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
-    let seeds =
-        Seeds { fixtures: root.join("fixtures"), samples: root.join("samples"), corpus: root.join("fuzz/corpus") };
+    let seeds = Seeds {
+        fixtures: root.join("fixtures"),
+        samples: root.join("samples"),
+        examples: root.join("examples"),
+        corpus: root.join("fuzz/corpus"),
+    };
     seeds.models()?;
     seeds.adapters()?;
     seeds.tokenizers()?;
@@ -44,6 +57,7 @@ fn main() -> Result {
 struct Seeds {
     fixtures: PathBuf,
     samples: PathBuf,
+    examples: PathBuf,
     corpus: PathBuf,
 }
 
@@ -80,6 +94,12 @@ impl Seeds {
         self.write("config", "seed-small", &[config.as_bytes(), RUN.as_bytes(), b"train.steps=4\nstrategy=joint\n"])?;
         let real = fs::read(self.fixtures.join("tiny-bert/config.json"))?;
         self.write("config", "seed-tiny-bert", &[&real, b"seed = 1\n", b"ner.corpora=[\"a\"]\n"])?;
+        for (name, overrides) in
+            [("prefinetune", "strategy=pcgrad"), ("pretrain", "mlm.corpora=[]"), ("teach", "seed=1")]
+        {
+            let run = fs::read(self.examples.join(name).with_extension("toml"))?;
+            self.write("config", &format!("seed-{name}"), &[b"{}", &run, overrides.as_bytes()])?;
+        }
 
         let backbone = Backbone::open(directory.path())?;
         for dtype in Precision::ALL {
@@ -158,7 +178,7 @@ impl Seeds {
         Ok(())
     }
 
-    /// The first lines of samples, plain and by gzip.
+    /// The first lines of samples, plain and by gzip, and tables. Those in Parquet are made by scripts/make_parquet_seeds.py.
     fn records(&self) -> Result {
         let mut records = Vec::new();
         for task in ["banking77", "wikigold"] {
@@ -167,6 +187,9 @@ impl Seeds {
         }
         records.push(("pairs", r#"{"anchor":"a","positive":"b c","source":"s"}"#.into()));
         records.push(("concepts", r#"{"tokens":["a","b"],"spans":[{"start":0,"end":2,"type":"city"}]}"#.into()));
+        for (name, text) in TABLES {
+            self.write("data", &format!("seed-{name}"), &[text.as_bytes()])?;
+        }
         for (name, text) in records {
             self.write("data", &format!("seed-{name}"), &[text.as_bytes()])?;
             for (how, level) in [("stored", Compression::none()), ("deflated", Compression::best())] {

@@ -1,3 +1,5 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| espalier_fuzz::text::compare(input));
+use espalier_fuzz::text::{compare, prepare};
+
+libfuzzer_sys::fuzz_target!(init: prepare(), |input: &[u8]| compare(input));

@@ -31,9 +31,12 @@ pub mod lora;
 mod mlm_head;
 pub mod model;
 pub mod packed;
+#[cfg(feature = "tokenizers")]
+pub mod panics;
 mod pooling;
 pub mod tags;
 pub mod tensors;
+pub mod text;
 mod tokenizer;
 
 pub use adapter::{Adapter, AdapterCard, Family, Output};

@@ -4,6 +4,7 @@ use crate::awake::awake;
 use crate::error::RuntimeError;
 use crate::request::Request;
 use crate::run::{distinct, run};
+use espalier_encoder::text::first_few;
 use espalier_encoder::{Adapter, Backbone, Compute, Lora};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -176,6 +177,5 @@ impl Runtime {
 }
 
 fn unknown(name: &str, adapters: &ByName) -> RuntimeError {
-    let attached = adapters.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-    RuntimeError::UnknownAdapter { name: name.to_string(), attached }
+    RuntimeError::UnknownAdapter { name: name.to_string(), attached: first_few(adapters.keys()) }
 }

@@ -1,5 +1,11 @@
 //! The espalier command line: thin, one file per subcommand.
 
+// Printing goes through `output`, which escapes, and does not panic where nothing can be written.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
+#[macro_use]
+mod output;
+
 mod commands;
 mod fetch;
 mod input;
@@ -11,6 +17,9 @@ use commands::{
     bench, conflict, data, demo, doctor, encode, evaluate, fetch as fetch_command, fill_mask, finetune, pack, predict,
     prefinetune, pretrain, quantize, teach, tokenizer,
 };
+use espalier_encoder::text::escape;
+use output::Unwritable;
+use std::io::ErrorKind;
 use std::process::ExitCode;
 
 /// One encoder, many adapters: pre-finetune, fine-tune, evaluate and run small BERT-like encoders.
@@ -46,17 +55,40 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    match run(Cli::parse()) {
+    let cli = match parse() {
+        Ok(cli) => cli,
+        Err(answer) => return print(&answer),
+    };
+    match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if error.chain().any(is_closed_pipe) => ExitCode::SUCCESS,
         Err(error) if error.is::<interrupt::Interrupted>() => {
-            eprintln!("{error}");
+            note!("{error}");
             ExitCode::from(interrupt::STATUS)
         }
         Err(error) => {
-            eprintln!("error: {error:#}");
+            note!("error: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// The command line, or what clap says instead: a refusal, help, or the version.
+fn parse() -> Result<Cli, clap::Error> {
+    Cli::try_parse().map_err(|refusal| {
+        // Refused once more with arguments that are safe to show.
+        let arguments = std::env::args_os().map(|argument| escape(&argument.to_string_lossy()).into_owned());
+        Cli::try_parse_from(arguments).err().unwrap_or(refusal)
+    })
+}
+
+fn print(answer: &clap::Error) -> ExitCode {
+    match answer.print() {
+        Err(error) if !answer.use_stderr() && error.kind() != ErrorKind::BrokenPipe => {
+            note!("error: {}", Unwritable::from(error));
+            ExitCode::FAILURE
+        }
+        _ => ExitCode::from(answer.exit_code() as u8),
     }
 }
 
@@ -90,9 +122,6 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
     }
 }
 
-/// Whoever reads our output may stop early (`| head`): no reason to complain.
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        cause.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
-    })
+fn is_closed_pipe(cause: &(dyn std::error::Error + 'static)) -> bool {
+    cause.downcast_ref().is_some_and(Unwritable::is_closed_pipe)
 }

@@ -1,5 +1,6 @@
 //! Progress: a bar with rate and time left on a terminal, a plain line now and then elsewhere.
 
+use espalier_encoder::text::escape;
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use std::fmt::Write;
 use std::io::IsTerminal;
@@ -21,6 +22,7 @@ pub struct Progress {
 impl Progress {
     /// Starts a bar, or nothing yet where there is no terminal.
     pub fn new(title: &str, steps: usize) -> Self {
+        let title = escape(title).into_owned();
         let bar = std::io::stderr().is_terminal().then(|| {
             let style = ProgressStyle::with_template("{prefix:32} {bar:24} {pos}/{len} {rate} {eta} left  {msg}")
                 .unwrap_or_else(|_| ProgressStyle::default_bar())
@@ -28,10 +30,10 @@ impl Progress {
                     // Nobody is left to tell when a line of a progress bar cannot be formatted.
                     let _ = write!(out, "{:.1}/s", state.per_sec());
                 });
-            ProgressBar::new(steps as u64).with_style(style).with_prefix(title.to_string())
+            ProgressBar::new(steps as u64).with_style(style).with_prefix(title.clone())
         });
         let now = Instant::now();
-        Self { title: title.to_string(), bar, first: 0, start: now, last_line: now }
+        Self { title, bar, first: 0, start: now, last_line: now }
     }
 
     /// Begins after `step` instead of at the beginning.
@@ -46,8 +48,8 @@ impl Progress {
     /// Says something apart from the progress.
     pub fn note(&self, message: &str) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{message}")),
-            None => eprintln!("{message}"),
+            Some(bar) => bar.suspend(|| note!("{message}")),
+            None => note!("{message}"),
         }
     }
 
@@ -55,13 +57,13 @@ impl Progress {
     pub fn step(&mut self, step: usize, steps: usize, message: impl FnOnce() -> String) {
         if let Some(bar) = &self.bar {
             bar.set_position(step as u64);
-            bar.set_message(message());
+            bar.set_message(escape(&message()).into_owned());
         } else if self.last_line.elapsed() >= INTERVAL {
             self.last_line = Instant::now();
             let seconds = self.start.elapsed().as_secs_f64();
             let rate = (step - self.first) as f64 / seconds;
             let left = (steps - step) as f64 / rate;
-            eprintln!("{}: {step}/{steps}, {rate:.1}/s, {left:.0} s left, {}", self.title, message());
+            note!("{}: {step}/{steps}, {rate:.1}/s, {left:.0} s left, {}", self.title, message());
         }
     }
 
@@ -70,6 +72,6 @@ impl Progress {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
-        eprintln!("{}: {message} ({:.1} s)", self.title, self.start.elapsed().as_secs_f64());
+        note!("{}: {message} ({:.1} s)", self.title, self.start.elapsed().as_secs_f64());
     }
 }

@@ -55,6 +55,7 @@ fn records() {
 
 #[test]
 fn texts() {
+    text::prepare();
     replay("text", text::compare);
 }
 

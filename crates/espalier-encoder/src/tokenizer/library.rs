@@ -2,8 +2,8 @@
 
 use super::{Encoded, fits, leaves_room};
 use crate::error::{EncoderError, Result};
+use crate::panics::caught;
 use std::borrow::Cow;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use tokenizers::{EncodeInput, PostProcessor, PostProcessorWrapper, PreTokenizerWrapper, Tokenizer, TruncationParams};
 
@@ -36,8 +36,7 @@ impl Library {
         // A trial run: what a tokenizer cannot do (a word without an unknown token, say) should show here. On templates that
         // name what there is not the library panics, which leaves nothing behind.
         let trial = || library.try_encode("The quick brown fox 1234 \u{4e2d}\u{1f642}");
-        let trial = catch_unwind(AssertUnwindSafe(trial));
-        let trial = trial.map_err(|_| fail("the tokenizers library cannot run it".into()))?;
+        let trial = caught(trial).ok_or_else(|| fail("the tokenizers library cannot run it".into()))?;
         let trial = trial.map_err(|error| fail(error.to_string()))?;
         // The ids of the special tokens around a text are the post-processor's own, whatever the vocabulary says.
         fits(path, trial.ids.into_iter().max().unwrap_or(0), vocabulary)?;

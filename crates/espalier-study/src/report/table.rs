@@ -3,14 +3,16 @@
 use super::Report;
 use crate::statistics::Mean;
 use espalier_encoder::Family;
+use espalier_encoder::text::escape;
 use std::fmt::Write;
 
 /// One row per strategy: points on each task, then the mean of each family with its interval over seeds.
 pub fn table(report: &Report) -> String {
     let mut out = format!("{:<14}", "strategy");
-    let widths: Vec<usize> = report.tasks.iter().map(|task| task.name.len().max(6) + 2).collect();
-    for (task, width) in report.tasks.iter().zip(&widths) {
-        let _ = write!(out, "{:>width$}", task.name);
+    let names: Vec<_> = report.tasks.iter().map(|task| escape(&task.name)).collect();
+    let widths: Vec<usize> = names.iter().map(|name| name.chars().count().max(6) + 2).collect();
+    for (name, width) in names.iter().zip(&widths) {
+        let _ = write!(out, "{name:>width$}");
     }
     let _ = writeln!(out, "{:>16}{:>16}", "NER mean", "TC mean");
     for row in &report.strategies {

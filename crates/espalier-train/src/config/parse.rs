@@ -2,23 +2,36 @@
 
 use super::PrefinetuneConfig;
 use crate::error::{Result, TrainError};
+use espalier_encoder::text::excerpt;
 use toml::{Table, Value};
 
 /// Parses `text` (from `origin`, for messages), applies the overrides, and checks every key.
 pub(super) fn parse(text: &str, origin: &str, overrides: &[String]) -> Result<PrefinetuneConfig> {
     let syntax = |origin: &str, problem: String| TrainError::ConfigSyntax { origin: origin.into(), problem };
     let known = known_keys();
-    let mut table: Table = text.parse().map_err(|error: toml::de::Error| syntax(origin, error.to_string()))?;
+    let mut table: Table = text.parse().map_err(|error| syntax(origin, problem(&error, text)))?;
     check_keys(&table, "", origin, &known)?;
     for assignment in overrides {
-        let origin = format!("--set {assignment}");
+        let origin = format!("--set {}", excerpt(assignment, 200));
         let (key, value) = assignment.split_once('=').ok_or_else(|| syntax(&origin, "write it as key=value".into()))?;
         if !known.iter().any(|known| known == key.trim()) {
             return Err(unknown(key.trim(), &origin, &known));
         }
         set(&mut table, key.trim(), value_of(value.trim()));
     }
-    Table::try_into(table).map_err(|error| syntax(origin, error.to_string()))
+    Table::try_into(table).map_err(|error| syntax(origin, problem(&error, text)))
+}
+
+/// What the parser says, in one line, with its place in `text` where it has one.
+fn problem(error: &toml::de::Error, text: &str) -> String {
+    match error.span().and_then(|span| text.get(..span.start)) {
+        Some(before) => {
+            let (line, column) =
+                (before.lines().count().max(1), before.chars().rev().take_while(|&c| c != '\n').count());
+            format!("line {}, column {}: {}", line + usize::from(before.ends_with('\n')), column + 1, error.message())
+        }
+        None => error.to_string().lines().collect::<Vec<_>>().join(" "),
+    }
 }
 
 /// A TOML value, or, where it is none, the text itself: `strategy=tpl` needs no quotes.
@@ -26,6 +39,8 @@ fn value_of(text: &str) -> Value {
     format!("value = {text}")
         .parse::<Table>()
         .ok()
+        // With more than one key, what stands behind a line end is no part of the value.
+        .filter(|table| table.len() == 1)
         .and_then(|mut table| table.remove("value"))
         .unwrap_or_else(|| Value::String(text.to_string()))
 }
@@ -141,6 +156,27 @@ mod tests {
         ] {
             let message = parsed(text, &overrides).unwrap_err().to_string();
             assert!(message.contains(want), "{message}");
+        }
+    }
+
+    #[test]
+    fn an_override_is_one_setting() {
+        let message = parsed("", &["train.steps=7\nseed=9"]).unwrap_err().to_string();
+        assert!(message.contains("\"7\\nseed=9\"") && message.contains("train.steps"), "{message}");
+        assert_eq!(parsed("", &["backbone=a\nseed = 9"]).unwrap().backbone, "a\nseed = 9");
+        let config = parsed("", &["ner.corpora=[\n\"a\",\n\"b\"]"]).unwrap();
+        assert_eq!(config.ner.corpora, ["a".into(), "b".into()]);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_in_one_line() {
+        for (text, want) in [
+            ("seed = 1\n[train]\nsteps = \n", "run.toml: line 3, column 9: "),
+            ("[train\n", "run.toml: line 1, column 7: "),
+            ("seed = \"a\"\n", "run.toml: invalid type: string \"a\", expected u64 in `seed`"),
+        ] {
+            let message = parsed(text, &[]).unwrap_err().to_string();
+            assert!(message.starts_with(want) && !message.contains('\n'), "{message}");
         }
     }
 

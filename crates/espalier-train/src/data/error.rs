@@ -34,6 +34,22 @@ pub enum DataError {
         /// The greatest length, bytes.
         limit: usize,
     },
+    /// There is nothing but blank lines and comments for longer than any file needs.
+    #[error("{}:{line}: no record in {limit} bytes before this line: is it the right file?", path.display())]
+    NothingThere {
+        /// The file.
+        path: PathBuf,
+        /// The line.
+        line: usize,
+        /// The most that is passed over, bytes.
+        limit: usize,
+    },
+    /// A pipe or a device where a task's file should be.
+    #[error("{}: not a file: a task folder holds files, and nothing else is read from it", path.display())]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+    },
     /// A line is not UTF-8 text.
     #[error("{}:{line}: byte {column} is not UTF-8: store the file as UTF-8, plain or compressed by gzip or zstd", path.display())]
     NotUtf8 {
@@ -241,6 +257,14 @@ pub enum RecordError {
         header: usize,
         /// Columns of the row.
         found: usize,
+    },
+    /// A table has more columns than any should have.
+    #[error("{found} columns, more than {limit}: is this the right separator?")]
+    TooManyColumns {
+        /// Columns of the header or a row.
+        found: usize,
+        /// The greatest number.
+        limit: usize,
     },
     /// A row of a Parquet file is larger than any record should be.
     #[error("{size} bytes in one row, more than {limit}: put one text on each row")]

@@ -11,7 +11,7 @@ use super::input::Records;
 use super::row::{Found, Row, filled, text, texts};
 use super::scheme::TagReader;
 use super::spans::{End, disjoint, in_words, spans, to_words};
-use super::words::joined;
+use super::words::{WordSpan, joined};
 use super::{ConceptSpan, DataError, RecordError};
 
 /// A text and the entities in it.
@@ -204,7 +204,7 @@ fn tagged(tokens: Vec<String>, found: Found, line: usize, reader: &mut TagReader
 }
 
 /// A text whose words stand at `words`, with spans of words for its entities.
-fn annotated(text: String, words: &[(usize, usize)], spans: Vec<ConceptSpan>) -> Result<Example, RecordError> {
+fn annotated(text: String, words: &[WordSpan], spans: Vec<ConceptSpan>) -> Result<Example, RecordError> {
     if words.is_empty() {
         return Err(RecordError::NoTokens);
     }
@@ -214,7 +214,7 @@ fn annotated(text: String, words: &[(usize, usize)], spans: Vec<ConceptSpan>) ->
 }
 
 /// The entity of the words `start..end`, in characters.
-fn entity_at(words: &[(usize, usize)], start: usize, end: usize, label: String) -> Entity {
+fn entity_at(words: &[WordSpan], start: usize, end: usize, label: String) -> Entity {
     Entity { start: words[start].0, end: words[end - 1].1, label }
 }
 

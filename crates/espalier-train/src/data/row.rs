@@ -1,5 +1,6 @@
 //! A record's keys and values.
 
+use espalier_encoder::text::{excerpt, first_few};
 use serde_json::{Map, Value};
 
 use super::RecordError;
@@ -27,10 +28,9 @@ impl<'a> Row<'a> {
 
     /// The keys, for messages.
     pub fn keys(self) -> String {
-        let keys: Vec<String> = self.0.keys().take(12).map(|key| format!("{:?}", excerpt(key, 40))).collect();
-        match keys.is_empty() {
+        match self.0.is_empty() {
             true => "no keys".into(),
-            false => keys.join(", "),
+            false => first_few(self.0.keys().map(|key| format!("\"{}\"", excerpt(key, 40)))),
         }
     }
 
@@ -85,16 +85,4 @@ pub(super) fn type_name(value: &Value) -> &'static str {
         Value::Array(_) => "a list",
         Value::Object(_) => "an object",
     }
-}
-
-/// The beginning of a text, for messages; control characters are spelled out, so that they do nothing to a terminal.
-pub(super) fn excerpt(text: &str, chars: usize) -> String {
-    let mut shown = String::new();
-    for c in text.chars().take(chars) {
-        if c.is_control() { shown.extend(c.escape_unicode()) } else { shown.push(c) }
-    }
-    if text.chars().nth(chars).is_some() {
-        shown.push_str("...");
-    }
-    shown
 }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::row::{Found, Row, filled, index, list, type_name};
-use super::words::word_spans;
+use super::words::{WordSpan, word_spans};
 use super::{ConceptSpan, RecordError};
 
 const START: [&str; 2] = ["start", "start_offset"];
@@ -62,10 +62,7 @@ pub(super) fn in_words(spans: Vec<ConceptSpan>, tokens: usize) -> Result<Vec<Con
 
 /// Where the words of a text are, and its spans of characters as spans of words. A word that a span
 /// touches belongs to it.
-pub(super) fn to_words(
-    text: &str,
-    spans: Vec<ConceptSpan>,
-) -> Result<(Vec<(usize, usize)>, Vec<ConceptSpan>), RecordError> {
+pub(super) fn to_words(text: &str, spans: Vec<ConceptSpan>) -> Result<(Vec<WordSpan>, Vec<ConceptSpan>), RecordError> {
     let words = word_spans(text);
     let chars = text.chars().count();
     let to_word = |span: ConceptSpan| {

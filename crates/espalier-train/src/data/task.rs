@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use espalier_encoder::text::first_few;
+
 use super::examples::{Kind, read_examples_of};
 use super::input::{EXTENSIONS, uncompressed};
 use super::{DataError, Examples};
@@ -63,12 +65,12 @@ impl Task {
         let once: Vec<&str> =
             counts.iter().filter(|&(_, &count)| count == 1).map(|(label, _)| label.as_str()).collect();
         if !once.is_empty() {
-            warnings.push(format!("{}: seen only once in train: {}", self.name, once.join(", ")));
+            warnings.push(format!("{}: seen only once in train: {}", self.name, first_few(once)));
         }
         for (split, examples) in [("dev", &self.dev), ("test", &self.test)] {
             let unknown = examples.as_ref().map(|examples| labels_beyond(examples, &counts)).unwrap_or_default();
             if !unknown.is_empty() {
-                warnings.push(format!("{}: in {split} but never in train: {}", self.name, unknown.join(", ")));
+                warnings.push(format!("{}: in {split} but never in train: {}", self.name, first_few(unknown)));
             }
         }
         let shared = self.test.as_ref().map_or(0, |test| test.count_shared_with(&self.train));
@@ -111,10 +113,18 @@ pub(super) fn find_split(dir: &Path, split: &str) -> Result<Option<PathBuf>, Dat
     found.sort();
     match found.as_slice() {
         [] => Ok(None),
-        [name] => Ok(Some(dir.join(name))),
+        [name] => file_of(dir.join(name)).map(Some),
         [first, second, ..] => {
             Err(DataError::TwoSplits { dir: dir.to_owned(), first: first.clone(), second: second.clone() })
         }
+    }
+}
+
+/// The path itself, if it is that of a file or leads to one: a pipe or a device would be waited for, or have no end.
+fn file_of(path: PathBuf) -> Result<PathBuf, DataError> {
+    match path.metadata() {
+        Ok(metadata) if !metadata.is_file() => Err(DataError::NotAFile { path }),
+        _ => Ok(path),
     }
 }
 
@@ -217,6 +227,30 @@ mod tests {
     fn splits_of_another_kind_are_refused() {
         let error = open(&[("train.jsonl", text("a", "b")), ("test.jsonl", NER.into())]).unwrap_err();
         assert!(error.starts_with("colours/test.jsonl:1: a NER record among classification records"), "{error}");
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("train.jsonl")).unwrap();
+        let error = Task::open(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("train.jsonl: not a file"), "{error}");
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink("/dev/zero", dir.path().join("test.csv")).unwrap();
+            let error = Task::open_split(dir.path(), "test").unwrap_err().to_string();
+            assert!(error.contains("test.csv: not a file"), "{error}");
+        }
+    }
+
+    #[test]
+    fn warnings_list_a_few_labels() {
+        let many = |prefix: &str| (0..20_000).map(|i| text(&format!("t{i}"), &format!("{prefix}{i}"))).collect();
+        let warnings = open(&[("train.jsonl", many("l")), ("test.jsonl", many("m"))]).unwrap().warnings();
+        assert!(
+            warnings[0].ends_with("l0, l1, l10, l100, l1000, l10000, l10001, l10002, l10003, l10004 and 19990 more")
+        );
+        assert!(warnings.len() == 3 && warnings.iter().all(|warning| warning.len() < 200), "{warnings:?}");
     }
 
     #[test]

@@ -1,8 +1,11 @@
 //! Words of plain text, as BERT's tokenizer splits it before it looks at its vocabulary.
 
-/// First character and the one after the last of each word: between white space, punctuation marks and ideographs on their own.
-pub(super) fn word_spans(text: &str) -> Vec<(usize, usize)> {
-    let mut spans: Vec<(usize, usize)> = Vec::new();
+/// First character of a word and the one after its last.
+pub(super) type WordSpan = (usize, usize);
+
+/// The words of a text: between white space, punctuation marks and ideographs on their own.
+pub(super) fn word_spans(text: &str) -> Vec<WordSpan> {
+    let mut spans: Vec<WordSpan> = Vec::new();
     let mut open = false;
     for (i, c) in text.chars().enumerate() {
         let alone = stands_alone(c);
@@ -17,13 +20,13 @@ pub(super) fn word_spans(text: &str) -> Vec<(usize, usize)> {
 }
 
 /// The words at `spans`.
-pub(super) fn words_at(text: &str, spans: &[(usize, usize)]) -> Vec<String> {
+pub(super) fn words_at(text: &str, spans: &[WordSpan]) -> Vec<String> {
     let starts: Vec<usize> = text.char_indices().map(|(byte, _)| byte).chain([text.len()]).collect();
     spans.iter().map(|&(start, end)| text[starts[start]..starts[end]].to_owned()).collect()
 }
 
 /// Words with a space between them, and where they are: first character and the one after the last.
-pub(super) fn joined(words: &[String]) -> (String, Vec<(usize, usize)>) {
+pub(super) fn joined(words: &[String]) -> (String, Vec<WordSpan>) {
     let mut start = 0;
     let spans = words.iter().map(|word| {
         let span = (start, start + word.chars().count());

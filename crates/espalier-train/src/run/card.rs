@@ -5,6 +5,8 @@ use super::settings::without_places;
 use super::summary::Summary;
 use crate::config::{NerObjective, PrefinetuneConfig};
 use crate::objectives::Objective;
+use espalier_encoder::text::{escape, escape_lines};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -22,13 +24,34 @@ pub(super) fn card(config: &PrefinetuneConfig, summary: &Summary, metrics: &[Lin
         usage(config, summary),
         settings(config),
     ];
-    sections.join("\n")
+    escape_lines(&sections.join("\n")).into_owned()
+}
+
+/// A text as a value of YAML: an id of the hub as it is, others in quotes, which are those of JSON.
+fn yaml(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    let is_plain = text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.chars().all(plain);
+    if is_plain { text.to_owned() } else { Value::from(&*escape(text)).to_string() }
+}
+
+/// A name as Markdown shows it: on one line, with everything out of force that would make a tag, a link or a column of it.
+fn markdown(name: &str) -> String {
+    let mut shown = String::new();
+    for c in escape(name).chars() {
+        match c {
+            '<' => shown.push_str("&lt;"),
+            '&' => shown.push_str("&amp;"),
+            '\\' | '|' | '`' | '*' | '[' | ']' => shown.extend(['\\', c]),
+            c => shown.push(c),
+        }
+    }
+    shown
 }
 
 fn front_matter(config: &PrefinetuneConfig) -> String {
     // Ids of the hub have an owner; the name of a directory would mean another model there.
     let base = match config.backbone.contains('/') {
-        true => format!("base_model: {}\n", config.backbone),
+        true => format!("base_model: {}\n", yaml(&config.backbone)),
         false => String::new(),
     };
     let task = if guesses(config) { "fill-mask" } else { "feature-extraction" };
@@ -44,7 +67,7 @@ fn guesses(config: &PrefinetuneConfig) -> bool {
 }
 
 fn introduction(config: &PrefinetuneConfig, summary: &Summary) -> String {
-    let base = config.backbone.rsplit('/').next().unwrap_or_default();
+    let base = markdown(config.backbone.rsplit('/').next().unwrap_or_default());
     let title = match config.starts_from_scratch() {
         true => "An encoder from scratch".to_string(),
         false => format!("{base}, {}", if guesses(config) { "trained further" } else { "pre-finetuned" }),
@@ -78,7 +101,7 @@ fn data(config: &PrefinetuneConfig, summary: &Summary) -> String {
             Objective::Mlm => format!("{} texts of up to {} tokens", config.mlm.batch, config.mlm.max_tokens),
         };
         let corpora = config.corpora(objective);
-        let names: Vec<_> = corpora.iter().map(|corpus| corpus.to_string()).collect();
+        let names: Vec<_> = corpora.iter().map(|corpus| markdown(&corpus.to_string())).collect();
         // A string takes all that is written to it.
         let _ = writeln!(text, "| {} | {} | {batch} |", objective.name(), names.join(", "));
     }
@@ -89,7 +112,7 @@ fn data(config: &PrefinetuneConfig, summary: &Summary) -> String {
 /// What the sentences are for, where they are to distil on.
 fn teacher(config: &PrefinetuneConfig) -> String {
     match (config.ner.objective(), &config.ner.teacher) {
-        (NerObjective::Distill, Some(teacher)) => format!(", distilled from {teacher}"),
+        (NerObjective::Distill, Some(teacher)) => format!(", distilled from {}", markdown(teacher)),
         _ => String::new(),
     }
 }
@@ -142,5 +165,48 @@ fn usage(config: &PrefinetuneConfig, summary: &Summary) -> String {
 }
 
 fn settings(config: &PrefinetuneConfig) -> String {
-    format!("## Settings\n\n```toml\n{}```\n", config.to_toml())
+    let toml = config.to_toml();
+    // A text in the settings may hold a fence: ours is longer than any.
+    let longest = toml.split(|c| c != '`').map(str::len).max().unwrap_or(0);
+    let fence = "`".repeat(longest.max(2) + 1);
+    format!("## Settings\n\n{fence}toml\n{toml}{fence}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_stay_names() {
+        let evil = "x|<script>`[a](javascript:b)\n# Title\u{1b}[31m\u{202e}";
+        let config = PrefinetuneConfig {
+            backbone: format!("owner/{evil}\nlicense: mit"),
+            ner: crate::config::NerConfig { corpora: vec![evil.into()], ..Default::default() },
+            tc: crate::config::TcConfig { corpora: vec!["a\n```\n<script>".into()], ..Default::default() },
+            ..Default::default()
+        };
+        let summary = Summary {
+            step: 1,
+            stopped_early: false,
+            best_step: None,
+            validation: BTreeMap::new(),
+            examples: 1,
+            tokens: 1,
+            adapters: Vec::new(),
+            backbone: String::new(),
+        };
+        let card = card(&config, &summary, &[]);
+        let (front, rest) = card[4..].split_once("---\n").unwrap();
+        assert!(front.contains(r#"base_model: "owner/x|<script>`[a](javascript:b)\\n# Title"#), "{front}");
+        let (shown, settings) = rest.split_once("## Settings").unwrap();
+        assert!(!shown.contains("<script") && !shown.contains("\n# Title"), "{shown}");
+        assert!(!shown.contains("\nlicense: mit") && !front.contains("\nlicense: mit"), "{card}");
+        assert!(!card.contains(|c| c != '\n' && espalier_encoder::text::is_hidden(c)), "{card:?}");
+        let row = card.lines().find(|line| line.starts_with("| ner |")).unwrap();
+        assert_eq!(row.replace("\\|", "").matches('|').count(), 4, "{row}");
+        // The settings end where their fence does.
+        let fence = settings.lines().nth(2).unwrap().trim_end_matches("toml");
+        assert_eq!(card.lines().filter(|line| *line == fence).count(), 1, "{card}");
+        assert!(card.ends_with(&format!("{fence}\n")), "{card}");
+    }
 }

@@ -1,4 +1,5 @@
 use super::training::open_teacher;
+use crate::output;
 use crate::progress::Progress;
 use anyhow::Context;
 use espalier_encoder::files;
@@ -9,7 +10,6 @@ use espalier_train::PrefinetuneConfig;
 use espalier_train::prefinetune::{Conflict, Encoders, Part, measure_conflict};
 use serde::Deserialize;
 use std::fmt::Write as _;
-use std::io::{Write as _, stdout};
 use std::path::{Path, PathBuf};
 
 /// Show where the families' gradients on the shared weights conflict, layer by layer
@@ -46,9 +46,9 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         (None, None) => anyhow::bail!("give a configuration or --run DIR"),
     };
     if args.json {
-        crate::input::write_json(&mut stdout(), &report)?;
+        output::json(&report)?;
     } else {
-        stdout().write_all(table(&report).as_bytes())?;
+        output::lines(table(&report))?;
     }
     if let Some(out) = &args.out {
         files::write_json(&out.join("conflict.json"), &report)?;
@@ -56,7 +56,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         for (name, svg) in conflict_figures(&report) {
             files::write_whole(&out.join(name), svg.as_bytes())?;
         }
-        eprintln!("figures: {}", out.join("conflict.html").display());
+        note!("figures: {}", out.join("conflict.html").display());
     }
     Ok(())
 }

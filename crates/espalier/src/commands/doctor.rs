@@ -1,9 +1,8 @@
-use crate::input::write_json;
+use crate::output;
 use espalier_encoder::{Compute, Precision};
 use espalier_kernels::gemm::Kernel;
 use espalier_kernels::{AUTO_PRECISION, INSTRUCTIONS, Processor, instruction_set, processor};
 use serde_json::json;
-use std::io::{Write, stdout};
 
 /// Print what the processor offers and what will be used of it
 #[derive(clap::Args)]
@@ -17,37 +16,34 @@ pub struct Args {
 pub fn run(args: Args) -> anyhow::Result<()> {
     let (features, auto, threads) = (features(processor()), Compute::Auto.precision(), rayon::current_num_threads());
     let kernels = Precision::ALL.map(|precision| (precision, Kernel::best(precision)));
-    let mut out = stdout();
     if args.json {
         let kernels = kernels.map(|(precision, kernel)| (precision.name().to_string(), json!(format!("{kernel:?}"))));
-        return write_json(
-            &mut out,
-            &json!({
-                "version": env!("CARGO_PKG_VERSION"),
-                "architecture": std::env::consts::ARCH,
-                "threads": threads,
-                "features": features.map(|(name, has)| (name.to_string(), json!(has))).into_iter().collect::<serde_json::Map<_, _>>(),
-                "elementwise": format!("{:?}", instruction_set()),
-                "kernels": kernels.into_iter().collect::<serde_json::Map<_, _>>(),
-                "auto": auto.name(),
-                "environment": environment().collect::<serde_json::Map<_, _>>(),
-            }),
-        );
+        return output::json(&json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "architecture": std::env::consts::ARCH,
+            "threads": threads,
+            "features": features.map(|(name, has)| (name.to_string(), json!(has))).into_iter().collect::<serde_json::Map<_, _>>(),
+            "elementwise": format!("{:?}", instruction_set()),
+            "kernels": kernels.into_iter().collect::<serde_json::Map<_, _>>(),
+            "auto": auto.name(),
+            "environment": environment().collect::<serde_json::Map<_, _>>(),
+        }));
     }
-    writeln!(out, "espalier {} on {}, {threads} threads", env!("CARGO_PKG_VERSION"), std::env::consts::ARCH)?;
+    say!("espalier {} on {}, {threads} threads", env!("CARGO_PKG_VERSION"), std::env::consts::ARCH)?;
     let (has, lacks): (Vec<_>, Vec<_>) = features.into_iter().partition(|(_, has)| *has);
     let names = |list: Vec<(&'static str, bool)>| list.into_iter().map(|(name, _)| name).collect::<Vec<_>>().join(", ");
-    writeln!(out, "processor has:   {}", names(has))?;
-    writeln!(out, "processor lacks: {}", names(lacks))?;
+    say!("processor has:   {}", names(has))?;
+    say!("processor lacks: {}", names(lacks))?;
     for (name, value) in environment() {
-        writeln!(out, "as the environment asks: {name}={value}")?;
+        say!("as the environment asks: {name}={value}")?;
     }
     for (precision, kernel) in kernels {
         let mark = if precision == auto { "   <- what --precision auto means here" } else { "" };
-        writeln!(out, "{precision:<5} products by {kernel:?}{mark}")?;
+        say!("{precision:<5} products by {kernel:?}{mark}")?;
     }
-    writeln!(out, "everything else by {:?}", instruction_set())?;
-    writeln!(out, "\nhow fast that is: espalier bench limits")?;
+    say!("everything else by {:?}", instruction_set())?;
+    say!("")?;
+    say!("how fast that is: espalier bench limits")?;
     Ok(())
 }
 

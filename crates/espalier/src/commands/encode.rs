@@ -53,6 +53,6 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         Stored::F32,
         [("embeddings".to_string(), vec![texts.len(), width], vectors.as_slice())],
     )?;
-    eprintln!("{} vectors of {width} in {}", texts.len(), args.output.display());
+    note!("{} vectors of {width} in {}", texts.len(), args.output.display());
     Ok(())
 }

@@ -1,9 +1,8 @@
-use crate::input::write_json;
+use crate::output;
 use espalier_study::{Scores, evaluate};
 use espalier_train::data::Task;
 use espalier_train::finetune::Frozen;
 use serde_json::json;
-use std::io::{Write, stdout};
 use std::path::PathBuf;
 
 /// Score an adapter on a task
@@ -36,7 +35,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let encoder = Frozen::new(&backbone, second.as_ref());
     let adapter = encoder.open_adapter(&args.adapter)?;
     if adapter.card.tags_words_of_files() {
-        eprintln!(
+        note!(
             "note: {} was trained on the words of a file, at whose punctuation texts are cut now (docs/formats.md); \
              train it again, or it finds entities with punctuation in parts",
             args.adapter.display()
@@ -44,9 +43,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     }
     let scores = evaluate(encoder, &adapter, &examples)?;
     match args.json {
-        true => {
-            write_json(&mut stdout(), &json!({ "split": args.split, "examples": examples.len(), "scores": scores }))
-        }
+        true => output::json(&json!({ "split": args.split, "examples": examples.len(), "scores": scores })),
         false => print_scores(&format!("{} {}", args.task.display(), args.split), &scores),
     }
 }
@@ -57,16 +54,11 @@ pub fn print_scores(title: &str, scores: &Scores) -> anyhow::Result<()> {
         Scores::Ner(scores) => {
             for (name, s) in [("strict", &scores.strict), ("lenient", &scores.lenient)] {
                 let [f1, precision, recall] = [s.f1, s.precision, s.recall].map(|x| 100.0 * x);
-                writeln!(stdout(), "{title}: {name} F1 {f1:.1} (precision {precision:.1}, recall {recall:.1})")?;
+                say!("{title}: {name} F1 {f1:.1} (precision {precision:.1}, recall {recall:.1})")?;
             }
         }
         Scores::Classification(scores) => {
-            writeln!(
-                stdout(),
-                "{title}: accuracy {:.1}, macro F1 {:.1}",
-                100.0 * scores.accuracy,
-                100.0 * scores.macro_f1
-            )?;
+            say!("{title}: accuracy {:.1}, macro F1 {:.1}", 100.0 * scores.accuracy, 100.0 * scores.macro_f1)?;
         }
     }
     Ok(())

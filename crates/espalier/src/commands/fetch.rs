@@ -1,5 +1,4 @@
 use crate::fetch;
-use std::io::{Write, stdout};
 
 /// Get a backbone from the Hugging Face hub into the cache, and print where it is
 ///
@@ -12,7 +11,7 @@ pub struct Args {
 
 pub fn run(args: Args) -> anyhow::Result<()> {
     let fetched = fetch::fetch(&args.id)?;
-    eprintln!("{}: {:.1} MB from {}", args.id, fetched.bytes as f64 / 1e6, fetched.source);
-    writeln!(stdout(), "{}", fetched.dir.display())?;
+    note!("{}: {:.1} MB from {}", args.id, fetched.bytes as f64 / 1e6, fetched.source);
+    say!("{}", fetched.dir.display())?;
     Ok(())
 }

@@ -1,8 +1,8 @@
-use crate::input::{read_lines, write_json};
-use anyhow::{Context, ensure};
+use crate::input::read_lines;
+use crate::output;
+use anyhow::ensure;
 use espalier_encoder::Backbone;
 use serde_json::json;
-use std::io::{BufWriter, Write, stdout};
 
 /// Guess hidden tokens: what a masked language model expects in the place of a mask
 ///
@@ -27,24 +27,23 @@ pub struct Args {
 pub fn run(args: Args) -> anyhow::Result<()> {
     let backbone = args.backbone.open()?;
     let texts = if args.texts.is_empty() { read_lines(None)? } else { args.texts };
-    let mut out = BufWriter::new(stdout().lock());
     for text in texts {
-        answer(&backbone, &text, args.top, args.json, &mut out)?;
+        answer(&backbone, &text, args.top, args.json)?;
     }
-    Ok(out.flush()?)
+    Ok(())
 }
 
-fn answer(backbone: &Backbone, text: &str, top: usize, as_json: bool, out: &mut impl Write) -> anyhow::Result<()> {
+fn answer(backbone: &Backbone, text: &str, top: usize, as_json: bool) -> anyhow::Result<()> {
     let guesses = backbone.fill_mask(text, top)?;
     let mask = backbone.tokenizer.mask().map_or("", |(token, _)| token);
     ensure!(!guesses.is_empty(), "no {mask} in {text:?}: write {mask} in the place of what is to be guessed");
     if as_json {
-        return write_json(out, &json!({ "text": text, "masks": guesses })).context("standard output");
+        return output::json(&json!({ "text": text, "masks": guesses }));
     }
-    writeln!(out, "{text}")?;
+    say!("{text}")?;
     for guesses in guesses {
         let guesses: Vec<String> = guesses.iter().map(|g| format!("{} {:.3}", g.token, g.probability)).collect();
-        writeln!(out, "  {}", guesses.join("  "))?;
+        say!("  {}", guesses.join("  "))?;
     }
     Ok(())
 }

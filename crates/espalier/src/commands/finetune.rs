@@ -1,5 +1,6 @@
 use super::evaluate::print_scores;
-use crate::input::write_json;
+use super::training::quoted;
+use crate::output;
 use crate::progress::Progress;
 use espalier_encoder::Adapter;
 use espalier_study::evaluate;
@@ -7,8 +8,7 @@ use espalier_train::data::{Task, fraction};
 use espalier_train::finetune::Frozen;
 use espalier_train::{FinetuneConfig, finetune};
 use serde_json::json;
-use std::io::stdout;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Train a small adapter and a head for one task on the frozen backbone
 ///
@@ -57,7 +57,7 @@ pub struct Args {
 pub fn run(args: Args) -> anyhow::Result<()> {
     let task = Task::open(&args.task)?;
     for warning in task.warnings() {
-        eprintln!("warning: {}: {warning}", task.name);
+        note!("warning: {}: {warning}", task.name);
     }
     let (backbone, second) = args.backbone.open_columns_trainable()?;
     let encoder = Frozen::new(&backbone, second.as_ref());
@@ -93,12 +93,13 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     }
     if args.json {
         let result = json!({ "task": task.name, "examples": train.len(), "seed": args.seed, "adapter": args.out, "scores": scores });
-        write_json(&mut stdout(), &result)?;
+        output::json(&result)?;
     } else {
-        let (backbone, adapter, task) = (&args.backbone.backbone, args.out.display(), args.task.display());
+        let backbone = quoted(Path::new(&args.backbone.backbone));
+        let (adapter, task) = (quoted(&args.out), quoted(&args.task));
         match second {
-            None => eprintln!("next: espalier predict --backbone {backbone} --adapter {adapter}"),
-            Some(_) => eprintln!("next: espalier evaluate --backbone {backbone} --adapter {adapter} --task {task}"),
+            None => note!("next: espalier predict --backbone {backbone} --adapter {adapter}"),
+            Some(_) => note!("next: espalier evaluate --backbone {backbone} --adapter {adapter} --task {task}"),
         }
     }
     Ok(())

@@ -1,7 +1,6 @@
-use crate::input::write_json;
+use crate::output;
 use espalier_encoder::{Compute, PackedFile, Precision};
 use serde_json::json;
-use std::io::{Write, stdout};
 use std::path::PathBuf;
 
 /// Pack a backbone into one small file for devices
@@ -37,12 +36,12 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         let sections = serde_json::Map::from_iter(parts.map(|(name, bytes)| (name.to_string(), bytes.into())));
         let result =
             json!({ "file": packed.path, "dtype": args.dtype.name(), "bytes": packed.bytes, "sections": sections });
-        return write_json(&mut stdout(), &result);
+        return output::json(&result);
     }
     let megabytes = |bytes: usize| bytes as f64 / 1e6;
-    writeln!(stdout(), "{}: {}, {:.1} MB", packed.path.display(), args.dtype, megabytes(packed.bytes))?;
+    say!("{}: {}, {:.1} MB", packed.path.display(), args.dtype, megabytes(packed.bytes))?;
     for (name, bytes) in parts {
-        writeln!(stdout(), "  {name:<12} {:>6.1} MB", megabytes(bytes))?;
+        say!("  {name:<12} {:>6.1} MB", megabytes(bytes))?;
     }
     Ok(())
 }

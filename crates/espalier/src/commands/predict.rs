@@ -1,8 +1,8 @@
-use crate::input::{read_lines, write_json};
+use crate::input::read_lines;
+use crate::output;
 use anyhow::ensure;
 use espalier_runtime::{Answer, Runtime, TextAnswers};
 use serde_json::{Map, Value, json};
-use std::io::{BufWriter, Write, stdout};
 use std::path::PathBuf;
 
 /// Run adapters over text, one text a line: entities with their place, or labels
@@ -34,19 +34,18 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     }
     let texts = read_lines(args.input.as_deref())?;
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let mut out = BufWriter::new(stdout().lock());
     for (text, answers) in texts.iter().zip(runtime.run(&texts, &names)?) {
         match args.json {
-            true => write_json(&mut out, &as_json(text, &names, &answers))?,
+            true => output::json(&as_json(text, &names, &answers))?,
             false => {
-                writeln!(out, "{text}")?;
+                say!("{text}")?;
                 for line in lines(&names, &answers) {
-                    writeln!(out, "  {line}")?;
+                    say!("  {line}")?;
                 }
             }
         }
     }
-    Ok(out.flush()?)
+    Ok(())
 }
 
 /// Adapters go by the names of their directories.

@@ -1,10 +1,9 @@
-use crate::input::write_json;
+use crate::output;
 use anyhow::{Context, bail, ensure};
 use espalier_encoder::{Adapter, Backbone, Compute};
 use espalier_study::quantize::{Budget, Grade, Quantized, Stage, Subject, quantize};
 use espalier_train::data::Task;
 use serde_json::json;
-use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
 
 /// Pack a backbone in bytes, if its adapters keep their scores
@@ -50,7 +49,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let subjects = pairs.map(|(adapter, task)| subject(&backbone, adapter, task, args.split.as_deref()));
     let subjects = subjects.collect::<anyhow::Result<Vec<_>>>()?;
     let budget = Budget { max_drop: args.max_drop, mixed: !args.bytes_only };
-    let quantized = quantize(&backbone, &subjects, budget, &args.out, |stage| eprintln!("{}", describe(&stage)))?;
+    let quantized = quantize(&backbone, &subjects, budget, &args.out, |stage| note!("{}", describe(&stage)))?;
     let printed = match args.json {
         true => write_result(&quantized, args.max_drop),
         false => print_result(&quantized),
@@ -84,13 +83,13 @@ fn describe(stage: &Stage) -> String {
 
 fn print_result(quantized: &Quantized) -> anyhow::Result<()> {
     for Grade { name, score, examples, before, after } in &quantized.grades {
-        writeln!(stdout(), "{name}: {score} {before:.2} -> {after:.2} ({:+.2}, {examples} examples)", after - before)?;
+        say!("{name}: {score} {before:.2} -> {after:.2} ({:+.2}, {examples} examples)", after - before)?;
     }
     if let Some(file) = &quantized.file {
-        writeln!(stdout(), "{}: {:.1} MB", file.path.display(), file.bytes as f64 / 1e6)?;
+        say!("{}: {:.1} MB", file.path.display(), file.bytes as f64 / 1e6)?;
         match quantized.in_bf16.as_slice() {
-            [] => writeln!(stdout(), "all matrices in bytes")?,
-            some => writeln!(stdout(), "in bf16: {}", some.join(", "))?,
+            [] => say!("all matrices in bytes")?,
+            some => say!("in bf16: {}", some.join(", "))?,
         }
     }
     Ok(())
@@ -105,7 +104,7 @@ fn write_result(quantized: &Quantized, max_drop: f64) -> anyhow::Result<()> {
         "in_bf16": quantized.in_bf16,
         "adapters": quantized.grades,
     });
-    write_json(&mut stdout(), &result)
+    output::json(&result)
 }
 
 /// An error that names the adapters that lose too much, if any does.

@@ -10,7 +10,6 @@ use espalier_train::objectives::Objective;
 use espalier_train::prefinetune::{Encoders, StepReport, Teacher, fresh_backbone};
 use espalier_train::run::{Outcome, RunDirectory, RunEvent, Summary};
 use std::collections::BTreeMap;
-use std::io::{Write, stdout};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -55,7 +54,7 @@ impl TrainingArgs {
         let directory = RunDirectory::new(&self.out);
         directory.check(config, self.resume)?;
         if let Some(summary) = directory.finished()? {
-            eprintln!("this run is finished: {} of {} steps", summary.step, config.train.steps);
+            note!("this run is finished: {} of {} steps", summary.step, config.train.steps);
             return self.print_result(config, &next(&summary));
         }
         let backbone = open(config)?;
@@ -98,8 +97,8 @@ impl TrainingArgs {
     }
 
     fn print_result(&self, config: &PrefinetuneConfig, next: &str) -> anyhow::Result<()> {
-        writeln!(stdout(), "{}", self.encoder(config).display())?;
-        eprintln!("next: {next}");
+        say!("{}", self.encoder(config).display())?;
+        note!("next: {next}");
         Ok(())
     }
 }
@@ -112,7 +111,7 @@ pub fn open(config: &PrefinetuneConfig) -> anyhow::Result<Backbone> {
     }
     let backbone = super::open_trainable(&config.backbone, config.train.precision)?;
     if config.strategy.objectives().contains(&Objective::Mlm) && backbone.mlm_head().is_none() {
-        eprintln!("note: {} has no head of masked language modelling: it begins with a fresh one", config.backbone);
+        note!("note: {} has no head of masked language modelling: it begins with a fresh one", config.backbone);
     }
     Ok(backbone)
 }

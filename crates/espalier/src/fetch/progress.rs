@@ -24,6 +24,6 @@ pub fn spinner(what: &str) -> ProgressBar {
 /// indicatif draws nothing where standard error is no terminal: say it once, in words.
 fn announce(what: &str) {
     if !std::io::stderr().is_terminal() {
-        eprintln!("{what}");
+        note!("{what}");
     }
 }

@@ -4,6 +4,30 @@ use crate::workspace::Workspace;
 use serde_json::Value;
 
 #[test]
+#[cfg(unix)]
+fn data_may_come_through_a_pipe() {
+    let workspace = Workspace::new();
+    let output = workspace.run_with_input("data check /dev/stdin", "{\"text\":\"a\",\"label\":\"b\"}\n");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && text.contains("JSON lines, classification, 1 row\n"), "{text}");
+}
+
+#[test]
+#[cfg(unix)]
+fn what_has_no_end_is_not_read_to_it() {
+    let workspace = Workspace::new();
+    std::fs::create_dir(workspace.path("task")).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", workspace.path("task/train.jsonl")).unwrap();
+    std::os::unix::fs::symlink("task", workspace.path("task/test.jsonl")).unwrap();
+    workspace.refuses([
+        ("data check /dev/zero", "cannot be used"),
+        ("data check task", "task/train.jsonl: not a file"),
+        ("evaluate --backbone BACKBONE --task task --adapter x --split test", "task/test.jsonl: "),
+        ("encode --backbone BACKBONE --input /dev/zero --output x", "/dev/zero:1: longer than 16777216 bytes"),
+    ]);
+}
+
+#[test]
 fn data_are_checked_before_training() {
     let workspace = Workspace::new();
     let text = workspace.ok("data check cities run.toml --backbone BACKBONE");

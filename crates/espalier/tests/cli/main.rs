@@ -2,8 +2,11 @@
 
 mod data;
 mod devices;
+mod escapes;
 mod pretraining;
 mod refusals;
+#[cfg(target_os = "linux")]
+mod streams;
 mod tasks;
 mod training;
 mod workspace;

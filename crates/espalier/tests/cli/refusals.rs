@@ -35,6 +35,18 @@ fn wrong_input_is_explained() {
 }
 
 #[test]
+fn panics_of_libraries_are_not_shown() {
+    let workspace = Workspace::new();
+    // A column begins before the file does, on which the library panics.
+    let kept = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus/data/negative-length");
+    std::fs::copy(kept, workspace.path("a.parquet")).unwrap();
+    let output = workspace.run("data check a.parquet");
+    let [out, err] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+    assert_eq!(err, "error: 1 of the above cannot be used\n");
+    assert!(out.contains("a.parquet: cannot be read as Parquet: its data contradict themselves"), "{out}");
+}
+
+#[test]
 fn nobody_who_stops_reading_is_told_of_an_error() {
     let workspace = Workspace::new();
     let mut child = workspace.start("pack --backbone BACKBONE --out tiny.espalier");

@@ -71,14 +71,15 @@ impl Workspace {
 
     /// A process in the directory, all of whose ends are ours.
     pub fn start(&self, arguments: &str) -> Child {
-        Command::new(env!("CARGO_BIN_EXE_espalier"))
-            .args(arguments.replace("BACKBONE", &backbone()).split_whitespace())
-            .current_dir(self.directory.path())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap()
+        self.command(arguments.replace("BACKBONE", &backbone()).split_whitespace()).spawn().unwrap()
+    }
+
+    /// The program in the directory, with arguments of any form, not started yet.
+    pub fn command<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_espalier"));
+        command.args(arguments).current_dir(self.directory.path());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
     }
 
     /// Standard output of a run that must succeed.

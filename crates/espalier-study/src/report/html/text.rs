@@ -2,6 +2,7 @@
 
 use crate::statistics::Mean;
 use espalier_encoder::Family;
+use espalier_encoder::text::is_hidden;
 
 /// The families in the order of the page.
 pub const FAMILIES: [Family; 2] = [Family::Ner, Family::Tc];
@@ -10,7 +11,7 @@ pub const FAMILIES: [Family; 2] = [Family::Ner, Family::Tc];
 pub const NOTHING: &str = "–";
 
 /// The text with everything that has a meaning in HTML, between tags or in quoted attributes, taken out of force.
-/// Control characters, which no HTML text may hold, become U+FFFD.
+/// Control characters, which no HTML text may hold, and what else is hidden become U+FFFD.
 pub fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -22,7 +23,7 @@ pub fn escape(text: &str) -> String {
             '\'' => out.push_str("&#39;"),
             '\n' | '\t' => out.push(c),
             '\u{fffe}' | '\u{ffff}' => out.push('\u{fffd}'),
-            c if c.is_control() => out.push('\u{fffd}'),
+            c if is_hidden(c) => out.push('\u{fffd}'),
             c => out.push(c),
         }
     }
@@ -98,6 +99,7 @@ mod tests {
             escape("a<b> & \"c\" 'd'\u{0}\u{7f}\u{ffff}"),
             "a&lt;b&gt; &amp; &quot;c&quot; &#39;d&#39;\u{fffd}\u{fffd}\u{fffd}"
         );
+        assert_eq!(escape("a\u{202e}b\u{2028}c\u{9b}"), "a\u{fffd}b\u{fffd}c\u{fffd}");
         assert_eq!(escape("Zürich\t東京\n"), "Zürich\t東京\n");
     }
 

@@ -79,11 +79,13 @@ impl<'a> FileCheck<'a> {
 
     /// A `.txt` file that nobody has said anything of is CoNLL if its first line looks like that.
     fn format(&self) -> Format {
+        let (of_texts, of_records) = (Format::of_texts(&self.path), Format::of(&self.path));
         let is_text = match self.kind {
             Some(kind) => kind == Kind::Texts,
-            None => !looks_tagged(&self.path),
+            // Looked into only where it matters: what comes through a pipe cannot be read twice.
+            None => of_texts != of_records && !looks_tagged(&self.path),
         };
-        if is_text { Format::of_texts(&self.path) } else { Format::of(&self.path) }
+        if is_text { of_texts } else { of_records }
     }
 
     fn wrong(&mut self, error: &DataError) {

@@ -2,10 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use espalier_encoder::text::excerpt;
 use serde::Serialize;
 
 /// Rows shown of each finding.
 const SHOWN: usize = 3;
+
+/// Characters of each of them: a label may be a text of megabytes.
+const LONGEST: usize = 500;
 
 /// Something that a person should look at.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
@@ -97,7 +101,7 @@ impl Findings {
         let (rows, examples) = self.0.entry(problem).or_default();
         *rows += 1;
         if examples.len() < SHOWN {
-            examples.push(example());
+            examples.push(excerpt(&example(), LONGEST));
         }
     }
 

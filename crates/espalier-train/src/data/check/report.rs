@@ -3,9 +3,13 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use espalier_encoder::text::{escape, excerpt};
 use serde::Serialize;
 
 use super::{Finding, Group, Kind, Lengths};
+
+/// Characters shown of a label.
+const NAME: usize = 60;
 
 /// What was found in a file or in a task.
 #[derive(Clone, PartialEq, Debug, Serialize)]
@@ -60,7 +64,7 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         self.files.iter().try_for_each(|file| write!(f, "{file}"))?;
-        write!(f, "{}: {}", self.path.display(), self.verdict)
+        write!(f, "{}: {}", shown(&self.path), escape(&self.verdict))
     }
 }
 
@@ -68,15 +72,19 @@ impl fmt::Display for FileReport {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let kind = self.kind.map_or("of no kind known here", Kind::name);
         let scheme = self.scheme.map(|scheme| format!(", tags in {scheme}")).unwrap_or_default();
-        writeln!(f, "{}: {}, {kind}{scheme}, {}", self.path.display(), self.format, counted(self.rows, "rows"))?;
+        writeln!(f, "{}: {}, {kind}{scheme}, {}", shown(&self.path), self.format, counted(self.rows, "rows"))?;
         self.lengths.iter().try_for_each(|lengths| writeln!(f, "  {lengths}"))?;
         self.groups.iter().try_for_each(|group| write_group(f, group))?;
         for finding in &self.findings {
             writeln!(f, "  {}: {}", counted(finding.rows, "rows"), finding.problem.describe())?;
-            finding.examples.iter().try_for_each(|example| writeln!(f, "    {example}"))?;
+            finding.examples.iter().try_for_each(|example| writeln!(f, "    {}", escape(example)))?;
         }
         Ok(())
     }
+}
+
+fn shown(path: &Path) -> String {
+    escape(&path.display().to_string()).into_owned()
 }
 
 /// A number with its noun, which is given in the plural.
@@ -86,16 +94,17 @@ fn counted(number: u64, nouns: &str) -> String {
 }
 
 fn write_group(f: &mut fmt::Formatter, group: &Group) -> fmt::Result {
-    let most: Vec<String> = group.most.iter().map(|(name, count)| format!("{name} {count}")).collect();
+    let joined = |names: &[String]| names.iter().map(|name| excerpt(name, NAME)).collect::<Vec<_>>().join(", ");
+    let most: Vec<String> = group.most.iter().map(|(name, count)| format!("{} {count}", excerpt(name, NAME))).collect();
     let dots = |shown: usize, all: usize| if shown < all { " ..." } else { "" };
     let (names, mentions) = (counted(group.distinct as u64, group.of), counted(group.mentions, "mentions"));
     writeln!(f, "  {names}, {mentions}: {}{}", most.join(", "), dots(most.len(), group.distinct))?;
     if group.once > 0 && group.of != "sources" {
-        let names = group.seen_once.join(", ");
+        let names = joined(&group.seen_once);
         writeln!(f, "  {} seen once: {names}{}", group.once, dots(group.seen_once.len(), group.once))?;
     }
     if !group.always_one_word.is_empty() {
-        writeln!(f, "  never more than one word (no I- tag to learn): {}", group.always_one_word.join(", "))?;
+        writeln!(f, "  never more than one word (no I- tag to learn): {}", joined(&group.always_one_word))?;
     }
     Ok(())
 }

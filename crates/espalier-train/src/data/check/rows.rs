@@ -2,12 +2,13 @@
 
 use std::collections::{HashMap, HashSet};
 
+use espalier_encoder::tags::Entity;
+use espalier_encoder::text::excerpt;
+
 use super::findings::Problem;
 use super::texts::{around, broken_at, fingerprint, has_letters, nearly_same};
-use crate::data::row::excerpt;
 use crate::data::words::{count_words, word_starts};
 use crate::data::{AnnotatedText, ConceptSentence, ConceptSpan, LabelledText, TextPair};
-use espalier_encoder::tags::Entity;
 
 const MANY_WORDS: usize = 1000;
 const LONG_ENTITY: usize = 20;

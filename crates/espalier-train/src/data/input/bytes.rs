@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use flate2::bufread::MultiGzDecoder;
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
@@ -10,6 +12,17 @@ use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+
+/// What data may become when they are unpacked, bytes, whatever their size.
+const HONEST: u64 = 64 << 20;
+
+/// How many times larger they may become beyond that. What people write becomes 2 to 20 times larger.
+const RATIO: u64 = 100;
+
+/// Whether `packed` bytes can honestly hold `unpacked`. Some kilobytes that are made for it unpack to what no disk holds.
+pub(super) fn is_plausible(unpacked: u64, packed: u64) -> bool {
+    unpacked <= HONEST.max(packed.saturating_mul(RATIO))
+}
 
 /// A reader of text that may go to another thread.
 pub(super) type Reader = Box<dyn BufRead + Send>;
@@ -43,13 +56,51 @@ pub(super) fn open(path: &Path) -> io::Result<(Reader, Compression)> {
         _ => Compression::None,
     };
     // Given back to the front instead of seeking, so that pipes can be read too.
-    let whole = BufReader::with_capacity(1 << 16, Cursor::new(magic).chain(file));
+    let packed = Arc::new(AtomicU64::new(0));
+    let whole = Packed { source: Cursor::new(magic).chain(file), read: Arc::clone(&packed) };
+    let whole = BufReader::with_capacity(1 << 16, whole);
     let reader: Reader = match compression {
         Compression::None => Box::new(whole),
-        Compression::Gzip => Box::new(BufReader::with_capacity(1 << 16, MultiGzDecoder::new(whole))),
-        Compression::Zstd => Box::new(BufReader::with_capacity(1 << 16, Zstd { frame: None, source: whole })),
+        Compression::Gzip => unpacked(MultiGzDecoder::new(whole), packed),
+        Compression::Zstd => unpacked(Zstd { frame: None, source: whole }, packed),
     };
     Ok((reader, compression))
+}
+
+fn unpacked(source: impl Read + Send + 'static, packed: Arc<AtomicU64>) -> Reader {
+    Box::new(BufReader::with_capacity(1 << 16, Unpacked { source, packed, read: 0 }))
+}
+
+/// Counts what is read of a file.
+struct Packed<R> {
+    source: R,
+    read: Arc<AtomicU64>,
+}
+
+impl<R: Read> Read for Packed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.source.read(buffer)?;
+        self.read.fetch_add(read as u64, Ordering::Relaxed);
+        Ok(read)
+    }
+}
+
+/// What comes out of a file, as long as it is [plausible](is_plausible).
+struct Unpacked<R> {
+    source: R,
+    packed: Arc<AtomicU64>,
+    read: u64,
+}
+
+impl<R: Read> Read for Unpacked<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.source.read(buffer)?;
+        self.read += read as u64;
+        if is_plausible(self.read, self.packed.load(Ordering::Relaxed)) {
+            return Ok(read);
+        }
+        Err(io::Error::other(format!("it unpacks to more than {RATIO} times its size, so unpack it before")))
+    }
 }
 
 /// The content of a zstd file, frame after frame: parallel compressors write many.
@@ -142,6 +193,21 @@ mod tests {
         let skipped = [&0x184d_2a53u32.to_le_bytes()[..], &5u32.to_le_bytes(), b"note!"].concat();
         let bytes = [zstd("a\n"), zstd(""), skipped, zstd("b\n")].concat();
         assert_eq!(unpacked(&bytes).unwrap().0, "a\nb\n");
+    }
+
+    #[test]
+    fn what_unpacks_without_end_is_refused() {
+        let text = "a line\n".repeat(200_000);
+        // Each member of 1.4 MB takes some kilobytes.
+        let mut gzip = GzEncoder::new(Vec::new(), Level::best());
+        gzip.write_all(text.as_bytes()).unwrap();
+        let gzip = gzip.finish().unwrap();
+        for (packed, text) in [(gzip, text.len()), (zstd(&text), text.len())] {
+            let members = HONEST as usize / text + 1;
+            let error = unpacked(&packed.repeat(members)).unwrap_err().to_string();
+            assert!(error.contains("more than 100 times its size"), "{error}");
+            assert_eq!(unpacked(&packed.repeat(members - 1)).unwrap().0.len(), (members - 1) * text);
+        }
     }
 
     #[test]

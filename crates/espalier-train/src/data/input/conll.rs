@@ -25,20 +25,25 @@ impl Conll {
         while let Some(text) = self.lines.next()? {
             if text.trim().is_empty() || text.starts_with("-DOCSTART-") {
                 if tokens.is_empty() && wrong.is_none() {
+                    self.lines.pass()?;
                     continue;
                 }
                 break;
             }
             match columns(text) {
-                _ if tokens.is_empty() && is_comment(text) => {}
+                _ if tokens.is_empty() && is_comment(text) => self.lines.pass()?,
                 Some((token, tag)) => {
                     tokens.push(token.to_owned());
                     tags.push(tag.to_owned());
+                    self.lines.used();
                     if tokens.len() == 1 {
                         first = self.lines.line;
                     }
                 }
-                None => wrong = wrong.or(Some(self.lines.line)),
+                None => {
+                    wrong = wrong.or(Some(self.lines.line));
+                    self.lines.used();
+                }
             }
         }
         match wrong {
@@ -84,6 +89,8 @@ pub(in crate::data) fn looks_tagged(path: &Path) -> bool {
         if !line.trim().is_empty() {
             seen += 1;
             tagged += usize::from(columns(line).is_some_and(|(_, tag)| split_tag(tag).is_some()));
+        } else if lines.pass().is_err() {
+            break;
         }
     }
     2 * tagged > seen
@@ -97,6 +104,7 @@ fn is_comment(line: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::MAX_LINE_BYTES;
 
     fn read(text: &str) -> Result<Vec<(usize, Value)>, String> {
         let dir = tempfile::tempdir().unwrap();
@@ -132,6 +140,12 @@ mod tests {
         assert!(looks("# id\nEU NNP B-ORG\nrejects VBZ O\n\nlamb O\n"));
         assert!(!looks("It was a dark\nand stormy night.\n\nVitamin B\nand blood group O\n"));
         assert!(!looks(""));
+    }
+
+    #[test]
+    fn comments_are_not_read_without_end() {
+        let error = read(&"# id\n".repeat(MAX_LINE_BYTES / 5 + 1)).unwrap_err();
+        assert!(error.contains(": no record in 16777216 bytes"), "{error}");
     }
 
     #[test]

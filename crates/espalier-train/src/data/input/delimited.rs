@@ -10,6 +10,9 @@ use super::bytes::{self, Compression, Reader};
 use super::lines::MAX_LINE_BYTES;
 use crate::data::{DataError, RecordError};
 
+/// Columns of a table at most, as many as spreadsheets have.
+pub(super) const MAX_COLUMNS: usize = 16_384;
+
 /// The records of a table, each with the line that it begins on.
 ///
 /// CSV is separated by commas, or by semicolons where the header has some and no comma, and fields may be quoted. TSV knows no quotes.
@@ -43,6 +46,7 @@ impl Delimited {
         let line = self.skip_line_ends()?;
         let (mut text, mut ends) = (vec![0; 4096], vec![0; 64]);
         let (mut written, mut fields) = (0, 0);
+        let mut beyond = 0; // fields that are counted only
         loop {
             let path = &self.path;
             let input = self.reader.fill_buf().map_err(|cause| DataError::Read { path: path.clone(), line, cause })?;
@@ -56,7 +60,14 @@ impl Delimited {
                     return Err(DataError::LineTooLong { path: path.clone(), line, limit: MAX_LINE_BYTES });
                 }
                 ReadRecordResult::OutputFull => text.resize(2 * text.len(), 0),
+                ReadRecordResult::OutputEndsFull if fields >= MAX_COLUMNS => {
+                    (beyond, fields) = (beyond + fields, 0);
+                }
                 ReadRecordResult::OutputEndsFull => ends.resize(2 * ends.len(), 0),
+                ReadRecordResult::Record if beyond + fields > MAX_COLUMNS => {
+                    let problem = RecordError::TooManyColumns { found: beyond + fields, limit: MAX_COLUMNS };
+                    return Err(DataError::Record { path: path.clone(), line, problem });
+                }
                 ReadRecordResult::Record => break,
                 ReadRecordResult::End => return Ok(None),
             }
@@ -72,7 +83,7 @@ impl Delimited {
 
     /// The line of the next record, past blank lines.
     fn skip_line_ends(&mut self) -> Result<usize, DataError> {
-        loop {
+        for _ in 0..MAX_LINE_BYTES {
             let line = self.parser.line() as usize + self.skipped;
             let read = |cause: io::Error| DataError::Read { path: self.path.clone(), line, cause };
             match self.reader.fill_buf().map_err(read)?.first() {
@@ -82,6 +93,8 @@ impl Delimited {
             }
             self.reader.consume(1);
         }
+        let line = self.parser.line() as usize + self.skipped;
+        Err(DataError::NothingThere { path: self.path.clone(), line, limit: MAX_LINE_BYTES })
     }
 
     fn next_record(&mut self) -> Result<Option<(usize, Value)>, DataError> {
@@ -104,7 +117,10 @@ impl Iterator for Delimited {
         }
         let item = self.next_record().transpose();
         // What comes after a record that is too long or cannot be read has no known beginning.
-        self.done = matches!(item, None | Some(Err(DataError::Read { .. } | DataError::LineTooLong { .. })));
+        self.done = matches!(
+            item,
+            None | Some(Err(DataError::Read { .. } | DataError::LineTooLong { .. } | DataError::NothingThere { .. }))
+        );
         item
     }
 }
@@ -150,6 +166,18 @@ mod tests {
         assert!(error.starts_with("a.csv:3: 1 column(s) where the header has 2"), "{error}");
         let error = read("a.csv", b"a,b\n1,\xff\n").unwrap_err();
         assert!(error.starts_with("a.csv:2: byte 2 is not UTF-8"), "{error}");
+    }
+
+    #[test]
+    fn columns_and_blank_lines_have_ends() {
+        let header = |columns: usize| ["x"].repeat(columns).join(",");
+        assert_eq!(read("a.csv", header(MAX_COLUMNS).as_bytes()), Ok(vec![]));
+        for (header, columns) in [(header(MAX_COLUMNS + 1), 16_385), (header(1_000_000), 1_000_000)] {
+            let error = read("a.csv", header.as_bytes()).unwrap_err();
+            assert_eq!(error, format!("a.csv:1: {columns} columns, more than 16384: is this the right separator?"));
+        }
+        let error = read("a.csv", &[b"a\n1\n".to_vec(), vec![b'\n'; 17 << 20]].concat()).unwrap_err();
+        assert!(error.contains(": no record in 16777216 bytes"), "{error}");
     }
 
     #[test]

@@ -22,9 +22,10 @@ impl JsonLines {
         loop {
             match self.lines.next()? {
                 None => return Ok(None),
-                Some(text) if text.trim_ascii().is_empty() => {}
+                Some(text) if text.trim_ascii().is_empty() => self.lines.pass()?,
                 Some(text) => {
                     let parsed = serde_json::from_str(text);
+                    self.lines.used();
                     let line = self.lines.line;
                     return parsed.map(|value| Some((line, value))).map_err(|error| malformed(&error, &self.lines));
                 }
@@ -131,6 +132,16 @@ mod tests {
             read(&gzip(&longest)).unwrap_err(),
             "rows.jsonl:1: longer than 16777216 bytes: put one record on each line"
         );
+    }
+
+    #[test]
+    fn blank_lines_are_not_read_without_end() {
+        let record = b"{\"n\":1}\n".to_vec();
+        let blank = vec![b'\n'; MAX_LINE_BYTES];
+        let lines = MAX_LINE_BYTES + 2;
+        assert_eq!(read(&gzip(&[&record[..], &blank, &record].concat())), Ok(vec![(1, 1), (lines, 1)]));
+        let error = read(&gzip(&[&record[..], &blank, b"\n", &record].concat())).unwrap_err();
+        assert!(error.starts_with(&format!("rows.jsonl:{lines}: no record in 16777216 bytes")), "{error}");
     }
 
     #[test]

@@ -21,13 +21,15 @@ pub(super) struct Lines {
     reader: Reader,
     buffer: Vec<u8>,
     broken: bool,
+    /// Bytes of the lines passed over since the last that was of use.
+    passed: usize,
 }
 
 impl Lines {
     pub fn open(path: &Path) -> Result<Self, DataError> {
         let (reader, compression) =
             bytes::open(path).map_err(|cause| DataError::Open { path: path.to_owned(), cause })?;
-        Ok(Self { path: path.to_owned(), compression, line: 0, reader, buffer: Vec::new(), broken: false })
+        Ok(Self { path: path.to_owned(), compression, line: 0, reader, buffer: Vec::new(), broken: false, passed: 0 })
     }
 
     /// The next line without its end, or nothing at the end of the file.
@@ -45,6 +47,24 @@ impl Lines {
             column: error.valid_up_to() + 1,
         })?;
         Ok(Some(text.strip_suffix('\n').map_or(text, |line| line.strip_suffix('\r').unwrap_or(line))))
+    }
+
+    /// Counts the last line as one of no use, blank or a comment.
+    ///
+    /// # Errors
+    /// After [`MAX_LINE_BYTES`] of such lines: a small compressed file may hold nothing else for hours.
+    pub fn pass(&mut self) -> Result<(), DataError> {
+        self.passed += self.buffer.len();
+        if self.passed <= MAX_LINE_BYTES {
+            return Ok(());
+        }
+        self.broken = true;
+        Err(DataError::NothingThere { path: self.path.clone(), line: self.line, limit: MAX_LINE_BYTES })
+    }
+
+    /// Counts the last line as one of use.
+    pub fn used(&mut self) {
+        self.passed = 0;
     }
 
     /// Reads the next line into the buffer; false at the end of the file.

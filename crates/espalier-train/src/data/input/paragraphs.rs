@@ -29,9 +29,10 @@ impl Paragraphs {
                         text.push('\n');
                     }
                     text.push_str(line);
+                    self.lines.used();
                     first = if first == 0 { self.lines.line } else { first };
                 }
-                Some(_) if text.is_empty() => {}
+                Some(_) if text.is_empty() => self.lines.pass()?,
                 _ => break,
             }
         }

@@ -1,8 +1,14 @@
 //! Parquet: rows as JSON objects.
 
+mod lengths;
+mod pages;
+mod schema;
+mod thrift;
+
 use std::fs::File;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+
+use espalier_encoder::panics::caught;
 
 use parquet::file::reader::FileReader;
 use parquet::file::serialized_reader::SerializedFileReader;
@@ -13,6 +19,7 @@ use serde_json::{Map, Value};
 use super::class_names::ClassNames;
 use super::lines::MAX_LINE_BYTES;
 use crate::data::{DataError, RecordError};
+use lengths::Checked;
 
 /// The rows of a file, each with its number from 1. Nothing follows an error of reading.
 pub(super) struct Rows {
@@ -25,18 +32,21 @@ pub(super) struct Rows {
 pub(super) fn open(path: &Path) -> Result<Rows, DataError> {
     let file = File::open(path).map_err(|cause| DataError::Open { path: path.to_owned(), cause })?;
     let (rows, names) = guarded(path, || {
+        schema::check(&file)?;
+        let pages = file.try_clone().map_err(|error| error.to_string())?;
         let reader = SerializedFileReader::new(file).map_err(|error| error.to_string())?;
+        pages::check(&pages, reader.metadata())?;
         let metadata = reader.metadata().file_metadata().key_value_metadata();
         let names = metadata.and_then(|pairs| pairs.iter().find(|pair| pair.key == "huggingface")?.value.as_deref());
         let names = ClassNames::of(names.unwrap_or_default());
-        Ok((reader.into_iter(), names))
+        Ok((RowIter::from_file_into(Box::new(Checked(reader))), names))
     })?;
     Ok(Rows { path: path.to_owned(), rows: Some(rows), names, row: 0 })
 }
 
 /// Runs a part of the Parquet library, which panics on some files that are damaged or made to deceive.
 fn guarded<T>(path: &Path, work: impl FnOnce() -> Result<T, String>) -> Result<T, DataError> {
-    let result = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err("its data contradict themselves".into()));
+    let result = caught(work).unwrap_or_else(|| Err("its data contradict themselves".into()));
     result.map_err(|problem| DataError::Parquet { path: path.to_owned(), problem })
 }
 
@@ -106,10 +116,10 @@ fn size(value: &Value) -> usize {
 mod tests {
     use std::sync::Arc;
 
-    use parquet::basic::Compression;
+    use parquet::basic::{Compression, Encoding};
     use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
     use parquet::file::metadata::KeyValue;
-    use parquet::file::properties::WriterProperties;
+    use parquet::file::properties::{WriterProperties, WriterVersion};
     use parquet::file::writer::SerializedFileWriter;
     use parquet::schema::parser::parse_message_type;
     use serde_json::json;
@@ -145,6 +155,77 @@ mod tests {
         group.close().unwrap();
         writer.close().unwrap();
         bytes
+    }
+
+    /// A file of one column of numbers or texts, by zstd.
+    fn column<T: parquet::data_type::DataType>(schema: &str, values: &[T::T]) -> Vec<u8> {
+        let properties = WriterProperties::builder().set_compression(Compression::ZSTD(Default::default()));
+        let properties = Arc::new(properties.set_dictionary_enabled(false).build());
+        let schema = Arc::new(parse_message_type(schema).unwrap());
+        let mut bytes = Vec::new();
+        let mut writer = SerializedFileWriter::new(&mut bytes, schema, properties).unwrap();
+        let mut group = writer.next_row_group().unwrap();
+        let mut column = group.next_column().unwrap().unwrap();
+        column.typed::<T>().write_batch(values, None, None).unwrap();
+        column.close().unwrap();
+        group.close().unwrap();
+        writer.close().unwrap();
+        bytes
+    }
+
+    #[test]
+    fn small_files_do_not_become_large() {
+        let text = "message m { REQUIRED BYTE_ARRAY text (UTF8); }";
+        let long = |size: usize| column::<ByteArrayType>(text, &[ByteArray::from(vec![b'a'; size])]);
+        assert_eq!(read(&long(1 << 20)).unwrap().len(), 1);
+        let bomb = long(65 << 20);
+        let error = read(&bomb).unwrap_err().to_string();
+        assert!(bomb.len() < 1 << 20 && error.contains("state that they hold 681"), "{error}");
+
+        let label = "message m { REQUIRED INT64 label; }";
+        let error = read(&column::<Int64Type>(label, &vec![0; 9_000_000])).unwrap_err().to_string();
+        assert!(error.contains("9000000 rows in "), "{error}");
+    }
+
+    #[test]
+    fn schemas_have_a_size() {
+        let nested = |depth: usize| {
+            let (open, close) = ("REQUIRED GROUP g { ".repeat(depth), " }".repeat(depth));
+            column::<Int64Type>(&format!("message m {{ {open} REQUIRED INT64 label; {close} }}"), &[1])
+        };
+        assert_eq!(read(&nested(30)).unwrap().len(), 1);
+        let error = read(&nested(40)).unwrap_err().to_string();
+        assert!(error.contains("columns nested more than 32 deep"), "{error}");
+        let wide: String = (0..16_384).map(|i| format!("OPTIONAL INT64 c{i}; ")).collect();
+        let schema = Arc::new(parse_message_type(&format!("message m {{ {wide} }}")).unwrap());
+        let mut bytes = Vec::new();
+        SerializedFileWriter::new(&mut bytes, schema, Default::default()).unwrap().close().unwrap();
+        let error = read(&bytes).unwrap_err().to_string();
+        assert!(error.contains("16385 columns, more than 16384"), "{error}");
+    }
+
+    #[test]
+    fn lengths_by_differences_are_read() {
+        for encoding in [Encoding::DELTA_LENGTH_BYTE_ARRAY, Encoding::DELTA_BYTE_ARRAY] {
+            for version in [WriterVersion::PARQUET_1_0, WriterVersion::PARQUET_2_0] {
+                let properties = WriterProperties::builder().set_writer_version(version).set_encoding(encoding);
+                let properties = Arc::new(properties.set_dictionary_enabled(false).build());
+                let schema = Arc::new(parse_message_type("message m { OPTIONAL BYTE_ARRAY text (UTF8); }").unwrap());
+                let mut bytes = Vec::new();
+                let mut writer = SerializedFileWriter::new(&mut bytes, schema, properties).unwrap();
+                let mut group = writer.next_row_group().unwrap();
+                let mut column = group.next_column().unwrap().unwrap();
+                let texts: Vec<ByteArray> = (0..300).map(|i| ByteArray::from(format!("text {i}").as_str())).collect();
+                let levels: Vec<i16> = (0..301).map(|i| i16::from(i != 7)).collect();
+                column.typed::<ByteArrayType>().write_batch(&texts, Some(&levels), None).unwrap();
+                column.close().unwrap();
+                group.close().unwrap();
+                writer.close().unwrap();
+                let rows = read(&bytes).unwrap();
+                assert_eq!(rows.len(), 301, "{encoding}");
+                assert_eq!([&rows[7].1, &rows[300].1], [&json!({"text": null}), &json!({"text": "text 299"})]);
+            }
+        }
     }
 
     fn read(bytes: &[u8]) -> Result<Vec<(usize, Value)>, DataError> {

@@ -7,6 +7,7 @@ use crate::error::{Result, TrainError};
 use crate::objectives::{Masked, Masking, MlmGradients, MlmObjective, Objective};
 use crate::optimizer::Group;
 use crate::sampling::{generator, normal};
+use espalier_encoder::text::escape;
 use espalier_encoder::{Backbone, Batch, MlmHead, Model, Tokenizer};
 use std::sync::Arc;
 
@@ -68,7 +69,7 @@ impl MlmSide {
     /// The beginning of a text, for messages.
     fn excerpt(&self, ids: &[u32]) -> String {
         let tokens = ids.iter().take(SHOWN).filter_map(|&id| self.tokenizer.token(id));
-        tokens.collect::<Vec<_>>().join(" ")
+        escape(&tokens.collect::<Vec<_>>().join(" ")).into_owned()
     }
 }
 

@@ -90,14 +90,8 @@ pub(super) fn sides<'a>(encoders: Encoders<'a>, config: &PrefinetuneConfig) -> R
     config.strategy.objectives().iter().map(side).collect()
 }
 
-/// The beginning of a text, for messages.
-fn excerpt(text: &str) -> String {
-    let mut excerpt: String = text.chars().take(80).collect();
-    if excerpt.len() < text.len() {
-        excerpt.push_str("...");
-    }
-    excerpt
-}
+/// Characters shown of a batch's first text.
+const EXCERPT: usize = 80;
 
 /// The picked rows of vectors [n, H].
 fn gather(vectors: &[f32], width: usize, rows: &[usize]) -> Vec<f32> {

@@ -1,12 +1,13 @@
 //! The classification side of pre-finetuning: contrast of text pairs.
 
 use super::texts::Texts;
-use super::{OwnParameters, Pass, Side, SideReport, excerpt, gather, scatter};
+use super::{EXCERPT, OwnParameters, Pass, Side, SideReport, gather, scatter};
 use crate::config::{CorpusConfig, PrefinetuneConfig};
 use crate::data::{Corpus, CorpusPosition, TextPair};
 use crate::error::{Result, TrainError};
 use crate::objectives::{Objective, PairObjective, false_negatives};
 use crate::sampling::generator;
+use espalier_encoder::text::{excerpt, first_few};
 use espalier_encoder::{Backbone, Encoded, Tokenizer};
 use rayon::prelude::*;
 use std::collections::HashMap;
@@ -31,7 +32,7 @@ impl PairSide {
         if pairs.is_empty() {
             let (key, rule) =
                 ("tc.corpora", "at least one source must have two pairs or more: the others are negatives");
-            let value = config.corpora.iter().map(CorpusConfig::to_string).collect::<Vec<_>>().join(", ");
+            let value = first_few(config.corpora.iter().map(CorpusConfig::to_string));
             return Err(TrainError::ConfigValue { key, value, rule });
         }
         let held_out = pairs.hold_out(count, generator(seed, "tc validation"), |pair| pair.anchor.clone())?;
@@ -73,7 +74,7 @@ impl Side for PairSide {
         let (loss, encoded, d_vectors) = self.loss(&pairs, &mut pass);
         self.texts.backward(&mut pass, &encoded, &d_vectors);
         let tokens = encoded.iter().map(|text| text.ids.len()).sum();
-        let first_text = excerpt(pairs.first().map_or("", |pair| &pair.anchor));
+        let first_text = excerpt(pairs.first().map_or("", |pair| &pair.anchor), EXCERPT);
         Ok(SideReport { loss, tokens, examples: pairs.len(), first_text })
     }
 

@@ -1,11 +1,12 @@
 //! The sentences of the NER side, whatever is learned from them.
 
-use super::{excerpt, turns};
+use super::{EXCERPT, turns};
 use crate::config::PrefinetuneConfig;
 use crate::data::{Annotation, ConceptSentence, Corpus};
 use crate::error::Result;
 use crate::optimizer::Group;
 use crate::sampling::generator;
+use espalier_encoder::text::excerpt;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -50,7 +51,8 @@ pub(super) fn mean_loss(
 
 /// The beginning of the batch's first sentence, for messages.
 pub(super) fn first_text(sentences: &[ConceptSentence]) -> String {
-    excerpt(&sentences.first().map(|sentence| sentence.tokens.join(" ")).unwrap_or_default())
+    let first = sentences.first().map(|sentence| sentence.tokens.join(" "));
+    excerpt(&first.unwrap_or_default(), EXCERPT)
 }
 
 /// What trains the `trained` of `length` numbers that the objective maps vectors by.

@@ -1,13 +1,12 @@
 //! What the machine can do: the rates of matrix products and of memory that no model can beat.
 
-use crate::input::write_json;
+use crate::output;
 use espalier_encoder::Precision;
 use espalier_kernels::gemm::{Kernel, Matrix, MatrixMut, Packed, Start};
 use espalier_kernels::{Bf16, Element};
 use rayon::prelude::*;
 use serde::Serialize;
 use std::hint::black_box;
-use std::io::{Write, stdout};
 use std::time::{Duration, Instant};
 
 /// Time for one measurement. The best run counts: what slows others down is the machine.
@@ -46,14 +45,14 @@ pub(super) fn run(json: bool) -> anyhow::Result<()> {
         copy_gb_per_second: copy,
     };
     if json {
-        return write_json(&mut stdout(), &limits);
+        return output::json(&limits);
     }
-    let ([m, n, k], mut out) = (PRODUCT, stdout());
-    writeln!(out, "{} threads, products of {m} x {k} by {k} x {n}", limits.threads)?;
+    let [m, n, k] = PRODUCT;
+    say!("{} threads, products of {m} x {k} by {k} x {n}", limits.threads)?;
     for Product { precision, kernel, gflops } in &limits.products {
-        writeln!(out, "{precision:<6}{kernel:<10}{gflops:>8.0} GFLOP/s")?;
+        say!("{precision:<6}{kernel:<10}{gflops:>8.0} GFLOP/s")?;
     }
-    writeln!(out, "memory: {read:.1} GB/s read, {copy:.1} GB/s copied")?;
+    say!("memory: {read:.1} GB/s read, {copy:.1} GB/s copied")?;
     Ok(())
 }
 

@@ -6,10 +6,9 @@ mod runtime;
 mod work;
 mod workload;
 
-use crate::input::write_json;
+use crate::output;
 use espalier_encoder::Compute;
 use report::Measurement;
-use std::io::stdout;
 use std::path::PathBuf;
 use std::time::Instant;
 use workload::{Shape, Workload};
@@ -121,8 +120,8 @@ fn measure(args: &Args) -> anyhow::Result<()> {
     };
     let measurement = Measurement::new(args, &workload, times, ceiling);
     match args.json {
-        true => write_json(&mut stdout(), &measurement),
-        false => Ok(measurement.write(&mut stdout())?),
+        true => output::json(&measurement),
+        false => Ok(output::lines(measurement)?),
     }
 }
 

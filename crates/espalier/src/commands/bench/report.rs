@@ -5,7 +5,7 @@ use super::{Args, Work};
 use espalier_encoder::{Batch, EncoderConfig};
 use espalier_kernels::gemm::Kernel;
 use serde::Serialize;
-use std::io::Write;
+use std::fmt;
 
 #[derive(Serialize)]
 pub(super) struct Measurement {
@@ -59,8 +59,10 @@ impl Measurement {
             peak_memory_mib: memory_mib("VmHWM:"),
         }
     }
+}
 
-    pub(super) fn write(&self, out: &mut impl Write) -> std::io::Result<()> {
+impl fmt::Display for Measurement {
+    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
         writeln!(out, "{:.2} ms median ({:.2} to {:.2})", self.median_ms, self.min_ms, self.max_ms)?;
         writeln!(out, "{:.0} tokens/s, {:.0} tokens a batch", self.tokens_per_second, self.tokens)?;
         writeln!(

@@ -1,9 +1,8 @@
 use crate::commands::open_backbone;
-use crate::input::write_json;
+use crate::output;
 use espalier_encoder::{Compute, Tokenizer};
 use espalier_train::PrefinetuneConfig;
 use espalier_train::data::check::{Report, check_corpora, check_file, check_folder};
-use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
 
 /// Say what is in data files, and what in them is odd or wrong
@@ -32,8 +31,8 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         for report in reports(path, tokenizer)? {
             refused += usize::from(!report.usable);
             match args.json {
-                true => write_json(&mut stdout(), &report)?,
-                false => writeln!(stdout(), "{report}\n")?,
+                true => output::json(&report)?,
+                false => output::lines(format!("{report}\n\n"))?,
             }
         }
     }

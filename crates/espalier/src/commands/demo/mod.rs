@@ -2,7 +2,9 @@ mod samples;
 
 use super::predict::{in_words, lines};
 use super::training::losses;
+use crate::output;
 use crate::progress::Progress;
+use espalier_encoder::text::escape;
 use espalier_encoder::{Backbone, Compute, files};
 use espalier_runtime::Runtime;
 use espalier_study::report::{Example, Report, html, table};
@@ -10,7 +12,6 @@ use espalier_study::{Comparison, ComparisonConfig, Event, compare};
 use espalier_train::data::Task;
 use espalier_train::strategies::Strategy;
 use espalier_train::{FinetuneConfig, PrefinetuneConfig};
-use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -56,13 +57,8 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     files::write_json(&args.out.join("report.json"), &report)?;
     files::write_whole(&args.out.join("report.html"), html(&report).as_bytes())?;
 
-    writeln!(
-        stdout(),
-        "\nTest scores in points: strict entity F1 and accuracy, mean of {} seeds.\n",
-        config.seeds.len()
-    )?;
-    writeln!(stdout(), "{}", table(&report))?;
-    writeln!(stdout(), "{SENTENCE}\n{shown}")?;
+    let scores = "Test scores in points: strict entity F1 and accuracy, mean of";
+    output::lines(format!("\n{scores} {} seeds.\n\n{}\n{SENTENCE}\n{shown}\n", config.seeds.len(), table(&report)))?;
     print_next_steps(&args.out, start.elapsed().as_secs_f64())
 }
 
@@ -126,7 +122,8 @@ fn answer(out: &Path) -> anyhow::Result<(Example, String)> {
         runtime.attach(name, &out.join("adapters").join(name))?;
     }
     let all = runtime.run(&[SENTENCE], &samples::TASKS)?;
-    let shown: Vec<String> = all.iter().flat_map(|one| lines(&samples::TASKS, one)).map(|l| format!("  {l}")).collect();
+    let shown: Vec<String> =
+        all.iter().flat_map(|one| lines(&samples::TASKS, one)).map(|l| format!("  {}", escape(&l))).collect();
     let answers = all.iter().flat_map(|one| samples::TASKS.into_iter().zip(&one.answers));
     let answers = answers.map(|(name, answer)| (name.to_string(), in_words(answer))).collect();
     Ok((Example { text: SENTENCE.into(), answers }, shown.join("\n")))
@@ -134,12 +131,12 @@ fn answer(out: &Path) -> anyhow::Result<(Example, String)> {
 
 fn print_next_steps(out: &Path, seconds: f64) -> anyhow::Result<()> {
     let (out, family) = (out.display(), out.join("adapters/tc").exists());
-    writeln!(stdout(), "\n{seconds:.0} s in all. The report: {out}/report.html. Next:")?;
-    writeln!(
-        stdout(),
+    say!("")?;
+    say!("{seconds:.0} s in all. The report: {out}/report.html. Next:")?;
+    say!(
         "  echo 'wake me up at seven' | espalier predict --backbone {out}/backbone --adapter {out}/adapters/clinc150"
     )?;
     let init = if family { format!(" --init {out}/adapters/tc") } else { String::new() };
-    writeln!(stdout(), "  espalier finetune --backbone {out}/backbone{init} --task YOUR_TASK --out YOUR_ADAPTER")?;
+    say!("  espalier finetune --backbone {out}/backbone{init} --task YOUR_TASK --out YOUR_ADAPTER")?;
     Ok(())
 }

@@ -1,7 +1,6 @@
 use anyhow::bail;
 use espalier_encoder::{TrainedTokenizer, VocabularyConfig};
 use espalier_train::data::{DataError, documents};
-use std::io::{Write, stdout};
 use std::path::PathBuf;
 
 /// Make a WordPiece vocabulary from texts
@@ -49,10 +48,10 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     }
     let trained = trained?;
     trained.save(&args.out)?;
-    writeln!(stdout(), "{}", args.out.display())?;
-    eprintln!("{} tokens of {count} documents", trained.len());
+    say!("{}", args.out.display())?;
+    note!("{} tokens of {count} documents", trained.len());
     if trained.len() < args.vocab {
-        eprintln!("note: the texts have no more pieces that come twice; {} tokens were asked for", args.vocab);
+        note!("note: the texts have no more pieces that come twice; {} tokens were asked for", args.vocab);
     }
     Ok(())
 }

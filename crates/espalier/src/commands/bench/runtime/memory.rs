@@ -11,7 +11,7 @@ use espalier_runtime::Runtime;
 pub(super) fn measure() -> anyhow::Result<Option<Vec<Resident>>> {
     let rows: Option<Vec<_>> = fresh::measure(Measure::Memory)?;
     if rows.is_none() {
-        eprintln!("memory is left out: this system has no /proc/self/status to read it from");
+        note!("memory is left out: this system has no /proc/self/status to read it from");
     }
     Ok(rows)
 }

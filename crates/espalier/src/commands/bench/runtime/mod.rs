@@ -10,12 +10,11 @@ mod texts;
 mod throughput;
 
 use crate::commands::BackboneArgs;
-use crate::input::write_json;
+use crate::output;
 use crate::progress::Progress;
 use anyhow::ensure;
 use clap::ValueEnum;
 use report::{Report, Setting};
-use std::io::stdout;
 use std::path::PathBuf;
 
 /// Measure one backbone with many adapters
@@ -91,13 +90,13 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     ensure!(positive(&args.adapters) && positive(&args.batch), "--adapters and --batch take numbers from 1 up");
     ensure!(args.texts > 0 && args.steps > 0, "--texts and --steps must be at least 1");
     match args.fresh {
-        Some(Measure::Open) => write_json(&mut stdout(), &open::alone(&args)?),
-        Some(_) => write_json(&mut stdout(), &memory::alone(&args)?),
+        Some(Measure::Open) => output::json(&open::alone(&args)?),
+        Some(_) => output::json(&memory::alone(&args)?),
         None => {
             let report = measure(&args)?;
             match args.json {
-                true => write_json(&mut stdout(), &report),
-                false => Ok(report.write(&mut stdout())?),
+                true => output::json(&report),
+                false => Ok(output::lines(report)?),
             }
         }
     }

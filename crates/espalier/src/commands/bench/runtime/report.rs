@@ -4,7 +4,7 @@ use super::adapters::{Attached, RANK};
 use super::{Args, Modules, name};
 use espalier_kernels::gemm::Kernel;
 use serde::{Deserialize, Serialize};
-use std::io::{Result, Write};
+use std::fmt;
 
 /// Everything that was measured; what was not is left out.
 #[derive(Serialize)]
@@ -111,8 +111,8 @@ impl Setting {
     }
 }
 
-impl Report {
-    pub fn write(&self, out: &mut impl Write) -> Result<()> {
+impl fmt::Display for Report {
+    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
         let Setting { precision, kernel, threads, backbone_layers, adapter_layers, modules, rank } = &self.setting;
         writeln!(out, "{precision} by {kernel}, {threads} threads")?;
         let modules = name(*modules);
