@@ -2,6 +2,8 @@
 
 mod data;
 mod devices;
+#[cfg(unix)]
+mod fetching;
 mod pretraining;
 mod refusals;
 mod tasks;
