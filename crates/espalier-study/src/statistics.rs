@@ -1,6 +1,7 @@
 //! Means over seeds, and how far they can be trusted.
 
 use serde::Serialize;
+use statrs::distribution::{ContinuousCDF, StudentsT};
 
 /// Mean of n values with the half-width of its 95 % confidence interval.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -13,20 +14,22 @@ pub struct Mean {
     pub n: usize,
 }
 
-/// 97.5 % quantiles of Student's t for 1 to 10 degrees of freedom (tables); beyond, the normal's is close enough.
-const T: [f64; 10] = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228];
-
 impl Mean {
     /// Of these values; of none, NaN.
     pub fn of(values: &[f64]) -> Self {
         let n = values.len();
         let mean = values.iter().sum::<f64>() / n as f64;
-        let half_width = (n > 1).then(|| {
+        let half_width = n.checked_sub(1).and_then(quantile).map(|quantile| {
             let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (n - 1) as f64;
-            T.get(n - 2).unwrap_or(&1.96) * (variance / n as f64).sqrt()
+            quantile * (variance / n as f64).sqrt()
         });
         Self { mean, half_width, n }
     }
+}
+
+/// The 97.5 % quantile of Student's t; `None` without a degree of freedom.
+fn quantile(degrees: usize) -> Option<f64> {
+    Some(StudentsT::new(0.0, 1.0, degrees as f64).ok()?.inverse_cdf(0.975))
 }
 
 #[cfg(test)]
@@ -34,11 +37,53 @@ mod tests {
     use super::*;
 
     #[test]
+    fn quantiles_are_those_of_the_tables() {
+        // NIST/SEMATECH e-Handbook of Statistical Methods, 1.3.6.7.2: upper critical values of Student's t, 0.975.
+        let table = [
+            (1, 12.706),
+            (2, 4.303),
+            (3, 3.182),
+            (4, 2.776),
+            (5, 2.571),
+            (6, 2.447),
+            (7, 2.365),
+            (8, 2.306),
+            (9, 2.262),
+            (10, 2.228),
+            (11, 2.201),
+            (14, 2.145),
+            (20, 2.086),
+            (30, 2.042),
+            (60, 2.000),
+            (100, 1.984),
+        ];
+        for (degrees, expected) in table {
+            let quantile = quantile(degrees).unwrap();
+            assert!((quantile - expected).abs() <= 5.1e-4, "{degrees}: {quantile}");
+        }
+        // In closed form: tan(0.475 pi), and 0.95 sqrt(2 / (1 - 0.95^2)).
+        let cauchy = (0.475 * std::f64::consts::PI).tan();
+        assert!((quantile(1).unwrap() - cauchy).abs() < 1e-9);
+        assert!((quantile(2).unwrap() - 0.95 * (2.0f64 / 0.0975).sqrt()).abs() < 1e-9);
+        // Towards the normal's, 1.95996.
+        assert!((quantile(10_000).unwrap() - 1.9602).abs() < 1e-4);
+        assert_eq!(quantile(0), None);
+    }
+
+    #[test]
+    fn interval_of_twelve_values() {
+        // 1 to 12: standard deviation sqrt 13, t(11) = 2.200985 where the normal has 1.96.
+        let values: Vec<f64> = (1..=12).map(f64::from).collect();
+        let expected = 2.200_985 * (13.0f64 / 12.0).sqrt();
+        assert!((Mean::of(&values).half_width.unwrap() - expected).abs() < 1e-5);
+    }
+
+    #[test]
     fn interval_of_three_values() {
-        // 1, 2, 3: mean 2, standard deviation 1, t(2) = 4.303, so 4.303 / sqrt 3 = 2.484.
+        // 1, 2, 3: mean 2, standard deviation 1, t(2) = 4.302653, so 4.302653 / sqrt 3 = 2.48414.
         let mean = Mean::of(&[1.0, 2.0, 3.0]);
         assert_eq!(mean.mean, 2.0);
-        assert!((mean.half_width.unwrap() - 2.4844).abs() < 1e-4);
+        assert!((mean.half_width.unwrap() - 2.48414).abs() < 1e-5);
         assert_eq!(Mean::of(&[5.0]).half_width, None);
     }
 }

