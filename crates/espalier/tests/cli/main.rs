@@ -2,8 +2,13 @@
 
 mod data;
 mod devices;
+#[cfg(target_os = "linux")]
+mod faults;
 mod pretraining;
 mod refusals;
+#[cfg(target_os = "linux")]
+#[path = "../common/same.rs"]
+mod same;
 mod tasks;
 mod training;
 mod workspace;

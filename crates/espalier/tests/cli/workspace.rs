@@ -71,14 +71,14 @@ impl Workspace {
 
     /// A process in the directory, all of whose ends are ours.
     pub fn start(&self, arguments: &str) -> Child {
-        Command::new(env!("CARGO_BIN_EXE_espalier"))
-            .args(arguments.replace("BACKBONE", &backbone()).split_whitespace())
-            .current_dir(self.directory.path())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap()
+        let mut command = self.command(arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    pub fn command(&self, arguments: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_espalier"));
+        command.args(arguments.replace("BACKBONE", &backbone()).split_whitespace()).current_dir(self.directory.path());
+        command
     }
 
     /// Standard output of a run that must succeed.
