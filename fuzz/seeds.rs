@@ -136,9 +136,11 @@ impl Seeds {
             let (pooling, training) = (Pooling::Mean, Default::default());
             let card = AdapterCard { format: 1, family, output, pooling, backbone: fingerprint, training };
             let directory = tempfile::tempdir()?;
+            // Without the checksums of the others, so that changes of these get further than that.
+            let alone = serde_json::to_vec(&card)?;
             Adapter { lora, head, card }.save(directory.path())?;
             let file = |name: &str| fs::read(directory.path().join(name));
-            let parts = [file("espalier.json")?, file("adapter_config.json")?, file("adapter_model.safetensors")?];
+            let parts = [alone, file("adapter_config.json")?, file("adapter_model.safetensors")?];
             self.write("adapter", &format!("seed-{name}"), &parts.each_ref().map(Vec::as_slice))?;
         }
         Ok(())

@@ -142,6 +142,16 @@ pub enum EncoderError {
         /// Fingerprint of the backbone given.
         found: String,
     },
+    /// An adapter's files are not those that were written together.
+    #[error("{}: {file} is not the one that espalier.json was written with: the adapter was written only in part, or altered, \
+             or is being written right now; train it or copy it again (if it was altered on purpose, remove \"files\" from \
+             espalier.json)", directory.display())]
+    TornAdapter {
+        /// The adapter's directory.
+        directory: PathBuf,
+        /// The file that does not fit.
+        file: &'static str,
+    },
     /// An adapter that does not fit the backbone or that this engine does not support.
     #[error("{}: {reason}", path.display())]
     Adapter {

@@ -1,8 +1,10 @@
 //! Files that are either whole or absent.
 
 use crate::error::{EncoderError, Result};
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+pub use crate::staged::{Staged, is_leftover};
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 
 /// Writes a file under a temporary name and renames it, so that nobody ever reads half of it. Makes the directory.
@@ -10,27 +12,46 @@ use std::path::Path;
 /// # Errors
 /// [`EncoderError::Io`] when the directory or the file cannot be written.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    write_with(path, |file| file.write_all(bytes))
+    Staged::new(path, |file| file.write_all(bytes))?.publish()
 }
 
-/// [`write_whole`] of what `write` writes.
-pub(crate) fn write_with(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> Result<()> {
-    if let Some(directory) = path.parent() {
-        fs::create_dir_all(directory).map_err(EncoderError::io(directory))?;
+/// Writes files that are one thing into a directory, in the place of those of the same names.
+/// Readers cannot do without the first. Only when all are on the disk are the old ones removed, the
+/// last first, and the first replaced; then the others follow. However that is cut short, old and
+/// new never lie there together.
+///
+/// # Errors
+/// [`EncoderError::Io`] when a file cannot be written, replaced or removed.
+pub fn write_set(directory: &Path, files: &[(&str, &[u8])]) -> Result<()> {
+    let paths: Vec<_> = files.iter().map(|(name, _)| directory.join(name)).collect();
+    let stage = |(path, (_, bytes)): (_, &(&str, &[u8]))| Staged::new(path, |file| file.write_all(bytes));
+    let staged = paths.iter().map(|path| path.as_path()).zip(files).map(stage).collect::<Result<Vec<_>>>()?;
+    for old in paths.iter().skip(1).rev() {
+        match fs::remove_file(old) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(EncoderError::io(old)(error)),
+            _ => {}
+        }
     }
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(format!(".{}.partial", std::process::id()));
-    let partial = path.with_file_name(name);
-    let written = File::create(&partial).and_then(|file| {
-        let mut file = BufWriter::new(file);
-        write(&mut file)?;
-        file.into_inner()?.sync_all()
-    });
-    written.and_then(|()| fs::rename(&partial, path)).map_err(|cause| {
-        // The error that matters is the one reported; a leftover that cannot be removed either changes nothing.
-        let _ = fs::remove_file(&partial);
-        EncoderError::Io { path: path.to_path_buf(), cause }
-    })
+    staged.into_iter().try_for_each(Staged::publish)
+}
+
+/// The name of something in a directory that is not `ours`; `None` where there is no such thing or
+/// no directory.
+///
+/// # Errors
+/// [`EncoderError::Io`] when the directory cannot be read.
+pub fn stranger(directory: &Path, ours: impl Fn(&OsStr) -> bool) -> Result<Option<String>> {
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        entries => entries.map_err(EncoderError::io(directory))?,
+    };
+    for entry in entries {
+        let name = entry.map_err(EncoderError::io(directory))?.file_name();
+        if !ours(&name) {
+            return Ok(Some(name.to_string_lossy().into_owned()));
+        }
+    }
+    Ok(None)
 }
 
 /// Fails when there is nothing at a path, which is better said than that a file is missing in it.
@@ -59,7 +80,15 @@ pub fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
 /// # Errors
 /// [`EncoderError::Io`] with the file's name.
 pub fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<()> {
-    let mut text = serde_json::to_string_pretty(value).map_err(EncoderError::json(path))?;
-    text.push('\n');
-    write_whole(path, text.as_bytes())
+    write_whole(path, &json_bytes(path, value)?)
+}
+
+/// What [`write_json`] writes; `path` is for messages.
+///
+/// # Errors
+/// [`EncoderError::Json`] for a value that JSON does not have.
+pub fn json_bytes(path: &Path, value: &impl serde::Serialize) -> Result<Vec<u8>> {
+    let mut text = serde_json::to_vec_pretty(value).map_err(EncoderError::json(path))?;
+    text.push(b'\n');
+    Ok(text)
 }

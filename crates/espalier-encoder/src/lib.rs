@@ -22,6 +22,7 @@ mod bundle;
 mod compute;
 mod config;
 pub mod decode;
+pub mod digest;
 mod error;
 pub mod files;
 mod fill_mask;
@@ -34,6 +35,7 @@ pub mod packed;
 #[cfg(feature = "tokenizers")]
 pub mod panics;
 mod pooling;
+mod staged;
 pub mod tags;
 pub mod tensors;
 pub mod text;

@@ -144,6 +144,15 @@ pub fn write_tensors<'t>(
     dtype: Stored,
     tensors: impl IntoIterator<Item = (String, Vec<usize>, &'t [f32])>,
 ) -> Result<()> {
+    files::write_whole(path, &tensor_bytes(path, dtype, tensors)?)
+}
+
+/// What [`write_tensors`] writes; `path` is for messages.
+pub(crate) fn tensor_bytes<'t>(
+    path: &Path,
+    dtype: Stored,
+    tensors: impl IntoIterator<Item = (String, Vec<usize>, &'t [f32])>,
+) -> Result<Vec<u8>> {
     let data: Vec<(String, Vec<usize>, Vec<u8>)> = tensors
         .into_iter()
         .map(|(name, shape, values)| {
@@ -161,7 +170,7 @@ pub fn write_tensors<'t>(
         .collect::<std::result::Result<Vec<_>, _>>()
         .map_err(fail)?;
     let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
-    files::write_whole(path, &safetensors::serialize(views, Some(metadata)).map_err(fail)?)
+    safetensors::serialize(views, Some(metadata)).map_err(fail)
 }
 
 #[cfg(test)]

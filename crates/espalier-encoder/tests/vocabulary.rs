@@ -87,3 +87,19 @@ fn what_gives_no_vocabulary_is_refused() {
     assert_eq!(message, "no vocabulary: 7 tokens are wanted, but the characters alone are 10");
     assert_eq!(of(&["abc"], 10).unwrap().len(), 10, "nothing comes twice");
 }
+
+#[test]
+fn a_tokenizer_replaces_another_as_a_whole() {
+    let (directory, before) = files(&trained(120, true));
+    let (_other, after) = files(&trained(130, false));
+    // A directory in the way of a file: the old tokenizer is not yet touched.
+    let stuck = directory.path().join("vocab.txt");
+    fs::remove_file(&stuck).unwrap();
+    fs::create_dir(&stuck).unwrap();
+    trained(130, false).save(directory.path()).unwrap_err();
+    assert_eq!(fs::read_to_string(directory.path().join("tokenizer.json")).unwrap(), before[0]);
+    fs::remove_dir(&stuck).unwrap();
+    trained(130, false).save(directory.path()).unwrap();
+    let read = |name: &str| fs::read_to_string(directory.path().join(name)).unwrap();
+    assert_eq!(["tokenizer.json", "vocab.txt", "tokenizer_config.json"].map(read), after);
+}

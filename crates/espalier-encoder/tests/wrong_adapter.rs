@@ -2,10 +2,10 @@
 
 mod common;
 
-use common::adapters::{CONFIG, Edit, WEIGHTS, token_classifier};
+use common::adapters::{CONFIG, Edit, WEIGHTS, card, labels, token_classifier};
 use common::raw::{RawTensor, RawTensors};
 use common::{edit_json, edit_tensors, fixture, refusal, tiny_bert};
-use espalier_encoder::{Adapter, Backbone, EncoderError};
+use espalier_encoder::{Adapter, Backbone, EncoderError, Head, Lora, LoraConfig, Module};
 use safetensors::tensor::Dtype;
 use serde_json::{Value, json};
 use std::fs;
@@ -214,4 +214,76 @@ fn cards_that_do_not_fit_the_weights_are_refused() {
         let error = refusal(Adapter::open(directory.path(), &backbone), &["espalier.json"]);
         assert!(matches!(error, EncoderError::Json { .. }), "{error}");
     }
+}
+
+/// An adapter on all of the tiny BERT's modules, every number of which is `value`.
+fn constant(backbone: &Backbone, value: f32) -> Adapter {
+    let config = &backbone.encoder.config;
+    let shape = LoraConfig { layers: 1, modules: Module::ALL.to_vec(), rank: 2, alpha: 4.0 };
+    let mut lora = Lora::fresh(config, &shape, || 0.0);
+    lora.values.fill(value);
+    let head = Head::fresh(config.hidden_size, 2, || value);
+    let names = [format!("yes to {value}"), format!("no to {value}")];
+    Adapter { lora, head: Some(head), card: card(backbone, labels(&[&names[0], &names[1]])) }
+}
+
+#[test]
+fn files_of_two_adapters_are_refused_and_old_and_edited_cards_are_read() {
+    let backbone = tiny_bert();
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    constant(&backbone, 1.0).save(one.path()).unwrap();
+    constant(&backbone, 2.0).save(two.path()).unwrap();
+    let at = |name: &str| one.path().join(name);
+    for name in [WEIGHTS, CONFIG] {
+        let own = fs::read(at(name)).unwrap();
+        let mut altered = own.clone();
+        *altered.last_mut().unwrap() ^= 1;
+        let other = fs::read(two.path().join(name)).unwrap();
+        for bytes in [altered, own[..own.len() / 2].to_vec()].into_iter().chain((other != own).then_some(other)) {
+            fs::write(at(name), bytes).unwrap();
+            for result in
+                [Adapter::open(one.path(), &backbone).map(drop), Adapter::open_lora(one.path(), &backbone).map(drop)]
+            {
+                let error = refusal(result, &[name, "written only in part, or altered", "train it or copy it again"]);
+                assert!(matches!(error, EncoderError::TornAdapter { .. }), "{error}");
+            }
+        }
+        fs::remove_file(at(name)).unwrap();
+        let error = refusal(Adapter::open(one.path(), &backbone), &[name, "written only in part"]);
+        assert!(matches!(error, EncoderError::TornAdapter { .. }), "{error}");
+        fs::write(at(name), own).unwrap();
+    }
+    assert_eq!(Adapter::open(one.path(), &backbone).unwrap(), constant(&backbone, 1.0));
+
+    // Labels are the card's own.
+    let text = fs::read_to_string(at("espalier.json")).unwrap();
+    fs::write(at("espalier.json"), text.replace("yes to 1", "certainly")).unwrap();
+    assert_eq!(Adapter::open(one.path(), &backbone).unwrap().card.output, labels(&["certainly", "no to 1"]));
+    // A card of before, or one that was written by hand, names no files.
+    let mut json: Value = serde_json::from_str(&text).unwrap();
+    json.as_object_mut().unwrap().remove("files").unwrap();
+    fs::write(at("espalier.json"), json.to_string()).unwrap();
+    assert_eq!(Adapter::open(one.path(), &backbone).unwrap(), constant(&backbone, 1.0));
+}
+
+#[test]
+fn an_adapter_that_is_read_while_it_is_replaced_is_one_of_the_two() {
+    let backbone = tiny_bert();
+    let adapters = [constant(&backbone, 1.0), constant(&backbone, 2.0)];
+    let directory = tempfile::tempdir().unwrap();
+    adapters[0].save(directory.path()).unwrap();
+    let writing = std::sync::atomic::AtomicBool::new(true);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            adapters.iter().cycle().take(40).for_each(|adapter| adapter.save(directory.path()).unwrap());
+            writing.store(false, std::sync::atomic::Ordering::Relaxed);
+        });
+        let mut whole = 0;
+        while writing.load(std::sync::atomic::Ordering::Relaxed) || whole == 0 {
+            if let Ok(read) = Adapter::open(directory.path(), &backbone) {
+                assert!(adapters.contains(&read), "a mix of two adapters");
+                whole += 1;
+            }
+        }
+    });
 }

@@ -123,6 +123,12 @@ fn a_replacement_that_cannot_be_read_changes_nothing() {
     let before = runtime.run(&["it was"], &["constant"]).unwrap();
     let directory = saved(&says(runtime.backbone(), "no"));
     fs::write(directory.path().join("adapter_model.safetensors"), b"cut off").unwrap();
+    refused(runtime.replace("constant", directory.path()), "is being written right now");
+    // As a card of before, which does not say what belongs to it.
+    let card = directory.path().join("espalier.json");
+    let mut json: serde_json::Value = serde_json::from_slice(&fs::read(&card).unwrap()).unwrap();
+    json.as_object_mut().unwrap().remove("files").unwrap();
+    fs::write(&card, json.to_string()).unwrap();
     refused(runtime.replace("constant", directory.path()), "not a whole safetensors file");
     assert_eq!(runtime.run(&["it was"], &["constant"]).unwrap(), before);
 }

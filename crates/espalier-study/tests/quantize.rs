@@ -62,8 +62,11 @@ fn files(directory: &TempDir) -> Vec<String> {
 fn bytes_are_enough_for_a_generous_budget() {
     let directory = TempDir::new().unwrap();
     let out = directory.path().join("tiny.espalier");
+    std::fs::write(out.with_extension("trial"), "precious").unwrap(); // somebody else's
     let quantized = run(100.0, true, &out);
     assert!(quantized.in_bf16.is_empty());
+    assert_eq!(std::fs::read(out.with_extension("trial")).unwrap(), b"precious");
+    std::fs::remove_file(out.with_extension("trial")).unwrap();
     assert_eq!((quantized.grades[0].before, quantized.grades[0].examples), (100.0, 400));
     assert_eq!(quantized.file.unwrap().path, out);
     assert_eq!(files(&directory), ["tiny.espalier"]);

@@ -1,6 +1,10 @@
 //! A run of pre-finetuning or pretraining that is killed and resumed leaves the files of one that was left alone.
 #![cfg(unix)]
 
+#[path = "common/same.rs"]
+mod same;
+
+use same::assert_same;
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -101,38 +105,6 @@ impl Workspace {
     }
 }
 
-/// All files of the run that do not tell the time, below the directory, with their bytes; of the metrics the times are left out.
-fn files(run: &Path) -> Vec<(String, Vec<u8>)> {
-    let (mut files, mut open) = (Vec::new(), vec![run.to_path_buf()]);
-    while let Some(path) = open.pop() {
-        let name = path.strip_prefix(run).unwrap().display().to_string();
-        if path.is_dir() {
-            open.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
-        } else if name == "metrics.jsonl" {
-            let untimed = |line: &str| {
-                let mut line: serde_json::Value = serde_json::from_str(line).unwrap();
-                assert!(line.as_object_mut().unwrap().remove("seconds").unwrap().is_f64());
-                format!("{line}\n")
-            };
-            files.push((name, fs::read_to_string(path).unwrap().lines().map(untimed).collect::<String>().into_bytes()));
-        } else if !name.starts_with("events.out") {
-            files.push((name, fs::read(path).unwrap()));
-        }
-    }
-    files.sort();
-    files
-}
-
-/// The same files with the same bytes, checkpoints of the last step included.
-fn assert_same(found: &Path, expected: &Path) {
-    let (found, expected) = (files(found), files(expected));
-    let names = |files: &[(String, Vec<u8>)]| files.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
-    assert_eq!(names(&found), names(&expected));
-    for ((name, found), (_, expected)) in found.iter().zip(&expected) {
-        assert!(found == expected, "{name} differs");
-    }
-}
-
 /// Pseudo-random numbers below `n` (Lehmer, 2^31 - 1).
 fn below(state: &mut u64, n: u64) -> u64 {
     *state = *state * 48_271 % 0x7fff_ffff;
@@ -156,7 +128,8 @@ fn kill_and_resume(workspace: &Workspace) {
 
     let mut random = 20_260_725;
     let mut killed = 0;
-    for signal in ["-KILL", "-INT", "-KILL", "-KILL", "-INT", "-KILL", "-KILL", "-INT", "-KILL", "-KILL"] {
+    let hangup = if cfg!(target_os = "linux") { "-HUP" } else { "-TERM" };
+    for signal in ["-KILL", "-INT", "-KILL", "-KILL", hangup, "-KILL", "-KILL", "-TERM", "-KILL", "-KILL"] {
         let lines = workspace.lines("parts") as u64;
         let (wanted, pause) = (lines + 1 + below(&mut random, 6), Duration::from_micros(below(&mut random, 9_000)));
         let mut child = workspace.start("run.toml --out parts --resume");
@@ -185,6 +158,25 @@ fn kill_and_resume(workspace: &Workspace) {
     let again = workspace.run("run.toml --out parts --resume");
     let message = String::from_utf8_lossy(&again.stderr);
     assert!(again.status.success() && message.contains("this run is finished: 60 of 60 steps"), "{message}");
+}
+
+/// As under nohup.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_hangup_that_is_ignored_from_the_start_stays_ignored() {
+    let workspace = Workspace::new();
+    let program =
+        format!("trap '' HUP; exec {} --threads 1 prefinetune run.toml --out run", env!("CARGO_BIN_EXE_espalier"));
+    let mut child = Command::new("sh")
+        .args(["-c", &program])
+        .current_dir(workspace.directory.path())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    assert!(workspace.signal(&mut child, "run", "-HUP", 5, Duration::ZERO), "the run is over too early");
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(workspace.lines("run"), STEPS);
 }
 
 #[test]

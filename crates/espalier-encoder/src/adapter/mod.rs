@@ -2,6 +2,7 @@
 
 mod card;
 mod peft;
+mod sums;
 
 pub use card::{AdapterCard, Family, Output};
 
@@ -13,6 +14,10 @@ use crate::head::Head;
 use crate::lora::Lora;
 use espalier_kernels::round_through_bf16;
 use std::path::Path;
+use sums::{Sums, card_bytes};
+
+/// What says what an adapter is for.
+const CARD_FILE: &str = "espalier.json";
 
 /// A LoRA with its head and what is known about it.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,11 +31,15 @@ pub struct Adapter {
 }
 
 impl Adapter {
+    /// The files of an adapter's directory.
+    pub const FILES: [&str; 3] = [CARD_FILE, peft::WEIGHTS_FILE, peft::CONFIG_FILE];
+
     /// Reads an adapter directory and checks that it fits `backbone`.
     ///
     /// # Errors
     /// [`EncoderError::WrongBackbone`] when it was trained on another backbone, [`EncoderError::Adapter`] when espalier.json is
-    /// missing, the head does not fit its labels, or the adapter uses a part of PEFT that this engine does not have.
+    /// missing, the head does not fit its labels, or the adapter uses a part of PEFT that this engine does not have,
+    /// [`EncoderError::TornAdapter`] when the files are not those that were written together.
     pub fn open(directory: &Path, backbone: &Backbone) -> Result<Self> {
         Self::open_for(directory, &backbone.encoder.config, backbone.fingerprint())
     }
@@ -41,13 +50,14 @@ impl Adapter {
     /// As [`Adapter::open`].
     pub fn open_for(directory: &Path, config: &EncoderConfig, fingerprint: &str) -> Result<Self> {
         files::exists(directory)?;
-        let path = directory.join("espalier.json");
+        let path = directory.join(CARD_FILE);
         if !path.exists() {
             let reason = "no espalier.json in this directory: it holds the labels and the fingerprint of the backbone; \
                           for an adapter made by PEFT alone, write one (see docs/formats.md)";
             return Err(EncoderError::adapter(directory, reason));
         }
-        let card: AdapterCard = files::read_json(&path)?;
+        let bytes = files::read(&path)?;
+        let card: AdapterCard = serde_json::from_slice(&bytes).map_err(EncoderError::json(&path))?;
         if card.format != AdapterCard::FORMAT {
             let reason =
                 format!("format {} is not one this program reads; it reads {}", card.format, AdapterCard::FORMAT);
@@ -57,7 +67,7 @@ impl Adapter {
             let (expected, found) = (card.backbone, fingerprint.to_string());
             return Err(EncoderError::WrongBackbone { path: directory.to_path_buf(), expected, found });
         }
-        let (lora, head) = peft::read(directory, config)?;
+        let (lora, head) = peft::read(directory, &Sums::read(&path, &bytes)?, config)?;
         let adapter = Self { lora, head, card };
         adapter.check(config).map_err(|reason| EncoderError::adapter(&path, reason))?;
         Ok(adapter)
@@ -89,9 +99,9 @@ impl Adapter {
     /// # Errors
     /// As [`Adapter::open`], but for the labels.
     pub fn open_lora(directory: &Path, backbone: &Backbone) -> Result<Lora> {
-        match directory.join("espalier.json").exists() {
+        match directory.join(CARD_FILE).exists() {
             true => Ok(Self::open(directory, backbone)?.lora),
-            false => Ok(peft::read(directory, &backbone.encoder.config)?.0),
+            false => Ok(peft::read(directory, &Sums::default(), &backbone.encoder.config)?.0),
         }
     }
 
@@ -103,13 +113,17 @@ impl Adapter {
         }
     }
 
-    /// Writes the directory; `espalier.json` comes last, so that a half-written adapter is never taken for a whole one. Numbers
-    /// are stored in bfloat16 if all of them are such numbers, in f32 otherwise.
+    /// Writes the directory. An adapter that was there is replaced as a whole: whenever the process is killed, the directory
+    /// holds the old one, the new one, or one that is refused. Numbers are stored in bfloat16 if all of them are such
+    /// numbers, in f32 otherwise.
     ///
     /// # Errors
     /// [`EncoderError::Io`] when a file cannot be written.
     pub fn save(&self, directory: &Path) -> Result<()> {
-        peft::write(directory, &self.lora, self.head.as_ref(), &self.card)?;
-        files::write_json(&directory.join("espalier.json"), &self.card)
+        let (weights, config) = peft::bytes(directory, &self.lora, self.head.as_ref(), &self.card)?;
+        let [card_file, weights_file, config_file] = Self::FILES;
+        let beside = [(weights_file, weights.as_slice()), (config_file, config.as_slice())];
+        let card = card_bytes(&directory.join(card_file), &self.card, &beside)?;
+        files::write_set(directory, &[&[(card_file, card.as_slice())], &beside[..]].concat())
     }
 }

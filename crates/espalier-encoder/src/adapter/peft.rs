@@ -1,18 +1,19 @@
 //! PEFT's files: adapter_config.json and adapter_model.safetensors.
 
 use super::card::{AdapterCard, Output};
+use super::sums::Sums;
 use crate::config::EncoderConfig;
 use crate::error::{EncoderError, Result};
 use crate::files;
 use crate::head::Head;
 use crate::lora::{Lora, LoraSite, Module, SiteSpec};
-use crate::tensors::{Stored, TensorFile, write_tensors};
+use crate::tensors::{Stored, TensorFile, tensor_bytes};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-const CONFIG_FILE: &str = "adapter_config.json";
-const WEIGHTS_FILE: &str = "adapter_model.safetensors";
+pub(super) const CONFIG_FILE: &str = "adapter_config.json";
+pub(super) const WEIGHTS_FILE: &str = "adapter_model.safetensors";
 const PREFIX: &str = "base_model.model.";
 
 /// PEFT takes patterns as regular expressions. These characters make more of them than a name (a dot matches itself).
@@ -84,15 +85,16 @@ impl PeftConfig {
     }
 }
 
-/// Reads the LoRA and, where there is one, the classifier.
-pub(super) fn read(directory: &Path, encoder: &EncoderConfig) -> Result<(Lora, Option<Head>)> {
+/// Reads the LoRA and, where there is one, the classifier, from files with these checksums.
+pub(super) fn read(directory: &Path, sums: &Sums, encoder: &EncoderConfig) -> Result<(Lora, Option<Head>)> {
     let config_path = directory.join(CONFIG_FILE);
-    let config: PeftConfig = files::read_json(&config_path)?;
+    let config = sums.read_file(directory, CONFIG_FILE)?;
+    let config: PeftConfig = serde_json::from_slice(&config).map_err(EncoderError::json(&config_path))?;
     if let Some(reason) = config.refused() {
         return Err(EncoderError::adapter(&config_path, reason));
     }
     let path = directory.join(WEIGHTS_FILE);
-    let bytes = files::read(&path)?;
+    let bytes = sums.read_file(directory, WEIGHTS_FILE)?;
     let file = TensorFile::parse(&path, &bytes)?;
     let contents = Contents::of(&path, &file, encoder)?;
 
@@ -153,9 +155,14 @@ impl Contents {
     }
 }
 
-/// Writes both files as PEFT itself would for the matching transformers class: that for token classification, that for sequence
-/// classification where its head is a single linear map, or the bare encoder when there is no head.
-pub(super) fn write(directory: &Path, lora: &Lora, head: Option<&Head>, card: &AdapterCard) -> Result<()> {
+/// The weights and the configuration as PEFT itself would write them for the matching transformers class: that for token
+/// classification, that for sequence classification where its head is a single linear map, or the bare encoder when there is no head.
+pub(super) fn bytes(
+    directory: &Path,
+    lora: &Lora,
+    head: Option<&Head>,
+    card: &AdapterCard,
+) -> Result<(Vec<u8>, Vec<u8>)> {
     let architecture = lora.architecture;
     let names = architecture.description();
     let (task_type, prefix) = match card.output {
@@ -177,7 +184,7 @@ pub(super) fn write(directory: &Path, lora: &Lora, head: Option<&Head>, card: &A
         tensors.push((format!("{PREFIX}classifier.bias"), vec![head.classes], linear.bias));
     }
     let dtype = Stored::exact(tensors.iter().flat_map(|(.., values)| *values));
-    write_tensors(&directory.join(WEIGHTS_FILE), dtype, tensors)?;
+    let weights = tensor_bytes(&directory.join(WEIGHTS_FILE), dtype, tensors)?;
 
     let first = lora.sites.first().map(|site| site.spec);
     let (rank, alpha) = first.map_or((1, 1.0), |spec| (spec.rank, spec.alpha));
@@ -204,7 +211,7 @@ pub(super) fn write(directory: &Path, lora: &Lora, head: Option<&Head>, card: &A
         bias: no_bias(),
         inference_mode: true,
     };
-    files::write_json(&directory.join(CONFIG_FILE), &config)
+    Ok((weights, files::json_bytes(&directory.join(CONFIG_FILE), &config)?))
 }
 
 /// Names that PEFT matches against the ends of module names. When every adapted layer has the same modules these are the modules'

@@ -2,6 +2,7 @@
 
 use super::{Backbone, SideFile, Source};
 use crate::config::EncoderConfig;
+use crate::digest::hex;
 use crate::error::{EncoderError, Result};
 use crate::files;
 use crate::mlm_head::MlmHead;
@@ -131,6 +132,5 @@ pub(super) fn fingerprint(encoder: &Encoder, weights: &[f32]) -> String {
             hash.update(&bytes);
         }
     }
-    let hex: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256:{hex}")
+    format!("sha256:{}", hex(&hash.finalize()))
 }

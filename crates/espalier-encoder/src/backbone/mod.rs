@@ -6,19 +6,23 @@ mod fresh;
 use crate::bundle::{self, Bundle, Contents, Opened, PackedFile, Storage, StoredAs, TOKENIZER_JSON};
 use crate::compute::Compute;
 use crate::error::{EncoderError, Result};
-use crate::files;
+use crate::files::{self, Staged};
 use crate::lora::Lora;
 use crate::mlm_head::MlmHead;
 use crate::model::{Encoder, Model};
 use crate::packed::PackedWeights;
 use crate::pooling::TextVectors;
-use crate::tensors::{Stored, write_tensors};
+use crate::tensors::{Stored, tensor_bytes};
 use crate::tokenizer::Tokenizer;
 use directory::fingerprint;
 use espalier_kernels::Precision;
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
+
+/// The file of the weights.
+const WEIGHTS: &str = "model.safetensors";
 
 /// An encoder ready to read text.
 #[derive(Clone, Debug)]
@@ -168,22 +172,28 @@ impl Backbone {
     pub fn save(&self, directory: &Path) -> Result<()> {
         let (weights, side_files) = self.in_memory()?;
         let (architecture, head) = (self.encoder.config.architecture, self.mlm_head());
+        let mut files: Vec<(&str, Cow<[u8]>)> = Vec::new();
         for (name, bytes) in side_files {
-            let path = directory.join(name);
-            match head {
+            let bytes = match head {
                 Some(_) if *name == "config.json" => {
-                    let class = architecture.description().mlm.class;
-                    files::write_json(&path, &of_class(class, bytes).map_err(EncoderError::json(&path))?)?;
+                    let path = directory.join(name);
+                    let config = of_class(architecture.description().mlm.class, bytes);
+                    files::json_bytes(&path, &config.map_err(EncoderError::json(&path))?)?.into()
                 }
-                _ => files::write_whole(&path, bytes)?,
-            }
+                _ => bytes.into(),
+            };
+            files.push((name, bytes));
         }
         let prefix = head.map_or(String::new(), |_| format!("{}.", architecture.name()));
         let tensors = self.encoder.layout.tensors.iter();
         let tensors =
             tensors.map(|spec| (format!("{prefix}{}", spec.name), spec.shape.clone(), &weights[spec.range.clone()]));
         let head = head.map(|head| head.tensors(architecture)).unwrap_or_default();
-        write_tensors(&directory.join("model.safetensors"), Stored::F32, tensors.chain(head))
+        let path = directory.join(WEIGHTS);
+        // Last: without weights nobody takes the rest for a model.
+        files.push((WEIGHTS, tensor_bytes(&path, Stored::F32, tensors.chain(head))?.into()));
+        let files: Vec<(&str, &[u8])> = files.iter().map(|(name, bytes)| (*name, bytes.as_ref())).collect();
+        files::write_set(directory, &files)
     }
 
     /// Names of the matrices that a packed file stores, each with its number of elements: the word embeddings, and the
@@ -200,6 +210,17 @@ impl Backbone {
     /// # Errors
     /// As [`Backbone::save`].
     pub fn pack(&self, storage: impl Into<Storage>, path: &Path) -> Result<PackedFile> {
+        let (file, staged) = self.pack_staged(storage, path)?;
+        staged.publish()?;
+        Ok(file)
+    }
+
+    /// [`Backbone::pack`] up to the last step: the file can be opened where it is staged, and has no
+    /// other name until it is published.
+    ///
+    /// # Errors
+    /// As [`Backbone::save`].
+    pub fn pack_staged(&self, storage: impl Into<Storage>, path: &Path) -> Result<(PackedFile, Staged)> {
         let (weights, side_files) = self.in_memory()?;
         let json = side_files.iter().find(|&&(name, _)| name == TOKENIZER_JSON);
         let json = json.map_or(&[][..], |(_, bytes)| bytes);

@@ -3,7 +3,7 @@
 use super::header::{ALIGNMENT, Header, Section, Type, checksum};
 use super::{PARAMETERS, PackedFile, Storage, TOKENIZER_JSON, WORDPIECE, WORDS, linear_maps, scales_of, stored_type};
 use crate::error::Result;
-use crate::files;
+use crate::files::Staged;
 use crate::layout::Layout;
 use crate::model::Encoder;
 use crate::pooling::TextVectors;
@@ -29,8 +29,8 @@ pub(crate) enum StoredAs<'a> {
     Json(&'a [u8]),
 }
 
-/// Writes a bundle whose matrices are stored as `storage` says, whole or not at all.
-pub(crate) fn write(contents: Contents, storage: &Storage, path: &Path) -> Result<PackedFile> {
+/// Writes a bundle whose matrices are stored as `storage` says, up to the giving of its name.
+pub(crate) fn write(contents: Contents, storage: &Storage, path: &Path) -> Result<(PackedFile, Staged)> {
     let mut sections = Sections::default();
     let (encoder, weights) = (contents.encoder, contents.weights);
     sections.parameters(encoder, weights);
@@ -52,12 +52,13 @@ pub(crate) fn write(contents: Contents, storage: &Storage, path: &Path) -> Resul
         sections: sections.list,
     };
     let start = header.to_bytes(path)?;
-    files::write_with(path, |file| {
+    let staged = Staged::new(path, |file| {
         file.write_all(&start)?;
         file.write_all(&sections.bytes)
     })?;
-    let sizes = header.sections.into_iter().map(|section| (section.name, section.length));
-    Ok(PackedFile { path: path.to_path_buf(), bytes: start.len() + sections.bytes.len(), sections: sizes.collect() })
+    let sizes = header.sections.into_iter().map(|section| (section.name, section.length)).collect();
+    let bytes = start.len() + sections.bytes.len();
+    Ok((PackedFile { path: path.to_path_buf(), bytes, sections: sizes }, staged))
 }
 
 /// Sections one after the other.

@@ -39,6 +39,9 @@ pub struct TrainedTokenizer {
 }
 
 impl TrainedTokenizer {
+    /// The files that [`TrainedTokenizer::save`] writes.
+    pub const FILES: [&str; 3] = ["tokenizer.json", "tokenizer_config.json", "vocab.txt"];
+
     /// Makes a vocabulary of the most useful pieces of the words in `texts`: the special tokens, the most frequent characters, and what
     /// merging the most frequent neighbours gives, again and again. The same texts give the same vocabulary.
     ///
@@ -102,10 +105,8 @@ impl TrainedTokenizer {
     pub fn save(&self, directory: &Path) -> Result<()> {
         let json = self.tokenizer.to_string(true);
         let json = json.map_err(|error| EncoderError::Vocabulary { reason: error.to_string() })?;
-        files::write_whole(&directory.join("tokenizer.json"), json.as_bytes())?;
         let tokens = (0..self.len() as u32).filter_map(|id| self.tokenizer.id_to_token(id));
         let lines: String = tokens.flat_map(|token| [token, "\n".into()]).collect();
-        files::write_whole(&directory.join("vocab.txt"), lines.as_bytes())?;
         let settings = json!({
             "tokenizer_class": "BertTokenizer",
             "do_lower_case": !self.cased,
@@ -113,7 +114,11 @@ impl TrainedTokenizer {
             "strip_accents": null,
             "pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]",
         });
-        files::write_json(&directory.join("tokenizer_config.json"), &settings)
+        let [all, settings_file, vocabulary] = Self::FILES;
+        let settings = files::json_bytes(&directory.join(settings_file), &settings)?;
+        // tokenizer.json is first: alone, it is the whole tokenizer.
+        let set = [(all, json.as_bytes()), (settings_file, &settings), (vocabulary, lines.as_bytes())];
+        files::write_set(directory, &set)
     }
 }
 

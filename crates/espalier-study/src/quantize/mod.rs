@@ -6,13 +6,13 @@
 mod sensitivity;
 
 use crate::evaluate::evaluate;
-use espalier_encoder::{Adapter, Backbone, EncoderError, PackedFile, Precision, Storage};
+use espalier_encoder::files::Staged;
+use espalier_encoder::{Adapter, Backbone, PackedFile, Precision, Storage};
 use espalier_train::Result;
 use espalier_train::data::Examples;
 use sensitivity::by_sensitivity;
 use serde::Serialize;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// An adapter that has to keep its score, and the examples that it is scored on.
 #[derive(Debug)]
@@ -91,22 +91,21 @@ pub fn quantize(
     observe(Stage::Scoring(None));
     let reference = backbone.clone().with_precision(Precision::F32)?;
     let before = scores(&reference, subjects)?;
-    let trial = TrialFile(out.with_extension("trial"));
-    let grade = |in_bf16: &[String], observe: &mut dyn FnMut(Stage)| -> Result<(PackedFile, Vec<Grade>)> {
+    let pack = |in_bf16: &[String]| Trial::pack(backbone, in_bf16, out);
+    let grade = |in_bf16: &[String], observe: &mut dyn FnMut(Stage)| -> Result<(Trial, Vec<Grade>)> {
         observe(Stage::Scoring(Some(in_bf16.len())));
-        let (file, packed) = trial.pack(backbone, in_bf16)?;
+        let (file, packed) = pack(in_bf16)?;
         Ok((file, grades(subjects, &before, &scores(&packed, subjects)?)))
     };
     let keeps = |grades: &[Grade]| grades.iter().all(|grade| grade.drop() <= budget.max_drop);
 
     let (file, grades) = grade(&[], &mut observe)?;
     if keeps(&grades) || !budget.mixed {
-        let file = keeps(&grades).then(|| trial.publish(file, out)).transpose()?;
+        let file = keeps(&grades).then(|| file.publish()).transpose()?;
         return Ok(Quantized { file, in_bf16: Vec::new(), grades });
     }
     observe(Stage::Ranking);
-    let order =
-        by_sensitivity(&reference, subjects, |in_bf16| trial.pack(backbone, in_bf16).map(|(_, packed)| packed))?;
+    let order = by_sensitivity(&reference, subjects, |in_bf16| pack(in_bf16).map(|(_, packed)| packed))?;
     let (_, grades) = grade(&order, &mut observe)?;
     if !keeps(&grades) {
         return Ok(Quantized { file: None, in_bf16: order, grades });
@@ -122,7 +121,7 @@ pub fn quantize(
     }
     let in_bf16 = order[..enough].to_vec();
     let (file, grades) = grade(&in_bf16, &mut observe)?;
-    Ok(Quantized { file: Some(trial.publish(file, out)?), in_bf16, grades })
+    Ok(Quantized { file: Some(file.publish()?), in_bf16, grades })
 }
 
 /// Each subject's score, in points.
@@ -143,26 +142,23 @@ fn grades(subjects: &[Subject], before: &[(&'static str, f64)], after: &[(&'stat
     pairs.map(grade).collect()
 }
 
-/// A packed file that is only tried, and removed when it is no longer needed. What is scored is what is shipped.
-struct TrialFile(PathBuf);
-
-impl TrialFile {
-    fn pack(&self, backbone: &Backbone, in_bf16: &[String]) -> Result<(PackedFile, Backbone)> {
-        let storage = Storage { dtype: Precision::Int8, in_bf16: in_bf16.iter().cloned().collect() };
-        let file = backbone.pack(storage, &self.0)?;
-        Ok((file, Backbone::open(&self.0)?))
-    }
-
-    /// Makes the file of the last trial the result.
-    fn publish(&self, file: PackedFile, out: &Path) -> Result<PackedFile> {
-        fs::rename(&self.0, out).map_err(EncoderError::io(out))?;
-        Ok(PackedFile { path: out.to_path_buf(), ..file })
-    }
+/// A packed file that is only tried, and goes unless it is published. What is scored is what is shipped.
+struct Trial {
+    file: PackedFile,
+    staged: Staged,
 }
 
-impl Drop for TrialFile {
-    fn drop(&mut self) {
-        // It is gone already if it was published.
-        let _ = fs::remove_file(&self.0);
+impl Trial {
+    fn pack(backbone: &Backbone, in_bf16: &[String], out: &Path) -> Result<(Self, Backbone)> {
+        let storage = Storage { dtype: Precision::Int8, in_bf16: in_bf16.iter().cloned().collect() };
+        let (file, staged) = backbone.pack_staged(storage, out)?;
+        let packed = Backbone::open(staged.partial())?;
+        Ok((Self { file, staged }, packed))
+    }
+
+    /// Makes it the result.
+    fn publish(self) -> Result<PackedFile> {
+        self.staged.publish()?;
+        Ok(self.file)
     }
 }

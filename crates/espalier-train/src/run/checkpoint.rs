@@ -1,93 +1,49 @@
 //! Checkpoints: directories that are whole or not there, each with all that a run needs to go on.
 
-use super::corpora::{Corpora, check, corpora};
+use super::corpora::check;
 use super::error::{Result, RunError, io};
+use super::state::{Origin, State, sync};
 use crate::config::PrefinetuneConfig;
-use crate::prefinetune::{Encoders, Run, Standing};
+use crate::prefinetune::Run;
 use espalier_encoder::tensors::TensorFile;
 use espalier_encoder::{Backbone, files};
 use safetensors::{Dtype, View};
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-
-/// The version of the format.
-const FORMAT: u32 = 1;
-/// Beginning and end of the names of directories that are not checkpoints yet, or no longer.
-const HIDDEN: (&str, &str) = (".", ".partial");
-
-/// What a run is made from; a checkpoint is of no use to any other run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Origin {
-    /// Fingerprint of the backbone that the run starts from.
-    backbone: String,
-    /// What it trains on.
-    corpora: Corpora,
-    /// What tells its teacher from others, where it has one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    teacher: Option<String>,
-}
-
-impl Origin {
-    /// That of a run of these encoders.
-    pub(super) fn of(encoders: Encoders, config: &PrefinetuneConfig) -> Result<Self> {
-        Ok(Self {
-            backbone: encoders.backbone.fingerprint().to_string(),
-            corpora: corpora(config)?,
-            teacher: encoders.teacher.map(|teacher| teacher.identity().to_string()),
-        })
-    }
-}
-
-/// `state.json`.
-#[derive(Serialize, Deserialize)]
-struct State {
-    format: u32,
-    #[serde(flatten)]
-    origin: Origin,
-    standing: Standing,
-    /// Every other file of the checkpoint: its SHA-256.
-    files: BTreeMap<String, String>,
-}
 
 /// The run's checkpoints.
 pub(super) struct Checkpoints {
     directory: PathBuf,
     origin: Origin,
+    /// How many there may be.
+    keep: usize,
 }
 
 impl Checkpoints {
-    /// Those in `directory`, of runs of this origin. What a killed process left half done is removed.
-    pub(super) fn open(directory: PathBuf, origin: Origin) -> Result<Self> {
+    /// Those in `directory`, of runs of this origin, the `keep` newest of them. What a killed process left half done is removed.
+    pub(super) fn open(directory: PathBuf, origin: Origin, keep: usize) -> Result<Self> {
         fs::create_dir_all(&directory).map_err(io(&directory))?;
-        for path in entries(&directory)? {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            if name.starts_with(HIDDEN.0) && name.ends_with(HIDDEN.1) {
-                fs::remove_dir_all(&path).map_err(io(&path))?;
+        // What lies behind a link may be another run's.
+        if !directory.is_symlink() {
+            for path in entries(&directory)?.iter().filter(|path| is_unfinished(path)) {
+                fs::remove_dir_all(path).map_err(io(path))?;
             }
         }
-        Ok(Self { directory, origin })
+        Ok(Self { directory, origin, keep })
     }
 
     /// Writes where the run stands. Only when all of it is on the disk does it get its name, and only then do all but the
     /// `keep` newest checkpoints go.
     pub(super) fn write(&self, run: &mut Run, backbone: &Backbone, config: &PrefinetuneConfig) -> Result<PathBuf> {
         let standing = run.standing();
-        let path = self.directory.join(format!("step-{:08}", standing.step));
-        let partial = self.hidden(&path);
-        let written = run
-            .model(backbone)
-            .save(&partial, config)
+        let path = self.directory.join(name_of(standing.step));
+        let partial = self.hidden(&path, UNFINISHED);
+        let written = remove_all(&partial)
+            .and_then(|()| run.model(backbone).save(&partial, config))
             .and_then(|()| write_vectors(&partial.join("state.safetensors"), run.vectors()))
-            .and_then(|()| {
-                let state =
-                    State { format: FORMAT, origin: self.origin.clone(), standing, files: checksums(&partial)? };
-                Ok(files::write_json(&partial.join("state.json"), &state)?)
-            })
+            .and_then(|()| State::write(&partial, self.origin.clone(), standing))
             .and_then(|()| self.remove(&path)) // one of this step that was found damaged
             .and_then(|()| fs::rename(&partial, &path).map_err(io(&path)));
         if let Err(error) = written {
@@ -96,8 +52,14 @@ impl Checkpoints {
             return Err(error);
         }
         sync(&self.directory)?;
-        list(&self.directory)?.iter().skip(config.train.keep_checkpoints).try_for_each(|old| self.remove(old))?;
+        self.remove_old(&path)?;
         Ok(path)
+    }
+
+    /// Removes all but the newest ones, and never `whole`, the newest that is known to be whole.
+    fn remove_old(&self, whole: &Path) -> Result<()> {
+        let old = list(&self.directory)?.into_iter().skip(self.keep);
+        old.filter(|old| old != whole).try_for_each(|old| self.remove(&old))
     }
 
     /// Takes the run to the newest whole checkpoint and returns that, if there is one. Tells `damaged` of those passed over.
@@ -109,9 +71,11 @@ impl Checkpoints {
     ) -> Result<Option<PathBuf>> {
         let mut first = None;
         for path in list(&self.directory)? {
-            match read_state(&path) {
+            match State::read(&path) {
                 Ok(state) => {
                     self.apply(&path, state, run, backbone)?;
+                    // A process that was killed may have had no time to.
+                    self.remove_old(&path)?;
                     return Ok(Some(path));
                 }
                 Err(reason) => {
@@ -152,17 +116,48 @@ impl Checkpoints {
 
     /// Removes a checkpoint, if it is there. It loses its name first, so that no half of it is ever taken for a checkpoint.
     fn remove(&self, path: &Path) -> Result<()> {
-        let hidden = self.hidden(path).with_extension("old.partial");
+        let hidden = self.hidden(path, FORMER);
         match fs::rename(path, &hidden) {
-            Ok(()) => fs::remove_dir_all(&hidden).map_err(io(&hidden)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Ok(()) => remove_all(&hidden),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
             Err(error) => Err(io(path)(error)),
         }
     }
 
-    fn hidden(&self, path: &Path) -> PathBuf {
+    fn hidden(&self, path: &Path, ending: &str) -> PathBuf {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        self.directory.join(format!("{}{name}{}", HIDDEN.0, HIDDEN.1))
+        self.directory.join(format!(".{name}{ending}"))
+    }
+}
+
+/// Endings of the hidden names of checkpoints that are not there yet, and of those that are no longer.
+const UNFINISHED: &str = ".partial";
+const FORMER: &str = ".old.partial";
+
+/// Whether a killed process has left this.
+fn is_unfinished(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_str().and_then(|name| name.strip_prefix('.'));
+    let checkpoint = name.and_then(|name| name.strip_suffix(FORMER).or(name.strip_suffix(UNFINISHED)));
+    let is_directory = || fs::symlink_metadata(path).is_ok_and(|there| there.is_dir());
+    checkpoint.and_then(step_of).is_some() && is_directory()
+}
+
+/// Name of the checkpoint of a step.
+fn name_of(step: usize) -> String {
+    format!("step-{step:08}")
+}
+
+/// The other way round; `None` for every other name.
+fn step_of(name: &str) -> Option<usize> {
+    let step = name.strip_prefix("step-")?.parse().ok()?;
+    (name_of(step) == name).then_some(step)
+}
+
+/// Removes a directory and all that is in it, if it is there.
+fn remove_all(directory: &Path) -> Result<()> {
+    match fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(io(directory)(error)),
+        _ => Ok(()),
     }
 }
 
@@ -178,60 +173,11 @@ fn entries(directory: &Path) -> Result<Vec<PathBuf>> {
 
 /// The checkpoints by name, the newest first.
 fn list(directory: &Path) -> Result<Vec<PathBuf>> {
-    let step = |path: &Path| path.file_name()?.to_str()?.strip_prefix("step-")?.parse::<usize>().ok();
+    let step = |path: &Path| step_of(path.file_name()?.to_str()?);
     let mut steps: Vec<(usize, PathBuf)> =
         entries(directory)?.into_iter().filter_map(|path| Some((step(&path)?, path))).collect();
     steps.sort_unstable_by(|a, b| b.cmp(a));
     Ok(steps.into_iter().map(|(_, path)| path).collect())
-}
-
-/// The state of a checkpoint of which every file is as it was written, or else what is wrong with it.
-fn read_state(path: &Path) -> Result<State, String> {
-    let state: State = files::read_json(&path.join("state.json")).map_err(|error| error.to_string())?;
-    if state.format != FORMAT {
-        return Err(format!("format {} instead of {FORMAT}", state.format));
-    }
-    for (name, checksum) in &state.files {
-        let found = sha256(&path.join(name)).map_err(|error| format!("{name}: {error}"))?;
-        if found != *checksum {
-            return Err(format!("{name} is not as it was written"));
-        }
-    }
-    Ok(state)
-}
-
-/// SHA-256 of every file below the directory, by its path from there.
-fn checksums(directory: &Path) -> Result<BTreeMap<String, String>> {
-    let mut sums = BTreeMap::new();
-    let mut open = vec![directory.to_path_buf()];
-    while let Some(path) = open.pop() {
-        if path.is_dir() {
-            open.extend(entries(&path)?);
-            sync(&path)?;
-        } else {
-            let name: Vec<_> =
-                path.strip_prefix(directory).into_iter().flatten().map(|part| part.to_string_lossy()).collect();
-            sums.insert(name.join("/"), sha256(&path).map_err(io(&path))?);
-        }
-    }
-    Ok(sums)
-}
-
-/// SHA-256 of a file, in hexadecimal digits.
-pub(crate) fn sha256(path: &Path) -> std::io::Result<String> {
-    let (mut file, mut hash) = (File::open(path)?, Sha256::new());
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(super::hex(&hash.finalize())),
-            length => hash.update(&buffer[..length]),
-        }
-    }
-}
-
-/// Makes sure that the names in a directory are on the disk, where the system can do that.
-fn sync(directory: &Path) -> Result<()> {
-    if cfg!(unix) { File::open(directory).and_then(|file| file.sync_all()).map_err(io(directory)) } else { Ok(()) }
 }
 
 /// Writes the vectors as tensors of one dimension, one after the other: they are converted to bytes one at a time.

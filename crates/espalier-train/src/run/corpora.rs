@@ -3,8 +3,8 @@
 use super::error::{Result, RunError, io};
 use crate::config::PrefinetuneConfig;
 use crate::objectives::Objective;
+use espalier_encoder::digest;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -49,7 +49,7 @@ fn edges(path: &Path) -> std::io::Result<(u64, String)> {
         file.seek(SeekFrom::Start(bytes.saturating_sub(EDGE).max(EDGE)))?;
         file.take(EDGE).read_to_end(&mut ends)?;
     }
-    Ok((bytes, super::hex(&Sha256::digest(&ends))))
+    Ok((bytes, digest::sha256(&ends)))
 }
 
 /// Checks that the corpora are what they were.

@@ -9,6 +9,15 @@ pub(super) type Result<T, E = crate::TrainError> = std::result::Result<T, E>;
 /// A run that cannot start, go on or be finished in its directory.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
+    /// There are other things in the directory.
+    #[error("{} is neither empty nor a run: it holds {found}; choose another directory, one that is empty or not there yet",
+        directory.display())]
+    NoRun {
+        /// The directory.
+        directory: PathBuf,
+        /// Something that is in it.
+        found: String,
+    },
     /// There is a run already, and nobody asked to go on with it.
     #[error("{} holds a run already; go on with it by --resume, or give another directory", directory.display())]
     Exists {

@@ -17,7 +17,9 @@ mod error;
 mod events;
 mod log;
 mod metrics;
+mod place;
 mod settings;
+mod state;
 mod summary;
 pub(crate) mod tfrecord;
 
@@ -25,15 +27,16 @@ pub use error::RunError;
 pub(crate) use error::io;
 pub use summary::Summary;
 
-pub(crate) use checkpoint::sha256;
+pub(crate) use espalier_encoder::digest::hex;
+pub(crate) use state::sha256;
 
 use crate::config::PrefinetuneConfig;
 use crate::error::{Result, TrainError};
 use crate::prefinetune::{Encoders, Run, StepReport};
-use checkpoint::{Checkpoints, Origin};
+use checkpoint::Checkpoints;
 use espalier_encoder::{Backbone, files};
 use log::Log;
-use std::fs::{self, File, TryLockError};
+use state::Origin;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -62,6 +65,9 @@ pub enum Outcome {
     },
 }
 
+/// The file with the settings of a run.
+const SETTINGS: &str = "config.toml";
+
 /// A directory for one run.
 #[derive(Clone, Debug)]
 pub struct RunDirectory {
@@ -76,12 +82,12 @@ impl RunDirectory {
 
     /// The file with the settings of the run in the directory.
     pub fn config_file(&self) -> PathBuf {
-        self.path.join("config.toml")
+        self.path.join(SETTINGS)
     }
 
     /// Whether a run was begun here.
     pub fn has_run(&self) -> bool {
-        self.config_file().exists()
+        place::has_run(&self.path, SETTINGS)
     }
 
     /// How the run here ended; `None` when it has not.
@@ -96,16 +102,23 @@ impl RunDirectory {
     /// Checks that a run of `config` may begin here or, with `resume`, go on.
     ///
     /// # Errors
-    /// [`RunError::Exists`], [`RunError::OtherConfig`], or [`TrainError`] when the settings of the run here cannot be read.
+    /// [`RunError::NoRun`] where other things are, [`RunError::Exists`], [`RunError::OtherConfig`], or [`TrainError`] when the
+    /// settings of the run here cannot be read.
     pub fn check(&self, config: &PrefinetuneConfig, resume: bool) -> Result<()> {
         match (self.has_run(), resume) {
-            (false, _) => Ok(()),
+            (false, _) => place::vacant(&self.path, SETTINGS),
             (true, false) => Err(RunError::Exists { directory: self.path.clone() }.into()),
             (true, true) => {
                 let then = PrefinetuneConfig::read(&self.config_file(), &[])?;
                 settings::check(&self.path, &then, &settings::resolved(config))
             }
         }
+    }
+
+    /// [`RunDirectory::check`], and how the run here ended, if it has.
+    fn checked(&self, config: &PrefinetuneConfig, resume: bool) -> Result<Option<Summary>> {
+        self.check(config, resume)?;
+        self.finished()
     }
 
     /// Trains a backbone as `config` says, from the beginning or, with `resume`, from the last whole checkpoint if there is one, and
@@ -124,8 +137,7 @@ impl RunDirectory {
         resume: bool,
         mut observe: impl FnMut(RunEvent) -> ControlFlow<()>,
     ) -> Result<Outcome> {
-        self.check(config, resume)?;
-        if let Some(summary) = self.finished()? {
+        if let Some(summary) = self.checked(config, resume)? {
             return Ok(Outcome::Finished(summary));
         }
         let config = &settings::resolved(config);
@@ -133,16 +145,22 @@ impl RunDirectory {
         let backbone = encoders.backbone;
         let mut run = Run::start(encoders, config)?;
         let origin = Origin::of(encoders, config)?;
-        let _lock = self.lock()?;
-        sweep(&self.path)?;
-        let checkpoints = Checkpoints::open(self.path.join("checkpoints"), origin)?;
-        if self.has_run() {
+        let _lock = place::lock(&self.path)?;
+        // Once more, now that nobody else can begin or end a run here.
+        if let Some(summary) = self.checked(config, resume)? {
+            return Ok(Outcome::Finished(summary));
+        }
+        let resumes = self.has_run();
+        if !resumes {
+            files::write_whole(&self.config_file(), config.to_toml().as_bytes())?;
+        }
+        let keep = config.train.keep_checkpoints;
+        let checkpoints = Checkpoints::open(self.path.join("checkpoints"), origin, keep)?;
+        if resumes {
             checkpoints.restore(&mut run, backbone, |error| {
                 let _ = observe(RunEvent::Damaged(error));
             })?;
             let _ = observe(RunEvent::Resumed(run.steps_done()));
-        } else {
-            files::write_whole(&self.config_file(), config.to_toml().as_bytes())?;
         }
         let mut log = Log::open(&self.path, run.steps_done())?;
         while !run.done() {
@@ -184,18 +202,6 @@ impl RunDirectory {
         Ok(summary)
     }
 
-    /// Keeps other processes out. The system takes the lock back when this one ends, however it ends.
-    fn lock(&self) -> Result<File> {
-        fs::create_dir_all(&self.path).map_err(io(&self.path))?;
-        let path = self.path.join(".lock");
-        let file = File::create(&path).map_err(io(&path))?;
-        match file.try_lock() {
-            Err(TryLockError::WouldBlock) => Err(RunError::Busy { directory: self.path.clone() }.into()),
-            // Some network file systems have no locks: then nobody is kept out.
-            _ => Ok(file),
-        }
-    }
-
     /// Names the last good checkpoint beside what is no longer a number.
     fn diverged(&self, error: TrainError) -> TrainError {
         match error {
@@ -208,23 +214,6 @@ impl RunDirectory {
     }
 }
 
-/// Removes the files that a process killed while it wrote them has left below the directory, under their temporary names.
-fn sweep(directory: &Path) -> Result<()> {
-    for entry in fs::read_dir(directory).map_err(io(directory))? {
-        let path = entry.map_err(io(directory))?.path();
-        if path.is_dir() {
-            sweep(&path)?;
-        } else if path.extension().is_some_and(|extension| extension == "partial") {
-            fs::remove_file(&path).map_err(io(&path))?;
-        }
-    }
-    Ok(())
-}
-
 fn due(step: usize, every: usize) -> bool {
     every > 0 && step.is_multiple_of(every)
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

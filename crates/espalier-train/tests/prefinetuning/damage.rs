@@ -1,7 +1,7 @@
 //! Runs whose files are damaged or cannot be written, or whose numbers are none.
 
 use crate::common::tiny_bert;
-use crate::trial::{Trial, metrics};
+use crate::trial::{Trial, metrics, model};
 use espalier_train::run::{RunDirectory, RunError, RunEvent};
 use espalier_train::strategies::Strategy;
 use std::fs;
@@ -21,6 +21,95 @@ fn a_damaged_checkpoint_is_passed_over() {
         assert_eq!(notes[1], "resumed after 4");
         assert_eq!(metrics(&trial.path()).len(), 6);
     }
+}
+
+/// The run's state, changed by hand or by a disk, would go on to other weights.
+#[test]
+fn so_is_one_whose_state_was_altered() {
+    let mut trial = Trial::new(Strategy::Tpl);
+    trial.config.train.checkpoint_every = 4;
+    let whole = Trial { config: trial.config.clone(), ..Trial::new(Strategy::Tpl) };
+    whole.train(false, None).unwrap();
+    for (from, to) in [("\"next\": ", "\"next\": 1"), ("\"format\": 2", "\"format\": 1")] {
+        trial.train(false, Some(5)).unwrap();
+        let file = trial.checkpoint(5).join("state.json");
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(text.contains(from), "{text}");
+        fs::write(&file, text.replacen(from, to, 1)).unwrap();
+        let (_, notes) = trial.train(true, None).unwrap();
+        assert!(notes[0].contains("state.json is not as it was written"), "{notes:?}");
+        assert_eq!(notes[1], "resumed after 4");
+        assert_eq!(model(&trial.path()), model(&whole.path()));
+        fs::remove_dir_all(trial.path()).unwrap();
+    }
+    // A lost checksum is damage too, but for checkpoints of before, which had none.
+    trial.train(false, Some(5)).unwrap();
+    for (step, format) in [(4, 1), (5, 2)] {
+        let file = trial.checkpoint(step).join("state.json");
+        let mut state: serde_json::Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+        state.as_object_mut().unwrap().remove("checksum").unwrap();
+        state["format"] = format.into();
+        fs::write(&file, state.to_string()).unwrap();
+    }
+    let (_, notes) = trial.train(true, None).unwrap();
+    assert!(notes[0].contains("state.json is not as") && notes[1] == "resumed after 4", "{notes:?}");
+    assert_eq!(model(&trial.path()), model(&whole.path()));
+}
+
+/// Of a process that was killed before it could remove old ones, and of newer ones that are damaged.
+#[test]
+fn no_more_checkpoints_are_kept_than_asked_for_and_always_the_newest_whole_one() {
+    let mut trial = Trial::new(Strategy::Tc);
+    trial.config.train.keep_checkpoints = 1;
+    trial.train(false, Some(3)).unwrap();
+    for step in [1, 2, 9] {
+        fs::create_dir(trial.checkpoint(step)).unwrap();
+    }
+    let names = |trial: &Trial| {
+        let entries = fs::read_dir(trial.path().join("checkpoints")).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    let (_, notes) = trial.train(true, Some(4)).unwrap();
+    assert!(notes[0].contains("step-00000009: not a whole checkpoint") && notes[1] == "resumed after 3", "{notes:?}");
+    assert_eq!(names(&trial), ["step-00000004", "step-00000009"]);
+    for step in [1, 2] {
+        fs::create_dir(trial.checkpoint(step)).unwrap();
+    }
+    let mut seen = Vec::new();
+    RunDirectory::new(trial.path())
+        .train(&tiny_bert(), &trial.config, true, |event| {
+            if let RunEvent::Resumed(_) = event {
+                seen = names(&trial);
+            }
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    assert_eq!(seen, ["step-00000004", "step-00000009"]);
+    assert_eq!(names(&trial), ["step-00000006", "step-00000009"]);
+}
+
+#[test]
+#[cfg(unix)]
+fn what_is_not_the_runs_own_stays() {
+    use std::os::unix::fs::symlink;
+    let trial = Trial::new(Strategy::Tc);
+    trial.train(false, Some(3)).unwrap();
+    let (run, other) = (trial.path(), trial.directory.path().join("other"));
+    fs::create_dir(&other).unwrap();
+    let files = ["film.mkv.partial", "README.md.old.partial", "backbone.1.partial", "checkpoints/.mine.partial"];
+    let files: Vec<_> = files.iter().map(|name| run.join(name)).chain([other.join("README.md.1.partial")]).collect();
+    files.iter().for_each(|file| fs::write(file, "precious").unwrap());
+    let kept =
+        ["checkpoints/.step-9.partial", "checkpoints/.best.partial", "checkpoints/step-1", "checkpoints/step-+0000001"];
+    kept.iter().for_each(|name| fs::create_dir(run.join(name)).unwrap());
+    let links = ["link", "README.md.2.partial", "checkpoints/.step-00000009.partial"];
+    links.iter().for_each(|name| symlink(&other, run.join(name)).unwrap());
+    trial.train(true, None).unwrap();
+    assert!(files.iter().all(|file| fs::read(file).unwrap() == b"precious"));
+    assert!(kept.iter().all(|name| run.join(name).is_dir()));
+    assert!(links.iter().all(|name| run.join(name).is_symlink()));
 }
 
 #[test]
@@ -106,10 +195,13 @@ fn what_cannot_be_written_stops_the_run_with_its_name() {
 #[cfg(target_os = "linux")]
 fn a_full_disk_stops_the_run_and_resuming_makes_up_for_it() {
     let trial = Trial::new(Strategy::Tc);
+    // A run that has not come to its first checkpoint.
+    trial.train(false, Some(1)).unwrap();
+    fs::remove_dir_all(trial.path().join("checkpoints")).unwrap();
     let path = trial.path().join("metrics.jsonl");
-    fs::create_dir_all(trial.path()).unwrap();
+    fs::remove_file(&path).unwrap();
     std::os::unix::fs::symlink("/dev/full", &path).unwrap();
-    let message = trial.train(false, None).unwrap_err().to_string();
+    let message = trial.train(true, None).unwrap_err().to_string();
     assert!(message.contains("metrics.jsonl: No space left"), "{message}");
     fs::remove_file(&path).unwrap();
     trial.train(true, None).unwrap();

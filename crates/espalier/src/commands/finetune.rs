@@ -55,6 +55,10 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> anyhow::Result<()> {
+    // Beside an adapter there may be notes.
+    if !Adapter::FILES.iter().any(|file| args.out.join(file).exists()) {
+        super::only_ours(&args.out, &Adapter::FILES, "an adapter")?;
+    }
     let task = Task::open(&args.task)?;
     for warning in task.warnings() {
         note!("warning: {}: {warning}", task.name);

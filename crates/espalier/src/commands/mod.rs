@@ -20,8 +20,9 @@ pub mod tokenizer;
 pub mod training;
 
 use anyhow::Context;
-use espalier_encoder::{Backbone, Compute};
+use espalier_encoder::{Backbone, Compute, files};
 use espalier_train::columns::SecondColumn;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 /// The backbone of a command, and what it computes in.
@@ -94,5 +95,19 @@ fn open_trainable(spec: &str, compute: Compute) -> anyhow::Result<Backbone> {
 
 fn trains(compute: Compute) -> anyhow::Result<()> {
     anyhow::ensure!(compute != Compute::Int8, "int8 is for inference; train in auto, f32 or bf16");
+    Ok(())
+}
+
+/// Refuses to write among other people's files: a directory must be missing or empty, or hold no more
+/// than `ours`, whole or left by a process that was killed. `what` belongs there.
+fn only_ours(directory: &Path, ours: &[&str], what: &str) -> anyhow::Result<()> {
+    let is_ours = |name: &OsStr| ours.iter().any(|own| name == *own || files::is_leftover(name, own.as_ref()));
+    if let Some(found) = files::stranger(directory, is_ours)? {
+        let directory = directory.display();
+        anyhow::bail!(
+            "{directory} is neither empty nor {what}: it holds {found}; choose another directory, one that is empty or \
+             not there yet"
+        );
+    }
     Ok(())
 }

@@ -3,10 +3,15 @@
 mod data;
 mod devices;
 mod escapes;
+#[cfg(target_os = "linux")]
+mod faults;
 #[cfg(unix)]
 mod fetching;
 mod pretraining;
 mod refusals;
+#[cfg(target_os = "linux")]
+#[path = "../common/same.rs"]
+mod same;
 #[cfg(target_os = "linux")]
 mod streams;
 mod tasks;

@@ -71,7 +71,12 @@ impl Workspace {
 
     /// A process in the directory, all of whose ends are ours.
     pub fn start(&self, arguments: &str) -> Child {
-        self.command(arguments.replace("BACKBONE", &backbone()).split_whitespace()).spawn().unwrap()
+        self.line(arguments).spawn().unwrap()
+    }
+
+    /// The program in the directory, with arguments separated by white space, not started yet.
+    pub fn line(&self, arguments: &str) -> Command {
+        self.command(arguments.replace("BACKBONE", &backbone()).split_whitespace())
     }
 
     /// The program in the directory, with arguments of any form, not started yet.

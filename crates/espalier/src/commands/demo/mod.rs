@@ -42,8 +42,11 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         args.strategies.last().is_some_and(|last| !last.has_family_columns()),
         "the demo ends with the last strategy's applications at work, which cross-stitch's two encoders cannot be; name it before others"
     );
-    let backbone = super::open_backbone(&args.backbone, Compute::Auto)?;
     let data = args.out.join("data");
+    if !samples::are_in(&data) {
+        super::only_ours(&args.out, &[], "an earlier demo")?;
+    }
+    let backbone = super::open_backbone(&args.backbone, Compute::Auto)?;
     samples::write(&data)?;
     let tasks = samples::TASKS.map(|name| Task::open(&data.join("tasks").join(name)));
     let tasks = tasks.into_iter().collect::<Result<Vec<_>, _>>()?;

@@ -13,8 +13,8 @@ macro_rules! sample {
 }
 
 const FILES: [(&str, &[u8]); 12] = [
-    sample!("README.md"),
     sample!("LICENSES.md"),
+    sample!("README.md"),
     sample!("corpora/concepts.jsonl.gz"),
     sample!("corpora/pairs.jsonl.gz"),
     sample!("tasks/wikigold/train.jsonl"),
@@ -26,6 +26,11 @@ const FILES: [(&str, &[u8]); 12] = [
     sample!("tasks/clinc150/train.jsonl"),
     sample!("tasks/clinc150/test.jsonl.gz"),
 ];
+
+/// Whether they are in a directory, or were on the way there.
+pub fn are_in(directory: &Path) -> bool {
+    directory.join(FILES[0].0).exists()
+}
 
 /// Writes the samples, so that every command can be tried on them.
 ///

@@ -1,0 +1,204 @@
+//! Files on their way: whole and on the disk, but not under their names yet.
+//!
+//! A file `NAME` is written as `NAME.NUMBER.partial` beside its place, under a lock, and renamed when
+//! all of it is there. What a process that was killed has left of it is removed by the next one that
+//! writes `NAME`: the lock tells whether its writer still lives. Nothing else is ever removed, and
+//! nothing is reached through a link.
+
+use crate::error::{EncoderError, Result};
+use std::ffi::OsStr;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, BufWriter, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+/// Names that are tried for a temporary file, the first by the number of the process.
+const TRIES: u32 = 64;
+
+/// A file that is whole, but does not have its name yet. Unless it is published, it goes when it is
+/// dropped.
+#[derive(Debug)]
+pub struct Staged {
+    path: PathBuf,
+    partial: PathBuf,
+    /// Held for its lock.
+    file: File,
+    published: bool,
+}
+
+impl Staged {
+    /// Writes what `write` writes beside `path`, and makes sure that it is on the disk. Makes the
+    /// directory.
+    ///
+    /// # Errors
+    /// [`EncoderError::Io`] when the directory or the file cannot be written; nothing is left then.
+    pub fn new(path: &Path, write: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>) -> Result<Self> {
+        let directory = directory_of(path);
+        fs::create_dir_all(directory).map_err(EncoderError::io(directory))?;
+        sweep(path);
+        let (partial, file) = create(path).map_err(EncoderError::io(path))?;
+        let staged = Self { path: path.to_path_buf(), partial, file, published: false };
+        let mut out = BufWriter::new(&staged.file);
+        let written = write(&mut out).and_then(|()| out.flush()).and_then(|()| staged.file.sync_all());
+        // What the system refused is not tried again.
+        drop(out.into_parts());
+        written.map_err(EncoderError::io(path)).map(|()| staged)
+    }
+
+    /// Where the file is until it is published.
+    pub fn partial(&self) -> &Path {
+        &self.partial
+    }
+
+    /// Gives the file its name. What had that name before is gone.
+    ///
+    /// # Errors
+    /// [`EncoderError::Io`] when it cannot be renamed.
+    pub fn publish(mut self) -> Result<()> {
+        fs::rename(&self.partial, &self.path).map_err(EncoderError::io(&self.path))?;
+        self.published = true;
+        Ok(())
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        if !self.published {
+            // What cannot be removed now is removed by the next writer.
+            let _ = fs::remove_file(&self.partial);
+        }
+    }
+}
+
+/// Whether `name` is what a killed process may have left of the file `of`.
+pub fn is_leftover(name: &OsStr, of: &OsStr) -> bool {
+    let number = name
+        .as_encoded_bytes()
+        .strip_prefix(of.as_encoded_bytes())
+        .and_then(|rest| rest.strip_prefix(b"."))
+        .and_then(|rest| rest.strip_suffix(b".partial"));
+    number.is_some_and(|number| !number.is_empty() && number.iter().all(u8::is_ascii_digit))
+}
+
+fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// A new file beside `path`, under a lock. Whatever has a name already is left alone, links too.
+fn create(path: &Path) -> io::Result<(PathBuf, File)> {
+    for number in (0..TRIES).map(|more| std::process::id().wrapping_add(more)) {
+        let mut name = path.file_name().unwrap_or_default().to_os_string();
+        name.push(format!(".{number}.partial"));
+        let partial = path.with_file_name(name);
+        match File::options().write(true).create_new(true).open(&partial) {
+            // Before it was locked, another process may have taken it for a leftover.
+            Ok(file) if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) || !is_at(&file, &partial) => {}
+            // Some network file systems have no locks: then leftovers stay.
+            Ok(file) => return Ok((partial, file)),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(io::Error::new(ErrorKind::AlreadyExists, "all names for a temporary file beside it are taken"))
+}
+
+/// Removes what killed processes have left of `path`. What cannot be removed does no harm.
+fn sweep(path: &Path) {
+    let name = path.file_name().unwrap_or_default();
+    for entry in fs::read_dir(directory_of(path)).into_iter().flatten().flatten() {
+        // Of a link, this is the type of the link itself.
+        let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+        if is_file && is_leftover(&entry.file_name(), name) {
+            let _ = remove_unless_locked(&entry.path());
+        }
+    }
+}
+
+fn remove_unless_locked(path: &Path) -> io::Result<()> {
+    let file = File::options().write(true).open(path)?;
+    if file.try_lock().is_ok() && is_at(&file, path) { fs::remove_file(path) } else { Ok(()) }
+}
+
+/// Whether an open file is the one at `path`.
+fn is_at(file: &File, path: &Path) -> bool {
+    match (file.metadata(), fs::symlink_metadata(path)) {
+        #[cfg(unix)]
+        (Ok(open), Ok(there)) => {
+            use std::os::unix::fs::MetadataExt;
+            (open.dev(), open.ino()) == (there.dev(), there.ino())
+        }
+        // Elsewhere an open file keeps its name.
+        #[cfg(not(unix))]
+        (Ok(_), Ok(_)) => true,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::files;
+
+    #[test]
+    fn leftovers_are_known_by_exact_names() {
+        let is = |name: &str| is_leftover(name.as_ref(), "x.json".as_ref());
+        assert!(is("x.json.1.partial") && is("x.json.4194304.partial"));
+        for other in ["x.json", "x.json.partial", "x.json..partial", "x.json.a1.partial", "x.json.1.partial.gz"] {
+            assert!(!is(other), "{other}");
+        }
+        assert!(!is("y.json.1.partial") && !is("1.partial") && !is("x.json.1.2.partial"));
+    }
+
+    #[test]
+    fn the_next_writer_removes_leftovers_and_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        let stale = ["x.1.partial", "x.77.partial"];
+        let others = ["y.1.partial", "x.film.partial", "x.partial", "elsewhere"];
+        stale.iter().chain(&others).for_each(|name| fs::write(at(name), "half").unwrap());
+        fs::create_dir(at("x.2.partial")).unwrap();
+        #[cfg(unix)]
+        std::os::unix::fs::symlink(at("elsewhere"), at("x.3.partial")).unwrap();
+        let live = File::create(at("x.4.partial")).unwrap();
+        live.lock().unwrap();
+
+        files::write_whole(&at("x"), b"whole").unwrap();
+        assert_eq!(fs::read(at("x")).unwrap(), b"whole");
+        assert!(stale.iter().all(|name| !at(name).exists()));
+        assert!(others.iter().all(|name| fs::read(at(name)).unwrap() == b"half"));
+        assert!(at("x.2.partial").is_dir() && at("x.4.partial").exists());
+        #[cfg(unix)]
+        assert!(fs::symlink_metadata(at("x.3.partial")).unwrap().is_symlink());
+        drop(live);
+        files::write_whole(&at("x"), b"again").unwrap();
+        assert!(!at("x.4.partial").exists(), "its writer is gone");
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn nothing_is_written_through_a_link_that_lies_in_the_way() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        fs::write(at("precious"), "precious").unwrap();
+        std::os::unix::fs::symlink(at("precious"), at(&format!("x.{}.partial", std::process::id()))).unwrap();
+        files::write_whole(&at("x"), b"whole").unwrap();
+        assert_eq!(fs::read(at("x")).unwrap(), b"whole");
+        assert_eq!(fs::read(at("precious")).unwrap(), b"precious");
+    }
+
+    #[test]
+    fn two_may_write_the_same_file_and_what_is_not_published_goes() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x");
+        let stage = |text: &str| Staged::new(&path, |file| file.write_all(text.as_bytes())).unwrap();
+        let (first, second, third) = (stage("first"), stage("second"), stage("third"));
+        assert_eq!(fs::read(first.partial()).unwrap(), b"first");
+        second.publish().unwrap();
+        first.publish().unwrap();
+        drop(third);
+        assert_eq!(fs::read(&path).unwrap(), b"first");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+}

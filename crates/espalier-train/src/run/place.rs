@@ -1,0 +1,97 @@
+//! Whose a directory is: a run begins where nothing is, goes on where it began, and has no company.
+
+use super::error::{Result, RunError, io};
+use espalier_encoder::files;
+use std::fs::{self, File, TryLockError};
+use std::io::ErrorKind;
+use std::path::Path;
+
+const LOCK: &str = ".lock";
+/// What every run has, whatever befell it: the lock from its first moment on, unless it was copied
+/// without hidden files, and metrics after that.
+const SIGNS: [&str; 2] = [LOCK, "metrics.jsonl"];
+
+/// Whether a run was begun in the directory: it has settings, and they are a run's.
+pub(super) fn has_run(directory: &Path, settings: &str) -> bool {
+    directory.join(settings).exists() && SIGNS.iter().any(|sign| directory.join(sign).exists())
+}
+
+/// Checks that a run may begin in the directory: it is missing, empty, or holds no more than what a
+/// start leaves that was killed before it had written its settings.
+pub(super) fn vacant(directory: &Path, settings: &str) -> Result<()> {
+    let ours = |name: &std::ffi::OsStr| name == LOCK || files::is_leftover(name, settings.as_ref());
+    match files::stranger(directory, ours)? {
+        Some(found) => Err(RunError::NoRun { directory: directory.to_path_buf(), found }.into()),
+        None => Ok(()),
+    }
+}
+
+/// Keeps other processes out. The system takes the lock back when this one ends, however it ends.
+pub(super) fn lock(directory: &Path) -> Result<File> {
+    fs::create_dir_all(directory).map_err(io(directory))?;
+    let path = directory.join(LOCK);
+    let file = match File::create_new(&path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            // A link may lead to a file that is not ours.
+            if !fs::symlink_metadata(&path).map_err(io(&path))?.is_file() {
+                let found = format!("{LOCK}, which is no plain file");
+                return Err(RunError::NoRun { directory: directory.to_path_buf(), found }.into());
+            }
+            File::options().write(true).open(&path)
+        }
+        created => created,
+    };
+    let file = file.map_err(io(&path))?;
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => Err(RunError::Busy { directory: directory.to_path_buf() }.into()),
+        // Some network file systems have no locks: then nobody is kept out.
+        _ => Ok(file),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_begins_where_nothing_is() {
+        let place = tempfile::tempdir().unwrap();
+        let at = |name: &str| place.path().join(name);
+        let check = || vacant(place.path(), "config.toml").map_err(|error| error.to_string());
+        vacant(&at("missing"), "config.toml").unwrap();
+        check().unwrap();
+        let held = lock(place.path()).unwrap();
+        fs::write(at("config.toml.17.partial"), "[tr").unwrap();
+        check().unwrap();
+        assert!(lock(place.path()).unwrap_err().to_string().contains("another process"));
+        drop(held);
+        for name in ["film.mkv.partial", "config.toml", "config.toml.old.partial"] {
+            fs::write(at(name), "precious").unwrap();
+            let message = check().unwrap_err();
+            assert!(message.contains(name) && message.contains("choose another directory"), "{message}");
+            fs::remove_file(at(name)).unwrap();
+        }
+    }
+
+    #[test]
+    fn settings_alone_are_no_run() {
+        let place = tempfile::tempdir().unwrap();
+        fs::write(place.path().join("config.toml"), "").unwrap();
+        assert!(!has_run(place.path(), "config.toml"));
+        fs::write(place.path().join("metrics.jsonl"), "").unwrap();
+        assert!(has_run(place.path(), "config.toml"));
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn what_the_lock_links_to_is_not_touched() {
+        let place = tempfile::tempdir().unwrap();
+        let precious = place.path().join("precious");
+        fs::write(&precious, "precious").unwrap();
+        let run = place.path().join("run");
+        fs::create_dir(&run).unwrap();
+        std::os::unix::fs::symlink(&precious, run.join(LOCK)).unwrap();
+        assert!(lock(&run).unwrap_err().to_string().contains("no plain file"));
+        assert_eq!(fs::read_to_string(precious).unwrap(), "precious");
+    }
+}

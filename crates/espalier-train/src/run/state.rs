@@ -1,0 +1,145 @@
+//! `state.json`: where a run stood, and what shows that nothing of its checkpoint was altered.
+
+use super::corpora::{Corpora, corpora};
+use super::error::{Result, io};
+use crate::config::PrefinetuneConfig;
+use crate::prefinetune::{Encoders, Standing};
+use espalier_encoder::{digest, files};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Component, Path};
+
+/// The version of the format.
+const FORMAT: u32 = 2;
+/// The first version, which had no checksum of itself, is read too.
+const WITHOUT_CHECKSUM: u32 = 1;
+const STATE: &str = "state.json";
+/// As many digits as a checksum has.
+const ZEROS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+/// What a run is made from; a checkpoint is of no use to any other run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Origin {
+    /// Fingerprint of the backbone that the run starts from.
+    pub(super) backbone: String,
+    /// What it trains on.
+    pub(super) corpora: Corpora,
+    /// What tells its teacher from others, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) teacher: Option<String>,
+}
+
+impl Origin {
+    /// That of a run of these encoders.
+    pub(super) fn of(encoders: Encoders, config: &PrefinetuneConfig) -> Result<Self> {
+        Ok(Self {
+            backbone: encoders.backbone.fingerprint().to_string(),
+            corpora: corpora(config)?,
+            teacher: encoders.teacher.map(|teacher| teacher.identity().to_string()),
+        })
+    }
+}
+
+/// `state.json`.
+#[derive(Serialize, Deserialize)]
+pub(super) struct State {
+    format: u32,
+    #[serde(flatten)]
+    pub(super) origin: Origin,
+    pub(super) standing: Standing,
+    /// Every other file of the checkpoint: its SHA-256.
+    files: BTreeMap<String, String>,
+    /// The SHA-256 of this file's text with zeros for these digits; the last key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    checksum: Option<String>,
+}
+
+impl State {
+    /// Writes the state of the checkpoint in `directory`, whose other files are all there.
+    pub(super) fn write(directory: &Path, origin: Origin, standing: Standing) -> Result<()> {
+        let path = directory.join(STATE);
+        let (files, checksum) = (checksums(directory)?, Some(ZEROS.to_string()));
+        let text = files::json_bytes(&path, &Self { format: FORMAT, origin, standing, files, checksum })?;
+        let text = String::from_utf8_lossy(&text);
+        let text = with_checksum(&text, ZEROS, &digest::sha256(text.as_bytes()));
+        files::write_whole(&path, text.as_bytes())?;
+        sync(directory)
+    }
+
+    /// The state of a checkpoint of which every file is as it was written, or else what is wrong with it.
+    pub(super) fn read(directory: &Path) -> Result<Self, String> {
+        let bytes = files::read(&directory.join(STATE)).map_err(|error| error.to_string())?;
+        let text = String::from_utf8_lossy(&bytes);
+        let state: Self = serde_json::from_str(&text).map_err(|error| format!("{STATE}: {error}"))?;
+        if state.format != FORMAT && state.format != WITHOUT_CHECKSUM {
+            return Err(format!("format {} instead of {FORMAT}", state.format));
+        }
+        if !state.is(&text) {
+            return Err(format!("{STATE} is not as it was written"));
+        }
+        for (name, checksum) in &state.files {
+            let inside = Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
+            if !inside {
+                return Err(format!("{STATE} names {name:?}, which is not in the checkpoint"));
+            }
+            let found = sha256(&directory.join(name)).map_err(|error| format!("{name}: {error}"))?;
+            if found != *checksum {
+                return Err(format!("{name} is not as it was written"));
+            }
+        }
+        Ok(state)
+    }
+
+    /// Whether it was written as this text.
+    fn is(&self, text: &str) -> bool {
+        match &self.checksum {
+            Some(checksum) => digest::sha256(with_checksum(text, checksum, ZEROS).as_bytes()) == *checksum,
+            None => self.format == WITHOUT_CHECKSUM,
+        }
+    }
+}
+
+/// The text with another checksum.
+fn with_checksum(text: &str, old: &str, new: &str) -> String {
+    let (before, after) = text.rsplit_once(old).unwrap_or((text, ""));
+    format!("{before}{new}{after}")
+}
+
+/// SHA-256 of every file below the directory, by its path from there.
+fn checksums(directory: &Path) -> Result<BTreeMap<String, String>> {
+    let mut sums = BTreeMap::new();
+    let mut open = vec![directory.to_path_buf()];
+    while let Some(path) = open.pop() {
+        if path.is_dir() {
+            for entry in fs::read_dir(&path).map_err(io(&path))? {
+                open.push(entry.map_err(io(&path))?.path());
+            }
+            sync(&path)?;
+        } else {
+            let name: Vec<_> =
+                path.strip_prefix(directory).into_iter().flatten().map(|part| part.to_string_lossy()).collect();
+            sums.insert(name.join("/"), sha256(&path).map_err(io(&path))?);
+        }
+    }
+    Ok(sums)
+}
+
+/// SHA-256 of a file, in hexadecimal digits.
+pub(crate) fn sha256(path: &Path) -> std::io::Result<String> {
+    let (mut file, mut hash) = (File::open(path)?, Sha256::new());
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(super::hex(&hash.finalize())),
+            length => hash.update(&buffer[..length]),
+        }
+    }
+}
+
+/// Makes sure that the names in a directory are on the disk, where the system can do that.
+pub(super) fn sync(directory: &Path) -> Result<()> {
+    if cfg!(unix) { File::open(directory).and_then(|file| file.sync_all()).map_err(io(directory)) } else { Ok(()) }
+}
