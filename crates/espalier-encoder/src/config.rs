@@ -55,8 +55,8 @@ impl EncoderConfig {
         struct Kind {
             model_type: Option<String>,
         }
-        let text = files::read(path)?;
-        let unsupported = |what: String| EncoderError::Unsupported { path: path.to_path_buf(), what };
+        let text = files::read_settings(path)?;
+        let unsupported = |what: String| EncoderError::unsupported(path, what);
         let Kind { model_type } = serde_json::from_slice(&text).map_err(EncoderError::json(path))?;
         let name = model_type
             .ok_or_else(|| unsupported("no \"model_type\": is this the config.json of an encoder?".into()))?;

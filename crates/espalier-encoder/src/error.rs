@@ -159,6 +159,10 @@ impl EncoderError {
         move |cause| Self::Io { path, cause }
     }
 
+    pub(crate) fn unsupported(path: &Path, what: impl Into<String>) -> Self {
+        Self::Unsupported { path: path.to_path_buf(), what: what.into() }
+    }
+
     pub(crate) fn json(path: &Path) -> impl FnOnce(serde_json::Error) -> Self {
         let path = path.to_path_buf();
         move |cause| Self::Json { path, cause }

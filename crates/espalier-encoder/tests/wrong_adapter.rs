@@ -215,3 +215,17 @@ fn cards_that_do_not_fit_the_weights_are_refused() {
         assert!(matches!(error, EncoderError::Json { .. }), "{error}");
     }
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn files_without_an_end_are_refused_before_they_are_opened() {
+    let backbone = tiny_bert();
+    for file in [CONFIG, WEIGHTS, "espalier.json"] {
+        let directory = token_classifier(&backbone);
+        let path = directory.path().join(file);
+        fs::remove_file(&path).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let error = refusal(Adapter::open(directory.path(), &backbone), &[file, "not a regular file"]);
+        assert!(matches!(error, EncoderError::Io { .. }), "{error}");
+    }
+}

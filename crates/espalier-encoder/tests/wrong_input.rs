@@ -281,3 +281,70 @@ fn other_poolings_and_modules_are_refused() {
     let error = refusal(Backbone::open(directory.path()), &["1_Pooling"]);
     assert!(matches!(error, EncoderError::Io { .. }), "{error}");
 }
+
+#[test]
+fn modules_outside_their_directory_are_refused() {
+    for path in ["../1_Pooling", "1_Pooling/../../1_Pooling", "/1_Pooling", ".."] {
+        for kind in ["Pooling", "Transformer"] {
+            let modules =
+                json!([{"idx": 1, "name": "1", "path": path, "type": format!("sentence_transformers.models.{kind}")}]);
+            let error = with_file("modules.json", modules.to_string().as_bytes());
+            let error = refusal(error, &["modules.json", &format!("{path:?}"), "leads out of this directory"]);
+            assert!(matches!(error, EncoderError::Unsupported { .. }), "{error}");
+        }
+    }
+    let modules =
+        json!([{"idx": 1, "name": "1", "path": "./1_Pooling", "type": "sentence_transformers.models.Pooling"}]);
+    assert!(with_file("modules.json", modules.to_string().as_bytes()).is_ok());
+}
+
+/// Pipes, which nobody writes to, devices, which never end, and links in a circle; on the other hand links as in the hub's cache.
+#[test]
+#[cfg(target_os = "linux")]
+fn files_without_an_end_are_refused_before_they_are_opened() {
+    use std::os::unix::fs::symlink;
+    use std::process::Command;
+
+    let files = [
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "modules.json",
+        "1_Pooling/config.json",
+    ];
+    for file in files {
+        let directory = copy_of("tiny-bert");
+        let path = directory.path().join(file);
+        fs::remove_file(&path).unwrap();
+        assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let error = refusal(Backbone::open(directory.path()), &[file, "not a regular file"]);
+        assert!(matches!(error, EncoderError::Io { .. }), "{error}");
+        fs::remove_file(&path).unwrap();
+        symlink("/dev/zero", &path).unwrap();
+        refusal(Backbone::open(directory.path()), &[file, "not a regular file"]);
+    }
+    refusal(Backbone::open(Path::new("/dev/zero")), &["/dev/zero", "not a regular file"]);
+    let directory = copy_of("tiny-bert");
+    let path = directory.path().join("config.json");
+    fs::create_dir_all(directory.path().join("blobs")).unwrap();
+    fs::rename(&path, directory.path().join("blobs/0123")).unwrap();
+    symlink("blobs/0123", &path).unwrap();
+    symlink(directory.path(), directory.path().join("1_Pooling/circle")).unwrap();
+    assert!(Backbone::open(directory.path()).is_ok());
+    fs::remove_file(&path).unwrap();
+    symlink("config.json", &path).unwrap();
+    refusal(Backbone::open(directory.path()), &["config.json"]);
+}
+
+/// Files of a length that only a hole can have: nothing is allocated for them.
+#[test]
+#[cfg(target_os = "linux")]
+fn files_beyond_all_models_are_refused_by_their_length() {
+    for (file, length) in [("model.safetensors", 1u64 << 40), ("config.json", 1 << 30), ("tokenizer.json", 1 << 30)] {
+        let directory = copy_of("tiny-bert");
+        fs::File::options().write(true).open(directory.path().join(file)).unwrap().set_len(length).unwrap();
+        let error = refusal(Backbone::open(directory.path()), &[file, &format!("{length} bytes"), "at most"]);
+        assert!(matches!(error, EncoderError::Io { .. }), "{error}");
+    }
+}

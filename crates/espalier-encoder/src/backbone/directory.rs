@@ -63,7 +63,7 @@ impl Backbone {
 /// Those of the files that the directory has.
 pub(super) fn side_files(directory: &Path, names: &[&'static str]) -> Result<Vec<SideFile>> {
     let there = names.iter().map(|name| (*name, directory.join(name))).filter(|(_, path)| path.exists());
-    there.map(|(name, path)| Ok((name, files::read(&path)?))).collect()
+    there.map(|(name, path)| Ok((name, files::read_settings(&path)?))).collect()
 }
 
 fn required(directory: &Path, file: &'static str) -> Result<PathBuf> {

@@ -24,7 +24,7 @@ impl Backbone {
         let unlimited = Tokenizer::read(tokenizer, usize::MAX, max_tokens)?;
         let config = EncoderConfig { vocab_size: unlimited.highest_id() as usize + 1, ..config };
         if let Some(what) = config.mistake() {
-            return Err(EncoderError::Unsupported { path: tokenizer.to_path_buf(), what });
+            return Err(EncoderError::unsupported(tokenizer, what));
         }
         let mut files = side_files(tokenizer, &TOKENIZER_FILES)?;
         let mut settings = Map::new();

@@ -64,7 +64,10 @@ impl Backbone {
     /// against the weights' file.
     pub fn open(path: &Path) -> Result<Self> {
         files::exists(path)?;
-        if path.is_file() { Ok(Self::from_bundle(Bundle::open(path)?)) } else { Self::from_directory(path) }
+        match path.is_dir() {
+            true => Self::from_directory(path),
+            false => Ok(Self::from_bundle(Bundle::open(path)?)),
+        }
     }
 
     fn from_bundle(opened: Opened) -> Self {

@@ -3,6 +3,7 @@
 use super::header::{Header, Section, Type, checksum};
 use super::{PARAMETERS, TOKENIZER_JSON, WORDPIECE, WORDS, linear_maps, scales_of, stored_type};
 use crate::error::{EncoderError, Result};
+use crate::files;
 use crate::model::Encoder;
 use crate::packed::StoredMatrix;
 use crate::pooling::TextVectors;
@@ -43,11 +44,12 @@ pub(crate) struct Opened {
 impl Bundle {
     /// Maps a bundle and checks all of it.
     pub fn open(path: &Path) -> Result<Opened> {
+        files::is_regular(path, u64::MAX)?;
         let file = Mapped::open(path).map_err(EncoderError::io(path))?;
         let (header, ranges) = Header::read(path, file.bytes())?;
         let sections = Sections { path, file: &file, list: header.sections.iter().zip(ranges).collect() };
         if let Some(what) = header.config.mistake() {
-            return Err(EncoderError::Unsupported { path: path.to_path_buf(), what });
+            return Err(EncoderError::unsupported(path, what));
         }
         let Some(dtype) = Precision::ALL.into_iter().find(|precision| precision.name() == header.dtype) else {
             return Err(sections.wrong(format!("its type {:?} is none of f32, bf16 and int8", header.dtype)));

@@ -192,6 +192,10 @@ fn read_state(path: &Path) -> Result<State, String> {
         return Err(format!("format {} instead of {FORMAT}", state.format));
     }
     for (name, checksum) in &state.files {
+        // The names are read from a file, and must not lead to just any place.
+        if !files::stays_below(name.as_ref()) || !path.join(name).is_file() {
+            return Err(format!("{name} is no file of a checkpoint"));
+        }
         let found = sha256(&path.join(name)).map_err(|error| format!("{name}: {error}"))?;
         if found != *checksum {
             return Err(format!("{name} is not as it was written"));
@@ -205,7 +209,8 @@ fn checksums(directory: &Path) -> Result<BTreeMap<String, String>> {
     let mut sums = BTreeMap::new();
     let mut open = vec![directory.to_path_buf()];
     while let Some(path) = open.pop() {
-        if path.is_dir() {
+        // A link to a directory is no directory, so that links in a circle end the walk.
+        if fs::symlink_metadata(&path).map_err(io(&path))?.is_dir() {
             open.extend(entries(&path)?);
             sync(&path)?;
         } else {
