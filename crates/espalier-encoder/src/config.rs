@@ -105,6 +105,9 @@ impl EncoderConfig {
             let (hidden_size, num_heads) = (self.hidden_size, self.num_attention_heads);
             return Some(format!("\"{width}\" {hidden_size} is not a multiple of \"{heads}\" {num_heads}"));
         }
+        if !(0.0..f32::INFINITY).contains(&self.layer_norm_eps) {
+            return Some(format!("\"layer_norm_eps\" is {}; it must be a number of at least 0", self.layer_norm_eps));
+        }
         if self.longest_text() == 0 {
             let (first, rows) = (self.first_position, self.max_position_embeddings);
             return Some(format!("\"max_position_embeddings\" is {rows}; a text's first token has row {first}"));

@@ -69,6 +69,16 @@ pub enum EncoderError {
         /// Shape that the configuration implies.
         expected: Vec<usize>,
     },
+    /// A tensor holds an infinity or what is no number, of which every answer would be made.
+    #[error("{}: tensor {name:?} holds {value}, which no weights do; copy or download the file again, or take an earlier checkpoint of the training", path.display())]
+    NotFinite {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        name: String,
+        /// The first such number.
+        value: f32,
+    },
     /// A tensor's numbers are of a type that is not read.
     #[error("{}: tensor {name:?} has dtype {dtype}; F32, F16 and BF16 are read", path.display())]
     TensorType {

@@ -56,12 +56,12 @@ struct ModuleEntry {
 }
 
 /// The modes of a pooling configuration that are on, of which sentence-transformers concatenates the vectors: the mode's name in
-/// the new schema, one boolean per mode in the old one.
+/// the new schema, one boolean per mode in the old one. What stands there instead of a boolean counts as on, since it says something.
 fn modes(file: &Map<String, Value>) -> Vec<&str> {
     if let Some(mode) = file.get("pooling_mode").filter(|mode| !mode.is_null()) {
         return vec![mode.as_str().unwrap_or("what is no name")];
     }
-    let on = file.iter().filter(|(_, value)| value.as_bool() == Some(true));
+    let on = file.iter().filter(|(_, value)| !value.is_null() && value.as_bool() != Some(false));
     on.filter_map(|(key, _)| key.strip_prefix("pooling_mode_")).collect()
 }
 

@@ -193,3 +193,27 @@ fn a_file_may_be_replaced_while_it_is_open() {
     assert_eq!(hidden(&fresh, fresh.model(None)), before);
     assert_eq!(Backbone::open(&path).unwrap().fingerprint(), other.fingerprint());
 }
+
+#[test]
+fn weights_that_are_no_numbers_are_not_packed() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("tiny.espalier");
+    let spoilt = |tensor: &str, value: f32| {
+        let backbone = tiny_bert();
+        let mut weights = backbone.weights().to_vec();
+        let spec = backbone.encoder.layout.tensors.iter().find(|spec| spec.name == tensor).unwrap();
+        weights[spec.range.end - 1] = value;
+        backbone.with_weights(weights)
+    };
+    let (matrix, bias) = ("encoder.layer.1.output.dense.weight", "encoder.layer.1.output.dense.bias");
+    for dtype in Precision::ALL {
+        let error = refusal(spoilt(matrix, f32::NAN).pack(dtype, &path), &["\"layer.1.output\"", "holds NaN"]);
+        assert!(matches!(error, EncoderError::NotFinite { .. }), "{error}");
+        refusal(spoilt(bias, f32::INFINITY).pack(dtype, &path), &[bias, "holds inf"]);
+        assert!(!path.exists());
+        assert!(spoilt(bias, f32::MAX).pack(dtype, &path).is_ok());
+        fs::remove_file(&path).unwrap();
+    }
+    refusal(spoilt(matrix, f32::MAX).pack(Precision::Bf16, &path), &["\"layer.1.output\"", "holds inf"]);
+    assert!(spoilt(matrix, f32::MAX).pack(Precision::F32, &path).is_ok());
+}

@@ -282,6 +282,69 @@ fn other_poolings_and_modules_are_refused() {
     assert!(matches!(error, EncoderError::Io { .. }), "{error}");
 }
 
+/// NaN, infinities, and numbers that are infinite in the type that they are stored in.
+#[test]
+fn weights_that_are_no_numbers_are_named() {
+    let broken = [
+        (Dtype::F32, f32::NAN.to_le_bytes().to_vec(), "holds NaN"),
+        (Dtype::F32, f32::INFINITY.to_le_bytes().to_vec(), "holds inf"),
+        (Dtype::F32, f32::NEG_INFINITY.to_le_bytes().to_vec(), "holds -inf"),
+        (Dtype::BF16, vec![0xc0, 0x7f], "holds NaN"),
+        (Dtype::F16, vec![0x00, 0xfc], "holds -inf"),
+    ];
+    for (name, shape) in
+        [("embeddings.LayerNorm.bias", [32].as_slice()), ("encoder.layer.1.output.dense.weight", &[32, 64])]
+    {
+        for (dtype, bytes, message) in &broken {
+            let error = with_tensors(|tensors| {
+                let mut tensor = RawTensor::zeros(*dtype, shape);
+                let at = tensor.bytes.len() - bytes.len();
+                tensor.bytes[at..].copy_from_slice(bytes);
+                tensors.insert(name.into(), tensor);
+            });
+            let error =
+                refusal(error, &["model.safetensors", &format!("{name:?}"), message, "download the file again"]);
+            assert!(matches!(error, EncoderError::NotFinite { .. }), "{error}");
+        }
+    }
+    let name = "encoder.layer.0.output.dense.bias";
+    let largest = RawTensor::f32(&[32], &[f32::MAX; 32]);
+    assert!(with_tensors(|tensors| drop(tensors.insert(name.into(), largest))).is_ok());
+}
+
+#[test]
+fn settings_that_are_no_sensible_numbers_are_refused() {
+    // What is beyond f32 is infinite, or, with another feature of serde_json, refused as it is read.
+    for eps in [-1e-12f64, -1.0, 1e39, -1e300] {
+        let error = refusal(with_config(|config| config["layer_norm_eps"] = json!(eps)), &["config.json"]);
+        let beyond = eps.abs() > f64::from(f32::MAX) && matches!(error, EncoderError::Json { .. });
+        assert!(beyond || matches!(error, EncoderError::Unsupported { .. }), "{error}");
+    }
+    for (file, key) in [("sentence_bert_config.json", "max_seq_length"), ("tokenizer_config.json", "model_max_length")]
+    {
+        for limit in [json!(-1), json!(0), json!(-1e30), json!(0.5)] {
+            let directory = copy_of("tiny-bert");
+            edit_json(&directory.path().join(file), |settings| settings[key] = limit.clone());
+            let error = refusal(Backbone::open(directory.path()), &[file, "at least 1"]);
+            assert!(matches!(error, EncoderError::Unsupported { .. }), "{error}");
+        }
+        // What transformers writes for no limit.
+        let directory = copy_of("tiny-bert");
+        edit_json(&directory.path().join(file), |settings| settings[key] = json!(1e30));
+        assert!(Backbone::open(directory.path()).is_ok());
+    }
+}
+
+#[test]
+fn poolings_that_are_said_in_another_way_than_by_a_boolean_are_not_passed_over() {
+    for other in [json!("yes"), json!(1), json!({})] {
+        let config = json!({"pooling_mode_mean_tokens": true, "pooling_mode_max_tokens": other}).to_string();
+        refusal(with_file("1_Pooling/config.json", config.as_bytes()), &["1_Pooling/config.json", "max_tokens"]);
+    }
+    let config = json!({"pooling_mode_cls_token": true, "pooling_mode_max_tokens": null}).to_string();
+    assert!(with_file("1_Pooling/config.json", config.as_bytes()).is_ok());
+}
+
 #[test]
 fn modules_outside_their_directory_are_refused() {
     for path in ["../1_Pooling", "1_Pooling/../../1_Pooling", "/1_Pooling", ".."] {

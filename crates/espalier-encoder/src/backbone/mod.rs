@@ -201,7 +201,7 @@ impl Backbone {
     /// The file has this backbone's fingerprint, so that adapters of this backbone attach to it as well.
     ///
     /// # Errors
-    /// As [`Backbone::save`].
+    /// As [`Backbone::save`], and [`EncoderError::NotFinite`] for weights that are, or are rounded to, no finite numbers.
     pub fn pack(&self, storage: impl Into<Storage>, path: &Path) -> Result<PackedFile> {
         let (weights, side_files) = self.in_memory()?;
         let json = side_files.iter().find(|&&(name, _)| name == TOKENIZER_JSON);
