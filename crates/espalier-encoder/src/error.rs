@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 /// Result of this crate's fallible functions.
 pub type Result<T, E = EncoderError> = std::result::Result<T, E>;
 
+const GIGABYTE: u64 = 1_000_000_000;
+
 /// An encoder, tokenizer or adapter that cannot be read, written or used.
 #[derive(Debug, thiserror::Error)]
 pub enum EncoderError {
@@ -136,6 +138,16 @@ pub enum EncoderError {
         stored: Precision,
         /// What was asked for.
         asked: Precision,
+    },
+    /// Sizes that ask for more memory than there is.
+    #[error("{what} takes at least {} GB, and this machine has {} GB of memory; choose smaller sizes", needed.div_ceil(GIGABYTE), available / GIGABYTE)]
+    Memory {
+        /// What was asked for.
+        what: String,
+        /// The least that it takes, in bytes.
+        needed: u64,
+        /// What the machine has, in bytes.
+        available: u64,
     },
     /// A backbone cannot guess hidden tokens.
     #[error(

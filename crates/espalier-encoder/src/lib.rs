@@ -28,6 +28,7 @@ mod fill_mask;
 mod head;
 pub mod layout;
 pub mod lora;
+pub mod memory;
 mod mlm_head;
 pub mod model;
 pub mod packed;

@@ -11,6 +11,7 @@ use commands::{
     bench, conflict, data, demo, doctor, encode, evaluate, fetch as fetch_command, fill_mask, finetune, pack, predict,
     prefinetune, pretrain, quantize, teach, tokenizer,
 };
+use std::ops::RangeInclusive;
 use std::process::ExitCode;
 
 /// One encoder, many adapters: pre-finetune, fine-tune, evaluate and run small BERT-like encoders.
@@ -45,6 +46,9 @@ enum Command {
     Doctor(doctor::Args),
 }
 
+/// Threads that can be asked for: each has a stack, and the system's patience with them ends soon after.
+const THREADS: RangeInclusive<usize> = 1..=1024;
+
 fn main() -> ExitCode {
     match run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -61,7 +65,9 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> anyhow::Result<()> {
-    anyhow::ensure!(cli.threads != Some(0), "--threads is 0; give at least 1");
+    if let Some(threads) = cli.threads {
+        anyhow::ensure!(THREADS.contains(&threads), "--threads is {threads}; give between 1 and {}", THREADS.end());
+    }
     let pool = rayon::ThreadPoolBuilder::new().num_threads(cli.threads.unwrap_or(0)).build()?;
     // On a thread of the pool: work handed in from outside would wake it up anew for each matrix product.
     pool.install(|| dispatch(cli.command))
