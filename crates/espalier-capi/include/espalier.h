@@ -85,8 +85,16 @@ typedef struct EspalierAnswer {
 const char *espalier_last_error(void);
 
 /* Opens a backbone, a directory or a packed file, to compute in `precision`: "auto", "f32", "bf16" or "int8"; NULL means f32 for
- * a directory and what it stores for a packed file. */
+ * a directory and what it stores for a packed file.
+ *
+ * A packed file is read where it lies as long as the runtime is open. Replace it by writing another file and renaming that
+ * to its name, as espalier pack and espalier quantize do. Whoever writes into the file changes the answers, and whoever
+ * makes it shorter ends the process with SIGBUS. */
 EspalierStatus espalier_open(const char *path, const char *precision, EspalierRuntime **out);
+
+/* espalier_open for those who cannot promise that nobody writes into a packed file: it is copied into memory, all of it,
+ * and checked there. That takes the file's size in memory, and longer. A directory is always read as a whole. */
+EspalierStatus espalier_open_copied(const char *path, const char *precision, EspalierRuntime **out);
 
 /* Reads an adapter directory and makes it available as `name`. */
 EspalierStatus espalier_attach(const EspalierRuntime *runtime, const char *name, const char *directory);

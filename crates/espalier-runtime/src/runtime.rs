@@ -29,6 +29,9 @@ pub struct Runtime {
 impl Runtime {
     /// Opens a backbone: a directory, to compute in f32, or a packed file, to compute in what it stores.
     ///
+    /// A packed file must not be written to while it is open, only replaced by another of its name. To copy it instead, take
+    /// [`Runtime::new`] of [`Backbone::open_copied`].
+    ///
     /// # Errors
     /// [`RuntimeError::Encoder`] when it cannot be read.
     pub fn open(path: &Path) -> Result<Self, RuntimeError> {

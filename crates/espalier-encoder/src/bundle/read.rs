@@ -13,11 +13,12 @@ use espalier_kernels::mapped::{Mapped, Plain, View};
 use espalier_kernels::{Bf16, Precision};
 use rayon::prelude::*;
 use std::borrow::Cow;
+use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The numbers of a bundle, in a mapped file.
+/// The numbers of a bundle, in a file that is mapped or copied.
 #[derive(Debug)]
 pub(crate) struct Bundle {
     pub path: PathBuf,
@@ -43,10 +44,10 @@ pub(crate) struct Opened {
 }
 
 impl Bundle {
-    /// Maps a bundle and checks all of it.
-    pub fn open(path: &Path) -> Result<Opened> {
+    /// Takes a bundle's bytes, mapped or copied, and checks all of them.
+    pub fn open(path: &Path, bytes: fn(&Path) -> io::Result<Arc<Mapped>>) -> Result<Opened> {
         files::is_regular(path, u64::MAX)?;
-        let file = Mapped::open(path).map_err(EncoderError::io(path))?;
+        let file = bytes(path).map_err(EncoderError::io(path))?;
         let (header, ranges) = Header::read(path, file.bytes())?;
         let sections = Sections { path, file: &file, list: header.sections.iter().zip(ranges).collect() };
         if let Some(what) = header.config.mistake() {
