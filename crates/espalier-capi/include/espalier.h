@@ -4,6 +4,10 @@
  * Functions that can fail return an EspalierStatus; espalier_last_error() then says what was wrong. A function that fails
  * leaves `out` as it was. Texts passed in are UTF-8, end with a NUL and are not kept after the call. Any number of threads
  * may share a handle, as long as none frees it while another uses it.
+ *
+ * A fork copies no threads but the one that forks. In a child of a process that has opened a backbone, or used the threads
+ * of rayon otherwise, espalier_open, espalier_attach, espalier_replace and espalier_run are refused, and say so. A server
+ * that forks its workers opens the backbone in each worker, after the fork; the pages of a packed file are shared all the same.
  */
 #ifndef ESPALIER_H
 #define ESPALIER_H
@@ -21,7 +25,8 @@ typedef enum EspalierStatus {
     ESPALIER_STATUS_OK = 0,
     /* An argument was NULL, not UTF-8, out of range or unknown. */
     ESPALIER_STATUS_INVALID_ARGUMENT = 1,
-    /* A directory could not be read, or an adapter is not what the call takes it to be. */
+    /* A file or directory could not be read, an adapter is not what the call takes it to be, or the process was forked
+       without its threads. */
     ESPALIER_STATUS_REFUSED = 2,
     /* It came upon a bug in espalier. What was asked is not done; the handles still work. */
     ESPALIER_STATUS_PANIC = 3

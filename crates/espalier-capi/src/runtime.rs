@@ -4,7 +4,7 @@ use crate::answers::EspalierAnswers;
 use crate::arguments::{array, free, optional_text, place, reference, text};
 use crate::call::{EspalierStatus, call};
 use crate::error::CallError;
-use espalier_encoder::{Backbone, Compute, EncoderError};
+use espalier_encoder::{Backbone, Compute, EncoderError, check_threads};
 use espalier_runtime::{Request, Runtime, RuntimeError};
 use std::ffi::c_char;
 use std::path::Path;
@@ -54,7 +54,8 @@ unsafe fn open(
         let (path, precision, out) =
             unsafe { (text(path, "path")?, optional_text(precision, "precision")?, place(out, "out")?) };
         let compute = precision.map(compute).transpose()?;
-        let backbone = opened(Path::new(path)).and_then(|backbone| match compute {
+        let backbone = check_threads().and_then(|()| opened(Path::new(path)));
+        let backbone = backbone.and_then(|backbone| match compute {
             Some(compute) => backbone.with_compute(compute),
             None => Ok(backbone),
         });

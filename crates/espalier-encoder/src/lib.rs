@@ -35,6 +35,7 @@ pub mod packed;
 mod pooling;
 pub mod tags;
 pub mod tensors;
+mod threads;
 mod tokenizer;
 
 pub use adapter::{Adapter, AdapterCard, Family, Output};
@@ -53,6 +54,7 @@ pub use mlm_head::{MlmHead, Transformed};
 pub use model::{Activations, Adapters, Encoder, Gradients, Model};
 pub use packed::{PackedLora, PackedWeights};
 pub use pooling::{Pooling, TextVectors};
+pub use threads::check_threads;
 pub use tokenizer::{Encoded, StoredTokenizer, Tokenizer};
 #[cfg(feature = "tokenizers")]
 pub use tokenizer::{TrainedTokenizer, VocabularyConfig};

@@ -8,6 +8,7 @@ use crate::model::Encoder;
 use crate::packed::StoredMatrix;
 use crate::pooling::TextVectors;
 use crate::tensors::check_finite;
+use crate::threads::check_threads;
 use crate::tokenizer::{StoredTokenizer, Tokenizer};
 use espalier_kernels::mapped::{Mapped, Plain, View};
 use espalier_kernels::{Bf16, Precision};
@@ -47,6 +48,7 @@ impl Bundle {
     /// Takes a bundle's bytes, mapped or copied, and checks all of them.
     pub fn open(path: &Path, bytes: fn(&Path) -> io::Result<Arc<Mapped>>) -> Result<Opened> {
         files::is_regular(path, u64::MAX)?;
+        check_threads()?;
         let file = bytes(path).map_err(EncoderError::io(path))?;
         let (header, ranges) = Header::read(path, file.bytes())?;
         let sections = Sections { path, file: &file, list: header.sections.iter().zip(ranges).collect() };
