@@ -4,6 +4,10 @@
  * Functions that can fail return an EspalierStatus; espalier_last_error() then says what was wrong. A function that fails
  * leaves `out` as it was. Texts passed in are UTF-8, end with a NUL and are not kept after the call. Any number of threads
  * may share a handle, as long as none frees it while another uses it.
+ *
+ * A fork copies no threads but the one that forks. In a child of a process that has opened a backbone, or used the threads
+ * of rayon otherwise, espalier_open, espalier_attach, espalier_replace and espalier_run are refused, and say so. A server
+ * that forks its workers opens the backbone in each worker, after the fork; the pages of a packed file are shared all the same.
  */
 #ifndef ESPALIER_H
 #define ESPALIER_H
@@ -21,7 +25,8 @@ typedef enum EspalierStatus {
     ESPALIER_STATUS_OK = 0,
     /* An argument was NULL, not UTF-8, out of range or unknown. */
     ESPALIER_STATUS_INVALID_ARGUMENT = 1,
-    /* A directory could not be read, or an adapter is not what the call takes it to be. */
+    /* A file or directory could not be read, an adapter is not what the call takes it to be, or the process was forked
+       without its threads. */
     ESPALIER_STATUS_REFUSED = 2,
     /* It came upon a bug in espalier. What was asked is not done; the handles still work. */
     ESPALIER_STATUS_PANIC = 3
@@ -85,8 +90,16 @@ typedef struct EspalierAnswer {
 const char *espalier_last_error(void);
 
 /* Opens a backbone, a directory or a packed file, to compute in `precision`: "auto", "f32", "bf16" or "int8"; NULL means f32 for
- * a directory and what it stores for a packed file. */
+ * a directory and what it stores for a packed file.
+ *
+ * A packed file is read where it lies as long as the runtime is open. Replace it by writing another file and renaming that
+ * to its name, as espalier pack and espalier quantize do. Whoever writes into the file changes the answers, and whoever
+ * makes it shorter ends the process with SIGBUS. */
 EspalierStatus espalier_open(const char *path, const char *precision, EspalierRuntime **out);
+
+/* espalier_open for those who cannot promise that nobody writes into a packed file: it is copied into memory, all of it,
+ * and checked there. That takes the file's size in memory, and longer. A directory is always read as a whole. */
+EspalierStatus espalier_open_copied(const char *path, const char *precision, EspalierRuntime **out);
 
 /* Reads an adapter directory and makes it available as `name`. */
 EspalierStatus espalier_attach(const EspalierRuntime *runtime, const char *name, const char *directory);

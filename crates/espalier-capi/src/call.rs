@@ -14,7 +14,8 @@ pub enum EspalierStatus {
     Ok = 0,
     /// An argument was NULL, not UTF-8, out of range or unknown.
     InvalidArgument = 1,
-    /// A directory could not be read, or an adapter is not what the call takes it to be.
+    /// A file or directory could not be read, an adapter is not what the call takes it to be, or the process was forked without
+    /// its threads.
     Refused = 2,
     /// It came upon a bug in espalier. What was asked is not done; the handles still work.
     Panic = 3,

@@ -20,6 +20,6 @@ pub use answers::{
 };
 pub use call::{EspalierStatus, espalier_last_error};
 pub use runtime::{
-    EspalierRuntime, espalier_attach, espalier_detach, espalier_open, espalier_replace, espalier_run,
-    espalier_runtime_free,
+    EspalierRuntime, espalier_attach, espalier_detach, espalier_open, espalier_open_copied, espalier_replace,
+    espalier_run, espalier_runtime_free,
 };

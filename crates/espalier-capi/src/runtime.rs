@@ -4,8 +4,8 @@ use crate::answers::EspalierAnswers;
 use crate::arguments::{array, free, optional_text, place, reference, text};
 use crate::call::{EspalierStatus, call};
 use crate::error::CallError;
-use espalier_encoder::Compute;
-use espalier_runtime::{Request, Runtime};
+use espalier_encoder::{Backbone, Compute, EncoderError, check_threads};
+use espalier_runtime::{Request, Runtime, RuntimeError};
 use std::ffi::c_char;
 use std::path::Path;
 
@@ -23,15 +23,43 @@ pub unsafe extern "C" fn espalier_open(
     precision: *const c_char,
     out: *mut *mut EspalierRuntime,
 ) -> EspalierStatus {
+    // SAFETY: this function's contract.
+    unsafe { open(path, precision, out, Backbone::open) }
+}
+
+/// [`espalier_open`], but a packed file is copied into memory, all of it, and may change afterwards.
+///
+/// # Safety
+/// Texts are NULL or end with a NUL; `out` is NULL or has room for a pointer.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn espalier_open_copied(
+    path: *const c_char,
+    precision: *const c_char,
+    out: *mut *mut EspalierRuntime,
+) -> EspalierStatus {
+    // SAFETY: this function's contract.
+    unsafe { open(path, precision, out, Backbone::open_copied) }
+}
+
+/// # Safety
+/// That of [`espalier_open`].
+unsafe fn open(
+    path: *const c_char,
+    precision: *const c_char,
+    out: *mut *mut EspalierRuntime,
+    opened: fn(&Path) -> Result<Backbone, EncoderError>,
+) -> EspalierStatus {
     call(|| {
         // SAFETY: this function's contract.
         let (path, precision, out) =
             unsafe { (text(path, "path")?, optional_text(precision, "precision")?, place(out, "out")?) };
-        let path = Path::new(path);
-        let runtime = match precision {
-            Some(given) => Runtime::open_with(path, compute(given)?)?,
-            None => Runtime::open(path)?,
-        };
+        let compute = precision.map(compute).transpose()?;
+        let backbone = check_threads().and_then(|()| opened(Path::new(path)));
+        let backbone = backbone.and_then(|backbone| match compute {
+            Some(compute) => backbone.with_compute(compute),
+            None => Ok(backbone),
+        });
+        let runtime = Runtime::new(backbone.map_err(RuntimeError::from)?);
         out.write(Box::into_raw(Box::new(EspalierRuntime(runtime))));
         Ok(())
     })

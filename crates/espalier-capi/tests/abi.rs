@@ -4,6 +4,7 @@
 mod support;
 
 use espalier_capi::*;
+use espalier_encoder::Precision;
 use espalier_runtime::{Answer, EntitySpan, LabelScore, Request, Runtime};
 use std::ffi::{CStr, CString, c_char};
 use std::mem::MaybeUninit;
@@ -11,6 +12,7 @@ use std::path::Path;
 use std::{ptr, slice};
 use support::common::{fixture, tiny_bert};
 use support::{adapter, labels, plain_lora, saved, tags};
+use tempfile::TempDir;
 
 const NULL: *const c_char = ptr::null();
 /// "ä" in Latin-1.
@@ -43,17 +45,39 @@ fn invalid(status: EspalierStatus, part: &str) {
 fn openings_that_are_refused() {
     let (directory, mut out) = (c_path(&fixture("tiny-bert")), ptr::null_mut());
     let here = directory.as_ptr();
+    type Opening = unsafe extern "C" fn(*const c_char, *const c_char, *mut *mut EspalierRuntime) -> EspalierStatus;
     // SAFETY: pointers are NULL or to what lives until the end of the test.
     unsafe {
-        invalid(espalier_open(NULL, NULL, &mut out), "path is NULL");
-        invalid(espalier_open(LATIN, NULL, &mut out), "path is not UTF-8");
-        invalid(espalier_open(here, LATIN, &mut out), "precision is not UTF-8");
-        invalid(espalier_open(here, c"f16".as_ptr(), &mut out), "\"f16\" is unknown; give auto, f32, bf16 or int8");
-        invalid(espalier_open(here, NULL, ptr::null_mut()), "out is NULL");
-        refused(espalier_open(c"nowhere".as_ptr(), NULL, &mut out), EspalierStatus::Refused, "nowhere");
+        for open in [espalier_open as Opening, espalier_open_copied] {
+            invalid(open(NULL, NULL, &mut out), "path is NULL");
+            invalid(open(LATIN, NULL, &mut out), "path is not UTF-8");
+            invalid(open(here, LATIN, &mut out), "precision is not UTF-8");
+            invalid(open(here, c"f16".as_ptr(), &mut out), "\"f16\" is unknown; give auto, f32, bf16 or int8");
+            invalid(open(here, NULL, ptr::null_mut()), "out is NULL");
+            refused(open(c"nowhere".as_ptr(), NULL, &mut out), EspalierStatus::Refused, "nowhere");
+        }
         assert!(out.is_null());
         espalier_runtime_free(out);
         espalier_answers_free(ptr::null_mut());
+    }
+}
+
+/// The file is cut off under an open runtime: one that maps it would end with SIGBUS.
+#[test]
+fn a_copied_file_may_go() {
+    let directory = TempDir::new().unwrap();
+    let (path, mut runtime, mut out) = (directory.path().join("tiny.espalier"), ptr::null_mut(), ptr::null_mut());
+    tiny_bert().pack(Precision::Int8, &path).unwrap();
+    let expected = Runtime::open(&path).unwrap().run(&["music"], &[Request::Plain]).unwrap().remove(0).answers;
+    let (file, texts, requests) = (c_path(&path), [c"music".as_ptr()], [NULL]);
+    // SAFETY: pointers are to what lives until the end of the test; handles are freed once, at the end.
+    unsafe {
+        assert_eq!(espalier_open_copied(file.as_ptr(), NULL, &mut runtime), EspalierStatus::Ok);
+        std::fs::File::options().write(true).open(&path).unwrap().set_len(0).unwrap();
+        assert_eq!(espalier_run(runtime, texts.as_ptr(), 1, requests.as_ptr(), 1, &mut out), EspalierStatus::Ok);
+        assert_eq!(read(out, 0), expected[0]);
+        espalier_answers_free(out);
+        espalier_runtime_free(runtime);
     }
 }
 

@@ -1,9 +1,9 @@
-//! The C example, compiled against the library and run.
+//! C programs, compiled against the library and run: the example, and one that forks.
 
 #[path = "../../espalier-runtime/tests/support/mod.rs"]
 mod support;
 
-use espalier_encoder::Output;
+use espalier_encoder::{Output, Precision};
 use espalier_runtime::{Answer, EntitySpan, LabelScore, Request, Runtime};
 use std::env::{self, consts};
 use std::ffi::OsString;
@@ -21,13 +21,13 @@ fn library() -> PathBuf {
     test.parent().unwrap().join(name)
 }
 
-/// The compiled example; none where there is no C compiler.
-fn compile(directory: &Path) -> Option<PathBuf> {
+/// A program of this crate, compiled; none where there is no C compiler.
+fn compile(directory: &Path, source: &str) -> Option<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let (compiler, program) = (env::var_os("CC").unwrap_or_else(|| OsString::from("cc")), directory.join("answer"));
+    let (compiler, program) = (env::var_os("CC").unwrap_or_else(|| OsString::from("cc")), directory.join("program"));
     let mut command = Command::new(&compiler);
     command.args(["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-I"]).arg(root.join("include"));
-    command.arg(root.join("examples/answer.c")).arg(library()).arg("-o").arg(&program);
+    command.arg(root.join(source)).arg(library()).arg("-o").arg(&program);
     match command.output() {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             eprintln!("skipped: there is no C compiler {compiler:?}; install one, or name one in CC");
@@ -65,7 +65,7 @@ fn line(truncated: bool, answer: &Answer) -> String {
 #[test]
 fn the_example_prints_what_the_runtime_answers() {
     let directory = TempDir::new().unwrap();
-    let Some(program) = compile(directory.path()) else { return };
+    let Some(program) = compile(directory.path(), "examples/answer.c") else { return };
     let (backbone, long) = (tiny_bert(), "weather ".repeat(99));
     let texts = ["music in 東京 , Café", "", &long, "not good 🙂"];
     for output in [tags(&["thing", "place"]), labels(&["good", "bad"]), Output::Vectors] {
@@ -83,9 +83,39 @@ fn the_example_prints_what_the_runtime_answers() {
 #[test]
 fn the_example_says_what_is_wrong() {
     let directory = TempDir::new().unwrap();
-    let Some(program) = compile(directory.path()) else { return };
+    let Some(program) = compile(directory.path(), "examples/answer.c") else { return };
     let finished = run(&program, &[&fixture("tiny-bert"), directory.path()], &["london"]);
     let message = String::from_utf8(finished.stderr).unwrap();
     assert_eq!(finished.status.code(), Some(1));
     assert!(message.starts_with("error 2: ") && message.contains("no espalier.json"), "{message}");
+}
+
+/// A pool of threads does not survive a fork. What needs it says so, and does not wait for ever.
+#[test]
+#[cfg(unix)]
+fn a_forked_process_is_told_that_it_has_no_threads() {
+    let directory = TempDir::new().unwrap();
+    let Some(program) = compile(directory.path(), "tests/fork.c") else { return };
+    let packed = directory.path().join("tiny.espalier");
+    tiny_bert().pack(Precision::Int8, &packed).unwrap();
+    let adapter = saved(&adapter(&tiny_bert(), plain_lora(&tiny_bert(), 1, 1), tags(&["thing"]), 9));
+    let calls = ["open", "open_copied", "attach", "replace", "run"];
+    let said = |word: &str| calls.map(|call| format!("{call}: {word}\n")).concat();
+    for backbone in [fixture("tiny-bert"), packed] {
+        let prints = |before: &str| {
+            let finished = run(&program, &[before.as_ref(), &backbone, adapter.path()], &[]);
+            let printed = String::from_utf8(finished.stdout).unwrap();
+            assert!(finished.status.success(), "{before}: {printed}");
+            printed
+        };
+        assert_eq!(prints("nothing"), said("ok"), "who opens after the fork has threads");
+        let expected = said("this process was forked");
+        for before in ["opened", "ran"] {
+            let printed = prints(before);
+            let of_child = printed.lines().filter(|line| !line.starts_with("before") && !line.starts_with("after"));
+            let short = |line: &str| line.split_once(" after the threads").map_or(line, |(start, _)| start).to_string();
+            assert_eq!(of_child.map(|line| short(line) + "\n").collect::<String>(), expected, "{before}: {printed}");
+            assert!(printed.ends_with("after: run: ok\n"), "the parent keeps its threads: {printed}");
+        }
+    }
 }

@@ -3,6 +3,7 @@
 use crate::architecture::{Architecture, Refused};
 use crate::error::{EncoderError, Result};
 use crate::files;
+use espalier_kernels::attention::BUCKETS;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -55,8 +56,8 @@ impl EncoderConfig {
         struct Kind {
             model_type: Option<String>,
         }
-        let text = files::read(path)?;
-        let unsupported = |what: String| EncoderError::Unsupported { path: path.to_path_buf(), what };
+        let text = files::read_settings(path)?;
+        let unsupported = |what: String| EncoderError::unsupported(path, what);
         let Kind { model_type } = serde_json::from_slice(&text).map_err(EncoderError::json(path))?;
         let name = model_type
             .ok_or_else(|| unsupported("no \"model_type\": is this the config.json of an encoder?".into()))?;
@@ -78,6 +79,20 @@ impl EncoderConfig {
     /// The longest text in tokens that there are positions for.
     pub fn longest_text(&self) -> usize {
         self.max_position_embeddings.saturating_sub(self.first_position)
+    }
+
+    /// The number of parameters of an encoder whose sizes are within bounds, which may be more than this machine can address.
+    pub fn parameters(&self) -> u64 {
+        let [width, inner, layers] =
+            [self.hidden_size, self.intermediate_size, self.num_hidden_layers].map(|n| n as u64);
+        let rows = (self.vocab_size + self.max_position_embeddings + self.type_vocab_size) as u64;
+        let relative_bias = match self.architecture.description().relative_bias {
+            Some(_) => BUCKETS * self.num_attention_heads,
+            None => 0,
+        };
+        // Four maps H -> H, and the feed-forward block; their biases; two LayerNorms.
+        let layer = 4 * width * width + 2 * width * inner + 5 * width + inner + 4 * width;
+        (rows + 2) * width + relative_bias as u64 + layers * layer
     }
 
     /// What makes these sizes impossible, if anything does. The bounds are far above every published encoder; they keep
@@ -104,6 +119,12 @@ impl EncoderConfig {
         if !self.hidden_size.is_multiple_of(self.num_attention_heads) {
             let (hidden_size, num_heads) = (self.hidden_size, self.num_attention_heads);
             return Some(format!("\"{width}\" {hidden_size} is not a multiple of \"{heads}\" {num_heads}"));
+        }
+        if self.parameters() > (isize::MAX as usize / size_of::<f32>()) as u64 {
+            return Some(format!("{} parameters are more than this machine can address", self.parameters()));
+        }
+        if !(0.0..f32::INFINITY).contains(&self.layer_norm_eps) {
+            return Some(format!("\"layer_norm_eps\" is {}; it must be a number of at least 0", self.layer_norm_eps));
         }
         if self.longest_text() == 0 {
             let (first, rows) = (self.first_position, self.max_position_embeddings);

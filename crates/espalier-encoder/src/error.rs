@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 /// Result of this crate's fallible functions.
 pub type Result<T, E = EncoderError> = std::result::Result<T, E>;
 
+const GIGABYTE: u64 = 1_000_000_000;
+
 /// An encoder, tokenizer or adapter that cannot be read, written or used.
 #[derive(Debug, thiserror::Error)]
 pub enum EncoderError {
@@ -69,6 +71,16 @@ pub enum EncoderError {
         /// Shape that the configuration implies.
         expected: Vec<usize>,
     },
+    /// A tensor holds an infinity or what is no number, of which every answer would be made.
+    #[error("{}: tensor {name:?} holds {value}, which no weights do; copy or download the file again, or take an earlier checkpoint of the training", path.display())]
+    NotFinite {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        name: String,
+        /// The first such number.
+        value: f32,
+    },
     /// A tensor's numbers are of a type that is not read.
     #[error("{}: tensor {name:?} has dtype {dtype}; F32, F16 and BF16 are read", path.display())]
     TensorType {
@@ -127,6 +139,21 @@ pub enum EncoderError {
         /// What was asked for.
         asked: Precision,
     },
+    /// Sizes that ask for more memory than there is.
+    #[error("{what} takes at least {} GB, and this machine has {} GB of memory; choose smaller sizes", needed.div_ceil(GIGABYTE), available / GIGABYTE)]
+    Memory {
+        /// What was asked for.
+        what: String,
+        /// The least that it takes, in bytes.
+        needed: u64,
+        /// What the machine has, in bytes.
+        available: u64,
+    },
+    /// The process was forked from one that had threads.
+    #[error(
+        "this process was forked after the threads that compute had started, and a fork does not copy them; open the backbone in the forked process, and let the one that forks it neither open nor run anything"
+    )]
+    Forked,
     /// A backbone cannot guess hidden tokens.
     #[error(
         "this backbone has no head of masked language modelling, or its tokenizer has no mask; espalier pretrain makes such a head"
@@ -167,6 +194,10 @@ impl EncoderError {
     pub fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_path_buf();
         move |cause| Self::Io { path, cause }
+    }
+
+    pub(crate) fn unsupported(path: &Path, what: impl Into<String>) -> Self {
+        Self::Unsupported { path: path.to_path_buf(), what: what.into() }
     }
 
     pub(crate) fn json(path: &Path) -> impl FnOnce(serde_json::Error) -> Self {

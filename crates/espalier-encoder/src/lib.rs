@@ -29,6 +29,7 @@ mod fill_mask;
 mod head;
 pub mod layout;
 pub mod lora;
+pub mod memory;
 mod mlm_head;
 pub mod model;
 pub mod packed;
@@ -39,6 +40,7 @@ mod staged;
 pub mod tags;
 pub mod tensors;
 pub mod text;
+mod threads;
 mod tokenizer;
 
 pub use adapter::{Adapter, AdapterCard, Family, Output};
@@ -57,6 +59,7 @@ pub use mlm_head::{MlmHead, Transformed};
 pub use model::{Activations, Adapters, Encoder, Gradients, Model};
 pub use packed::{PackedLora, PackedWeights};
 pub use pooling::{Pooling, TextVectors};
+pub use threads::check_threads;
 pub use tokenizer::{Encoded, StoredTokenizer, Tokenizer};
 #[cfg(feature = "tokenizers")]
 pub use tokenizer::{TrainedTokenizer, VocabularyConfig};

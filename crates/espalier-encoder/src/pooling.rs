@@ -56,12 +56,12 @@ struct ModuleEntry {
 }
 
 /// The modes of a pooling configuration that are on, of which sentence-transformers concatenates the vectors: the mode's name in
-/// the new schema, one boolean per mode in the old one.
+/// the new schema, one boolean per mode in the old one. What stands there instead of a boolean counts as on, since it says something.
 fn modes(file: &Map<String, Value>) -> Vec<&str> {
     if let Some(mode) = file.get("pooling_mode").filter(|mode| !mode.is_null()) {
         return vec![mode.as_str().unwrap_or("what is no name")];
     }
-    let on = file.iter().filter(|(_, value)| value.as_bool() == Some(true));
+    let on = file.iter().filter(|(_, value)| !value.is_null() && value.as_bool() != Some(false));
     on.filter_map(|(key, _)| key.strip_prefix("pooling_mode_")).collect()
 }
 
@@ -77,13 +77,17 @@ impl TextVectors {
         }
         let mut vectors = Self::default();
         for module in files::read_json::<Vec<ModuleEntry>>(&path)? {
+            if !files::stays_below(module.path.as_ref()) {
+                let what = format!("\"path\" {:?} leads out of this directory; name one inside it", module.path);
+                return Err(EncoderError::unsupported(&path, what));
+            }
             match module.kind.rsplit('.').next().unwrap_or_default() {
                 "Transformer" => {}
                 "Pooling" => vectors.pooling = read_pooling(&directory.join(&module.path).join("config.json"))?,
                 "Normalize" => vectors.normalize = true,
                 other => {
                     let what = format!("module {other:?} is not supported; supported: Transformer, Pooling, Normalize");
-                    return Err(EncoderError::Unsupported { path, what });
+                    return Err(EncoderError::unsupported(&path, what));
                 }
             }
         }
@@ -98,7 +102,7 @@ fn read_pooling(path: &Path) -> Result<Pooling> {
         ["cls" | "cls_token"] => Ok(Pooling::Cls),
         modes => {
             let what = format!("pooling by {modes:?} is not supported; supported: either \"mean\" or \"cls\"");
-            Err(EncoderError::Unsupported { path: path.to_path_buf(), what })
+            Err(EncoderError::unsupported(path, what))
         }
     }
 }

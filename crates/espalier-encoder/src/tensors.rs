@@ -47,7 +47,7 @@ impl<'a> TensorFile<'a> {
     /// Converts a tensor of this shape to f32, into `to`.
     ///
     /// # Errors
-    /// As [`TensorFile::expect`].
+    /// As [`TensorFile::expect`], and [`EncoderError::NotFinite`].
     ///
     /// # Panics
     /// If `to` has another number of elements than `shape`.
@@ -61,7 +61,7 @@ impl<'a> TensorFile<'a> {
             }
             _ => convert(view.data(), to, |bytes: [u8; 2]| f16_to_f32(u16::from_le_bytes(bytes))),
         }
-        Ok(())
+        check_finite(&self.path, name, to, |value| value)
     }
 
     fn view(&self, name: &str, shape: &[usize]) -> Result<TensorView<'a>> {
@@ -80,6 +80,17 @@ impl<'a> TensorFile<'a> {
                 Err(EncoderError::TensorType { path: path(), name: name.to_string(), dtype: format!("{other:?}") })
             }
         }
+    }
+}
+
+/// Checks that a tensor holds neither infinities nor what is no number; `number` says what its elements stand for.
+pub(crate) fn check_finite<T: Copy>(path: &Path, name: &str, values: &[T], number: impl Fn(T) -> f32) -> Result<()> {
+    // A block at a time to its end, which is done by vectors, as a search is not.
+    let broken = |block: &&[T]| block.iter().fold(false, |broken, &value| broken | !number(value).is_finite());
+    let mut suspects = values.chunks(1 << 10).filter(broken).flatten().map(|&value| number(value));
+    match suspects.find(|value| !value.is_finite()) {
+        Some(value) => Err(EncoderError::NotFinite { path: path.to_path_buf(), name: name.to_string(), value }),
+        None => Ok(()),
     }
 }
 

@@ -3,7 +3,7 @@
 mod common;
 
 use common::adapters::token_classifier;
-use common::{bits, copy_of, refusal, tiny_bert};
+use common::{bits, copy_of, fixture, refusal, tiny_bert};
 use espalier_encoder::{Adapter, Backbone, Batch, EncoderError, Model, Precision, Storage};
 use std::fs;
 use tempfile::TempDir;
@@ -192,4 +192,50 @@ fn a_file_may_be_replaced_while_it_is_open() {
     let fresh = file.clone().with_precision(Precision::Bf16).unwrap().with_precision(Precision::F32).unwrap();
     assert_eq!(hidden(&fresh, fresh.model(None)), before);
     assert_eq!(Backbone::open(&path).unwrap().fingerprint(), other.fingerprint());
+}
+
+/// Answers of a copy stay what they are, whatever is done to the file: a mapped one would change, or end the process.
+#[test]
+fn a_copied_file_may_be_written_to() {
+    for dtype in Precision::ALL {
+        let (directory, mapped) = packed(dtype);
+        let path = directory.path().join("new/tiny.espalier");
+        let expected = hidden(&mapped, mapped.model(None));
+        drop(mapped);
+        let copied = Backbone::open_copied(&path).unwrap();
+        let length = fs::metadata(&path).unwrap().len() as usize;
+        fs::write(&path, vec![0x55; length]).unwrap();
+        assert_eq!(hidden(&copied, copied.model(None)), expected, "{dtype}, overwritten");
+        fs::File::options().write(true).open(&path).unwrap().set_len(0).unwrap();
+        assert_eq!(hidden(&copied, copied.model(None)), expected, "{dtype}, truncated");
+        // What is copied is checked as well.
+        fs::write(&path, vec![0x55; length]).unwrap();
+        refusal(Backbone::open_copied(&path), &["tiny.espalier", "does not start as a bundle does"]);
+    }
+    let directory = Backbone::open_copied(&fixture("tiny-bert")).unwrap();
+    assert_eq!(hidden(&directory, directory.model(None)), hidden(&tiny_bert(), tiny_bert().model(None)));
+}
+
+#[test]
+fn weights_that_are_no_numbers_are_not_packed() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("tiny.espalier");
+    let spoilt = |tensor: &str, value: f32| {
+        let backbone = tiny_bert();
+        let mut weights = backbone.weights().to_vec();
+        let spec = backbone.encoder.layout.tensors.iter().find(|spec| spec.name == tensor).unwrap();
+        weights[spec.range.end - 1] = value;
+        backbone.with_weights(weights)
+    };
+    let (matrix, bias) = ("encoder.layer.1.output.dense.weight", "encoder.layer.1.output.dense.bias");
+    for dtype in Precision::ALL {
+        let error = refusal(spoilt(matrix, f32::NAN).pack(dtype, &path), &["\"layer.1.output\"", "holds NaN"]);
+        assert!(matches!(error, EncoderError::NotFinite { .. }), "{error}");
+        refusal(spoilt(bias, f32::INFINITY).pack(dtype, &path), &[bias, "holds inf"]);
+        assert!(!path.exists());
+        assert!(spoilt(bias, f32::MAX).pack(dtype, &path).is_ok());
+        fs::remove_file(&path).unwrap();
+    }
+    refusal(spoilt(matrix, f32::MAX).pack(Precision::Bf16, &path), &["\"layer.1.output\"", "holds inf"]);
+    assert!(spoilt(matrix, f32::MAX).pack(Precision::F32, &path).is_ok());
 }

@@ -287,3 +287,51 @@ fn an_adapter_that_is_read_while_it_is_replaced_is_one_of_the_two() {
         }
     });
 }
+
+#[test]
+fn numbers_that_are_none_are_named() {
+    let backbone = tiny_bert();
+    let head = "base_model.model.classifier";
+    for (name, shape) in [
+        (QUERY_A, [2, 32].as_slice()),
+        (QUERY_B, &[32, 2]),
+        (&format!("{head}.weight"), &[5, 32]),
+        (&format!("{head}.bias"), &[5]),
+    ] {
+        for (value, message) in [(f32::NAN, "holds NaN"), (f32::INFINITY, "holds inf")] {
+            let mut values = vec![0.0; shape.iter().product()];
+            *values.last_mut().unwrap() = value;
+            let tensor = RawTensor::f32(shape, &values);
+            let error = with_tensors(|tensors| drop(tensors.insert(name.into(), tensor)));
+            let error = refusal(error, &[WEIGHTS, name, message]);
+            assert!(matches!(error, EncoderError::NotFinite { .. }), "{error}");
+        }
+    }
+    // What is beyond f32 is infinite, or, with another feature of serde_json, refused as it is read.
+    for (key, value) in [
+        ("r", json!(0)),
+        ("lora_alpha", json!(1e39)),
+        ("lora_alpha", json!(-1e39)),
+        ("alpha_pattern", json!({"query": 1e300})),
+    ] {
+        let directory = token_classifier(&backbone);
+        edit_json(&directory.path().join(CONFIG), |config| config[key] = value);
+        let error = refusal(Adapter::open(directory.path(), &backbone), &[CONFIG]);
+        let beyond = key != "r" && matches!(error, EncoderError::Json { .. });
+        assert!(beyond || matches!(error, EncoderError::Adapter { .. }), "{error}");
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn files_without_an_end_are_refused_before_they_are_opened() {
+    let backbone = tiny_bert();
+    for file in [CONFIG, WEIGHTS, "espalier.json"] {
+        let directory = token_classifier(&backbone);
+        let path = directory.path().join(file);
+        fs::remove_file(&path).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let error = refusal(Adapter::open(directory.path(), &backbone), &[file, "not a regular file"]);
+        assert!(matches!(error, EncoderError::Io { .. }), "{error}");
+    }
+}

@@ -6,6 +6,7 @@ use common::{refusal, tiny_bert};
 use espalier_encoder::{Backbone, EncoderError, Precision};
 use serde_json::{Value, json};
 use std::fs;
+use std::ops::Range;
 use std::path::PathBuf;
 use tempfile::TempDir;
 
@@ -53,6 +54,30 @@ impl Spoilt {
         bytes.extend(header);
         bytes.resize(bytes.len().next_multiple_of(64), 0);
         bytes.extend(&self.bytes[self.header_end().next_multiple_of(64)..]);
+        bytes
+    }
+
+    /// Where a section lies.
+    fn place(&self, name: &str) -> Range<usize> {
+        let header = self.header();
+        let section = header["sections"].as_array().unwrap().iter().find(|s| s["name"] == name).unwrap().clone();
+        let start = self.header_end().next_multiple_of(64) + section["offset"].as_u64().unwrap() as usize;
+        start..start + section["length"].as_u64().unwrap() as usize
+    }
+
+    /// The file with other bytes in one section, whose checksum is right.
+    fn altered(&self, name: &str, alter: &dyn Fn(&mut [u8])) -> Vec<u8> {
+        let place = self.place(name);
+        let mut section = self.bytes[place.clone()].to_vec();
+        alter(&mut section);
+        let sum = format!("{:016x}", xxh64(&section));
+        let mut bytes = self.edited(|h| {
+            let section = h["sections"].as_array_mut().unwrap().iter_mut().find(|s| s["name"] == name).unwrap();
+            section["checksum"] = json!(sum);
+        });
+        // The header keeps its length, but perhaps not its order of keys.
+        assert_eq!(bytes.len(), self.bytes.len());
+        bytes[place].copy_from_slice(&section);
         bytes
     }
 
@@ -166,13 +191,14 @@ fn headers_that_lie_are_refused() {
     assert!(spoilt.open(&spoilt.edited(|_| ())).is_ok(), "the edited header alone is no reason");
     let huge = 1u64 << 60;
     type Change = fn(&mut Value);
-    let cases: [(Change, &str); 16] = [
+    let cases: [(Change, &str); 17] = [
         (|h| h["dtype"] = json!("int4"), "int4"),
         (|h| h["dtype"] = json!("f32"), "is needed"),
         (|h| h["extra"] = json!(1), "extra"),
         (|h| h["config"]["hidden_size"] = json!(0), "hidden_size"),
         (|h| h["config"]["hidden_size"] = json!(1u64 << 40), "hidden_size"),
         (|h| h["config"]["hidden_size"] = json!(64), "is needed"),
+        (|h| h["config"]["layer_norm_eps"] = json!(-1.0), "layer_norm_eps"),
         (|h| h["config"]["num_hidden_layers"] = json!(1024), "is missing"),
         (|h| h["config"]["vocab_size"] = json!(1 << 24), "is needed"),
         (|h| h["config"]["max_position_embeddings"] = json!(1 << 20), "parameters"),
@@ -210,26 +236,34 @@ fn sections_under_false_names_are_refused() {
     spoilt.refused(&spoilt.edited(|h| last(h, "other")), &["\"vocabulary.tokens\" is missing"]);
 }
 
+/// Sections whose checksums are right and whose numbers are none.
+#[test]
+fn numbers_that_are_none_are_named() {
+    for (dtype, sections) in [
+        (Precision::F32, ["words", "layer.2.qkv"]),
+        (Precision::Bf16, ["words", "layer.0.output"]),
+        (Precision::Int8, ["words.scales", "layer.1.intermediate.scales"]),
+    ] {
+        let spoilt = Spoilt::new(dtype);
+        for section in sections {
+            // The last two bytes of a number, in f32 and in bf16.
+            let bytes = spoilt.altered(section, &|bytes| bytes.iter_mut().rev().take(2).for_each(|byte| *byte = 0xff));
+            let error = spoilt.refused(&bytes, &[section, "holds NaN"]);
+            assert!(matches!(error, EncoderError::NotFinite { .. }), "{error}");
+        }
+        let bytes =
+            spoilt.altered("parameters", &|bytes| *bytes.first_chunk_mut().unwrap() = f32::INFINITY.to_le_bytes());
+        spoilt.refused(&bytes, &["\"embeddings.position_embeddings.weight\"", "holds inf"]);
+        let bytes = spoilt.altered("parameters", &|bytes| *bytes.last_chunk_mut().unwrap() = f32::NAN.to_le_bytes());
+        spoilt.refused(&bytes, &["\"encoder.layer.2.output.LayerNorm.bias\"", "holds NaN"]);
+    }
+}
+
 /// A tokenizer whose sections are whole and lie.
 #[test]
 fn tokenizers_that_lie_are_refused() {
     let spoilt = Spoilt::new(Precision::Int8);
-    let place = |name: &str| {
-        let header = spoilt.header();
-        let section = header["sections"].as_array().unwrap().iter().find(|s| s["name"] == name).unwrap().clone();
-        let start = spoilt.header_end().next_multiple_of(64) + section["offset"].as_u64().unwrap() as usize;
-        start..start + section["length"].as_u64().unwrap() as usize
-    };
-    // The file with other bytes in one section, whose checksum is right.
-    let altered = |name: &str, alter: &dyn Fn(&mut [u8])| {
-        let mut spoilt = Spoilt::new(Precision::Int8);
-        alter(&mut spoilt.bytes[place(name)]);
-        let sum = format!("{:016x}", xxh64(&spoilt.bytes[place(name)]));
-        spoilt.edited(|h| {
-            let section = h["sections"].as_array_mut().unwrap().iter_mut().find(|s| s["name"] == name).unwrap();
-            section["checksum"] = json!(sum);
-        })
-    };
+    let altered = |name: &str, alter: &dyn Fn(&mut [u8])| spoilt.altered(name, alter);
     let token = |at: usize, end: u32, id: u32| {
         altered("vocabulary.tokens", &move |bytes| {
             bytes[8 * at..][..4].copy_from_slice(&end.to_le_bytes());

@@ -281,3 +281,135 @@ fn other_poolings_and_modules_are_refused() {
     let error = refusal(Backbone::open(directory.path()), &["1_Pooling"]);
     assert!(matches!(error, EncoderError::Io { .. }), "{error}");
 }
+
+/// NaN, infinities, and numbers that are infinite in the type that they are stored in.
+#[test]
+fn weights_that_are_no_numbers_are_named() {
+    let broken = [
+        (Dtype::F32, f32::NAN.to_le_bytes().to_vec(), "holds NaN"),
+        (Dtype::F32, f32::INFINITY.to_le_bytes().to_vec(), "holds inf"),
+        (Dtype::F32, f32::NEG_INFINITY.to_le_bytes().to_vec(), "holds -inf"),
+        (Dtype::BF16, vec![0xc0, 0x7f], "holds NaN"),
+        (Dtype::F16, vec![0x00, 0xfc], "holds -inf"),
+    ];
+    for (name, shape) in
+        [("embeddings.LayerNorm.bias", [32].as_slice()), ("encoder.layer.1.output.dense.weight", &[32, 64])]
+    {
+        for (dtype, bytes, message) in &broken {
+            let error = with_tensors(|tensors| {
+                let mut tensor = RawTensor::zeros(*dtype, shape);
+                let at = tensor.bytes.len() - bytes.len();
+                tensor.bytes[at..].copy_from_slice(bytes);
+                tensors.insert(name.into(), tensor);
+            });
+            let error =
+                refusal(error, &["model.safetensors", &format!("{name:?}"), message, "download the file again"]);
+            assert!(matches!(error, EncoderError::NotFinite { .. }), "{error}");
+        }
+    }
+    let name = "encoder.layer.0.output.dense.bias";
+    let largest = RawTensor::f32(&[32], &[f32::MAX; 32]);
+    assert!(with_tensors(|tensors| drop(tensors.insert(name.into(), largest))).is_ok());
+}
+
+#[test]
+fn settings_that_are_no_sensible_numbers_are_refused() {
+    // What is beyond f32 is infinite, or, with another feature of serde_json, refused as it is read.
+    for eps in [-1e-12f64, -1.0, 1e39, -1e300] {
+        let error = refusal(with_config(|config| config["layer_norm_eps"] = json!(eps)), &["config.json"]);
+        let beyond = eps.abs() > f64::from(f32::MAX) && matches!(error, EncoderError::Json { .. });
+        assert!(beyond || matches!(error, EncoderError::Unsupported { .. }), "{error}");
+    }
+    for (file, key) in [("sentence_bert_config.json", "max_seq_length"), ("tokenizer_config.json", "model_max_length")]
+    {
+        for limit in [json!(-1), json!(0), json!(-1e30), json!(0.5)] {
+            let directory = copy_of("tiny-bert");
+            edit_json(&directory.path().join(file), |settings| settings[key] = limit.clone());
+            let error = refusal(Backbone::open(directory.path()), &[file, "at least 1"]);
+            assert!(matches!(error, EncoderError::Unsupported { .. }), "{error}");
+        }
+        // What transformers writes for no limit.
+        let directory = copy_of("tiny-bert");
+        edit_json(&directory.path().join(file), |settings| settings[key] = json!(1e30));
+        assert!(Backbone::open(directory.path()).is_ok());
+    }
+}
+
+#[test]
+fn poolings_that_are_said_in_another_way_than_by_a_boolean_are_not_passed_over() {
+    for other in [json!("yes"), json!(1), json!({})] {
+        let config = json!({"pooling_mode_mean_tokens": true, "pooling_mode_max_tokens": other}).to_string();
+        refusal(with_file("1_Pooling/config.json", config.as_bytes()), &["1_Pooling/config.json", "max_tokens"]);
+    }
+    let config = json!({"pooling_mode_cls_token": true, "pooling_mode_max_tokens": null}).to_string();
+    assert!(with_file("1_Pooling/config.json", config.as_bytes()).is_ok());
+}
+
+#[test]
+fn modules_outside_their_directory_are_refused() {
+    for path in ["../1_Pooling", "1_Pooling/../../1_Pooling", "/1_Pooling", ".."] {
+        for kind in ["Pooling", "Transformer"] {
+            let modules =
+                json!([{"idx": 1, "name": "1", "path": path, "type": format!("sentence_transformers.models.{kind}")}]);
+            let error = with_file("modules.json", modules.to_string().as_bytes());
+            let error = refusal(error, &["modules.json", &format!("{path:?}"), "leads out of this directory"]);
+            assert!(matches!(error, EncoderError::Unsupported { .. }), "{error}");
+        }
+    }
+    let modules =
+        json!([{"idx": 1, "name": "1", "path": "./1_Pooling", "type": "sentence_transformers.models.Pooling"}]);
+    assert!(with_file("modules.json", modules.to_string().as_bytes()).is_ok());
+}
+
+/// Pipes, which nobody writes to, devices, which never end, and links in a circle; on the other hand links as in the hub's cache.
+#[test]
+#[cfg(target_os = "linux")]
+fn files_without_an_end_are_refused_before_they_are_opened() {
+    use std::os::unix::fs::symlink;
+    use std::process::Command;
+
+    let files = [
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "modules.json",
+        "1_Pooling/config.json",
+    ];
+    for file in files {
+        let directory = copy_of("tiny-bert");
+        let path = directory.path().join(file);
+        fs::remove_file(&path).unwrap();
+        assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let error = refusal(Backbone::open(directory.path()), &[file, "not a regular file"]);
+        assert!(matches!(error, EncoderError::Io { .. }), "{error}");
+        fs::remove_file(&path).unwrap();
+        symlink("/dev/zero", &path).unwrap();
+        refusal(Backbone::open(directory.path()), &[file, "not a regular file"]);
+    }
+    for opened in [Backbone::open(Path::new("/dev/zero")), Backbone::open_copied(Path::new("/dev/zero"))] {
+        refusal(opened, &["/dev/zero", "not a regular file"]);
+    }
+    let directory = copy_of("tiny-bert");
+    let path = directory.path().join("config.json");
+    fs::create_dir_all(directory.path().join("blobs")).unwrap();
+    fs::rename(&path, directory.path().join("blobs/0123")).unwrap();
+    symlink("blobs/0123", &path).unwrap();
+    symlink(directory.path(), directory.path().join("1_Pooling/circle")).unwrap();
+    assert!(Backbone::open(directory.path()).is_ok());
+    fs::remove_file(&path).unwrap();
+    symlink("config.json", &path).unwrap();
+    refusal(Backbone::open(directory.path()), &["config.json"]);
+}
+
+/// Files of a length that only a hole can have: nothing is allocated for them.
+#[test]
+#[cfg(target_os = "linux")]
+fn files_beyond_all_models_are_refused_by_their_length() {
+    for (file, length) in [("model.safetensors", 1u64 << 40), ("config.json", 1 << 30), ("tokenizer.json", 1 << 30)] {
+        let directory = copy_of("tiny-bert");
+        fs::File::options().write(true).open(directory.path().join(file)).unwrap().set_len(length).unwrap();
+        let error = refusal(Backbone::open(directory.path()), &[file, &format!("{length} bytes"), "at most"]);
+        assert!(matches!(error, EncoderError::Io { .. }), "{error}");
+    }
+}

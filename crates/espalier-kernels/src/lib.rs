@@ -29,6 +29,7 @@ pub mod loss;
 pub mod mapped;
 mod math;
 pub mod optimizer;
+mod pool;
 pub mod pooling;
 mod precision;
 mod processor;
@@ -39,6 +40,7 @@ mod transpose;
 
 pub use bf16::{Bf16, round_through_bf16, round_to_bf16};
 pub use element::Element;
+pub use pool::pool_is_alive;
 pub use precision::Precision;
 pub use processor::{AUTO_PRECISION, INSTRUCTIONS, LEVELS, Processor, check_environment, processor};
 pub use rows::{Rows, quantize_rows};

@@ -1,10 +1,10 @@
-//! Files that are read where they lie: mapped into memory, page by page as they are touched.
+//! Files that are read where they lie: mapped into memory, page by page as they are touched; or copied into memory.
 
 use crate::bf16::Bf16;
-use memmap2::Mmap;
+use memmap2::{Mmap, MmapMut};
 use std::fmt;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::marker::PhantomData;
 use std::ops::{Deref, Range};
 use std::path::Path;
@@ -32,13 +32,15 @@ unsafe impl sealed::Plain for f32 {}
 // SAFETY: a `Bf16` is sixteen bits without invariants.
 unsafe impl sealed::Plain for Bf16 {}
 
-/// A file's bytes, mapped read-only.
+/// A file's bytes, mapped read-only or copied.
 ///
-/// Who replaces such a file must write another one and rename it, as this project's own writers do: the mapping then keeps
+/// Who replaces a mapped file must write another one and rename it, as this project's own writers do: the mapping then keeps
 /// the old one. A file that is written to in place while it is mapped changes the numbers that are read from it, and one
-/// that is made shorter ends the process with SIGBUS when a page beyond its new end is touched.
+/// that is made shorter ends the process with SIGBUS when a page beyond its new end is touched. A copy is safe from both.
 pub struct Mapped {
     map: Mmap,
+    /// Whether the pages are a copy, which cannot be read from the file again.
+    copied: bool,
 }
 
 impl Mapped {
@@ -52,7 +54,19 @@ impl Mapped {
         // so that a change of the file by others (see above) cannot break an invariant of a type. Rust asks for more, that
         // nobody changes the bytes while they are borrowed; that the system cannot promise, and the file's owner has to.
         let map = unsafe { Mmap::map(&file)? };
-        Ok(Arc::new(Self { map }))
+        Ok(Arc::new(Self { map, copied: false }))
+    }
+
+    /// Copies a file into memory, in which nobody else can change it.
+    ///
+    /// # Errors
+    /// What the system says when the file cannot be opened or read, or there is no memory for it.
+    pub fn copy(path: &Path) -> io::Result<Arc<Self>> {
+        let mut file = File::open(path)?;
+        let length = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
+        let mut map = MmapMut::map_anon(length)?;
+        file.read_exact(&mut map)?;
+        Ok(Arc::new(Self { map: map.make_read_only()?, copied: true }))
     }
 
     /// All bytes.
@@ -72,9 +86,10 @@ impl Mapped {
     }
 
     /// Tells the system that the pages of a range need not stay in memory: they are read again when they are touched.
+    /// Those of a copy stay.
     pub fn release(&self, range: Range<usize>) {
         #[cfg(unix)]
-        {
+        if !self.copied {
             // Failing to save memory is no failure.
             // SAFETY: the pages are clean ones of a file mapped read-only, which come back as they were.
             let _ = unsafe {
@@ -88,7 +103,7 @@ impl Mapped {
 
 impl fmt::Debug for Mapped {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "{} mapped bytes", self.map.len())
+        write!(f, "{} {} bytes", self.map.len(), if self.copied { "copied" } else { "mapped" })
     }
 }
 

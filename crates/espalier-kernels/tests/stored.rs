@@ -33,6 +33,24 @@ fn product(packed: &Packed) -> Vec<u32> {
 }
 
 #[test]
+fn a_copy_does_not_follow_its_file() {
+    let directory = std::env::temp_dir().join(format!("espalier-copy-{}", std::process::id()));
+    fs::create_dir_all(&directory).unwrap();
+    let path = directory.join("numbers");
+    let numbers: Vec<u8> = (0..20_000u32).flat_map(u32::to_le_bytes).collect();
+    fs::write(&path, &numbers).unwrap();
+    let copy = Mapped::copy(&path).unwrap();
+    fs::write(&path, b"other").unwrap();
+    copy.release(0..numbers.len());
+    assert_eq!(copy.bytes(), numbers);
+    assert_eq!(copy.view::<u32>(40_000..40_004).unwrap()[0], 10_000);
+    fs::write(&path, b"").unwrap();
+    assert_eq!(Mapped::copy(&path).unwrap().bytes(), b"");
+    fs::remove_dir_all(&directory).unwrap();
+    assert!(Mapped::copy(&path).is_err());
+}
+
+#[test]
 fn stored_weights_are_packed_as_the_numbers_they_stand_for() {
     let weight = random(OUTPUTS * INPUTS, 1);
     let (bf16, mut bytes, mut scales) = (narrow(&weight), vec![0; weight.len()], vec![0.0; OUTPUTS]);

@@ -5,7 +5,7 @@ use crate::error::RuntimeError;
 use crate::request::Request;
 use crate::run::{distinct, run};
 use espalier_encoder::text::first_few;
-use espalier_encoder::{Adapter, Backbone, Compute, Lora};
+use espalier_encoder::{Adapter, Backbone, Compute, Lora, check_threads};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::path::Path;
@@ -20,6 +20,9 @@ type ByName = BTreeMap<String, Arc<Attached>>;
 ///
 /// Any number of threads may share one, by reference or in an [`Arc`], and attach, replace and detach adapters while others
 /// run: a [`Runtime::run`] goes to its end with the adapters that were attached when it began.
+///
+/// A fork copies no threads: in a process that was forked after the threads of the pool had started, what needs them is refused
+/// ([`EncoderError::Forked`](espalier_encoder::EncoderError::Forked)). Servers that fork open the backbone in each child.
 #[derive(Debug)]
 pub struct Runtime {
     backbone: Backbone,
@@ -30,9 +33,13 @@ pub struct Runtime {
 impl Runtime {
     /// Opens a backbone: a directory, to compute in f32, or a packed file, to compute in what it stores.
     ///
+    /// A packed file must not be written to while it is open, only replaced by another of its name. To copy it instead, take
+    /// [`Runtime::new`] of [`Backbone::open_copied`].
+    ///
     /// # Errors
     /// [`RuntimeError::Encoder`] when it cannot be read.
     pub fn open(path: &Path) -> Result<Self, RuntimeError> {
+        check_threads()?;
         Ok(Self::new(Backbone::open(path)?))
     }
 
@@ -41,13 +48,17 @@ impl Runtime {
     /// # Errors
     /// [`RuntimeError::Encoder`] when it cannot be read, or is a packed file that cannot be computed with in this way.
     pub fn open_with(path: &Path, compute: Compute) -> Result<Self, RuntimeError> {
+        check_threads()?;
         Ok(Self::new(Backbone::open(path)?.with_compute(compute)?))
     }
 
     /// A runtime on a backbone in memory, in the precision that the backbone computes in.
     pub fn new(backbone: Backbone) -> Self {
-        // The weights are packed when a model is first asked for, which is better now than in the first request.
-        backbone.model(None);
+        // The weights are packed when a model is first asked for, which is better now than in the first request. Without threads
+        // it would never end, and is left out, as every request will be refused.
+        if check_threads().is_ok() {
+            backbone.model(None);
+        }
         let plain = Arc::new(Attached::plain(&backbone));
         Self { backbone, plain, adapters: RwLock::default() }
     }
@@ -70,6 +81,7 @@ impl Runtime {
     /// # Errors
     /// [`RuntimeError::WrongBackbone`], [`RuntimeError::Unfit`], [`RuntimeError::NameTaken`].
     pub fn attach_adapter(&self, name: &str, adapter: Adapter) -> Result<(), RuntimeError> {
+        check_threads()?;
         self.insert(name, Attached::new(name, adapter, &self.backbone)?)
     }
 
@@ -78,6 +90,7 @@ impl Runtime {
     /// # Errors
     /// [`RuntimeError::Unfit`], [`RuntimeError::NameTaken`].
     pub fn attach_lora(&self, name: &str, lora: &Lora) -> Result<(), RuntimeError> {
+        check_threads()?;
         self.insert(name, Attached::of_lora(name, lora, &self.backbone)?)
     }
 
@@ -96,6 +109,7 @@ impl Runtime {
     /// [`RuntimeError::WrongBackbone`], [`RuntimeError::Unfit`], and [`RuntimeError::UnknownAdapter`] when there is none of
     /// that name. The adapter that was there is then still attached.
     pub fn replace_adapter(&self, name: &str, adapter: Adapter) -> Result<(), RuntimeError> {
+        check_threads()?;
         let attached = Arc::new(Attached::new(name, adapter, &self.backbone)?);
         let mut adapters = self.write();
         match adapters.get_mut(name) {
@@ -125,12 +139,13 @@ impl Runtime {
     /// adapters go through the layers above together. An answer is, to the bit, the same as alone.
     ///
     /// # Errors
-    /// [`RuntimeError::UnknownAdapter`] for a name that is not attached.
+    /// [`RuntimeError::UnknownAdapter`] for a name that is not attached, [`RuntimeError::Encoder`] in a forked process.
     pub fn run<'r, R: Copy + Into<Request<'r>>>(
         &self,
         texts: &[impl AsRef<str>],
         requests: &[R],
     ) -> Result<Vec<TextAnswers>, RuntimeError> {
+        check_threads()?;
         let (requests, request_of) = distinct(requests.iter().map(|&request| request.into()));
         let (texts, text_of) = distinct(texts.iter().map(AsRef::as_ref));
         let adapters = self.snapshot(&requests)?;

@@ -14,6 +14,7 @@ pub mod config;
 pub mod data;
 mod error;
 pub mod finetune;
+mod memory;
 pub mod objectives;
 pub mod optimizer;
 pub mod prefinetune;

@@ -20,6 +20,7 @@ use commands::{
 use espalier_encoder::text::escape;
 use output::Unwritable;
 use std::io::ErrorKind;
+use std::ops::RangeInclusive;
 use std::process::ExitCode;
 
 /// One encoder, many adapters: pre-finetune, fine-tune, evaluate and run small BERT-like encoders.
@@ -53,6 +54,9 @@ enum Command {
     Bench(bench::Command),
     Doctor(doctor::Args),
 }
+
+/// Threads that can be asked for: each has a stack, and the system's patience with them ends soon after.
+const THREADS: RangeInclusive<usize> = 1..=1024;
 
 fn main() -> ExitCode {
     let cli = match parse() {
@@ -94,7 +98,9 @@ fn print(answer: &clap::Error) -> ExitCode {
 
 fn run(cli: Cli) -> anyhow::Result<()> {
     espalier_kernels::check_environment().map_err(anyhow::Error::msg)?;
-    anyhow::ensure!(cli.threads != Some(0), "--threads is 0; give at least 1");
+    if let Some(threads) = cli.threads {
+        anyhow::ensure!(THREADS.contains(&threads), "--threads is {threads}; give between 1 and {}", THREADS.end());
+    }
     let pool = rayon::ThreadPoolBuilder::new().num_threads(cli.threads.unwrap_or(0)).build()?;
     // On a thread of the pool: work handed in from outside would wake it up anew for each matrix product.
     pool.install(|| dispatch(cli.command))

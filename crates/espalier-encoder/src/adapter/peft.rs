@@ -69,6 +69,14 @@ impl PeftConfig {
         if let Some(pattern) = self.alpha_pattern.keys().find(|pattern| pattern.contains(REGEX)) {
             return Some(format!("alpha_pattern {pattern:?} is a regular expression; supported: names of modules"));
         }
+        if self.r == 0 {
+            return Some("\"r\" is 0; the rank must be at least 1".into());
+        }
+        if let Some(alpha) = self.alpha_pattern.values().chain([&self.lora_alpha]).find(|alpha| !alpha.is_finite()) {
+            return Some(format!(
+                "\"lora_alpha\" or \"alpha_pattern\" says {alpha}; the scale must be a finite number"
+            ));
+        }
         let options = [
             ("use_dora", self.use_dora),
             ("lora_bias", self.lora_bias),

@@ -64,7 +64,7 @@ impl Backbone {
 /// Those of the files that the directory has.
 pub(super) fn side_files(directory: &Path, names: &[&'static str]) -> Result<Vec<SideFile>> {
     let there = names.iter().map(|name| (*name, directory.join(name))).filter(|(_, path)| path.exists());
-    there.map(|(name, path)| Ok((name, files::read(&path)?))).collect()
+    there.map(|(name, path)| Ok((name, files::read_settings(&path)?))).collect()
 }
 
 fn required(directory: &Path, file: &'static str) -> Result<PathBuf> {
@@ -109,14 +109,21 @@ fn max_tokens(directory: &Path, config: &EncoderConfig) -> Result<usize> {
         max_seq_length: Option<f64>,
         model_max_length: Option<f64>,
     }
-    let read = |name: &str| -> Result<Limits> {
+    let read = |name: &str, limit: fn(Limits) -> Option<f64>| -> Result<Option<f64>> {
         let path = directory.join(name);
-        if path.exists() { files::read_json(&path) } else { Ok(Limits::default()) }
+        let limits = if path.exists() { files::read_json(&path)? } else { Limits::default() };
+        match limit(limits) {
+            Some(limit) if limit < 1.0 => {
+                let what = format!("texts of {limit} tokens; the longest must have at least 1");
+                Err(EncoderError::unsupported(&path, what))
+            }
+            limit => Ok(limit),
+        }
     };
     // As a float: tokenizer_config.json writes 1e30 for "no limit".
-    let declared =
-        read("sentence_bert_config.json")?.max_seq_length.or(read("tokenizer_config.json")?.model_max_length);
-    let limit = declared.map_or(usize::MAX, |limit| limit as usize);
+    let of_sentences = read("sentence_bert_config.json", |limits| limits.max_seq_length)?;
+    let of_tokenizer = read("tokenizer_config.json", |limits| limits.model_max_length)?;
+    let limit = of_sentences.or(of_tokenizer).map_or(usize::MAX, |limit| limit as usize);
     Ok(limit.max(2).min(config.longest_text()))
 }
 

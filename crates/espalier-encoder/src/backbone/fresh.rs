@@ -4,6 +4,7 @@ use super::Backbone;
 use super::directory::side_files;
 use crate::config::EncoderConfig;
 use crate::error::{EncoderError, Result};
+use crate::memory;
 use crate::model::Encoder;
 use crate::pooling::TextVectors;
 use crate::tokenizer::Tokenizer;
@@ -18,14 +19,17 @@ impl Backbone {
     /// says. As in BERT, matrices and embeddings are drawn by `normal`, biases are zero and LayerNorms do nothing.
     ///
     /// # Errors
-    /// Those of [`Tokenizer::read`], and [`EncoderError::Unsupported`] for sizes that make no model.
+    /// Those of [`Tokenizer::read`], [`EncoderError::Unsupported`] for sizes that make no model, and [`EncoderError::Memory`] for
+    /// those that make one which no memory here holds.
     pub fn fresh(config: EncoderConfig, tokenizer: &Path, mut normal: impl FnMut() -> f32) -> Result<Self> {
         let max_tokens = config.longest_text();
         let unlimited = Tokenizer::read(tokenizer, usize::MAX, max_tokens)?;
         let config = EncoderConfig { vocab_size: unlimited.highest_id() as usize + 1, ..config };
         if let Some(what) = config.mistake() {
-            return Err(EncoderError::Unsupported { path: tokenizer.to_path_buf(), what });
+            return Err(EncoderError::unsupported(tokenizer, what));
         }
+        let parameters = config.parameters();
+        memory::check(format!("a fresh encoder of {parameters} parameters"), parameters * size_of::<f32>() as u64)?;
         let mut files = side_files(tokenizer, &TOKENIZER_FILES)?;
         let mut settings = Map::new();
         if let Some(at) = files.iter().position(|(name, _)| *name == "tokenizer_config.json") {

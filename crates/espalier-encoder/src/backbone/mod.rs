@@ -16,8 +16,10 @@ use crate::tensors::{Stored, tensor_bytes};
 use crate::tokenizer::Tokenizer;
 use directory::fingerprint;
 use espalier_kernels::Precision;
+use espalier_kernels::mapped::Mapped;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
+use std::io;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
@@ -63,12 +65,30 @@ impl Backbone {
     /// modules.json, pooling and sentence_bert_config.json where present. Or opens the one file that [`Backbone::pack`] wrote:
     /// its matrices are packed when a model is first asked for, and its word embeddings are read in place.
     ///
+    /// A packed file stays mapped and must not be written to meanwhile, only replaced by another of its name: see
+    /// [`espalier_kernels::mapped::Mapped`]. For files that somebody may write to there is [`Backbone::open_copied`].
+    ///
     /// # Errors
     /// [`EncoderError`] naming the file and what is wrong with it. Nothing is allocated by a size that has not been checked
     /// against the weights' file.
     pub fn open(path: &Path) -> Result<Self> {
+        Self::open_by(path, Mapped::open)
+    }
+
+    /// [`Backbone::open`], but a packed file is copied into memory, all of it, and may change afterwards. Directories always are.
+    ///
+    /// # Errors
+    /// As [`Backbone::open`].
+    pub fn open_copied(path: &Path) -> Result<Self> {
+        Self::open_by(path, Mapped::copy)
+    }
+
+    fn open_by(path: &Path, bytes: fn(&Path) -> io::Result<Arc<Mapped>>) -> Result<Self> {
         files::exists(path)?;
-        if path.is_file() { Ok(Self::from_bundle(Bundle::open(path)?)) } else { Self::from_directory(path) }
+        match path.is_dir() {
+            true => Self::from_directory(path),
+            false => Ok(Self::from_bundle(Bundle::open(path, bytes)?)),
+        }
     }
 
     fn from_bundle(opened: Opened) -> Self {
@@ -205,10 +225,11 @@ impl Backbone {
     /// Writes the backbone as one file for inference, its matrices and word embeddings rounded as `storage` says: a precision,
     /// with or without exceptions.
     ///
-    /// The file has this backbone's fingerprint, so that adapters of this backbone attach to it as well.
+    /// The file has this backbone's fingerprint, so that adapters of this backbone attach to it as well. It replaces one that is
+    /// there by another file of its name: whoever has that one mapped keeps it.
     ///
     /// # Errors
-    /// As [`Backbone::save`].
+    /// As [`Backbone::save`], and [`EncoderError::NotFinite`] for weights that are, or are rounded to, no finite numbers.
     pub fn pack(&self, storage: impl Into<Storage>, path: &Path) -> Result<PackedFile> {
         let (file, staged) = self.pack_staged(storage, path)?;
         staged.publish()?;

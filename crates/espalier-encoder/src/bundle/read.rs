@@ -3,19 +3,23 @@
 use super::header::{Header, Section, Type, checksum};
 use super::{PARAMETERS, TOKENIZER_JSON, WORDPIECE, WORDS, linear_maps, scales_of, stored_type};
 use crate::error::{EncoderError, Result};
+use crate::files;
 use crate::model::Encoder;
 use crate::packed::StoredMatrix;
 use crate::pooling::TextVectors;
+use crate::tensors::check_finite;
+use crate::threads::check_threads;
 use crate::tokenizer::{StoredTokenizer, Tokenizer};
-use espalier_kernels::Precision;
 use espalier_kernels::mapped::{Mapped, Plain, View};
+use espalier_kernels::{Bf16, Precision};
 use rayon::prelude::*;
 use std::borrow::Cow;
+use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The numbers of a bundle, in a mapped file.
+/// The numbers of a bundle, in a file that is mapped or copied.
 #[derive(Debug)]
 pub(crate) struct Bundle {
     pub path: PathBuf,
@@ -41,13 +45,15 @@ pub(crate) struct Opened {
 }
 
 impl Bundle {
-    /// Maps a bundle and checks all of it.
-    pub fn open(path: &Path) -> Result<Opened> {
-        let file = Mapped::open(path).map_err(EncoderError::io(path))?;
+    /// Takes a bundle's bytes, mapped or copied, and checks all of them.
+    pub fn open(path: &Path, bytes: fn(&Path) -> io::Result<Arc<Mapped>>) -> Result<Opened> {
+        files::is_regular(path, u64::MAX)?;
+        check_threads()?;
+        let file = bytes(path).map_err(EncoderError::io(path))?;
         let (header, ranges) = Header::read(path, file.bytes())?;
         let sections = Sections { path, file: &file, list: header.sections.iter().zip(ranges).collect() };
         if let Some(what) = header.config.mistake() {
-            return Err(EncoderError::Unsupported { path: path.to_path_buf(), what });
+            return Err(EncoderError::unsupported(path, what));
         }
         let Some(dtype) = Precision::ALL.into_iter().find(|precision| precision.name() == header.dtype) else {
             return Err(sections.wrong(format!("its type {:?} is none of f32, bf16 and int8", header.dtype)));
@@ -69,7 +75,10 @@ impl Bundle {
         let words = sections.matrix(WORDS, dtype, [config.vocab_size, config.hidden_size])?;
         let layers = (0..config.num_hidden_layers).map(layer).collect::<Result<_>>()?;
         let encoder = Encoder::without_matrices(config.clone());
-        let parameters = sections.numbers(PARAMETERS, Type::F32, &[encoder.layout.len()])?;
+        let parameters: View<f32> = sections.numbers(PARAMETERS, Type::F32, &[encoder.layout.len()])?;
+        for spec in &encoder.layout.tensors {
+            check_finite(path, &spec.name, &parameters[spec.range.clone()], |value| value)?;
+        }
         let bundle = Self { path: path.to_path_buf(), dtype, parameters, words, layers, file };
         let (text_vectors, fingerprint) = (header.text_vectors, header.fingerprint);
         Ok(Opened { encoder, tokenizer, text_vectors, fingerprint, bundle })
@@ -97,16 +106,25 @@ struct Sections<'a> {
 }
 
 impl<'a> Sections<'a> {
-    /// Compares all checksums.
+    /// Compares all checksums, and looks for matrices that are not all numbers.
     fn check(&self) -> Result<()> {
-        let bytes = self.file.bytes();
-        let altered =
-            |(section, range): &&(&Section, Range<usize>)| checksum(&bytes[range.clone()]) != section.checksum;
-        match self.list.par_iter().with_max_len(1).find_first(altered) {
-            Some((section, _)) => {
-                Err(self.wrong(format!("section {:?} does not have the checksum that it should", section.name)))
-            }
-            None => Ok(()),
+        let faults = self.list.par_iter().with_max_len(1).map(|(section, range)| self.check_section(section, range));
+        faults.find_map_first(Result::err).map_or(Ok(()), Err)
+    }
+
+    fn check_section(&self, section: &Section, range: &Range<usize>) -> Result<()> {
+        let (name, bytes) = (&section.name, &self.file.bytes()[range.clone()]);
+        if checksum(bytes) != section.checksum {
+            return Err(self.wrong(format!("section {name:?} does not have the checksum that it should")));
+        }
+        match section.dtype {
+            // By the names of its tensors, later on.
+            Type::F32 if name == PARAMETERS => Ok(()),
+            Type::F32 => check_finite(self.path, name, bytes.as_chunks().0, f32::from_le_bytes),
+            Type::Bf16 => check_finite(self.path, name, bytes.as_chunks().0, |bytes| {
+                Bf16::from_bits(u16::from_le_bytes(bytes)).to_f32()
+            }),
+            Type::U8 | Type::Int8 | Type::U32 => Ok(()),
         }
     }
 

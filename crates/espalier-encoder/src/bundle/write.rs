@@ -7,6 +7,7 @@ use crate::files::Staged;
 use crate::layout::Layout;
 use crate::model::Encoder;
 use crate::pooling::TextVectors;
+use crate::tensors::check_finite;
 use crate::tokenizer::StoredTokenizer;
 use espalier_kernels::{Bf16, Precision, quantize_rows};
 use std::io::Write;
@@ -31,15 +32,15 @@ pub(crate) enum StoredAs<'a> {
 
 /// Writes a bundle whose matrices are stored as `storage` says, up to the giving of its name.
 pub(crate) fn write(contents: Contents, storage: &Storage, path: &Path) -> Result<(PackedFile, Staged)> {
-    let mut sections = Sections::default();
+    let mut sections = Sections { path, list: Vec::new(), bytes: Vec::new() };
     let (encoder, weights) = (contents.encoder, contents.weights);
-    sections.parameters(encoder, weights);
+    sections.parameters(encoder, weights)?;
     let at = &encoder.layout.embeddings;
     let config = &encoder.config;
-    sections.matrix(WORDS, storage.of(WORDS), [config.vocab_size, config.hidden_size], at.words(weights));
+    sections.matrix(WORDS, storage.of(WORDS), [config.vocab_size, config.hidden_size], at.words(weights))?;
     for (layer, at) in encoder.layout.layers.iter().enumerate() {
         for ((name, shape), linear) in linear_maps(config, layer).into_iter().zip(at.linear_maps()) {
-            sections.matrix(&name, storage.of(&name), shape, linear.of(weights).weight);
+            sections.matrix(&name, storage.of(&name), shape, linear.of(weights).weight)?;
         }
     }
     sections.tokenizer(contents.tokenizer);
@@ -62,13 +63,14 @@ pub(crate) fn write(contents: Contents, storage: &Storage, path: &Path) -> Resul
 }
 
 /// Sections one after the other.
-#[derive(Default)]
-struct Sections {
+struct Sections<'a> {
+    /// The file, for messages.
+    path: &'a Path,
     list: Vec<Section>,
     bytes: Vec<u8>,
 }
 
-impl Sections {
+impl Sections<'_> {
     fn push(&mut self, name: &str, dtype: Type, shape: &[usize], bytes: Vec<u8>) {
         let offset = self.bytes.len().next_multiple_of(ALIGNMENT);
         self.bytes.resize(offset, 0);
@@ -78,12 +80,18 @@ impl Sections {
     }
 
     /// All that is no matrix, in the order of a layout without matrices.
-    fn parameters(&mut self, encoder: &Encoder, weights: &[f32]) {
+    fn parameters(&mut self, encoder: &Encoder, weights: &[f32]) -> Result<()> {
         let small = Layout::without_matrices(&encoder.config);
         let all = &encoder.layout.tensors;
         let kept = all.iter().filter(|spec| small.tensors.iter().any(|small| small.name == spec.name));
-        let bytes: Vec<u8> = kept.flat_map(|spec| little_endian(&weights[spec.range.clone()])).collect();
+        let mut bytes = Vec::new();
+        for spec in kept {
+            let values = &weights[spec.range.clone()];
+            check_finite(self.path, &spec.name, values, |value| value)?;
+            bytes.extend(little_endian(values));
+        }
         self.push(PARAMETERS, Type::F32, &[small.len()], bytes);
+        Ok(())
     }
 
     fn tokenizer(&mut self, tokenizer: StoredAs) {
@@ -104,7 +112,10 @@ impl Sections {
     }
 
     /// A matrix, in bytes with its scales before it.
-    fn matrix(&mut self, name: &str, dtype: Precision, shape: [usize; 2], values: &[f32]) {
+    fn matrix(&mut self, name: &str, dtype: Precision, shape: [usize; 2], values: &[f32]) -> Result<()> {
+        // The largest f32 are infinite in bf16.
+        let stored = |x: f32| if dtype == Precision::Bf16 { Bf16::from_f32(x).to_f32() } else { x };
+        check_finite(self.path, name, values, stored)?;
         let bytes = match dtype {
             Precision::F32 => little_endian(values).collect(),
             Precision::Bf16 => values.iter().flat_map(|&x| Bf16::from_f32(x).to_bits().to_le_bytes()).collect(),
@@ -116,6 +127,7 @@ impl Sections {
             }
         };
         self.push(name, stored_type(dtype), &shape, bytes);
+        Ok(())
     }
 }
 

@@ -45,13 +45,19 @@ impl Tokenizer {
     pub fn read(directory: &Path, vocabulary: usize, max_tokens: usize) -> Result<Self> {
         let path = directory.join("tokenizer.json");
         if path.exists() {
-            return Self::from_json(&path, &files::read(&path)?, vocabulary, max_tokens);
+            return Self::from_json(&path, &files::read_settings(&path)?, vocabulary, max_tokens);
         }
         let path = directory.join("vocab.txt");
         if path.exists() {
             let config = directory.join("tokenizer_config.json");
-            let config = config.exists().then(|| files::read(&config)).transpose()?;
-            return Self::from_vocabulary(&path, &files::read(&path)?, config.as_deref(), vocabulary, max_tokens);
+            let config = config.exists().then(|| files::read_settings(&config)).transpose()?;
+            return Self::from_vocabulary(
+                &path,
+                &files::read_settings(&path)?,
+                config.as_deref(),
+                vocabulary,
+                max_tokens,
+            );
         }
         Err(EncoderError::MissingFile { directory: directory.to_path_buf(), file: "tokenizer.json or vocab.txt" })
     }

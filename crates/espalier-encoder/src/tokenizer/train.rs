@@ -19,6 +19,8 @@ use tokenizers::{
 const SPECIAL: [&str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
 /// The most characters that are tokens; rarer ones are unknown.
 const ALPHABET: usize = 1000;
+/// The most tokens: no encoder that can be read has more word vectors.
+const LARGEST: usize = 1 << 24;
 /// What tokens inside a word begin with.
 const PREFIX: &str = "##";
 
@@ -48,11 +50,15 @@ impl TrainedTokenizer {
     /// Memory grows with the different words, not with the texts.
     ///
     /// # Errors
-    /// [`EncoderError::Vocabulary`] when there are no words, or more characters than tokens are wanted.
+    /// [`EncoderError::Vocabulary`] when there are no words, or more characters than tokens are wanted, or more tokens than any
+    /// encoder has.
     pub fn of_texts(texts: impl Iterator<Item = String> + Send, config: VocabularyConfig) -> Result<Self> {
         let refused = |reason: String| EncoderError::Vocabulary { reason };
         let failed = |error: tokenizers::Error| refused(error.to_string());
         let normalizer = BertNormalizer::new(true, true, None, !config.cased);
+        if config.size > LARGEST {
+            return Err(refused(format!("{} tokens are wanted; at most {LARGEST} can be", config.size)));
+        }
         let characters: Mutex<BTreeMap<char, Uses>> = Mutex::default();
         let mut trainer =
             WordPieceTrainer::builder().show_progress(false).vocab_size(config.size).min_frequency(2).build();

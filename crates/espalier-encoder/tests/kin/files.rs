@@ -15,6 +15,7 @@ fn what_is_saved_opens_as_the_same_backbone() {
     for name in KIN {
         let (backbone, directory) = (backbone(name), TempDir::new().unwrap());
         assert_eq!(backbone.encoder.config.architecture.name(), name);
+        assert_eq!(backbone.encoder.config.parameters(), backbone.weights().len() as u64);
         backbone.save(directory.path()).unwrap();
         let opened = Backbone::open(directory.path()).unwrap();
         assert_eq!(bits(opened.weights()), bits(backbone.weights()));

@@ -4,6 +4,14 @@ use super::{Composition, NerObjective, PrefinetuneConfig};
 use crate::error::{Result, TrainError};
 use crate::objectives::{DistillLoss, Objective};
 use espalier_encoder::Compute;
+use std::ops::RangeInclusive;
+
+/// Examples per update. More than a million are not a batch but a mistake, whatever the corpus.
+pub(crate) const BATCHES: RangeInclusive<usize> = 1..=1 << 20;
+pub(crate) const BATCH_RULE: &str = "it must be between 1 and 1048576";
+/// Ranks of adapters.
+pub(crate) const RANKS: RangeInclusive<usize> = 1..=1024;
+pub(crate) const RANK_RULE: &str = "it must be between 1 and 1024";
 
 impl PrefinetuneConfig {
     /// Checks the ranges of all values, and that the strategy's families have corpora.
@@ -60,9 +68,10 @@ impl PrefinetuneConfig {
         let validates = train.patience == 0 || train.validation > 0;
         require("train.patience", train.patience, validates, "stopping early needs train.validation above 0")?;
         require("train.keep_checkpoints", train.keep_checkpoints, train.keep_checkpoints > 0, "it must be at least 1")?;
-        require("ner.batch", ner.batch, ner.batch > 0, "it must be at least 1")?;
         require("tc.batch", tc.batch, tc.batch > 1, "it must be at least 2: the other pairs are the negatives")?;
-        require("mlm.batch", mlm.batch, mlm.batch > 0, "it must be at least 1")?;
+        for (key, batch) in [("ner.batch", ner.batch), ("tc.batch", tc.batch), ("mlm.batch", mlm.batch)] {
+            require(key, batch, BATCHES.contains(&batch), BATCH_RULE)?;
+        }
         let share = mlm.probability > 0.0 && mlm.probability <= 1.0;
         require("mlm.probability", mlm.probability, share, "it must be above 0 and at most 1")?;
         let room = mlm.max_tokens >= 3;
@@ -70,7 +79,7 @@ impl PrefinetuneConfig {
         let tokenizer = !self.starts_from_scratch() || !self.scratch.tokenizer.as_os_str().is_empty();
         let rule = "a fresh encoder needs the directory of one; make it by espalier tokenizer train";
         require("scratch.tokenizer", "empty", tokenizer, rule)?;
-        require("adapter.rank", adapter.rank, (1..=1024).contains(&adapter.rank), "it must be between 1 and 1024")?;
+        require("adapter.rank", adapter.rank, RANKS.contains(&adapter.rank), RANK_RULE)?;
         require("adapter.modules", "empty", !adapter.modules.is_empty(), "it must name at least one module")?;
         for objective in Objective::ALL {
             for weight in self.corpora(objective).iter().map(|corpus| corpus.weight) {

@@ -12,6 +12,7 @@ mod tc;
 mod train;
 
 pub use adapter::AdapterConfig;
+pub(crate) use check::{BATCH_RULE, BATCHES, RANK_RULE, RANKS};
 pub use corpus::CorpusConfig;
 pub use mlm::MlmConfig;
 pub use ner::{ConceptEncoderKind, DistillConfig, NerConfig, NerObjective};

@@ -1,5 +1,6 @@
 //! The settings of fine-tuning.
 
+use crate::config::{BATCH_RULE, BATCHES, RANK_RULE, RANKS};
 use crate::error::{Result, TrainError};
 use espalier_encoder::LoraConfig;
 use serde::{Deserialize, Serialize};
@@ -46,9 +47,14 @@ impl Default for FinetuneConfig {
 impl FinetuneConfig {
     pub(super) fn check(&self) -> Result<()> {
         let number = |x: f32| x.is_finite() && x >= 0.0;
+        let share = (0.0..=1.0).contains(&self.warmup);
+        let (rank, alpha) = self.lora.as_ref().map_or((1, 1.0), |lora| (lora.rank, lora.alpha));
         let rules = [
             ("steps", self.steps.to_string(), self.steps > 0, "it must be at least 1"),
-            ("batch", self.batch.to_string(), self.batch > 0, "it must be at least 1"),
+            ("batch", self.batch.to_string(), BATCHES.contains(&self.batch), BATCH_RULE),
+            ("warmup", self.warmup.to_string(), share, "it must be between 0 and 1"),
+            ("rank", rank.to_string(), RANKS.contains(&rank), RANK_RULE),
+            ("alpha", alpha.to_string(), alpha.is_finite(), "it must be a number"),
             ("learning-rate", self.learning_rate.to_string(), number(self.learning_rate), "it must be at least 0"),
             (
                 "head-learning-rate",

@@ -8,6 +8,7 @@ use super::trunk::Trunk;
 use super::{Frozen, family_of};
 use crate::data::Examples;
 use crate::error::{Result, TrainError};
+use crate::memory;
 use crate::objectives::Classification;
 use crate::optimizer::{Group, Optimizer, OptimizerKind, Schedule};
 use crate::sampling::{Shuffled, generator, uniform};
@@ -42,6 +43,8 @@ impl<'a> Run<'a> {
         let family = family_of(train);
         let backbone = encoder.backbone(family);
         let lora = starting_point(backbone, init, config)?;
+        let layers = backbone.encoder.layers() - lora.trunk_layers();
+        memory::check_batch(&backbone.encoder.config, layers, config.batch.min(train.len()))?;
         let output = output_of(train);
         let mut rng = generator(config.seed, "head");
         let head = Head::fresh(backbone.encoder.width(), output.classes().unwrap_or(0), uniform(&mut rng));

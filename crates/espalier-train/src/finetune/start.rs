@@ -23,9 +23,6 @@ pub(super) fn starting_point(backbone: &Backbone, init: Option<&Lora>, config: &
         let rule = "the encoder has fewer layers than that";
         return Err(TrainError::ConfigValue { key: "layers", value: shape.layers.to_string(), rule });
     }
-    if shape.rank == 0 {
-        return Err(TrainError::ConfigValue { key: "rank", value: "0".into(), rule: "it must be at least 1" });
-    }
     let mut rng = generator(config.seed, "adapter");
     Ok(Lora::fresh(&backbone.encoder.config, &shape, uniform(&mut rng)))
 }

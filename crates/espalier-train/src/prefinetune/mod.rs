@@ -23,6 +23,7 @@ pub use teacher::Teacher;
 use crate::columns::SecondColumn;
 use crate::config::PrefinetuneConfig;
 use crate::error::{Result, TrainError};
+use crate::memory;
 use crate::objectives::Objective;
 use crate::optimizer::{Group, Optimizer, StepSummary};
 use crate::sampling::{generator, uniform};
@@ -125,6 +126,7 @@ impl<'a> Run<'a> {
         config.check()?;
         backbone.trainable()?;
         let train = &config.train;
+        memory::check_encoder(&backbone.encoder.config, config)?;
         let (schedule, warmup) = train.pace(None, None);
         let weights = backbone.weights().to_vec();
         Ok(Self {

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Read;
-use std::path::{Component, Path};
+use std::path::Path;
 
 /// The version of the format.
 const FORMAT: u32 = 2;
@@ -71,7 +71,7 @@ impl State {
 
     /// The state of a checkpoint of which every file is as it was written, or else what is wrong with it.
     pub(super) fn read(directory: &Path) -> Result<Self, String> {
-        let bytes = files::read(&directory.join(STATE)).map_err(|error| error.to_string())?;
+        let bytes = files::read_settings(&directory.join(STATE)).map_err(|error| error.to_string())?;
         let text = String::from_utf8_lossy(&bytes);
         let state: Self = serde_json::from_str(&text).map_err(|error| format!("{STATE}: {error}"))?;
         if state.format != FORMAT && state.format != WITHOUT_CHECKSUM {
@@ -81,9 +81,9 @@ impl State {
             return Err(format!("{STATE} is not as it was written"));
         }
         for (name, checksum) in &state.files {
-            let inside = Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
-            if !inside {
-                return Err(format!("{STATE} names {name:?}, which is not in the checkpoint"));
+            // The names are read from a file, and must not lead to just any place.
+            if !files::stays_below(name.as_ref()) || !directory.join(name).is_file() {
+                return Err(format!("{STATE} names {name:?}, which is no file of the checkpoint"));
             }
             let found = sha256(&directory.join(name)).map_err(|error| format!("{name}: {error}"))?;
             if found != *checksum {
@@ -113,7 +113,8 @@ fn checksums(directory: &Path) -> Result<BTreeMap<String, String>> {
     let mut sums = BTreeMap::new();
     let mut open = vec![directory.to_path_buf()];
     while let Some(path) = open.pop() {
-        if path.is_dir() {
+        // A link to a directory is no directory, so that links in a circle end the walk.
+        if fs::symlink_metadata(&path).map_err(io(&path))?.is_dir() {
             for entry in fs::read_dir(&path).map_err(io(&path))? {
                 open.push(entry.map_err(io(&path))?.path());
             }

@@ -13,9 +13,14 @@ fn refusal(init: Option<&Lora>, task: &Examples, config: &FinetuneConfig) -> Tra
 #[test]
 fn settings_out_of_range_are_refused() {
     type Spoil = fn(&mut FinetuneConfig);
-    let cases: [(&str, Spoil); 9] = [
+    let cases: [(&str, Spoil); 14] = [
         ("steps", |config| config.steps = 0),
         ("batch", |config| config.batch = 0),
+        ("batch", |config| config.batch = 1 << 40),
+        ("warmup", |config| config.warmup = f32::NAN),
+        ("alpha", |config| config.lora = Some(LoraConfig { alpha: f32::NAN, ..LoraConfig::for_layers(3) })),
+        ("alpha", |config| config.lora = Some(LoraConfig { alpha: f32::INFINITY, ..LoraConfig::for_layers(3) })),
+        ("rank", |config| config.lora = Some(LoraConfig { rank: 1 << 40, ..LoraConfig::for_layers(3) })),
         ("learning-rate", |config| config.learning_rate = -1.0),
         ("learning-rate", |config| config.learning_rate = f32::NAN),
         ("head-learning-rate", |config| config.head_learning_rate = f32::INFINITY),

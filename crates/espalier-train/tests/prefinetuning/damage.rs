@@ -112,6 +112,30 @@ fn what_is_not_the_runs_own_stays() {
     assert!(links.iter().all(|name| run.join(name).is_symlink()));
 }
 
+/// The names of a checkpoint's files are read from a file: they must not lead out of it, nor to what has no end.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_checkpoint_that_names_files_elsewhere_is_passed_over() {
+    for name in ["/dev/zero", "../../../outside", "backbone/../../outside", "pipe"] {
+        let mut trial = Trial::new(Strategy::Tc);
+        trial.config.train.checkpoint_every = 4;
+        trial.train(false, Some(5)).unwrap();
+        let pipe = trial.checkpoint(5).join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(pipe).status().unwrap().success());
+        let state = trial.checkpoint(5).join("state.json");
+        let mut value: serde_json::Value = serde_json::from_slice(&fs::read(&state).unwrap()).unwrap();
+        value["files"][name] = "0".into();
+        // As before states had a checksum of their own, which would tell.
+        value.as_object_mut().unwrap().remove("checksum").unwrap();
+        value["format"] = 1.into();
+        fs::write(&state, value.to_string()).unwrap();
+        let (_, notes) = trial.train(true, None).unwrap();
+        assert!(notes[0].contains("step-00000005: not a whole checkpoint"), "{notes:?}");
+        assert!(notes[0].contains("no file of the checkpoint"), "{notes:?}");
+        assert_eq!(notes[1], "resumed after 4");
+    }
+}
+
 #[test]
 fn when_no_checkpoint_is_whole_the_run_asks_what_to_do() {
     let trial = Trial::new(Strategy::Tc);

@@ -100,7 +100,7 @@ fn sources_of_one_pair_have_no_negatives() {
 #[test]
 fn values_out_of_range_are_refused() {
     type Spoil = fn(&mut PrefinetuneConfig);
-    let cases: [(&str, Spoil); 41] = [
+    let cases: [(&str, Spoil); 44] = [
         ("train.steps", |config| config.train.steps = 0),
         ("train.learning_rate", |config| config.train.learning_rate = f32::NAN),
         ("train.learning_rate", |config| config.train.learning_rate = -1e-3),
@@ -118,6 +118,9 @@ fn values_out_of_range_are_refused() {
         ("train.patience", |config| config.train.patience = 3),
         ("train.keep_checkpoints", |config| config.train.keep_checkpoints = 0),
         ("ner.batch", |config| config.ner.batch = 0),
+        ("ner.batch", |config| config.ner.batch = 1_000_000_000_000),
+        ("tc.batch", |config| config.tc.batch = usize::MAX),
+        ("mlm.batch", |config| config.mlm.batch = (1 << 20) + 1),
         ("ner.weight", |config| config.ner.weight = Some(-1.0)),
         ("ner.scale", |config| config.ner.scale = 0.0),
         ("ner.bias", |config| config.ner.bias = f32::NAN),

@@ -3,6 +3,7 @@
 use crate::common::{copy_of, fixture, tiny_bert};
 use crate::texts::Texts;
 use espalier_encoder::Backbone;
+use espalier_train::config::ScratchConfig;
 use espalier_train::prefinetune;
 use espalier_train::prefinetune::fresh_backbone;
 use std::fs;
@@ -63,4 +64,30 @@ fn a_tokenizer_must_be_there_and_have_a_mask() {
     fs::write(path, vocabulary).unwrap();
     let message = refusal(&texts, &Backbone::open(directory.path()).unwrap(), |_| ());
     assert!(message.starts_with("the tokenizer has no token [MASK] or <mask>"), "{message}");
+}
+
+/// Without a look at the machine's memory, allocating these would abort the process.
+#[test]
+fn an_encoder_that_no_memory_holds_is_refused_with_its_size() {
+    let texts = Texts::new();
+    let mut config = texts.scratch();
+    let shape = &mut config.scratch;
+    (shape.layers, shape.width, shape.inner, shape.positions) = (1000, 65_536, 262_144, 1_000_000);
+    let message = fresh_backbone(&config).unwrap_err().to_string();
+    for part in
+        ["training 51605995847680 parameters takes at least 825696 GB, and this machine has ", "choose smaller sizes"]
+    {
+        assert!(message.contains(part), "the message lacks {part:?}: {message}");
+    }
+    for (change, key) in [
+        ((|shape| shape.width = usize::MAX) as fn(&mut ScratchConfig), "hidden_size"),
+        (|shape| shape.layers = usize::MAX / 2, "num_hidden_layers"),
+        (|shape| shape.inner = 1 << 60, "intermediate_size"),
+        (|shape| shape.positions = 1 << 40, "max_position_embeddings"),
+    ] {
+        let mut config = texts.scratch();
+        change(&mut config.scratch);
+        let message = fresh_backbone(&config).unwrap_err().to_string();
+        assert!(message.contains(key) && message.contains("must be between"), "{message}");
+    }
 }

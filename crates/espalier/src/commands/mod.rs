@@ -69,7 +69,8 @@ impl BackboneArgs {
 /// What a `--backbone` value names: a directory, a packed file, or a hub id that is fetched if it is not cached.
 fn locate(spec: &str) -> anyhow::Result<PathBuf> {
     match Path::new(spec) {
-        file if file.is_file() => Ok(file.to_path_buf()),
+        // A device or a pipe is refused on opening, rather than looked for on the hub.
+        file if file.exists() && !file.is_dir() => Ok(file.to_path_buf()),
         _ => crate::fetch::resolve(spec),
     }
 }

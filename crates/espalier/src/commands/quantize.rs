@@ -41,7 +41,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> anyhow::Result<()> {
-    ensure!(args.max_drop >= 0.0, "--max-drop must be at least 0");
+    ensure!(args.max_drop.is_finite() && args.max_drop >= 0.0, "--max-drop must be a number of at least 0");
     let (adapters, tasks) = (args.adapters.len(), args.tasks.len());
     ensure!(adapters == tasks, "{adapters} adapters but {tasks} tasks: each adapter needs its own, in the same order");
     let backbone = super::open_trainable(&args.backbone, Compute::F32)?;

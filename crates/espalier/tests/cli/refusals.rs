@@ -30,6 +30,18 @@ fn wrong_input_is_explained() {
         ("data check broken", "1 of the above cannot be used"),
         ("data check nowhere.jsonl", "cannot be used"),
         ("data check adapter", "no data files here"),
+        ("predict --backbone /dev/zero --adapter adapter", "not a regular file"),
+        ("finetune --backbone BACKBONE --task intents --fraction nan --out x", "fraction NaN"),
+        ("finetune --backbone BACKBONE --task intents --learning-rate nan --out x", "learning-rate is NaN"),
+        ("finetune --backbone BACKBONE --task intents --head-learning-rate inf --out x", "head-learning-rate is inf"),
+        ("finetune --backbone BACKBONE --task intents --batch 1000000000000 --out x", "batch is 1000000000000"),
+        ("quantize --backbone BACKBONE --adapters adapter --tasks intents --max-drop nan --out x", "--max-drop"),
+        ("quantize --backbone BACKBONE --adapters adapter --tasks intents --max-drop inf --out x", "--max-drop"),
+        ("tokenizer train cities/train.jsonl --vocab 1000000000000000 --out x", "at most 16777216"),
+        ("bench train --batch 1000000000000", "--batch"),
+        ("bench infer --batch 1048576 --seq 512 --shape 1,1024,1,1,100", "a batch of 1048576 sequences"),
+        ("bench infer --shape 1000,65536,1,262144,16777216", "GB of memory"),
+        ("--threads 100000000 doctor", "give between 1 and 1024"),
         ("--threads 0 encode --backbone BACKBONE --input run.toml --output x", "--threads"),
     ]);
 }

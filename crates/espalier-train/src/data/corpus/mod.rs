@@ -117,6 +117,11 @@ impl<T: Serialize + DeserializeOwned> Corpus<T> {
         self.parts.iter().map(|part| part.size).sum()
     }
 
+    /// Number of records of the largest part.
+    pub(crate) fn largest_part(&self) -> usize {
+        self.parts.iter().map(|part| part.size).max().unwrap_or(0)
+    }
+
     /// The next `count` records, or fewer if the part that is drawn is smaller, all of one part and none twice.
     ///
     /// # Errors

@@ -31,7 +31,7 @@ impl<'a> ConceptSide<'a> {
         let projections = ConceptProjections::identity(backbone.encoder.width());
         let length = projections.values.len();
         Ok(Self {
-            sentences: Sentences::new(config, Annotation::Required)?,
+            sentences: Sentences::new(backbone, config, Annotation::Required)?,
             weight: ner.weight(),
             objective: ConceptObjective { scale: ner.scale, bias: ner.bias },
             projections,

@@ -54,7 +54,7 @@ impl<'a> DistillSide<'a> {
         };
         let terms = [("projection", 1.0), ("layer_projection", ner.distill.layer_weight)];
         Ok(Self {
-            sentences: Sentences::new(config, Annotation::Optional)?,
+            sentences: Sentences::new(backbone, config, Annotation::Optional)?,
             weight: ner.weight(),
             entity_weight: ner.distill.entity_weight,
             terms: terms.into_iter().zip(teacher.parts()).map(&mut term).collect(),

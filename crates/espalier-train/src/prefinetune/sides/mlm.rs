@@ -4,6 +4,7 @@ use super::{OwnParameters, Pass, Side, SideReport, gather, scatter};
 use crate::config::{MlmConfig, PrefinetuneConfig, TrainConfig};
 use crate::data::{Corpus, CorpusPosition, TextPiece};
 use crate::error::{Result, TrainError};
+use crate::memory;
 use crate::objectives::{Masked, Masking, MlmGradients, MlmObjective, Objective};
 use crate::optimizer::Group;
 use crate::sampling::{generator, normal};
@@ -38,6 +39,7 @@ impl MlmSide {
             return Err(TrainError::ConfigValue { key, value: config.max_tokens.to_string(), rule });
         }
         let mut pieces = Corpus::texts(&config.corpora, tokenizer, config.max_tokens, seed)?;
+        memory::check_batch(encoder, encoder.num_hidden_layers, config.batch.min(pieces.largest_part()))?;
         let held_out = pieces.hold_out(train.validation, generator(seed, "mlm validation"), |one| one.ids.clone())?;
         let mut rng = generator(seed, "mlm validation masks");
         let held_out = held_out.chunks(config.batch).map(|texts| masking.hide(texts, &mut rng));

@@ -5,6 +5,7 @@ use super::{EXCERPT, OwnParameters, Pass, Side, SideReport, gather, scatter};
 use crate::config::{CorpusConfig, PrefinetuneConfig};
 use crate::data::{Corpus, CorpusPosition, TextPair};
 use crate::error::{Result, TrainError};
+use crate::memory;
 use crate::objectives::{Objective, PairObjective, false_negatives};
 use crate::sampling::generator;
 use espalier_encoder::text::{excerpt, first_few};
@@ -36,6 +37,9 @@ impl PairSide {
             return Err(TrainError::ConfigValue { key, value, rule });
         }
         let held_out = pairs.hold_out(count, generator(seed, "tc validation"), |pair| pair.anchor.clone())?;
+        let chunk = if config.chunk == 0 { usize::MAX } else { config.chunk };
+        let texts = config.batch.min(pairs.largest_part()).min(chunk);
+        memory::check_batch(&backbone.encoder.config, backbone.encoder.layers(), texts)?;
         Ok(Self {
             pairs,
             held_out,

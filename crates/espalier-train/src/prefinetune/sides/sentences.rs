@@ -4,8 +4,10 @@ use super::{EXCERPT, turns};
 use crate::config::PrefinetuneConfig;
 use crate::data::{Annotation, ConceptSentence, Corpus};
 use crate::error::Result;
+use crate::memory;
 use crate::optimizer::Group;
 use crate::sampling::generator;
+use espalier_encoder::Backbone;
 use espalier_encoder::text::excerpt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -18,11 +20,12 @@ pub(super) struct Sentences {
 }
 
 impl Sentences {
-    pub(super) fn new(config: &PrefinetuneConfig, annotation: Annotation) -> Result<Self> {
+    pub(super) fn new(backbone: &Backbone, config: &PrefinetuneConfig, annotation: Annotation) -> Result<Self> {
         let (seed, ner) = (config.seed, &config.ner);
         let mut corpus = Corpus::sentences(&ner.corpora, annotation, seed)?;
         let rng = generator(seed, "ner validation");
         let held_out = corpus.hold_out(config.train.validation, rng, |one| one.tokens.clone())?;
+        memory::check_batch(&backbone.encoder.config, backbone.encoder.layers(), ner.batch.min(corpus.largest_part()))?;
         Ok(Self { corpus, held_out: held_out.into(), batch: ner.batch })
     }
 

@@ -3,7 +3,7 @@
 use super::{Args, Work};
 use crate::commands::{open_backbone, open_trainable};
 use anyhow::Context;
-use espalier_encoder::{Backbone, Batch, Encoder, EncoderConfig, Precision};
+use espalier_encoder::{Backbone, Batch, Encoder, EncoderConfig, Precision, memory};
 use espalier_train::sampling::{generator, uniform};
 use rand::Rng;
 use std::path::Path;
@@ -47,8 +47,11 @@ impl Workload {
         let backbone = args.backbone.as_deref().map(|spec| open(spec, args.precision)).transpose()?;
         let (encoder, weights) = match &backbone {
             Some(backbone) => (backbone.encoder.as_ref().clone(), backbone.weights().to_vec()),
-            None => random_encoder(&args.shape),
+            None => random_encoder(&args.shape)?,
         };
+        // At least each token's vector.
+        let bytes = args.batch * args.seq * encoder.width() * size_of::<f32>();
+        memory::check(format!("a batch of {} sequences", args.batch), bytes as u64)?;
         let batches = match &args.lengths {
             Some(path) => ragged(path, &encoder, backbone.as_ref(), args.batch)?,
             None => vec![random_batch(&encoder, &vec![args.seq; args.batch], 0)],
@@ -62,12 +65,14 @@ impl Workload {
     }
 }
 
-fn random_encoder(shape: &Shape) -> (Encoder, Vec<f32>) {
+fn random_encoder(shape: &Shape) -> anyhow::Result<(Encoder, Vec<f32>)> {
+    let parameters = shape.0.parameters();
+    memory::check(format!("a model of {parameters} parameters"), parameters * size_of::<f32>() as u64)?;
     let encoder = Encoder::new(shape.0.clone());
     let mut rng = generator(0, "bench weights");
     let mut uniform = uniform(&mut rng);
     let weights = (0..encoder.layout.len()).map(|_| 0.05 * uniform()).collect();
-    (encoder, weights)
+    Ok((encoder, weights))
 }
 
 fn random_batch(encoder: &Encoder, lengths: &[usize], seed: u64) -> Batch {
