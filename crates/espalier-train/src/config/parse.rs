@@ -26,9 +26,9 @@ pub(super) fn parse(text: &str, origin: &str, overrides: &[String]) -> Result<Pr
 fn problem(error: &toml::de::Error, text: &str) -> String {
     match error.span().and_then(|span| text.get(..span.start)) {
         Some(before) => {
-            let (line, column) =
-                (before.lines().count().max(1), before.chars().rev().take_while(|&c| c != '\n').count());
-            format!("line {}, column {}: {}", line + usize::from(before.ends_with('\n')), column + 1, error.message())
+            let line = before.matches('\n').count() + 1;
+            let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+            format!("line {line}, column {column}: {}", error.message())
         }
         None => error.to_string().lines().collect::<Vec<_>>().join(" "),
     }
