@@ -1,3 +1,5 @@
+//! Whether the threads that compute are there: not in a process that was forked.
+
 use crate::error::{EncoderError, Result};
 use espalier_kernels::pool_is_alive;
 
