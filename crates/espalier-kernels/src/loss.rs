@@ -18,21 +18,49 @@ const RUN: usize = 256;
 /// # Panics
 /// If the shapes do not fit or a target is not below C.
 pub fn cross_entropy(scores: &mut [f32], targets: &[Option<u32>], classes: usize) -> f64 {
-    assert_eq!(scores.len(), targets.len() * classes, "cross_entropy: shapes do not fit");
     let counted = targets.iter().flatten().count().max(1) as f32;
+    mean_cross_entropy(scores, targets, &[], classes, counted)
+}
+
+/// [`cross_entropy`] as a weighted mean: the loss of row i and its gradient count `weights`\[i\] times, and the mean is over
+/// the weights of the rows that have a target (PyTorch's `weight`, but by row instead of by class).
+///
+/// # Panics
+/// If the shapes do not fit or a target is not below C.
+pub fn weighted_cross_entropy(scores: &mut [f32], targets: &[Option<u32>], weights: &[f32], classes: usize) -> f64 {
+    assert_eq!(weights.len(), targets.len(), "weighted_cross_entropy: shapes do not fit");
+    let counted: f32 = targets.iter().zip(weights).filter(|(target, _)| target.is_some()).map(|(_, w)| w).sum();
+    mean_cross_entropy(scores, targets, weights, classes, if counted > 0.0 { counted } else { 1.0 })
+}
+
+/// The mean over what is `counted`; without weights every row weighs 1.
+fn mean_cross_entropy(
+    scores: &mut [f32],
+    targets: &[Option<u32>],
+    weights: &[f32],
+    classes: usize,
+    counted: f32,
+) -> f64 {
+    assert_eq!(scores.len(), targets.len() * classes, "cross_entropy: shapes do not fit");
     let rows = BLOCK.div_ceil(classes);
     let losses: Vec<f64> = scores
         .par_chunks_mut(rows * classes)
         .zip(targets.par_chunks(rows))
-        .map(|(scores, targets)| cross_entropy_rows(scores, targets, classes, counted))
+        .enumerate()
+        .map(|(block, (scores, targets))| {
+            let weights = weights.get(block * rows..).unwrap_or_default();
+            cross_entropy_rows(scores, targets, weights, classes, counted)
+        })
         .collect();
     losses.iter().sum::<f64>() / counted as f64
 }
 
 simd! {
-    fn cross_entropy_rows(scores: &mut [f32], targets: &[Option<u32>], classes: usize, counted: f32) -> f64 {
+    fn cross_entropy_rows(
+        scores: &mut [f32], targets: &[Option<u32>], weights: &[f32], classes: usize, counted: f32
+    ) -> f64 {
         let mut total = 0.0;
-        for (row, target) in scores.chunks_exact_mut(classes).zip(targets) {
+        for (index, (row, target)) in scores.chunks_exact_mut(classes).zip(targets).enumerate() {
             let Some(target) = *target else {
                 row.fill(0.0);
                 continue;
@@ -44,11 +72,12 @@ simd! {
                 *s = if *s == f32::NEG_INFINITY { 0.0 } else { exp::<FMA>(*s - max) };
             }
             let sum = reduce(row, |p| p);
-            total += (sum.ln() - target_score) as f64;
+            let weight = weights.get(index).copied().unwrap_or(1.0);
+            total += (weight * (sum.ln() - target_score)) as f64;
             for p in row.iter_mut() {
-                *p /= sum * counted;
+                *p = *p / (sum * counted) * weight;
             }
-            row[target] -= 1.0 / counted;
+            row[target] -= weight / counted;
         }
         total
     }

@@ -27,6 +27,26 @@ proptest! {
         check_cross_entropy(&scores, &targets, classes);
     }
 
+    /// A row of weight w counts as w rows of weight 1 would.
+    #[test]
+    fn weighted_cross_entropy_matches_the_oracle(rows in 1usize..8, classes in 1usize..40, without: u8, seed: u64) {
+        let mut random = Random(seed);
+        let scores = random.spread(rows * classes, 8.0);
+        let target = |(row, class)| (without >> row & 1 == 0).then_some(class);
+        let targets: Vec<_> = random.below(rows, classes).into_iter().enumerate().map(target).collect();
+        let times: Vec<usize> = random.below(rows, 4).into_iter().map(|times| times as usize).collect();
+        let weights: Vec<f32> = times.iter().map(|&times| times as f32).collect();
+        let oracle = |scores: &[f64]| {
+            let rows = scores.chunks(classes).zip(&targets).zip(&times);
+            let repeated: Vec<_> = rows.flat_map(|(row, &times)| std::iter::repeat_n(row, times)).collect();
+            let (scores, targets): (Vec<&[f64]>, Vec<Option<u32>>) = repeated.into_iter().unzip();
+            oracle::cross_entropy(&scores.concat(), &targets, classes)
+        };
+        let mut d_scores = scores.clone();
+        assert_loss(weighted_cross_entropy(&mut d_scores, &targets, &weights, classes), oracle(&wide(&scores)));
+        assert_close("d_scores", &d_scores, &gradient(&wide(&scores), oracle));
+    }
+
     /// Classes taken out of a row, as the in-batch negatives of a contrastive loss are.
     #[test]
     fn cross_entropy_leaves_out_scores_of_minus_infinity(rows in 1usize..6, classes in 2usize..20, out: u32, seed: u64) {

@@ -74,16 +74,15 @@ impl<'a> Run<'a> {
         let first = self.trunk.first();
         let picked = self.order.batch(self.batch);
         let (batch, input) = self.trunk.batch(&picked);
-        let targets = self.targets.of(&picked);
 
         let network = self.encoder.network(self.family, Some(&self.lora));
         let hidden = network.forward(first, &input, &batch, &mut self.memory); // [T, H]
         let d_head = &mut self.head_group.gradients;
         let loss = match self.family {
-            Family::Ner => self.objective.tokens(&self.head, hidden, &targets, d_head),
+            Family::Ner => self.objective.tokens(&self.head, hidden, &self.targets.of_tokens(&picked), d_head),
             Family::Tc => {
                 let pooling = self.encoder.backbone(self.family).text_vectors.pooling;
-                self.objective.texts(&self.head, pooling, hidden, &batch, &targets, d_head)
+                self.objective.texts(&self.head, pooling, hidden, &batch, &self.targets.of_texts(&picked), d_head)
             }
         };
         if !loss.is_finite() {

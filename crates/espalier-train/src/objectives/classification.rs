@@ -1,7 +1,7 @@
 //! Classification by a linear head: of tokens (NER) and of texts.
 
 use espalier_encoder::{Batch, Head, Pooling};
-use espalier_kernels::loss::cross_entropy;
+use espalier_kernels::loss::{cross_entropy, weighted_cross_entropy};
 
 /// Softmax cross-entropy of a head, averaged over what has a target; holds the buffers of its passes.
 #[derive(Debug, Default)]
@@ -13,16 +13,27 @@ pub struct Classification {
     d_pooled: Vec<f32>,
 }
 
+/// Classes of tokens, and how much each counts.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct WeightedTargets {
+    /// The class of each token, if it has one, `[T]`.
+    pub classes: Vec<Option<u32>>,
+    /// Its weight, `[T]`.
+    pub weights: Vec<f32>,
+}
+
 impl Classification {
-    /// Loss of token vectors `hidden` [T, H] against `targets` `[T]`; tokens without a target do not count.
+    /// Loss of token vectors `hidden` [T, H] against `targets` `[T]`, each with its weight in the mean; tokens without a
+    /// target do not count.
     ///
     /// The head's gradient is added to `d_head`; that at the token vectors is left in [`Classification::d_hidden`].
     ///
     /// # Panics
     /// If the shapes do not fit each other.
-    pub fn tokens(&mut self, head: &Head, hidden: &[f32], targets: &[Option<u32>], d_head: &mut [f32]) -> f64 {
+    pub fn tokens(&mut self, head: &Head, hidden: &[f32], targets: &WeightedTargets, d_head: &mut [f32]) -> f64 {
         head.forward(hidden, &mut self.scores); // [T, C]
-        let loss = cross_entropy(&mut self.scores, targets, head.classes);
+        let WeightedTargets { classes, weights } = targets;
+        let loss = weighted_cross_entropy(&mut self.scores, classes, weights, head.classes);
         head.backward(hidden, &self.scores, d_head, &mut self.d_hidden);
         loss
     }

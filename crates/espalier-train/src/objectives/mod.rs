@@ -8,7 +8,7 @@ mod masking;
 mod mlm;
 mod words;
 
-pub use classification::Classification;
+pub use classification::{Classification, WeightedTargets};
 pub use concept::{ConceptBatch, ConceptGradients, ConceptObjective, ConceptProjections};
 pub use contrastive::{PairObjective, false_negatives};
 pub use distillation::{DistillLoss, Distillation, WordBatch};

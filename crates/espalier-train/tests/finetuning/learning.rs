@@ -1,5 +1,5 @@
 use crate::common::{bits, tiny_bert};
-use crate::tasks::{config, names, noisy_lora, opinions};
+use crate::tasks::{config, names, noisy_lora, opinions, sentences};
 use espalier_encoder::lora::SiteSpec;
 use espalier_encoder::{Adapter, Lora, LoraConfig, Module, Output};
 use espalier_kernels::round_through_bf16;
@@ -37,6 +37,24 @@ fn separable_tasks_are_learned() {
         let right = share_right(&adapter, &task);
         assert!(right > 0.95, "{right}");
     }
+}
+
+/// `@john/york.` is six words of the tokenizer, all of them outside: none may be taken for a city, though some
+/// are cities elsewhere.
+#[test]
+fn words_in_runs_of_punctuation_are_learned_too() {
+    let cities = ["london", "paris", "berlin", "york"];
+    let runs = ["@john/york.", "@paris", "london-7/zoo", "the.berlin/river"];
+    let sentence = |n: usize| vec!["we", "love", runs[n / 4], "in", cities[n % 4]];
+    let task =
+        sentences(
+            &(0..16).map(sentence).collect::<Vec<_>>(),
+            |word| {
+                if cities.contains(&word) { "B-city" } else { "O" }
+            },
+        );
+    let (adapter, _) = trained(None, &task, &config());
+    assert_eq!(share_right(&adapter, &task), 1.0);
 }
 
 #[test]
