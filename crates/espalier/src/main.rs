@@ -71,7 +71,7 @@ fn main() -> ExitCode {
             ExitCode::from(interrupt::STATUS)
         }
         Err(error) => {
-            note!("error: {error:#}");
+            output::error(&error);
             ExitCode::FAILURE
         }
     }

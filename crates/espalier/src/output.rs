@@ -78,6 +78,27 @@ pub fn note(line: Arguments) {
     let _ = io::stderr().write_all(line.as_bytes());
 }
 
+/// An error in several lines, which are the program's own; what files and servers put into it is escaped.
+#[derive(Debug)]
+pub struct Explanation(pub String);
+
+impl Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Explanation {}
+
+/// Says an error on standard error: in one line, but for an [`Explanation`].
+pub fn error(error: &anyhow::Error) {
+    match error.downcast_ref::<Explanation>() {
+        // Nobody is left to tell.
+        Some(lines) => drop(io::stderr().write_all(format!("error: {}\n", escape_lines(&lines.0)).as_bytes())),
+        None => note!("error: {error:#}"),
+    }
+}
+
 /// Compact JSON in which every hidden character is an escape: strings are the same, and a terminal is safe.
 struct Visible;
 

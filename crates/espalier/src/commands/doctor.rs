@@ -32,8 +32,8 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     say!("espalier {} on {}, {threads} threads", env!("CARGO_PKG_VERSION"), std::env::consts::ARCH)?;
     let (has, lacks): (Vec<_>, Vec<_>) = features.into_iter().partition(|(_, has)| *has);
     let names = |list: Vec<(&'static str, bool)>| list.into_iter().map(|(name, _)| name).collect::<Vec<_>>().join(", ");
-    say!("processor has:   {}", names(has))?;
-    say!("processor lacks: {}", names(lacks))?;
+    say!("used of the processor: {}", names(has))?;
+    say!("not used or not there: {}", names(lacks))?;
     for (name, value) in environment() {
         say!("as the environment asks: {name}={value}")?;
     }
@@ -49,7 +49,9 @@ pub fn run(args: Args) -> anyhow::Result<()> {
 
 /// The variables of the environment that decide what is used of the processor, where they are set.
 fn environment() -> impl Iterator<Item = (String, serde_json::Value)> {
-    let value = |name: &'static str| Some((name.to_string(), std::env::var(name).ok()?.into()));
+    let value = |name: &'static str| {
+        Some((name.to_string(), std::env::var(name).ok().filter(|value| !value.is_empty())?.into()))
+    };
     [INSTRUCTIONS, AUTO_PRECISION].into_iter().filter_map(value)
 }
 

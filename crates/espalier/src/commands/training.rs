@@ -2,13 +2,12 @@
 
 use crate::interrupt::{Interrupted, Stop};
 use crate::progress::Progress;
-use anyhow::Context;
-use espalier_encoder::Backbone;
-use espalier_train::PrefinetuneConfig;
+use espalier_encoder::{Backbone, EncoderError};
 use espalier_train::config::NerObjective;
 use espalier_train::objectives::Objective;
 use espalier_train::prefinetune::{Encoders, StepReport, Teacher, fresh_backbone};
 use espalier_train::run::{Outcome, RunDirectory, RunEvent, Summary};
+use espalier_train::{PrefinetuneConfig, TrainError};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -106,8 +105,12 @@ impl TrainingArgs {
 /// The encoder that a run begins with.
 pub fn open(config: &PrefinetuneConfig) -> anyhow::Result<Backbone> {
     if config.starts_from_scratch() {
-        let hint = "no encoder can be made from [scratch]; espalier tokenizer train makes the tokenizer that it names";
-        return fresh_backbone(config).context(hint);
+        return fresh_backbone(config).map_err(|error| {
+            let no_tokenizer =
+                matches!(error, TrainError::Encoder(EncoderError::MissingFile { .. } | EncoderError::Io { .. }));
+            let hint = if no_tokenizer { "; espalier tokenizer train makes the tokenizer that it names" } else { "" };
+            anyhow::Error::from(error).context(format!("no encoder can be made from [scratch]{hint}"))
+        });
     }
     let backbone = super::open_trainable(&config.backbone, config.train.precision)?;
     if config.strategy.objectives().contains(&Objective::Mlm) && backbone.mlm_head().is_none() {

