@@ -32,6 +32,7 @@ impl Staged {
     /// # Errors
     /// [`EncoderError::Io`] when the directory or the file cannot be written; nothing is left then.
     pub fn new(path: &Path, write: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>) -> Result<Self> {
+        replaceable(path).map_err(EncoderError::io(path))?;
         let directory = directory_of(path);
         fs::create_dir_all(directory).map_err(EncoderError::io(directory))?;
         sweep(path);
@@ -83,6 +84,16 @@ fn directory_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
+    }
+}
+
+/// Refuses to put a file in the place of a device, a pipe or a directory.
+fn replaceable(path: &Path) -> io::Result<()> {
+    match fs::metadata(path) {
+        Ok(there) if !there.is_file() => {
+            Err(io::Error::new(ErrorKind::InvalidInput, "it is there and no regular file: it is not replaced by one"))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -186,6 +197,23 @@ mod tests {
         files::write_whole(&at("x"), b"whole").unwrap();
         assert_eq!(fs::read(at("x")).unwrap(), b"whole");
         assert_eq!(fs::read(at("precious")).unwrap(), b"precious");
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn devices_pipes_and_directories_are_not_replaced() {
+        use std::os::unix::fs::FileTypeExt;
+        let directory = tempfile::tempdir().unwrap();
+        let pipe = directory.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        std::os::unix::fs::symlink(&pipe, directory.path().join("link")).unwrap();
+        fs::create_dir(directory.path().join("directory")).unwrap();
+        for name in ["pipe", "link", "directory"] {
+            let refusal = files::write_whole(&directory.path().join(name), b"x").unwrap_err().to_string();
+            assert!(refusal.contains(name) && refusal.contains("no regular file"), "{refusal}");
+        }
+        assert!(fs::metadata(pipe).unwrap().file_type().is_fifo());
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 3);
     }
 
     #[test]

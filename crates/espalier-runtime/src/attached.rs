@@ -65,21 +65,28 @@ impl Attached {
         Self { lora: PackedLora::new(backbone.precision(), &lora), task: Task::Vectors }
     }
 
-    /// The answer on each text, from the token vectors [T, H].
-    pub fn answers(&self, backbone: &Backbone, texts: Texts, hidden: &[f32]) -> Vec<Answer> {
+    /// The answer on each text, from the token vectors [T, H]; none where what it would be made of is no finite number.
+    pub fn answers(&self, backbone: &Backbone, texts: Texts, hidden: &[f32]) -> Option<Vec<Answer>> {
         let Texts { texts, encoded, batch } = texts;
         let width = backbone.encoder.width();
         // Heads are multiplied in f32 whatever the encoder's precision: they are small and decide.
         let (mut pooled, mut scores) = (Vec::new(), Vec::new()); // [n, H]
-        match &self.task {
+        let finite = |numbers: &[f32]| numbers.iter().all(|number| number.is_finite());
+        let answers = match &self.task {
             Task::Tags { head, tags } => {
                 head.forward(hidden, &mut scores); // [T, C]
+                if !finite(&scores) {
+                    return None;
+                }
                 let rows = |s| batch.rows(s, &scores, head.classes); // [t, C]
                 (0..texts.len()).map(|s| answer::entities(texts[s], &encoded[s], rows(s), tags)).collect()
             }
             Task::Labels { head, pooling, labels } => {
                 pooling.forward(hidden, batch, width, &mut pooled);
                 head.forward(&pooled, &mut scores); // [n, C]
+                if !finite(&scores) {
+                    return None;
+                }
                 scores.chunks_exact(head.classes).map(|row| answer::label(row, labels)).collect()
             }
             Task::Vectors => {
@@ -87,8 +94,12 @@ impl Attached {
                 if backbone.text_vectors.normalize {
                     l2_normalize(&mut pooled, width, &mut vec![0.0; batch.sequences()]);
                 }
+                if !finite(&pooled) {
+                    return None;
+                }
                 pooled.chunks_exact(width).map(|row| Answer::Vector(row.to_vec())).collect()
             }
-        }
+        };
+        Some(answers)
     }
 }

@@ -20,6 +20,12 @@ pub enum RuntimeError {
         /// The names that there are, separated by commas.
         attached: String,
     },
+    /// Finite weights that are so large that what is computed with them is not.
+    #[error("the answer of {name:?} is no finite number: its weights or the backbone's are too large; train it again")]
+    NotFinite {
+        /// The adapter's name, or `the backbone`.
+        name: String,
+    },
     /// An adapter in memory was trained on another backbone.
     #[error(
         "adapter {name:?} was trained on the backbone {expected}, not on {found}; use that backbone, or train the adapter again on this one"

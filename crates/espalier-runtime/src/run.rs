@@ -33,17 +33,28 @@ pub(crate) fn distinct<T: Copy + Eq + Hash>(values: impl Iterator<Item = T>) -> 
     (found, indices)
 }
 
+/// Of an adapter, by its index, whose answers are no finite numbers.
+pub(crate) struct NotFinite(pub usize);
+
 /// The adapters' answers on each text.
-pub(crate) fn run(backbone: &Backbone, texts: &[&str], adapters: &[Arc<Attached>]) -> Vec<TextAnswers> {
-    texts.chunks(TEXTS).flat_map(|texts| run_texts(backbone, texts, adapters)).collect()
+pub(crate) fn run(
+    backbone: &Backbone,
+    texts: &[&str],
+    adapters: &[Arc<Attached>],
+) -> Result<Vec<TextAnswers>, NotFinite> {
+    let mut found = Vec::with_capacity(texts.len());
+    for texts in texts.chunks(TEXTS) {
+        found.extend(run_texts(backbone, texts, adapters)?);
+    }
+    Ok(found)
 }
 
-fn run_texts(backbone: &Backbone, texts: &[&str], adapters: &[Arc<Attached>]) -> Vec<TextAnswers> {
+fn run_texts(backbone: &Backbone, texts: &[&str], adapters: &[Arc<Attached>]) -> Result<Vec<TextAnswers>, NotFinite> {
     let mut encoded = vec![Encoded::default(); texts.len()];
     encoded.par_iter_mut().zip(texts).for_each(|(encoded, text)| *encoded = backbone.tokenizer.encode(text));
     let none = |text: &Encoded| TextAnswers { truncated: text.truncated, answers: Vec::with_capacity(adapters.len()) };
     let mut results: Vec<TextAnswers> = encoded.iter().map(none).collect();
-    for adapters in adapters.chunks(ADAPTERS) {
+    for (chunk, adapters) in adapters.chunks(ADAPTERS).enumerate() {
         let first: Vec<usize> = adapters.iter().map(|adapter| adapter.lora.trunk_layers()).collect();
         let plan = plan(&first, backbone.encoder.layers());
         let Some(top) = plan.last() else { continue };
@@ -56,6 +67,7 @@ fn run_texts(backbone: &Backbone, texts: &[&str], adapters: &[Arc<Attached>]) ->
             for (index, adapter) in adapters.iter().enumerate() {
                 let hidden = &hidden[top.row_of(index) * block..][..block]; // [T, H]
                 let answers = adapter.answers(backbone, texts, hidden);
+                let answers = answers.ok_or(NotFinite(chunk * ADAPTERS + index))?;
                 results[portion.clone()]
                     .iter_mut()
                     .zip(answers)
@@ -63,7 +75,7 @@ fn run_texts(backbone: &Backbone, texts: &[&str], adapters: &[Arc<Attached>]) ->
             }
         }
     }
-    results
+    Ok(results)
 }
 
 /// Cuts texts of these numbers of token vectors into portions of at most [`TOKENS`], at least one text each.

@@ -3,7 +3,7 @@ use crate::attached::Attached;
 use crate::awake::awake;
 use crate::error::RuntimeError;
 use crate::request::Request;
-use crate::run::{distinct, run};
+use crate::run::{NotFinite, distinct, run};
 use espalier_encoder::text::first_few;
 use espalier_encoder::{Adapter, Backbone, Compute, Lora, check_threads};
 use std::collections::BTreeMap;
@@ -139,7 +139,7 @@ impl Runtime {
     /// adapters go through the layers above together. An answer is, to the bit, the same as alone.
     ///
     /// # Errors
-    /// [`RuntimeError::UnknownAdapter`] for a name that is not attached, [`RuntimeError::Encoder`] in a forked process.
+    /// [`RuntimeError::NotFinite`]; [`RuntimeError::UnknownAdapter`] for a name that is not attached, [`RuntimeError::Encoder`] in a forked process.
     pub fn run<'r, R: Copy + Into<Request<'r>>>(
         &self,
         texts: &[impl AsRef<str>],
@@ -154,6 +154,12 @@ impl Runtime {
             true => awake(|| run(&self.backbone, &texts, &adapters)),
             false => rayon::scope(|_| run(&self.backbone, &texts, &adapters)),
         };
+        let found = found.map_err(|NotFinite(request)| RuntimeError::NotFinite {
+            name: match requests[request] {
+                Request::Plain => "the backbone".into(),
+                Request::Adapter(name) => name.into(),
+            },
+        })?;
         let of_text = |text: usize| {
             let TextAnswers { truncated, answers } = &found[text];
             TextAnswers { truncated: *truncated, answers: request_of.iter().map(|&r| answers[r].clone()).collect() }

@@ -3,7 +3,7 @@
 mod support;
 
 use espalier_encoder::{Backbone, Batch, Compute, Lora, Output, Pooling};
-use espalier_runtime::{Answer, EntitySpan, Request, Runtime, TextAnswers};
+use espalier_runtime::{Answer, EntitySpan, Request, Runtime, RuntimeError, TextAnswers};
 use serde_json::json;
 use support::common::{bits, copy_of, edit_json, fixture};
 use support::{NAMES, adapter, constant, labels, plain_lora, runtime, tags, texts};
@@ -28,6 +28,23 @@ fn answers_come_in_the_order_asked_for() {
     let repeated = runtime.run(&["zoo", "7", "zoo"], &["things"]).unwrap();
     let single = runtime.run(&["zoo", "7"], &["things"]).unwrap();
     assert_eq!(repeated, [single[0].clone(), single[1].clone(), single[0].clone()]);
+}
+
+/// Weights may be finite and what comes of them not.
+#[test]
+fn answers_that_are_no_numbers_are_an_error_that_names_the_adapter() {
+    let runtime = runtime();
+    let mut lora = plain_lora(runtime.backbone(), 1, 3);
+    lora.values.fill(1e20);
+    for (name, output) in [("large tags", things()), ("large labels", opinions())] {
+        runtime.attach_adapter(name, adapter(runtime.backbone(), lora.clone(), output, 5)).unwrap();
+    }
+    runtime.attach_lora("large", &lora).unwrap();
+    for name in ["large tags", "large labels", "large"] {
+        let error = runtime.run(&["two hotels"], &["opinions", name]).unwrap_err();
+        assert!(matches!(&error, RuntimeError::NotFinite { name: found } if found == name), "{error}");
+    }
+    runtime.run(&["two hotels"], &["opinions", "things"]).unwrap();
 }
 
 fn entities(runtime: &Runtime, text: &str) -> Vec<EntitySpan> {

@@ -25,6 +25,8 @@ use crate::error::{Result, TrainError};
 use crate::objectives::Objective;
 use crate::strategies::Strategy;
 use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 /// The value of `backbone` that asks for an encoder that has not learnt anything yet.
@@ -86,6 +88,21 @@ impl Default for PrefinetuneConfig {
     }
 }
 
+/// The most bytes of a configuration.
+const LARGEST: u64 = 16 << 20;
+
+/// The text of a file, or of a pipe, that ends.
+fn text_of(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    let length = File::open(path)?.take(LARGEST + 1).read_to_string(&mut text)? as u64;
+    match length > LARGEST {
+        true => {
+            Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("a configuration has at most {LARGEST} bytes")))
+        }
+        false => Ok(text),
+    }
+}
+
 impl PrefinetuneConfig {
     /// Reads a TOML file and applies overrides of the form `key=value`, `train.steps=200`.
     ///
@@ -93,8 +110,7 @@ impl PrefinetuneConfig {
     /// [`TrainError`] for a file that cannot be read or parsed, an unknown key (naming the nearest known one), or a value that is
     /// out of range.
     pub fn read(path: &Path, overrides: &[String]) -> Result<Self> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|cause| TrainError::ConfigFile { path: path.to_path_buf(), cause })?;
+        let text = text_of(path).map_err(|cause| TrainError::ConfigFile { path: path.to_path_buf(), cause })?;
         let mut config = parse::parse(&text, &path.display().to_string(), overrides)?;
         let directory = path.parent().unwrap_or(Path::new(""));
         for path in config.all_paths_mut() {

@@ -96,6 +96,11 @@ impl Checkpoints {
             return Err(RunError::OtherBackbone { checkpoint: path.to_path_buf(), expected, found }.into());
         }
         check(&state.origin.corpora, &self.origin.corpora)?;
+        if state.origin.settings.is_some() && state.origin.settings != self.origin.settings {
+            let differences = vec![format!("config.toml is not the one that {} was written with", path.display())];
+            let directory = self.directory.parent().unwrap_or(&self.directory).to_path_buf();
+            return Err(RunError::OtherConfig { directory, differences }.into());
+        }
         if state.origin.teacher != self.origin.teacher {
             let name = |teacher: &Option<String>| teacher.clone().unwrap_or("no teacher".into());
             let (expected, found) = (name(&state.origin.teacher), name(&self.origin.teacher));

@@ -85,6 +85,14 @@ impl RunDirectory {
         self.path.join(SETTINGS)
     }
 
+    /// Checks that what has the names of a run's files and folders is no link and no special file.
+    ///
+    /// # Errors
+    /// [`RunError::NoRun`].
+    pub fn check_files(&self) -> Result<()> {
+        place::plain(&self.path)
+    }
+
     /// Whether a run was begun here.
     pub fn has_run(&self) -> bool {
         place::has_run(&self.path, SETTINGS)
@@ -105,6 +113,7 @@ impl RunDirectory {
     /// [`RunError::NoRun`] where other things are, [`RunError::Exists`], [`RunError::OtherConfig`], or [`TrainError`] when the
     /// settings of the run here cannot be read.
     pub fn check(&self, config: &PrefinetuneConfig, resume: bool) -> Result<()> {
+        place::plain(&self.path)?;
         match (self.has_run(), resume) {
             (false, _) => place::vacant(&self.path, SETTINGS),
             (true, false) => Err(RunError::Exists { directory: self.path.clone() }.into()),

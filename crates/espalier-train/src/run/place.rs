@@ -26,6 +26,32 @@ pub(super) fn vacant(directory: &Path, settings: &str) -> Result<()> {
     }
 }
 
+/// Directories of a run.
+const FOLDERS: [&str; 5] = ["checkpoints", "backbone", "columns", "adapters", "concepts"];
+/// Files of a run; those of TensorBoard are known by how their names begin.
+const FILES: [&str; 4] = ["config.toml", "metrics.jsonl", "summary.json", "README.md"];
+const EVENTS: &str = "events.out.tfevents.";
+
+/// Checks that what goes by the names of a run's files and folders is such, and no link: nothing is read
+/// or written through one, and nothing without an end is opened.
+pub(super) fn plain(directory: &Path) -> Result<()> {
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(io(directory))?,
+    };
+    for entry in entries {
+        let entry = entry.map_err(io(directory))?;
+        let (name, kind) =
+            (entry.file_name().to_string_lossy().into_owned(), entry.file_type().map_err(io(directory))?);
+        let is_file = FILES.contains(&name.as_str()) || name.starts_with(EVENTS);
+        if (is_file && !kind.is_file()) || (FOLDERS.contains(&name.as_str()) && !kind.is_dir()) {
+            let found = format!("{name}, which is a link or of another kind than a run's");
+            return Err(RunError::NoRun { directory: directory.to_path_buf(), found }.into());
+        }
+    }
+    Ok(())
+}
+
 /// Keeps other processes out. The system takes the lock back when this one ends, however it ends.
 pub(super) fn lock(directory: &Path) -> Result<File> {
     fs::create_dir_all(directory).map_err(io(directory))?;
@@ -80,6 +106,23 @@ mod tests {
         assert!(!has_run(place.path(), "config.toml"));
         fs::write(place.path().join("metrics.jsonl"), "").unwrap();
         assert!(has_run(place.path(), "config.toml"));
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn links_in_the_place_of_what_a_run_writes_are_refused() {
+        let place = tempfile::tempdir().unwrap();
+        let (run, other) = (place.path().join("run"), place.path().join("other"));
+        fs::create_dir_all(&run).unwrap();
+        fs::create_dir_all(&other).unwrap();
+        fs::write(run.join("notes.txt"), "").unwrap();
+        plain(&run).unwrap();
+        for name in FILES.into_iter().chain(FOLDERS).chain(["events.out.tfevents.1.x"]) {
+            std::os::unix::fs::symlink(&other, run.join(name)).unwrap();
+            let refusal = plain(&run).unwrap_err().to_string();
+            assert!(refusal.contains(name) && refusal.contains("a link"), "{refusal}");
+            fs::remove_file(run.join(name)).unwrap();
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::error::{Result, RunError};
 use crate::config::PrefinetuneConfig;
 use crate::error::TrainError;
-use espalier_encoder::{Compute, Precision};
+use espalier_encoder::{Compute, Precision, digest};
 use std::collections::BTreeMap;
 use std::path::{Path, absolute};
 use toml::{Table, Value};
@@ -50,6 +50,12 @@ pub(super) fn check(directory: &Path, then: &PrefinetuneConfig, now: &Prefinetun
         true => Ok(()),
         false => Err(RunError::OtherConfig { directory: directory.to_path_buf(), differences }.into()),
     }
+}
+
+/// The SHA-256 of the settings that change what a run computes.
+pub(super) fn fingerprint(config: &PrefinetuneConfig) -> Result<String> {
+    let values = values(config)?.into_iter().filter(|(key, _)| !FREE.contains(&key.as_str()));
+    Ok(digest::sha256(values.map(|(key, value)| format!("{key} = {value}\n")).collect::<String>().as_bytes()))
 }
 
 /// The configuration with the names of files, but not their places.

@@ -2,6 +2,7 @@
 
 use super::corpora::{Corpora, corpora};
 use super::error::{Result, io};
+use super::settings;
 use crate::config::PrefinetuneConfig;
 use crate::prefinetune::{Encoders, Standing};
 use espalier_encoder::{digest, files};
@@ -27,6 +28,9 @@ pub(super) struct Origin {
     pub(super) backbone: String,
     /// What it trains on.
     pub(super) corpora: Corpora,
+    /// The SHA-256 of its settings, of those that change what it computes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) settings: Option<String>,
     /// What tells its teacher from others, where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) teacher: Option<String>,
@@ -38,6 +42,7 @@ impl Origin {
         Ok(Self {
             backbone: encoders.backbone.fingerprint().to_string(),
             corpora: corpora(config)?,
+            settings: Some(settings::fingerprint(config)?),
             teacher: encoders.teacher.map(|teacher| teacher.identity().to_string()),
         })
     }

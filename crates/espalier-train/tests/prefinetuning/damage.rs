@@ -223,9 +223,15 @@ fn a_full_disk_stops_the_run_and_resuming_makes_up_for_it() {
     trial.train(false, Some(1)).unwrap();
     fs::remove_dir_all(trial.path().join("checkpoints")).unwrap();
     let path = trial.path().join("metrics.jsonl");
-    fs::remove_file(&path).unwrap();
-    std::os::unix::fs::symlink("/dev/full", &path).unwrap();
-    let message = trial.train(true, None).unwrap_err().to_string();
+    // A link that was there before would be refused.
+    let result = RunDirectory::new(trial.path()).train(&tiny_bert(), &trial.config, true, |event| {
+        if let RunEvent::Resumed(_) = event {
+            fs::remove_file(&path).unwrap();
+            std::os::unix::fs::symlink("/dev/full", &path).unwrap();
+        }
+        ControlFlow::Continue(())
+    });
+    let message = result.unwrap_err().to_string();
     assert!(message.contains("metrics.jsonl: No space left"), "{message}");
     fs::remove_file(&path).unwrap();
     trial.train(true, None).unwrap();

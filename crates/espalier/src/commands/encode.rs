@@ -31,6 +31,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> anyhow::Result<()> {
+    super::not_among(&args.output, &args.input)?;
     let runtime = Runtime::new(args.backbone.open()?);
     let request = match &args.adapter {
         Some(directory) => {

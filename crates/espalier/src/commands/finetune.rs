@@ -2,7 +2,7 @@ use super::evaluate::print_scores;
 use super::training::quoted;
 use crate::output;
 use crate::progress::Progress;
-use espalier_encoder::Adapter;
+use espalier_encoder::{Adapter, AdapterCard, files};
 use espalier_study::evaluate;
 use espalier_train::data::{Task, fraction};
 use espalier_train::finetune::Frozen;
@@ -55,9 +55,9 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> anyhow::Result<()> {
-    // Beside an adapter there may be notes.
-    if !Adapter::FILES.iter().any(|file| args.out.join(file).exists()) {
-        super::only_ours(&args.out, &Adapter::FILES, "an adapter")?;
+    // Beside an adapter of ours, which is known by its card, there may be notes.
+    if files::read_json::<AdapterCard>(&args.out.join("espalier.json")).is_err() {
+        super::only_ours(&args.out, &[], "an adapter of espalier's")?;
     }
     let task = Task::open(&args.task)?;
     for warning in task.warnings() {

@@ -20,7 +20,7 @@ pub mod tokenizer;
 pub mod training;
 
 use anyhow::Context;
-use espalier_encoder::{Backbone, Compute, files};
+use espalier_encoder::{Adapter, Backbone, Compute, files};
 use espalier_train::columns::SecondColumn;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -99,10 +99,24 @@ fn trains(compute: Compute) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Refuses to write over what is read: the file `input`, or a file that is in the directory `input`.
+fn not_among(output: &Path, input: &Path) -> anyhow::Result<()> {
+    if let (Ok(place), Ok(input)) = (output.canonicalize(), input.canonicalize())
+        && (place == input || place.parent() == Some(&input))
+    {
+        anyhow::bail!("{} is among what is read; give another place", output.display());
+    }
+    Ok(())
+}
+
 /// Refuses to write among other people's files: a directory must be missing or empty, or hold no more
 /// than `ours`, whole or left by a process that was killed. `what` belongs there.
 fn only_ours(directory: &Path, ours: &[&str], what: &str) -> anyhow::Result<()> {
-    let is_ours = |name: &OsStr| ours.iter().any(|own| name == *own || files::is_leftover(name, own.as_ref()));
+    let leftover = |name: &OsStr, own: &&str| files::is_leftover(name, own.as_ref());
+    let is_ours = |name: &OsStr| {
+        ours.iter().any(|own| name == *own || leftover(name, own))
+            || Adapter::FILES.iter().any(|own| leftover(name, own))
+    };
     if let Some(found) = files::stranger(directory, is_ours)? {
         let directory = directory.display();
         anyhow::bail!(

@@ -1,7 +1,7 @@
 use crate::output;
 use espalier_encoder::{Compute, PackedFile, Precision};
 use serde_json::json;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Pack a backbone into one small file for devices
 ///
@@ -30,6 +30,7 @@ fn precision(name: &str) -> Result<Precision, String> {
 }
 
 pub fn run(args: Args) -> anyhow::Result<()> {
+    super::not_among(&args.out, Path::new(&args.backbone))?;
     let packed = super::open_trainable(&args.backbone, Compute::F32)?.pack(args.dtype, &args.out)?;
     let parts = parts(&packed);
     if args.json {

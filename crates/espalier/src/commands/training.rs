@@ -35,6 +35,9 @@ pub struct TrainingArgs {
 impl TrainingArgs {
     /// The settings of the run; what `before` overrides, the command line may override again.
     pub fn settings(&self, before: &[&str]) -> anyhow::Result<PrefinetuneConfig> {
+        if self.config.is_none() {
+            RunDirectory::new(&self.out).check_files()?;
+        }
         let path = self.config.clone().unwrap_or_else(|| RunDirectory::new(&self.out).config_file());
         let mut overrides: Vec<String> = before.iter().map(|text| text.to_string()).collect();
         overrides.extend(self.overrides.iter().cloned());

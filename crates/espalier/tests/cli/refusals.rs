@@ -1,6 +1,7 @@
 //! What wrong input leads to, readers that stop early, and what help says.
 
-use crate::workspace::Workspace;
+use crate::workspace::{Workspace, backbone};
+use std::fs;
 
 #[test]
 fn wrong_input_is_explained() {
@@ -92,4 +93,47 @@ fn help_teaches_by_example() {
         assert!(workspace.ok(&format!("{command} --help")).contains("Example: "), "{command}");
     }
     assert!(workspace.ok("--help").contains("demo"));
+}
+
+/// What a command reads, what somebody else wrote, and what is no file at all is not written over.
+#[test]
+#[cfg(target_os = "linux")]
+fn what_is_not_the_commands_own_stays() {
+    let workspace = Workspace::new();
+    let copy = workspace.path("copy");
+    fs::create_dir(&copy).unwrap();
+    for entry in fs::read_dir(backbone()).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file()) {
+        fs::copy(&entry, copy.join(entry.file_name().unwrap())).unwrap();
+    }
+    let weights = fs::read(copy.join("model.safetensors")).unwrap();
+    fs::write(workspace.path("texts"), "london").unwrap();
+    fs::create_dir(workspace.path("foreign")).unwrap();
+    fs::write(workspace.path("foreign/adapter_config.json"), "precious").unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(workspace.path("pipe")).status().unwrap().success());
+    workspace.refuses([
+        ("pack --backbone copy --out copy/model.safetensors", "is among what is read"),
+        ("encode --backbone BACKBONE --input texts --output texts", "is among what is read"),
+        ("encode --backbone BACKBONE --input texts --output pipe", "no regular file"),
+        ("pack --backbone BACKBONE --out pipe", "no regular file"),
+        ("finetune --backbone BACKBONE --task cities --steps 1 --out foreign", "it holds adapter_config.json"),
+        ("prefinetune /dev/zero --out x", "at most 16777216 bytes"),
+        ("bench infer --backbone BACKBONE --steps 4294967296", "--steps 1 to 1048576"),
+        ("bench runtime --backbone BACKBONE --adapters 4294967296", "--adapters takes numbers from 1 to 10000"),
+    ]);
+    assert_eq!(fs::read(copy.join("model.safetensors")).unwrap(), weights);
+    assert_eq!(fs::read_to_string(workspace.path("texts")).unwrap(), "london");
+    assert_eq!(fs::read_to_string(workspace.path("foreign/adapter_config.json")).unwrap(), "precious");
+
+    // A run: a link in the place of a file that grows, and settings that were altered.
+    workspace.ok("prefinetune run.toml --out run --set train.checkpoint_every=1");
+    fs::remove_file(workspace.path("run/summary.json")).unwrap();
+    let config = fs::read_to_string(workspace.path("run/config.toml")).unwrap();
+    assert!(config.contains("seed = 0"), "{config}");
+    fs::write(workspace.path("run/config.toml"), config.replacen("seed = 0", "seed = 5", 1)).unwrap();
+    workspace.refuses([("prefinetune --out run --resume", "config.toml is not the one that")]);
+    fs::write(workspace.path("run/config.toml"), config).unwrap();
+    fs::remove_file(workspace.path("run/metrics.jsonl")).unwrap();
+    std::os::unix::fs::symlink(workspace.path("texts"), workspace.path("run/metrics.jsonl")).unwrap();
+    workspace.refuses([("prefinetune --out run --resume", "metrics.jsonl, which is a link")]);
+    assert_eq!(fs::read_to_string(workspace.path("texts")).unwrap(), "london");
 }

@@ -46,6 +46,11 @@ impl Cache {
         fs::create_dir_all(directory).map_err(io(directory))?;
         let name = hex(&Sha256::digest(contents)[..16]);
         let path = directory.join(format!("{name}.teacher"));
+        // A link may lead to a file that is not ours, a pipe to nothing.
+        if fs::symlink_metadata(&path).is_ok_and(|there| !there.is_file()) {
+            let refusal = io::Error::new(io::ErrorKind::InvalidInput, "it is a link or no regular file");
+            return Err(crate::run::io(&path)(refusal));
+        }
         let options = File::options().read(true).write(true).create(true).truncate(false).open(&path);
         let mut header = Vec::new();
         let written = tfrecord::write(&mut header, format!("espalier teacher 1\n{contents}\n").as_bytes());

@@ -97,8 +97,8 @@ pub fn run(command: Command) -> anyhow::Result<()> {
 
 fn run_engine(args: Args) -> anyhow::Result<()> {
     anyhow::ensure!(
-        (1..=1 << 20).contains(&args.batch) && (1..=512).contains(&args.seq) && args.steps > 0,
-        "--batch must be 1 to 1048576, --seq 1 to 512, --steps at least 1"
+        (1..=1 << 20).contains(&args.batch) && (1..=512).contains(&args.seq) && (1..=1 << 20).contains(&args.steps),
+        "--batch must be 1 to 1048576, --seq 1 to 512, --steps 1 to 1048576"
     );
     anyhow::ensure!(
         args.work == Work::Infer || args.precision != Compute::Int8,

@@ -52,7 +52,7 @@ fn a_directory_of_other_things_is_refused_and_stays_as_it_is() {
     refused("prefinetune run.toml --out home --resume", "a run");
     refused("teach run.toml --out home", "a run");
     refused("pretrain run.toml --set mlm.corpora=[\"texts.txt\"] --out home", "a run");
-    refused("finetune --backbone BACKBONE --task intents --steps 1 --out home", "an adapter");
+    refused("finetune --backbone BACKBONE --task intents --steps 1 --out home", "an adapter of espalier's");
     refused("tokenizer train texts.txt --vocab 60 --out home", "a tokenizer");
     refused("demo --backbone BACKBONE --out home", "an earlier demo");
 

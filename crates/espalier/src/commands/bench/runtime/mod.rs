@@ -85,10 +85,18 @@ enum Modules {
     QueryValue,
 }
 
+/// The most adapters: with all modules of MiniLM's last two layers they take some 2 GB.
+const ADAPTERS: usize = 10_000;
+/// The most of anything else that is counted.
+const COUNT: usize = 1 << 20;
+
 pub fn run(args: Args) -> anyhow::Result<()> {
-    let positive = |numbers: &[usize]| numbers.iter().all(|&number| number > 0);
-    ensure!(positive(&args.adapters) && positive(&args.batch), "--adapters and --batch take numbers from 1 up");
-    ensure!(args.texts > 0 && args.steps > 0, "--texts and --steps must be at least 1");
+    let within = |numbers: &[usize], most: usize| numbers.iter().all(|number| (1..=most).contains(number));
+    ensure!(within(&args.adapters, ADAPTERS), "--adapters takes numbers from 1 to {ADAPTERS}");
+    ensure!(
+        within(&args.batch, COUNT) && within(&[args.texts, args.steps], COUNT),
+        "--batch, --texts and --steps take numbers from 1 to {COUNT}"
+    );
     match args.fresh {
         Some(Measure::Open) => output::json(&open::alone(&args)?),
         Some(_) => output::json(&memory::alone(&args)?),
