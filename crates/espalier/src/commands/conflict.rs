@@ -8,6 +8,7 @@ use espalier_study::report::{conflict_figures, conflict_html};
 use espalier_study::statistics::Mean;
 use espalier_train::PrefinetuneConfig;
 use espalier_train::prefinetune::{Conflict, Encoders, Part, measure_conflict};
+use espalier_train::run::RunDirectory;
 use serde::Deserialize;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -85,6 +86,7 @@ struct Line {
 }
 
 fn of_run(directory: &Path) -> anyhow::Result<ConflictReport> {
+    RunDirectory::new(directory).check_files()?;
     let config = PrefinetuneConfig::read(&directory.join("config.toml"), &[])?;
     let path = directory.join("metrics.jsonl");
     let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
