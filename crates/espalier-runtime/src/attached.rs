@@ -71,22 +71,18 @@ impl Attached {
         let width = backbone.encoder.width();
         // Heads are multiplied in f32 whatever the encoder's precision: they are small and decide.
         let (mut pooled, mut scores) = (Vec::new(), Vec::new()); // [n, H]
-        let finite = |numbers: &[f32]| numbers.iter().all(|number| number.is_finite());
+        let finite = |numbers: &[f32]| numbers.iter().all(|number| number.is_finite()).then_some(());
         let answers = match &self.task {
             Task::Tags { head, tags } => {
                 head.forward(hidden, &mut scores); // [T, C]
-                if !finite(&scores) {
-                    return None;
-                }
+                finite(&scores)?;
                 let rows = |s| batch.rows(s, &scores, head.classes); // [t, C]
                 (0..texts.len()).map(|s| answer::entities(texts[s], &encoded[s], rows(s), tags)).collect()
             }
             Task::Labels { head, pooling, labels } => {
                 pooling.forward(hidden, batch, width, &mut pooled);
                 head.forward(&pooled, &mut scores); // [n, C]
-                if !finite(&scores) {
-                    return None;
-                }
+                finite(&scores)?;
                 scores.chunks_exact(head.classes).map(|row| answer::label(row, labels)).collect()
             }
             Task::Vectors => {
@@ -94,9 +90,7 @@ impl Attached {
                 if backbone.text_vectors.normalize {
                     l2_normalize(&mut pooled, width, &mut vec![0.0; batch.sequences()]);
                 }
-                if !finite(&pooled) {
-                    return None;
-                }
+                finite(&pooled)?;
                 pooled.chunks_exact(width).map(|row| Answer::Vector(row.to_vec())).collect()
             }
         };

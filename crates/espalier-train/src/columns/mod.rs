@@ -20,6 +20,7 @@ pub(crate) use network::{Stitched, StitchedActivations, StitchedGradients};
 pub use stitches::Stitches;
 
 use espalier_encoder::Backbone;
+use espalier_encoder::digest::hex;
 use sha2::{Digest, Sha256};
 
 /// What stands beside the NER family's encoder.
@@ -42,7 +43,6 @@ impl SecondColumn {
         for value in &self.stitches.values {
             hash.update(value.to_le_bytes());
         }
-        let hex: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("sha256:{hex}")
+        format!("sha256:{}", hex(&hash.finalize()))
     }
 }

@@ -57,7 +57,7 @@ pub struct Args {
 pub fn run(args: Args) -> anyhow::Result<()> {
     // Beside an adapter of ours, which is known by its card, there may be notes.
     if files::read_json::<AdapterCard>(&args.out.join("espalier.json")).is_err() {
-        super::only_ours(&args.out, &[], "an adapter of espalier's")?;
+        super::only_ours(&args.out, &[], &Adapter::FILES, "an adapter of espalier's")?;
     }
     let task = Task::open(&args.task)?;
     for warning in task.warnings() {

@@ -20,7 +20,7 @@ pub mod tokenizer;
 pub mod training;
 
 use anyhow::Context;
-use espalier_encoder::{Adapter, Backbone, Compute, files};
+use espalier_encoder::{Backbone, Compute, files};
 use espalier_train::columns::SecondColumn;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -110,12 +110,10 @@ fn not_among(output: &Path, input: &Path) -> anyhow::Result<()> {
 }
 
 /// Refuses to write among other people's files: a directory must be missing or empty, or hold no more
-/// than `ours`, whole or left by a process that was killed. `what` belongs there.
-fn only_ours(directory: &Path, ours: &[&str], what: &str) -> anyhow::Result<()> {
-    let leftover = |name: &OsStr, own: &&str| files::is_leftover(name, own.as_ref());
+/// than the files `whole`, and what a process that was killed has left of the files `partial`. `what` belongs there.
+fn only_ours(directory: &Path, whole: &[&str], partial: &[&str], what: &str) -> anyhow::Result<()> {
     let is_ours = |name: &OsStr| {
-        ours.iter().any(|own| name == *own || leftover(name, own))
-            || Adapter::FILES.iter().any(|own| leftover(name, own))
+        whole.iter().any(|own| name == *own) || partial.iter().any(|own| files::is_leftover(name, own.as_ref()))
     };
     if let Some(found) = files::stranger(directory, is_ours)? {
         let directory = directory.display();

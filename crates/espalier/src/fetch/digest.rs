@@ -1,5 +1,6 @@
 //! Checksums of files: SHA-256, and the object id under which git stores a file.
 
+use espalier_encoder::digest::hex;
 use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
 use std::fs::File;
@@ -71,10 +72,6 @@ fn feed(mut file: File, mut sink: impl FnMut(&[u8])) -> io::Result<()> {
             Err(e) => return Err(e),
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

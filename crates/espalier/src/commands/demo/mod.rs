@@ -44,7 +44,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     );
     let data = args.out.join("data");
     if !samples::are_in(&data) {
-        super::only_ours(&args.out, &[], "an earlier demo")?;
+        super::only_ours(&args.out, &[], &[], "an earlier demo")?;
     }
     let backbone = super::open_backbone(&args.backbone, Compute::Auto)?;
     samples::write(&data)?;

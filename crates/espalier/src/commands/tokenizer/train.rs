@@ -27,7 +27,7 @@ pub struct Args {
 
 pub fn run(args: Args) -> anyhow::Result<()> {
     // Not into a model's directory: its weights know its own tokenizer only.
-    crate::commands::only_ours(&args.out, &TrainedTokenizer::FILES, "a tokenizer")?;
+    crate::commands::only_ours(&args.out, &TrainedTokenizer::FILES, &TrainedTokenizer::FILES, "a tokenizer")?;
     let mut failed = None;
     let mut count = 0;
     let texts = args.corpora.iter().flat_map(|path| match documents(path) {
