@@ -1,9 +1,12 @@
-//! Writes the inputs that fuzzing starts from, made of the repository's fixtures and samples and of a model of some hundred weights.
+//! Writes the inputs that fuzzing starts from, made of the repository's fixtures and samples and of
+//! a model of some hundred weights.
 //!
 //! `cargo run -p espalier --example fuzz-seeds` puts them beside what is in `fuzz/corpus`.
 
 use espalier_encoder::tensors::{Stored, write_tensors};
-use espalier_encoder::{Adapter, AdapterCard, Backbone, Encoder, EncoderConfig, Family, Head, Lora, Module, Output};
+use espalier_encoder::{
+    Adapter, AdapterCard, Backbone, Encoder, EncoderConfig, Family, Head, Lora, Module, Output,
+};
 use espalier_encoder::{Pooling, Precision, lora::SiteSpec};
 use flate2::{Compression, write::GzEncoder};
 use serde_json::json;
@@ -18,7 +21,11 @@ const VOCABULARY: &str = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nb\n##b\n";
 const MODULES: &str = r#"[{"path":"","type":"sentence_transformers.models.Transformer"},{"path":"1_Pooling","type":"sentence_transformers.models.Pooling"},{"path":"2","type":"sentence_transformers.models.Normalize"}]"#;
 const POOLING: &str = r#"{"pooling_mode_cls_token":true,"pooling_mode_mean_tokens":false}"#;
 const LIMITS: &str = r#"{"max_seq_length":8}"#;
-const RUN: &str = "backbone = \"a\"\nstrategy = \"tpl\"\nseed = 3\n[train]\nsteps = 20\noptimizer = \"sgd\"\nschedule = \"cosine\"\nwarmup = 0.5\nprecision = \"bf16\"\n[ner]\ncorpora = [\"run.toml\"]\nbias = -4.0\n[tc]\ncorpora = [\"b.jsonl\"]\npooling = \"cls\"\n[adapter]\nmodules = [\"query\", \"output\"]\nrank = 2\n";
+const RUN: &str = "backbone = \"a\"\nstrategy = \"tpl\"\nseed = 3\n[train]\nsteps = 20\noptimizer \
+                   = \"sgd\"\nschedule = \"cosine\"\nwarmup = 0.5\nprecision = \
+                   \"bf16\"\n[ner]\ncorpora = [\"run.toml\"]\nbias = -4.0\n[tc]\ncorpora = \
+                   [\"b.jsonl\"]\npooling = \"cls\"\n[adapter]\nmodules = [\"query\", \
+                   \"output\"]\nrank = 2\n";
 /// Tables and columns as people write them.
 const TABLES: [(&str, &str); 6] = [
     ("csv", "text,label\n\"a, \"\"b\"\"\nc\",x\n\nd,y\n"),
@@ -84,19 +91,33 @@ impl Seeds {
         fs::write(at("vocab.txt"), VOCABULARY)?;
         let layout = Encoder::new(EncoderConfig::read(&at("config.json"))?).layout;
         let values: Vec<f32> = (0..layout.len()).map(|i| (i as f32).sin()).collect();
-        let tensors =
-            layout.tensors.iter().map(|spec| (spec.name.clone(), spec.shape.clone(), &values[spec.range.clone()]));
+        let tensors = layout
+            .tensors
+            .iter()
+            .map(|spec| (spec.name.clone(), spec.shape.clone(), &values[spec.range.clone()]));
         write_tensors(&at("model.safetensors"), Stored::F32, tensors)?;
         let weights = fs::read(at("model.safetensors"))?;
-        let parts = [config.as_bytes(), MODULES.as_bytes(), POOLING.as_bytes(), LIMITS.as_bytes(), &weights];
+        let parts = [
+            config.as_bytes(),
+            MODULES.as_bytes(),
+            POOLING.as_bytes(),
+            LIMITS.as_bytes(),
+            &weights,
+        ];
         self.write("weights", "seed-small", &parts)?;
         self.write("weights", "seed-plain", &[config.as_bytes(), b"", b"", b"", &weights])?;
-        self.write("config", "seed-small", &[config.as_bytes(), RUN.as_bytes(), b"train.steps=4\nstrategy=joint\n"])?;
+        self.write(
+            "config",
+            "seed-small",
+            &[config.as_bytes(), RUN.as_bytes(), b"train.steps=4\nstrategy=joint\n"],
+        )?;
         let real = fs::read(self.fixtures.join("tiny-bert/config.json"))?;
         self.write("config", "seed-tiny-bert", &[&real, b"seed = 1\n", b"ner.corpora=[\"a\"]\n"])?;
-        for (name, overrides) in
-            [("prefinetune", "strategy=pcgrad"), ("pretrain", "mlm.corpora=[]"), ("teach", "seed=1")]
-        {
+        for (name, overrides) in [
+            ("prefinetune", "strategy=pcgrad"),
+            ("pretrain", "mlm.corpora=[]"),
+            ("teach", "seed=1"),
+        ] {
             let run = fs::read(self.examples.join(name).with_extension("toml"))?;
             self.write("config", &format!("seed-{name}"), &[b"{}", &run, overrides.as_bytes()])?;
         }
@@ -107,7 +128,8 @@ impl Seeds {
             let file = fs::read(at("packed"))?;
             self.write("bundle", &format!("seed-{}-whole", dtype.name()), &[&file])?;
             let length = file[12..16].try_into().map(u32::from_le_bytes)? as usize;
-            let (header, sections) = (&file[24..24 + length], &file[(24 + length).next_multiple_of(64)..]);
+            let (header, sections) =
+                (&file[24..24 + length], &file[(24 + length).next_multiple_of(64)..]);
             self.write("bundle", &format!("seed-{}", dtype.name()), &[header, sections])?;
         }
         Ok(())
@@ -127,14 +149,25 @@ impl Seeds {
             ("tags", Family::Ner, Output::Tags { tags: owned(&["O", "B-x", "I-x"]) }),
         ];
         for (name, family, output) in outputs {
-            let site = |layer, module, rank| SiteSpec { layer, module, rank, alpha: 2.0, rank_stabilized: false };
-            let mut lora =
-                Lora::zeros(&backbone.encoder.config, vec![site(1, Module::Query, 1), site(2, Module::Value, 2)]);
+            let site = |layer, module, rank| SiteSpec {
+                layer,
+                module,
+                rank,
+                alpha: 2.0,
+                rank_stabilized: false,
+            };
+            let mut lora = Lora::zeros(
+                &backbone.encoder.config,
+                vec![site(1, Module::Query, 1), site(2, Module::Value, 2)],
+            );
             lora.values.iter_mut().enumerate().for_each(|(i, value)| *value = (i as f32).cos());
-            let head = output.classes().map(|classes| Head::fresh(backbone.encoder.width(), classes, || 0.5));
+            let head = output
+                .classes()
+                .map(|classes| Head::fresh(backbone.encoder.width(), classes, || 0.5));
             let fingerprint = backbone.fingerprint().to_string();
             let (pooling, training) = (Pooling::Mean, Default::default());
-            let card = AdapterCard { format: 1, family, output, pooling, backbone: fingerprint, training };
+            let card =
+                AdapterCard { format: 1, family, output, pooling, backbone: fingerprint, training };
             let directory = tempfile::tempdir()?;
             // Without the checksums of the others, so that changes of these get further than that.
             let alone = serde_json::to_vec(&card)?;
@@ -160,7 +193,8 @@ impl Seeds {
             "model": { "type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
                 "max_input_chars_per_word": 5, "vocab": { "[UNK]": 3, "a": 1, "b": 2, "##b": 4, "[MASK]": 0 } }
         });
-        let config = &br#"{"do_lower_case":true,"strip_accents":null,"tokenize_chinese_chars":false}"#[..];
+        let config =
+            &br#"{"do_lower_case":true,"strip_accents":null,"tokenize_chinese_chars":false}"#[..];
         let (small, lines, none) = (small.to_string(), VOCABULARY.as_bytes(), &b""[..]);
         for (index, text) in TEXTS.into_iter().enumerate() {
             let (kind, [json, lines, config]) = match index % 3 {
@@ -168,33 +202,47 @@ impl Seeds {
                 1 => ("lines", [none, lines, config]),
                 _ => ("bare", [none, lines, none]),
             };
-            self.write("tokenizer", &format!("seed-{kind}-{index}"), &[json, lines, config, text.as_bytes()])?;
+            self.write(
+                "tokenizer",
+                &format!("seed-{kind}-{index}"),
+                &[json, lines, config, text.as_bytes()],
+            )?;
         }
         self.write("tokenizer", "seed-tiny-bert", &[&json, b"", b"", TEXTS[0].as_bytes()])
     }
 
     fn texts(&self) -> Result {
         for (index, text) in TEXTS.into_iter().enumerate() {
-            self.write("text", &format!("seed-{index}"), &[&[&[index as u8], text.as_bytes()].concat()])?;
+            self.write(
+                "text",
+                &format!("seed-{index}"),
+                &[&[&[index as u8], text.as_bytes()].concat()],
+            )?;
         }
         Ok(())
     }
 
-    /// The first lines of samples, plain and by gzip, and tables. Those in Parquet are made by scripts/make_parquet_seeds.py.
+    /// The first lines of samples, plain and by gzip, and tables. Those in Parquet are made by
+    /// scripts/make_parquet_seeds.py.
     fn records(&self) -> Result {
         let mut records = Vec::new();
         for task in ["banking77", "wikigold"] {
-            let lines = fs::read_to_string(self.samples.join("tasks").join(task).join("train.jsonl"))?;
+            let lines =
+                fs::read_to_string(self.samples.join("tasks").join(task).join("train.jsonl"))?;
             records.push((task, lines.lines().take(2).collect::<Vec<_>>().join("\n")));
         }
         records.push(("pairs", r#"{"anchor":"a","positive":"b c","source":"s"}"#.into()));
-        records.push(("concepts", r#"{"tokens":["a","b"],"spans":[{"start":0,"end":2,"type":"city"}]}"#.into()));
+        records.push((
+            "concepts",
+            r#"{"tokens":["a","b"],"spans":[{"start":0,"end":2,"type":"city"}]}"#.into(),
+        ));
         for (name, text) in TABLES {
             self.write("data", &format!("seed-{name}"), &[text.as_bytes()])?;
         }
         for (name, text) in records {
             self.write("data", &format!("seed-{name}"), &[text.as_bytes()])?;
-            for (how, level) in [("stored", Compression::none()), ("deflated", Compression::best())] {
+            for (how, level) in [("stored", Compression::none()), ("deflated", Compression::best())]
+            {
                 let mut gzip = GzEncoder::new(Vec::new(), level);
                 gzip.write_all(text.as_bytes())?;
                 self.write("data", &format!("seed-{name}-{how}"), &[&gzip.finish()?])?;

@@ -1,5 +1,6 @@
-//! An adapter for fixtures/tiny-bert: espalier.json (or nothing), adapter_config.json and adapter_model.safetensors, in this order.
-//! If it opens, it is attached in every precision, answers, and is the same after it was written and read again.
+//! An adapter for fixtures/tiny-bert: espalier.json (or nothing), adapter_config.json and
+//! adapter_model.safetensors, in this order. If it opens, it is attached in every precision,
+//! answers, and is the same after it was written and read again.
 
 use crate::encode::TEXTS;
 use crate::files;
@@ -18,7 +19,11 @@ thread_local! {
 pub fn attach(input: &[u8]) {
     let [card, config, weights] = files::parts(input);
     files::in_directory(|directory| {
-        let whole = [("espalier.json", card), ("adapter_config.json", config), ("adapter_model.safetensors", weights)];
+        let whole = [
+            ("espalier.json", card),
+            ("adapter_config.json", config),
+            ("adapter_model.safetensors", weights),
+        ];
         files::put(directory, &whole);
         RUNTIMES.with(|runtimes| match card.is_empty() {
             true => attach_lora(runtimes, directory),
@@ -42,17 +47,22 @@ fn attach_adapter(runtimes: &[Runtime], directory: &Path) {
     adapter.save(&copy).expect("an adapter that opens can be written");
     let copied = Adapter::open(&copy, backbone).expect("an adapter that was written can be opened");
     // As text, in which every NaN is the same.
-    let (before, after) =
-        (format!("{:?}", (&adapter.lora, &adapter.head)), format!("{:?}", (copied.lora, copied.head)));
+    let (before, after) = (
+        format!("{:?}", (&adapter.lora, &adapter.head)),
+        format!("{:?}", (copied.lora, copied.head)),
+    );
     assert_eq!(before, after, "another adapter after it was written and read");
     for runtime in runtimes {
-        runtime.attach_adapter("it", adapter.clone()).expect("an adapter that opens can be attached");
+        runtime
+            .attach_adapter("it", adapter.clone())
+            .expect("an adapter that opens can be attached");
         ask(runtime);
     }
 }
 
 fn ask(runtime: &Runtime) {
-    let answers = runtime.run(&TEXTS, &[Request::Adapter("it"), Request::Plain]).expect("it is attached");
+    let answers =
+        runtime.run(&TEXTS, &[Request::Adapter("it"), Request::Plain]).expect("it is attached");
     assert!(answers.len() == TEXTS.len() && answers.iter().all(|text| text.answers.len() == 2));
     runtime.detach("it").expect("it is attached");
 }

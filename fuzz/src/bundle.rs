@@ -1,7 +1,7 @@
 //! A packed backbone: it is opened and, if it opens, texts go through it.
 //!
-//! The input is a file, or the header's JSON, [`files::SEPARATOR`] and the sections, from which a file is made. Either way all
-//! checksums are put right: no mutation would ever get past them.
+//! The input is a file, or the header's JSON, [`files::SEPARATOR`] and the sections, from which a
+//! file is made. Either way all checksums are put right: no mutation would ever get past them.
 
 use crate::encode::{TEXTS, vectors};
 use crate::files;
@@ -42,7 +42,8 @@ fn assembled(input: &[u8]) -> Vec<u8> {
 
 /// The file with the checksums that it should have.
 fn mended(mut file: Vec<u8>) -> Vec<u8> {
-    let length = file.get(12..16).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_le_bytes);
+    let length =
+        file.get(12..16).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_le_bytes);
     let end = PREFIX + length as usize;
     if file.len() < end {
         return file;
@@ -50,7 +51,11 @@ fn mended(mut file: Vec<u8>) -> Vec<u8> {
     let sums: Vec<u64> = sections(&file, PREFIX..end).into_iter().map(hash::xxh64).collect();
     let mut at = PREFIX;
     for sum in sums {
-        let Some(found) = file[at..end].windows(CHECKSUM.len()).position(|window| window == CHECKSUM) else { break };
+        let Some(found) =
+            file[at..end].windows(CHECKSUM.len()).position(|window| window == CHECKSUM)
+        else {
+            break;
+        };
         at += found + CHECKSUM.len();
         if at + DIGITS <= end {
             file[at..at + DIGITS].copy_from_slice(format!("{sum:016x}").as_bytes());
@@ -70,5 +75,10 @@ fn sections(file: &[u8], header: Range<usize>) -> Vec<&[u8]> {
         let start = first.checked_add(number("offset")?)?;
         file.get(start..start.checked_add(number("length")?)?)
     };
-    json["sections"].as_array().into_iter().flatten().map(|section| bytes(section).unwrap_or_default()).collect()
+    json["sections"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|section| bytes(section).unwrap_or_default())
+        .collect()
 }

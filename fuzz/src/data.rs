@@ -1,12 +1,16 @@
-//! The same bytes as files of all formats, each as a corpus of pairs, of concepts and of texts, as the examples of a task, and checked.
+//! The same bytes as files of all formats, each as a corpus of pairs, of concepts and of texts, as
+//! the examples of a task, and checked.
 
 use crate::files;
 use espalier_encoder::text::is_hidden;
 use espalier_train::data::check::check_file;
-use espalier_train::data::{Examples, documents, fraction, read_concepts, read_examples, read_pairs};
+use espalier_train::data::{
+    Examples, documents, fraction, read_concepts, read_examples, read_pairs,
+};
 use std::path::Path;
 
-/// JSON lines, comma or semicolon, tab, columns, and what is plain text for some and columns for others.
+/// JSON lines, comma or semicolon, tab, columns, and what is plain text for some and columns for
+/// others.
 const NAMES: [&str; 5] = ["file.jsonl", "file.csv", "file.tsv", "file.conll", "file.txt"];
 
 /// Reads a file in all ways and checks what the readers promise.
@@ -38,7 +42,11 @@ fn read_file(path: &Path) {
     if let Examples::Ner(texts) = &examples {
         for text in texts {
             let length = text.text.chars().count();
-            assert!(text.entities.iter().all(|entity| entity.start <= entity.end && entity.end <= length));
+            assert!(
+                text.entities
+                    .iter()
+                    .all(|entity| entity.start <= entity.end && entity.end <= length)
+            );
         }
     }
     examples.label_counts();

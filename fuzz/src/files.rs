@@ -7,7 +7,8 @@ use tempfile::TempDir;
 /// What stands between the files of an input.
 pub const SEPARATOR: &[u8] = b"\n=====\n";
 
-/// The files of an input, in order. Files that are not there are empty; the last one is all that is left.
+/// The files of an input, in order. Files that are not there are empty; the last one is all that is
+/// left.
 pub fn parts<const N: usize>(input: &[u8]) -> [&[u8]; N] {
     let mut rest = input;
     std::array::from_fn(|index| {
@@ -37,7 +38,8 @@ pub fn put(directory: &Path, files: &[(&str, &[u8])]) {
             // It may not have been there before.
             true => drop(fs::remove_file(path)),
             false => {
-                fs::create_dir_all(path.parent().unwrap_or(directory)).expect("the directory can be written");
+                fs::create_dir_all(path.parent().unwrap_or(directory))
+                    .expect("the directory can be written");
                 fs::write(path, bytes).expect("the directory can be written");
             }
         }
@@ -47,5 +49,8 @@ pub fn put(directory: &Path, files: &[(&str, &[u8])]) {
 /// A file or directory of the repository's fixtures.
 pub fn fixture(name: &str) -> PathBuf {
     let above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
-    above.map(|above| above.join("fixtures").join(name)).find(|path| path.exists()).expect("a fixture")
+    above
+        .map(|above| above.join("fixtures").join(name))
+        .find(|path| path.exists())
+        .expect("a fixture")
 }

@@ -1,4 +1,5 @@
-//! A tokenizer and a text: tokenizer.json, or, where that is empty, vocab.txt and tokenizer_config.json; then the text.
+//! A tokenizer and a text: tokenizer.json, or, where that is empty, vocab.txt and
+//! tokenizer_config.json; then the text.
 //!
 //! What is read from tokenizer.json must tokenize as the `tokenizers` library does.
 
@@ -18,7 +19,13 @@ pub fn read(input: &[u8]) {
     let words: Vec<&str> = text.split('\n').collect();
     let path = Path::new("tokenizer.json");
     let opened = match json.is_empty() {
-        true => Tokenizer::from_vocabulary(path, lines, (!config.is_empty()).then_some(config), ROWS, MAX_TOKENS),
+        true => Tokenizer::from_vocabulary(
+            path,
+            lines,
+            (!config.is_empty()).then_some(config),
+            ROWS,
+            MAX_TOKENS,
+        ),
         false => Tokenizer::from_json(path, json, ROWS, MAX_TOKENS),
     };
     let Ok(tokenizer) = opened else { return };

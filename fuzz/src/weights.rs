@@ -1,5 +1,6 @@
-//! A backbone directory: config.json, modules.json, 1_Pooling/config.json, sentence_bert_config.json and model.safetensors, in this
-//! order. If it opens, texts go through it, and it is packed: in f32 a packed file computes the same.
+//! A backbone directory: config.json, modules.json, 1_Pooling/config.json,
+//! sentence_bert_config.json and model.safetensors, in this order. If it opens, texts go through
+//! it, and it is packed: in f32 a packed file computes the same.
 
 use crate::encode::{same, vectors};
 use crate::files;
@@ -26,7 +27,10 @@ pub fn open(input: &[u8]) {
             let path = directory.join("backbone.espalier");
             backbone.pack(dtype, &path).expect("a backbone that opens can be packed");
             let found = vectors(&Backbone::open(&path).expect("a packed backbone can be opened"));
-            assert!(dtype != Precision::F32 || same(&expected, &found), "the packed backbone computes something else");
+            assert!(
+                dtype != Precision::F32 || same(&expected, &found),
+                "the packed backbone computes something else"
+            );
         }
     });
 }

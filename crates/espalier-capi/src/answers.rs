@@ -115,7 +115,13 @@ pub unsafe extern "C" fn espalier_entity(
         };
         let entity = at(entities, "entity", index)?;
         let (label, text) = (string(&entity.label), string(&entity.text));
-        out.write(EspalierEntity { label, score: entity.score, start: entity.start, end: entity.end, text });
+        out.write(EspalierEntity {
+            label,
+            score: entity.score,
+            start: entity.start,
+            end: entity.end,
+            text,
+        });
         Ok(())
     })
 }

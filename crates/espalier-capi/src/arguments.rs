@@ -1,4 +1,5 @@
-//! Reading what C passes. What can be checked is checked; the rest is the caller's word, hence `unsafe`.
+//! Reading what C passes. What can be checked is checked; the rest is the caller's word, hence
+//! `unsafe`.
 
 use crate::error::CallError;
 use std::ffi::{CStr, c_char};
@@ -10,7 +11,10 @@ use std::slice;
 ///
 /// # Safety
 /// The pointer is NULL, or points at a `T` that nobody changes or frees during the call.
-pub(crate) unsafe fn reference<'a, T>(pointer: *const T, argument: impl Display) -> Result<&'a T, CallError> {
+pub(crate) unsafe fn reference<'a, T>(
+    pointer: *const T,
+    argument: impl Display,
+) -> Result<&'a T, CallError> {
     // SAFETY: the caller's word.
     unsafe { pointer.as_ref() }.ok_or_else(|| null(argument))
 }
@@ -30,8 +34,12 @@ pub(crate) unsafe fn place<'a, T>(
 /// A text.
 ///
 /// # Safety
-/// The pointer is NULL, or points at bytes that end with a NUL and that nobody changes or frees during the call.
-pub(crate) unsafe fn text<'a>(pointer: *const c_char, argument: impl Display) -> Result<&'a str, CallError> {
+/// The pointer is NULL, or points at bytes that end with a NUL and that nobody changes or frees
+/// during the call.
+pub(crate) unsafe fn text<'a>(
+    pointer: *const c_char,
+    argument: impl Display,
+) -> Result<&'a str, CallError> {
     // SAFETY: the caller's word.
     unsafe { optional_text(pointer, &argument) }?.ok_or_else(|| null(argument))
 }

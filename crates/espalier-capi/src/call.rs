@@ -1,4 +1,5 @@
-//! What all functions share: the way in and out, which neither an error nor a panic leaves by any other road.
+//! What all functions share: the way in and out, which neither an error nor a panic leaves by any
+//! other road.
 
 use crate::error::CallError;
 use std::any::Any;
@@ -14,8 +15,8 @@ pub enum EspalierStatus {
     Ok = 0,
     /// An argument was NULL, not UTF-8, out of range or unknown.
     InvalidArgument = 1,
-    /// A file or directory could not be read, an adapter is not what the call takes it to be, or the process was forked without
-    /// its threads.
+    /// A file or directory could not be read, an adapter is not what the call takes it to be, or
+    /// the process was forked without its threads.
     Refused = 2,
     /// It came upon a bug in espalier. What was asked is not done; the handles still work.
     Panic = 3,
@@ -27,12 +28,15 @@ thread_local! {
 
 /// Runs the body of a function and remembers what was wrong if it fails.
 pub(crate) fn call(body: impl FnOnce() -> Result<(), CallError>) -> EspalierStatus {
-    // A runtime stays whole when a thread panics in it, answers never change, and the caller's places are written last.
+    // A runtime stays whole when a thread panics in it, answers never change, and the caller's
+    // places are written last.
     let (status, message) = match catch_unwind(AssertUnwindSafe(body)) {
         Ok(Ok(())) => return EspalierStatus::Ok,
         Ok(Err(CallError::Runtime(error))) => (EspalierStatus::Refused, error.to_string()),
         Ok(Err(error)) => (EspalierStatus::InvalidArgument, error.to_string()),
-        Err(payload) => (EspalierStatus::Panic, format!("a bug in espalier: {}", panic_message(&*payload))),
+        Err(payload) => {
+            (EspalierStatus::Panic, format!("a bug in espalier: {}", panic_message(&*payload)))
+        }
     };
     // A file's contents may be quoted in the message, and may hold a NUL, which would end it.
     let message = CString::new(message.replace('\0', "\u{fffd}")).unwrap_or_default();
@@ -83,7 +87,10 @@ mod tests {
         let fail = |argument: &str| call(|| Err(CallError::Null { argument: argument.into() }));
         assert_eq!(fail("here\0there"), EspalierStatus::InvalidArgument);
         std::thread::spawn(move || {
-            assert_eq!((last_error().as_str(), fail("elsewhere")), ("", EspalierStatus::InvalidArgument))
+            assert_eq!(
+                (last_error().as_str(), fail("elsewhere")),
+                ("", EspalierStatus::InvalidArgument)
+            )
         })
         .join()
         .unwrap();

@@ -9,7 +9,9 @@ pub(crate) enum CallError {
     NotUtf8 { argument: String },
     #[error("{argument} cannot have {count} elements; give the number of pointers in the array")]
     TooMany { argument: String, count: usize },
-    #[error("precision {given:?} is unknown; {choices}, or NULL for f32, or what a packed file stores")]
+    #[error(
+        "precision {given:?} is unknown; {choices}, or NULL for f32, or what a packed file stores"
+    )]
     Precision { given: String, choices: String },
     #[error("there is no {what} {index}, as there are {count}; count from 0")]
     OutOfRange { what: &'static str, index: usize, count: usize },

@@ -12,8 +12,8 @@ use std::path::Path;
 /// A backbone with the adapters attached to it.
 pub struct EspalierRuntime(Runtime);
 
-/// Opens a backbone, a directory or a packed file, to compute in `precision`: "auto", "f32", "bf16" or "int8"; NULL means f32 for
-/// a directory and what it stores for a packed file.
+/// Opens a backbone, a directory or a packed file, to compute in `precision`: "auto", "f32", "bf16"
+/// or "int8"; NULL means f32 for a directory and what it stores for a packed file.
 ///
 /// # Safety
 /// Texts are NULL or end with a NUL; `out` is NULL or has room for a pointer.
@@ -27,7 +27,8 @@ pub unsafe extern "C" fn espalier_open(
     unsafe { open(path, precision, out, Backbone::open) }
 }
 
-/// [`espalier_open`], but a packed file is copied into memory, all of it, and may change afterwards.
+/// [`espalier_open`], but a packed file is copied into memory, all of it, and may change
+/// afterwards.
 ///
 /// # Safety
 /// Texts are NULL or end with a NUL; `out` is NULL or has room for a pointer.
@@ -51,8 +52,9 @@ unsafe fn open(
 ) -> EspalierStatus {
     call(|| {
         // SAFETY: this function's contract.
-        let (path, precision, out) =
-            unsafe { (text(path, "path")?, optional_text(precision, "precision")?, place(out, "out")?) };
+        let (path, precision, out) = unsafe {
+            (text(path, "path")?, optional_text(precision, "precision")?, place(out, "out")?)
+        };
         let compute = precision.map(compute).transpose()?;
         let backbone = check_threads().and_then(|()| opened(Path::new(path)));
         let backbone = backbone.and_then(|backbone| match compute {
@@ -81,13 +83,15 @@ pub unsafe extern "C" fn espalier_attach(
 ) -> EspalierStatus {
     call(|| {
         // SAFETY: this function's contract.
-        let (EspalierRuntime(runtime), name, directory) =
-            unsafe { (reference(runtime, "runtime")?, text(name, "name")?, text(directory, "directory")?) };
+        let (EspalierRuntime(runtime), name, directory) = unsafe {
+            (reference(runtime, "runtime")?, text(name, "name")?, text(directory, "directory")?)
+        };
         Ok(runtime.attach(name, Path::new(directory))?)
     })
 }
 
-/// Reads an adapter directory and puts it in the place of the adapter `name`, which stays if this fails.
+/// Reads an adapter directory and puts it in the place of the adapter `name`, which stays if this
+/// fails.
 ///
 /// # Safety
 /// `runtime` is NULL or open; texts are NULL or end with a NUL.
@@ -99,8 +103,9 @@ pub unsafe extern "C" fn espalier_replace(
 ) -> EspalierStatus {
     call(|| {
         // SAFETY: this function's contract.
-        let (EspalierRuntime(runtime), name, directory) =
-            unsafe { (reference(runtime, "runtime")?, text(name, "name")?, text(directory, "directory")?) };
+        let (EspalierRuntime(runtime), name, directory) = unsafe {
+            (reference(runtime, "runtime")?, text(name, "name")?, text(directory, "directory")?)
+        };
         Ok(runtime.replace(name, Path::new(directory))?)
     })
 }
@@ -110,19 +115,24 @@ pub unsafe extern "C" fn espalier_replace(
 /// # Safety
 /// `runtime` is NULL or open; `name` is NULL or ends with a NUL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn espalier_detach(runtime: *const EspalierRuntime, name: *const c_char) -> EspalierStatus {
+pub unsafe extern "C" fn espalier_detach(
+    runtime: *const EspalierRuntime,
+    name: *const c_char,
+) -> EspalierStatus {
     call(|| {
         // SAFETY: this function's contract.
-        let (EspalierRuntime(runtime), name) = unsafe { (reference(runtime, "runtime")?, text(name, "name")?) };
+        let (EspalierRuntime(runtime), name) =
+            unsafe { (reference(runtime, "runtime")?, text(name, "name")?) };
         Ok(runtime.detach(name)?)
     })
 }
 
-/// Answers all requests on each text. A request is an adapter's name, or NULL for the backbone's own vector.
+/// Answers all requests on each text. A request is an adapter's name, or NULL for the backbone's
+/// own vector.
 ///
 /// # Safety
-/// `runtime` is NULL or open; `texts` and `requests` are NULL or as long as said, and the texts in them NULL or ended by a
-/// NUL; `out` is NULL or has room for a pointer.
+/// `runtime` is NULL or open; `texts` and `requests` are NULL or as long as said, and the texts in
+/// them NULL or ended by a NUL; `out` is NULL or has room for a pointer.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn espalier_run(
     runtime: *const EspalierRuntime,
@@ -135,7 +145,8 @@ pub unsafe extern "C" fn espalier_run(
     call(|| {
         // SAFETY: this function's contract.
         let (EspalierRuntime(runtime), texts, requests, out) = unsafe {
-            let (texts, requests) = (array(texts, text_count, "texts")?, array(requests, request_count, "requests")?);
+            let (texts, requests) =
+                (array(texts, text_count, "texts")?, array(requests, request_count, "requests")?);
             (reference(runtime, "runtime")?, texts, requests, place(out, "out")?)
         };
         // SAFETY: this function's contract, for each pointer in the arrays.
@@ -146,7 +157,8 @@ pub unsafe extern "C" fn espalier_run(
             let name = unsafe { optional_text(pointer, format_args!("requests[{i}]")) }?;
             Ok(name.map_or(Request::Plain, Request::Adapter))
         };
-        let requests: Vec<Request> = requests.iter().enumerate().map(request_at).collect::<Result<_, CallError>>()?;
+        let requests: Vec<Request> =
+            requests.iter().enumerate().map(request_at).collect::<Result<_, CallError>>()?;
         let answers = runtime.run(&texts, &requests)?;
         out.write(Box::into_raw(Box::new(EspalierAnswers(answers))));
         Ok(())

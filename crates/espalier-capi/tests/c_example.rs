@@ -24,13 +24,18 @@ fn library() -> PathBuf {
 /// A program of this crate, compiled; none where there is no C compiler.
 fn compile(directory: &Path, source: &str) -> Option<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let (compiler, program) = (env::var_os("CC").unwrap_or_else(|| OsString::from("cc")), directory.join("program"));
+    let (compiler, program) =
+        (env::var_os("CC").unwrap_or_else(|| OsString::from("cc")), directory.join("program"));
     let mut command = Command::new(&compiler);
-    command.args(["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-I"]).arg(root.join("include"));
+    command
+        .args(["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-I"])
+        .arg(root.join("include"));
     command.arg(root.join(source)).arg(library()).arg("-o").arg(&program);
     match command.output() {
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            eprintln!("skipped: there is no C compiler {compiler:?}; install one, or name one in CC");
+            eprintln!(
+                "skipped: there is no C compiler {compiler:?}; install one, or name one in CC"
+            );
             None
         }
         finished => {
@@ -49,14 +54,18 @@ fn run(program: &Path, arguments: &[&Path], texts: &[&str]) -> Finished {
 fn line(truncated: bool, answer: &Answer) -> String {
     let (best, list): (_, Vec<String>) = match answer {
         Answer::Entities(all) => {
-            let entity = |e: &EntitySpan| format!("{} {:.4} {}..{} {}", e.label, e.score, e.start, e.end, e.text);
+            let entity = |e: &EntitySpan| {
+                format!("{} {:.4} {}..{} {}", e.label, e.score, e.start, e.end, e.text)
+            };
             (String::new(), all.iter().map(entity).collect())
         }
         Answer::Label { label, score, scores } => {
             let one = |one: &LabelScore| format!("{} {:.4}", one.label, one.score);
             (format!("{label} {score:.4} of"), scores.iter().map(one).collect())
         }
-        Answer::Vector(vector) => (String::new(), vector.iter().map(|value| format!("{value:.4}")).collect()),
+        Answer::Vector(vector) => {
+            (String::new(), vector.iter().map(|value| format!("{value:.4}")).collect())
+        }
     };
     let gap = if list.is_empty() { "" } else { " " };
     format!("{}{best}{gap}{}\n", if truncated { "(truncated) " } else { "" }, list.join(", "))
@@ -73,7 +82,9 @@ fn the_example_prints_what_the_runtime_answers() {
         let runtime = Runtime::new(backbone.clone());
         runtime.attach("adapter", adapter.path()).unwrap();
         let answers = runtime.run(&texts, &[Request::Adapter("adapter"), Request::Plain]).unwrap();
-        let lines = answers.iter().flat_map(|text| text.answers.iter().map(|answer| line(text.truncated, answer)));
+        let lines = answers
+            .iter()
+            .flat_map(|text| text.answers.iter().map(|answer| line(text.truncated, answer)));
         let finished = run(&program, &[&fixture("tiny-bert"), adapter.path()], &texts);
         assert!(finished.status.success(), "{}", String::from_utf8_lossy(&finished.stderr));
         assert_eq!(String::from_utf8(finished.stdout).unwrap(), lines.collect::<String>());
@@ -98,7 +109,8 @@ fn a_forked_process_is_told_that_it_has_no_threads() {
     let Some(program) = compile(directory.path(), "tests/fork.c") else { return };
     let packed = directory.path().join("tiny.espalier");
     tiny_bert().pack(Precision::Int8, &packed).unwrap();
-    let adapter = saved(&adapter(&tiny_bert(), plain_lora(&tiny_bert(), 1, 1), tags(&["thing"]), 9));
+    let adapter =
+        saved(&adapter(&tiny_bert(), plain_lora(&tiny_bert(), 1, 1), tags(&["thing"]), 9));
     let calls = ["open", "open_copied", "attach", "replace", "run"];
     let said = |word: &str| calls.map(|call| format!("{call}: {word}\n")).concat();
     for backbone in [fixture("tiny-bert"), packed] {
@@ -112,10 +124,21 @@ fn a_forked_process_is_told_that_it_has_no_threads() {
         let expected = said("this process was forked");
         for before in ["opened", "ran"] {
             let printed = prints(before);
-            let of_child = printed.lines().filter(|line| !line.starts_with("before") && !line.starts_with("after"));
-            let short = |line: &str| line.split_once(" after the threads").map_or(line, |(start, _)| start).to_string();
-            assert_eq!(of_child.map(|line| short(line) + "\n").collect::<String>(), expected, "{before}: {printed}");
-            assert!(printed.ends_with("after: run: ok\n"), "the parent keeps its threads: {printed}");
+            let of_child = printed
+                .lines()
+                .filter(|line| !line.starts_with("before") && !line.starts_with("after"));
+            let short = |line: &str| {
+                line.split_once(" after the threads").map_or(line, |(start, _)| start).to_string()
+            };
+            assert_eq!(
+                of_child.map(|line| short(line) + "\n").collect::<String>(),
+                expected,
+                "{before}: {printed}"
+            );
+            assert!(
+                printed.ends_with("after: run: ok\n"),
+                "the parent keeps its threads: {printed}"
+            );
         }
     }
 }

@@ -49,8 +49,15 @@ impl Batch {
     /// Some consecutive sequences as a batch of their own.
     pub fn slice(&self, sequences: Range<usize>) -> Self {
         let (start, end) = (self.offsets[sequences.start], self.offsets[sequences.end]);
-        let offsets = self.offsets[sequences.start..=sequences.end].iter().map(|offset| offset - start).collect();
-        Self { ids: self.ids[start..end].to_vec(), positions: self.positions[start..end].to_vec(), offsets }
+        let offsets = self.offsets[sequences.start..=sequences.end]
+            .iter()
+            .map(|offset| offset - start)
+            .collect();
+        Self {
+            ids: self.ids[start..end].to_vec(),
+            positions: self.positions[start..end].to_vec(),
+            offsets,
+        }
     }
 
     /// The rows of sequence s in `values` [T, width].

@@ -48,9 +48,9 @@ impl EncoderConfig {
     /// Reads `config.json`.
     ///
     /// # Errors
-    /// [`EncoderError::Json`] for a missing or ill-typed key, [`EncoderError::Unsupported`] for an architecture that is not in
-    /// [`Architecture::ALL`], a variant of one that this engine does not have (another activation than GELU, say), or sizes
-    /// that make no model.
+    /// [`EncoderError::Json`] for a missing or ill-typed key, [`EncoderError::Unsupported`] for an
+    /// architecture that is not in [`Architecture::ALL`], a variant of one that this engine does
+    /// not have (another activation than GELU, say), or sizes that make no model.
     pub fn read(path: &Path) -> Result<Self> {
         #[derive(Deserialize)]
         struct Kind {
@@ -58,18 +58,24 @@ impl EncoderConfig {
         }
         let text = files::read_settings(path)?;
         let unsupported = |what: String| EncoderError::unsupported(path, what);
-        let Kind { model_type } = serde_json::from_slice(&text).map_err(EncoderError::json(path))?;
-        let name = model_type
-            .ok_or_else(|| unsupported("no \"model_type\": is this the config.json of an encoder?".into()))?;
-        let architecture = Architecture::ALL.into_iter().find(|architecture| architecture.name() == name);
+        let Kind { model_type } =
+            serde_json::from_slice(&text).map_err(EncoderError::json(path))?;
+        let name = model_type.ok_or_else(|| {
+            unsupported("no \"model_type\": is this the config.json of an encoder?".into())
+        })?;
+        let architecture =
+            Architecture::ALL.into_iter().find(|architecture| architecture.name() == name);
         let architecture = architecture.ok_or_else(|| {
-            let supported = Architecture::ALL.map(|architecture| format!("{:?}", architecture.name())).join(", ");
+            let supported = Architecture::ALL
+                .map(|architecture| format!("{:?}", architecture.name()))
+                .join(", ");
             unsupported(format!("architecture {name:?} is not supported; supported: {supported}"))
         })?;
-        let config = (architecture.description().config)(&text).map_err(|refused| match refused {
-            Refused::Json(error) => EncoderError::json(path)(error),
-            Refused::Unsupported(what) => unsupported(what),
-        })?;
+        let config =
+            (architecture.description().config)(&text).map_err(|refused| match refused {
+                Refused::Json(error) => EncoderError::json(path)(error),
+                Refused::Unsupported(what) => unsupported(what),
+            })?;
         match config.mistake() {
             Some(mistake) => Err(unsupported(mistake)),
             None => Ok(config),
@@ -81,7 +87,8 @@ impl EncoderConfig {
         self.max_position_embeddings.saturating_sub(self.first_position)
     }
 
-    /// The number of parameters of an encoder whose sizes are within bounds, which may be more than this machine can address.
+    /// The number of parameters of an encoder whose sizes are within bounds, which may be more than
+    /// this machine can address.
     pub fn parameters(&self) -> u64 {
         let [width, inner, layers] =
             [self.hidden_size, self.intermediate_size, self.num_hidden_layers].map(|n| n as u64);
@@ -95,8 +102,8 @@ impl EncoderConfig {
         (rows + 2) * width + relative_bias as u64 + layers * layer
     }
 
-    /// What makes these sizes impossible, if anything does. The bounds are far above every published encoder; they keep
-    /// the arithmetic on sizes from overflowing.
+    /// What makes these sizes impossible, if anything does. The bounds are far above every
+    /// published encoder; they keep the arithmetic on sizes from overflowing.
     pub fn mistake(&self) -> Option<String> {
         let description = self.architecture.description();
         let [width, layers, heads, inner] = description.sizes;
@@ -113,22 +120,34 @@ impl EncoderConfig {
         for (name, size, range) in sizes {
             if !range.contains(&size) {
                 let (least, most) = range.into_inner();
-                return Some(format!("\"{name}\" is {size}; it must be between {least} and {most}"));
+                return Some(format!(
+                    "\"{name}\" is {size}; it must be between {least} and {most}"
+                ));
             }
         }
         if !self.hidden_size.is_multiple_of(self.num_attention_heads) {
             let (hidden_size, num_heads) = (self.hidden_size, self.num_attention_heads);
-            return Some(format!("\"{width}\" {hidden_size} is not a multiple of \"{heads}\" {num_heads}"));
+            return Some(format!(
+                "\"{width}\" {hidden_size} is not a multiple of \"{heads}\" {num_heads}"
+            ));
         }
         if self.parameters() > (isize::MAX as usize / size_of::<f32>()) as u64 {
-            return Some(format!("{} parameters are more than this machine can address", self.parameters()));
+            return Some(format!(
+                "{} parameters are more than this machine can address",
+                self.parameters()
+            ));
         }
         if !(0.0..f32::INFINITY).contains(&self.layer_norm_eps) {
-            return Some(format!("\"layer_norm_eps\" is {}; it must be a number of at least 0", self.layer_norm_eps));
+            return Some(format!(
+                "\"layer_norm_eps\" is {}; it must be a number of at least 0",
+                self.layer_norm_eps
+            ));
         }
         if self.longest_text() == 0 {
             let (first, rows) = (self.first_position, self.max_position_embeddings);
-            return Some(format!("\"max_position_embeddings\" is {rows}; a text's first token has row {first}"));
+            return Some(format!(
+                "\"max_position_embeddings\" is {rows}; a text's first token has row {first}"
+            ));
         }
         None
     }

@@ -1,10 +1,10 @@
 //! Between entities of a text and the BIO2 tags of its words: what a tagger is trained on, what it
 //! answers, and what it is scored by.
 //!
-//! There is one rule for all three. A word is what the tokenizer cuts a text into before it looks at
-//! its vocabulary ([`Encoded::words`], `word_ids` in Hugging Face's libraries): for BERT what stands
-//! between white space, and every punctuation mark by itself. A tag is learned and read at a word's
-//! first token.
+//! There is one rule for all three. A word is what the tokenizer cuts a text into before it looks
+//! at its vocabulary ([`Encoded::words`], `word_ids` in Hugging Face's libraries): for BERT what
+//! stands between white space, and every punctuation mark by itself. A tag is learned and read at a
+//! word's first token.
 
 use crate::head::best_class;
 use crate::tags::{Entity, Tag, TagSet, entities_lenient, repair_bio};
@@ -33,8 +33,8 @@ pub fn word_tags<'e>(entities: &'e [Entity], encoded: &Encoded) -> Vec<Tag<'e>> 
 /// The entities of a text in characters, each with its probability, out of the scores [T, C] of the
 /// text's tokens.
 ///
-/// Tags are repaired: an `I-` that continues nothing begins an entity. An entity's probability is the
-/// mean of those of its words' tags.
+/// Tags are repaired: an `I-` that continues nothing begins an entity. An entity's probability is
+/// the mean of those of its words' tags.
 pub fn entities(scores: &[f32], encoded: &Encoded, tags: &TagSet) -> Vec<(Entity, f32)> {
     let (spans, classes) = (encoded.word_spans(), tags.len());
     let best = encoded.first_tokens(spans.len()).into_iter().map(|token| match token {
@@ -86,8 +86,9 @@ mod tests {
     #[test]
     fn neighbours_of_one_label_stay_two_entities_and_cut_words_belong_to_the_first() {
         let text = encoded(&[(0, 2), (2, 4), (4, 8)]);
-        let tags =
-            |entities: &[Entity]| -> Vec<String> { word_tags(entities, &text).iter().map(Tag::to_string).collect() };
+        let tags = |entities: &[Entity]| -> Vec<String> {
+            word_tags(entities, &text).iter().map(Tag::to_string).collect()
+        };
         assert_eq!(tags(&[entity(0, 2, "a"), entity(2, 4, "a")]), ["B-a", "B-a", "O"]);
         assert_eq!(tags(&[entity(5, 6, "a"), entity(6, 8, "b")]), ["O", "O", "B-a"]);
     }
@@ -101,7 +102,8 @@ mod tests {
         for (word, tag) in word_tags(&given, &text).iter().enumerate() {
             scores[(word + 1) * set.len() + set.id(&tag.to_string()).unwrap()] = 20.0;
         }
-        let found: Vec<Entity> = entities(&scores, &text, &set).into_iter().map(|(entity, _)| entity).collect();
+        let found: Vec<Entity> =
+            entities(&scores, &text, &set).into_iter().map(|(entity, _)| entity).collect();
         assert_eq!(found, given);
     }
 }

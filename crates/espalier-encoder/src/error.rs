@@ -151,12 +151,15 @@ pub enum EncoderError {
     },
     /// The process was forked from one that had threads.
     #[error(
-        "this process was forked after the threads that compute had started, and a fork does not copy them; open the backbone in the forked process, and let the one that forks it neither open nor run anything"
+        "this process was forked after the threads that compute had started, and a fork does not \
+         copy them; open the backbone in the forked process, and let the one that forks it \
+         neither open nor run anything"
     )]
     Forked,
     /// A backbone cannot guess hidden tokens.
     #[error(
-        "this backbone has no head of masked language modelling, or its tokenizer has no mask; espalier pretrain makes such a head"
+        "this backbone has no head of masked language modelling, or its tokenizer has no mask; \
+         espalier pretrain makes such a head"
     )]
     NoMlmHead,
     /// An adapter was trained on another backbone.

@@ -7,7 +7,8 @@ use std::fs;
 use std::io::{self, ErrorKind, Write};
 use std::path::{Component, Path};
 
-/// Writes a file under a temporary name and renames it, so that nobody ever reads half of it. Makes the directory.
+/// Writes a file under a temporary name and renames it, so that nobody ever reads half of it. Makes
+/// the directory.
 ///
 /// # Errors
 /// [`EncoderError::Io`] when the directory or the file cannot be written.
@@ -24,11 +25,19 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
 /// [`EncoderError::Io`] when a file cannot be written, replaced or removed.
 pub fn write_set(directory: &Path, files: &[(&str, &[u8])]) -> Result<()> {
     let paths: Vec<_> = files.iter().map(|(name, _)| directory.join(name)).collect();
-    let stage = |(path, (_, bytes)): (_, &(&str, &[u8]))| Staged::new(path, |file| file.write_all(bytes));
-    let staged = paths.iter().map(|path| path.as_path()).zip(files).map(stage).collect::<Result<Vec<_>>>()?;
+    let stage =
+        |(path, (_, bytes)): (_, &(&str, &[u8]))| Staged::new(path, |file| file.write_all(bytes));
+    let staged = paths
+        .iter()
+        .map(|path| path.as_path())
+        .zip(files)
+        .map(stage)
+        .collect::<Result<Vec<_>>>()?;
     for old in paths.iter().skip(1).rev() {
         match fs::remove_file(old) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(EncoderError::io(old)(error)),
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(EncoderError::io(old)(error));
+            }
             _ => {}
         }
     }
@@ -56,7 +65,8 @@ pub fn stranger(directory: &Path, ours: impl Fn(&OsStr) -> bool) -> Result<Optio
 
 /// The most bytes of a file of weights: those of ten thousand million parameters in f32 have 40 GB.
 const WEIGHTS: u64 = 64 << 30;
-/// The most bytes of settings, vocabularies and lists of labels: the largest published tokenizers have some 30 MB.
+/// The most bytes of settings, vocabularies and lists of labels: the largest published tokenizers
+/// have some 30 MB.
 const SETTINGS: u64 = 256 << 20;
 
 /// Fails when there is nothing at a path, which is better said than that a file is missing in it.
@@ -64,13 +74,14 @@ pub(crate) fn exists(path: &Path) -> Result<()> {
     fs::metadata(path).map(drop).map_err(EncoderError::io(path))
 }
 
-/// Whether a path that stands in a file leads to somewhere below that file's directory: it is not absolute and has no `..`.
+/// Whether a path that stands in a file leads to somewhere below that file's directory: it is not
+/// absolute and has no `..`.
 pub fn stays_below(path: &Path) -> bool {
     path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
 }
 
-/// Checks, before it is opened, that a file is one with an end: neither a directory nor a device nor a pipe, and at most `largest`
-/// bytes long.
+/// Checks, before it is opened, that a file is one with an end: neither a directory nor a device
+/// nor a pipe, and at most `largest` bytes long.
 ///
 /// # Errors
 /// [`EncoderError::Io`] with the file's name.
@@ -78,9 +89,10 @@ pub(crate) fn is_regular(path: &Path, largest: u64) -> Result<()> {
     let found = fs::metadata(path).map_err(EncoderError::io(path))?;
     let (kind, what) = match (found.is_file(), found.len()) {
         (false, _) => (ErrorKind::InvalidInput, "it is not a regular file".into()),
-        (true, length) if length > largest => {
-            (ErrorKind::FileTooLarge, format!("it has {length} bytes; of its kind at most {largest} are read"))
-        }
+        (true, length) if length > largest => (
+            ErrorKind::FileTooLarge,
+            format!("it has {length} bytes; of its kind at most {largest} are read"),
+        ),
         (true, _) => return Ok(()),
     };
     Err(EncoderError::io(path)(io::Error::new(kind, what)))
@@ -89,7 +101,8 @@ pub(crate) fn is_regular(path: &Path, largest: u64) -> Result<()> {
 /// Reads a whole file of weights.
 ///
 /// # Errors
-/// [`EncoderError::Io`] with the file's name, also for what is not a regular file or is larger than 64 GiB.
+/// [`EncoderError::Io`] with the file's name, also for what is not a regular file or is larger than
+/// 64 GiB.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
     read_regular(path, WEIGHTS)
 }
@@ -97,7 +110,8 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
 /// Reads a whole file of anything but weights.
 ///
 /// # Errors
-/// [`EncoderError::Io`] with the file's name, also for what is not a regular file or is larger than 256 MiB.
+/// [`EncoderError::Io`] with the file's name, also for what is not a regular file or is larger than
+/// 256 MiB.
 pub fn read_settings(path: &Path) -> Result<Vec<u8>> {
     read_regular(path, SETTINGS)
 }

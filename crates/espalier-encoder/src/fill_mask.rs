@@ -15,17 +15,23 @@ pub struct Guess {
 }
 
 impl Backbone {
-    /// For each mask in the text (`[MASK]`, or `<mask>` in tokenizers that call it so) the `top` likeliest tokens, the likeliest first.
+    /// For each mask in the text (`[MASK]`, or `<mask>` in tokenizers that call it so) the `top`
+    /// likeliest tokens, the likeliest first.
     ///
     /// # Errors
-    /// [`EncoderError::NoMlmHead`] when the backbone came without a head of masked language modelling, or its tokenizer has no mask.
+    /// [`EncoderError::NoMlmHead`] when the backbone came without a head of masked language
+    /// modelling, or its tokenizer has no mask.
     pub fn fill_mask(&self, text: &str, top: usize) -> Result<Vec<Vec<Guess>>> {
         let (Some(head), Some((_, mask))) = (self.mlm_head(), self.tokenizer.mask()) else {
             return Err(EncoderError::NoMlmHead);
         };
         let batch = Batch::of_texts([&self.tokenizer.encode(text)]);
         let hidden = self.model(None).encode(&batch); // [T, H]
-        let masks = batch.ids.iter().zip(hidden.chunks_exact(self.encoder.width())).filter(|(id, _)| **id == mask);
+        let masks = batch
+            .ids
+            .iter()
+            .zip(hidden.chunks_exact(self.encoder.width()))
+            .filter(|(id, _)| **id == mask);
         let vectors: Vec<f32> = masks.flat_map(|(_, vector)| vector).copied().collect();
         let words = self.encoder.layout.embeddings.words(self.weights());
         let scores = head.scores(&vectors, words, self.encoder.config.layer_norm_eps); // [n, V]

@@ -27,8 +27,9 @@ impl Head {
         Self { classes, values }
     }
 
-    /// The classifier of a Hugging Face directory for token classification, `classifier.weight` and `classifier.bias` beside an
-    /// encoder of width H; `None` where config.json names another class or there is no classifier.
+    /// The classifier of a Hugging Face directory for token classification, `classifier.weight` and
+    /// `classifier.bias` beside an encoder of width H; `None` where config.json names another class
+    /// or there is no classifier.
     ///
     /// # Errors
     /// [`EncoderError`] for files that cannot be read and for a classifier of another shape.
@@ -39,7 +40,10 @@ impl Head {
             architectures: Option<Vec<String>>,
         }
         let config: Config = files::read_json(&directory.join("config.json"))?;
-        if config.architectures.is_some_and(|names| !names.iter().any(|name| name.ends_with("TokenClassification"))) {
+        if config
+            .architectures
+            .is_some_and(|names| !names.iter().any(|name| name.ends_with("TokenClassification")))
+        {
             return Ok(None);
         }
         let path = directory.join("model.safetensors");
@@ -87,17 +91,36 @@ impl Head {
         let (rows, Linear { bias, .. }) = (vectors.len() / self.width(), self.linear());
         scores.resize(rows * self.classes, 0.0);
         let scores = MatrixMut::new(scores, rows, self.classes);
-        gemm(1.0, Matrix::new(vectors, rows, self.width()), self.linear().matrix().t(), Start::Bias(bias), scores);
+        gemm(
+            1.0,
+            Matrix::new(vectors, rows, self.width()),
+            self.linear().matrix().t(),
+            Start::Bias(bias),
+            scores,
+        );
     }
 
-    /// Adds the head's own gradient to `gradient` (laid out as `values`) and writes the gradient at the vectors [n, H].
-    pub fn backward(&self, vectors: &[f32], d_scores: &[f32], gradient: &mut [f32], d_vectors: &mut Vec<f32>) {
+    /// Adds the head's own gradient to `gradient` (laid out as `values`) and writes the gradient at
+    /// the vectors [n, H].
+    pub fn backward(
+        &self,
+        vectors: &[f32],
+        d_scores: &[f32],
+        gradient: &mut [f32],
+        d_vectors: &mut Vec<f32>,
+    ) {
         let (d_weight, d_bias) = gradient.split_at_mut(self.classes * self.width());
         linear_parameter_gradients(vectors, d_scores, d_weight, d_bias);
         let rows = vectors.len() / self.width();
         d_vectors.resize(vectors.len(), 0.0);
         let d_vectors = MatrixMut::new(d_vectors, rows, self.width());
-        gemm(1.0, Matrix::new(d_scores, rows, self.classes), self.linear().matrix(), Start::Zero, d_vectors);
+        gemm(
+            1.0,
+            Matrix::new(d_scores, rows, self.classes),
+            self.linear().matrix(),
+            Start::Zero,
+            d_vectors,
+        );
     }
 }
 

@@ -1,8 +1,9 @@
 //! Where each tensor of an encoder lies in one flat vector of parameters.
 //!
-//! All weights are one `Vec<f32>`; gradients and the optimizer's moments are vectors of the same layout. An update is one
-//! pass over memory, a norm is one sum, and a checkpoint is one tensor. Query, key and value weights lie side by side, so
-//! that the three maps are one matrix [3H, H] without copying.
+//! All weights are one `Vec<f32>`; gradients and the optimizer's moments are vectors of the same
+//! layout. An update is one pass over memory, a norm is one sum, and a checkpoint is one tensor.
+//! Query, key and value weights lie side by side, so that the three maps are one matrix [3H, H]
+//! without copying.
 
 use crate::config::EncoderConfig;
 use crate::lora::Module;
@@ -16,7 +17,8 @@ use std::ops::Range;
 /// One named tensor of the flat vector.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TensorSpec {
-    /// Name in a Hugging Face checkpoint of the bare encoder: without the prefix (`bert.`, say) of task models.
+    /// Name in a Hugging Face checkpoint of the bare encoder: without the prefix (`bert.`, say) of
+    /// task models.
     pub name: String,
     /// Shape, outermost first.
     pub shape: Vec<usize>,
@@ -25,7 +27,8 @@ pub struct TensorSpec {
 }
 
 impl TensorSpec {
-    /// Whether weight decay applies: to matrices, not to biases (that of relative positions is a table) and LayerNorm weights.
+    /// Whether weight decay applies: to matrices, not to biases (that of relative positions is a
+    /// table) and LayerNorm weights.
     pub fn decays(&self) -> bool {
         self.shape.len() > 1 && !self.name.ends_with("bias.weight")
     }
@@ -104,7 +107,8 @@ pub struct EmbeddingsAt {
 }
 
 impl EmbeddingsAt {
-    /// The word embeddings [vocabulary, H], read from `parameters`; empty in a layout without matrices.
+    /// The word embeddings [vocabulary, H], read from `parameters`; empty in a layout without
+    /// matrices.
     pub fn words<'a>(&self, parameters: &'a [f32]) -> &'a [f32] {
         &parameters[self.words.clone()]
     }
@@ -122,7 +126,8 @@ impl EmbeddingsAt {
     /// The tables, to write to.
     pub fn of_mut<'a>(&self, parameters: &'a mut [f32]) -> EmbeddingTablesMut<'a> {
         let (words, rest) = parameters[self.words.start..].split_at_mut(self.words.len());
-        let (positions, rest) = rest[self.positions.start - self.words.end..].split_at_mut(self.positions.len());
+        let (positions, rest) =
+            rest[self.positions.start - self.words.end..].split_at_mut(self.positions.len());
         let token_type = &mut rest[..self.token_type.len()];
         EmbeddingTablesMut { width: self.norm.width(), words, positions, token_type }
     }
@@ -159,7 +164,8 @@ pub struct Layout {
     pub tensors: Vec<TensorSpec>,
     /// The embeddings.
     pub embeddings: EmbeddingsAt,
-    /// The bias of all layers' attention by relative position, [BUCKETS, heads]; empty where there is none.
+    /// The bias of all layers' attention by relative position, [BUCKETS, heads]; empty where there
+    /// is none.
     pub relative_bias: Range<usize>,
     /// The layers, first to last.
     pub layers: Vec<LayerAt>,
@@ -171,7 +177,8 @@ impl Layout {
         Self::with(config, true)
     }
 
-    /// Lays out what is left when linear weights and word embeddings are kept elsewhere: the ranges of these are empty.
+    /// Lays out what is left when linear weights and word embeddings are kept elsewhere: the ranges
+    /// of these are empty.
     pub fn without_matrices(config: &EncoderConfig) -> Self {
         Self::with(config, false)
     }
@@ -180,7 +187,8 @@ impl Layout {
         let mut writer = Writer { tensors: Vec::new(), next: 0, matrices };
         let embeddings = writer.embeddings(config);
         let relative_bias = writer.relative_bias(config);
-        let layers = (0..config.num_hidden_layers).map(|layer| writer.layer(config, layer)).collect();
+        let layers =
+            (0..config.num_hidden_layers).map(|layer| writer.layer(config, layer)).collect();
         Self { tensors: writer.tensors, embeddings, relative_bias, layers }
     }
 
@@ -265,8 +273,10 @@ impl Writer {
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
         let names = config.architecture.description();
         let modules = Module::ALL.map(|module| config.architecture.module_name(layer, module));
-        let [_, _, _, attention_output, intermediate, output] = modules.each_ref().map(std::slice::from_ref);
-        let [attention_norm, output_norm] = names.norms.map(|norm| format!("{}.{layer}.{norm}", names.layers));
+        let [_, _, _, attention_output, intermediate, output] =
+            modules.each_ref().map(std::slice::from_ref);
+        let [attention_norm, output_norm] =
+            names.norms.map(|norm| format!("{}.{layer}.{norm}", names.layers));
         LayerAt {
             qkv: self.linear(&modules[..3], hidden, hidden),
             attention_output: self.linear(attention_output, hidden, hidden),

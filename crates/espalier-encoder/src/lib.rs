@@ -1,7 +1,9 @@
-//! Small BERT-like encoders: Hugging Face weights and tokenizers, ragged batches, forward and backward, LoRA adapters.
+//! Small BERT-like encoders: Hugging Face weights and tokenizers, ragged batches, forward and
+//! backward, LoRA adapters.
 //!
-//! A [`Backbone`] is read from a Hugging Face directory, or from the one file that [`Backbone::pack`] makes of it. Its [`Model`] turns a [`Batch`] of token ids into token vectors, with
-//! an [`Adapter`]'s low-rank updates or without, and gives gradients for training.
+//! A [`Backbone`] is read from a Hugging Face directory, or from the one file that
+//! [`Backbone::pack`] makes of it. Its [`Model`] turns a [`Batch`] of token ids into token vectors,
+//! with an [`Adapter`]'s low-rank updates or without, and gives gradients for training.
 //!
 //! ```no_run
 //! use espalier_encoder::{Backbone, Batch};

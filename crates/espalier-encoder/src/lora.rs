@@ -26,8 +26,14 @@ pub enum Module {
 
 impl Module {
     /// All of them, in the order of computation.
-    pub const ALL: [Module; 6] =
-        [Self::Query, Self::Key, Self::Value, Self::AttentionOutput, Self::Intermediate, Self::Output];
+    pub const ALL: [Module; 6] = [
+        Self::Query,
+        Self::Key,
+        Self::Value,
+        Self::AttentionOutput,
+        Self::Intermediate,
+        Self::Output,
+    ];
 
     /// Number of inputs and of outputs.
     pub fn shape(self, config: &EncoderConfig) -> (usize, usize) {
@@ -55,7 +61,8 @@ pub struct LoraConfig {
 }
 
 impl LoraConfig {
-    /// The default for an encoder of L layers: all modules of the last third (2 of 6, 4 of 12), r = 8, alpha = 16.
+    /// The default for an encoder of L layers: all modules of the last third (2 of 6, 4 of 12), r =
+    /// 8, alpha = 16.
     pub fn for_layers(layers: usize) -> Self {
         Self { layers: (layers / 3).max(1), modules: Module::ALL.to_vec(), rank: 8, alpha: 16.0 }
     }
@@ -116,7 +123,12 @@ impl Lora {
     pub fn zeros(config: &EncoderConfig, mut specs: Vec<SiteSpec>) -> Self {
         specs.sort_by_key(|spec| (spec.layer, spec.module));
         let index = vec![[None; 6]; config.num_hidden_layers];
-        let mut lora = Self { architecture: config.architecture, sites: Vec::new(), values: Vec::new(), index };
+        let mut lora = Self {
+            architecture: config.architecture,
+            sites: Vec::new(),
+            values: Vec::new(),
+            index,
+        };
         let mut next = 0;
         for spec in specs {
             let SiteSpec { layer, module, rank, .. } = spec;
@@ -132,19 +144,33 @@ impl Lora {
         lora
     }
 
-    /// A fresh adapter on the last k layers: A drawn by `uniform` from +-1/sqrt(in) (PEFT's Kaiming-uniform with a =
-    /// sqrt 5), B zero, so that it changes nothing yet. `uniform` gives numbers from [-1, 1).
+    /// A fresh adapter on the last k layers: A drawn by `uniform` from +-1/sqrt(in) (PEFT's
+    /// Kaiming-uniform with a = sqrt 5), B zero, so that it changes nothing yet. `uniform` gives
+    /// numbers from [-1, 1).
     ///
     /// # Panics
     /// If the configuration asks for rank zero or for more layers than there are.
-    pub fn fresh(config: &EncoderConfig, lora: &LoraConfig, mut uniform: impl FnMut() -> f32) -> Self {
-        let first = config.num_hidden_layers.checked_sub(lora.layers).expect("more adapted layers than layers");
+    pub fn fresh(
+        config: &EncoderConfig,
+        lora: &LoraConfig,
+        mut uniform: impl FnMut() -> f32,
+    ) -> Self {
+        let first = config
+            .num_hidden_layers
+            .checked_sub(lora.layers)
+            .expect("more adapted layers than layers");
         let mut modules = lora.modules.clone();
         modules.sort_unstable();
         modules.dedup();
         let specs = (first..config.num_hidden_layers).flat_map(|layer| {
             let (rank, alpha) = (lora.rank, lora.alpha);
-            modules.iter().map(move |&module| SiteSpec { layer, module, rank, alpha, rank_stabilized: false })
+            modules.iter().map(move |&module| SiteSpec {
+                layer,
+                module,
+                rank,
+                alpha,
+                rank_stabilized: false,
+            })
         });
         let mut adapter = Self::zeros(config, specs.collect());
         for site in &adapter.sites {
@@ -154,12 +180,14 @@ impl Lora {
         adapter
     }
 
-    /// The first layer that carries an adapter; layers below it are the trunk. `None` when nothing is adapted.
+    /// The first layer that carries an adapter; layers below it are the trunk. `None` when nothing
+    /// is adapted.
     pub fn first_layer(&self) -> Option<usize> {
         self.sites.first().map(|site| site.spec.layer)
     }
 
-    /// Number of layers in the trunk: those below the first that carries an adapter, or all when nothing is adapted.
+    /// Number of layers in the trunk: those below the first that carries an adapter, or all when
+    /// nothing is adapted.
     pub fn trunk_layers(&self) -> usize {
         self.first_layer().unwrap_or(self.index.len())
     }
@@ -168,7 +196,8 @@ impl Lora {
     pub fn fits(&self, config: &EncoderConfig) -> bool {
         let fits = |LoraSite { spec, a, b }: &LoraSite| {
             let (inputs, outputs) = spec.module.shape(config);
-            (a.len(), b.len()) == (spec.rank * inputs, outputs * spec.rank) && b.end <= self.values.len()
+            (a.len(), b.len()) == (spec.rank * inputs, outputs * spec.rank)
+                && b.end <= self.values.len()
         };
         self.architecture == config.architecture
             && self.index.len() == config.num_hidden_layers
@@ -193,7 +222,12 @@ impl Lora {
     }
 
     /// The pair's place in a gradient vector laid out as [`Lora::values`].
-    pub fn pair_mut<'g>(&self, layer: usize, module: Module, gradient: &'g mut [f32]) -> Option<LoraPairMut<'g>> {
+    pub fn pair_mut<'g>(
+        &self,
+        layer: usize,
+        module: Module,
+        gradient: &'g mut [f32],
+    ) -> Option<LoraPairMut<'g>> {
         let site = self.index[layer][module as usize].map(|site| &self.sites[site])?;
         let (a, b) = gradient[site.a.start..site.b.end].split_at_mut(site.a.len());
         Some(LoraPairMut { a, b })

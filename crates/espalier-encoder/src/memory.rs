@@ -3,8 +3,10 @@
 use crate::error::{EncoderError, Result};
 use std::fs;
 
-/// The number of bytes that a control group is allowed, in its two versions. Where there is no limit, there is no number.
-const LIMITS: [&str; 2] = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
+/// The number of bytes that a control group is allowed, in its two versions. Where there is no
+/// limit, there is no number.
+const LIMITS: [&str; 2] =
+    ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
 
 /// Refuses what takes more bytes than the machine has memory, and names both.
 ///
@@ -20,12 +22,14 @@ pub fn check(what: impl Into<String>, bytes: u64) -> Result<()> {
     }
 }
 
-/// Main memory, or what a container is allowed of it, with swap space. Where the system does not say, all that has an address.
+/// Main memory, or what a container is allowed of it, with swap space. Where the system does not
+/// say, all that has an address.
 fn total() -> u64 {
     let table = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let addresses = isize::MAX as u64;
     let Some(memory) = kilobytes(&table, "MemTotal:") else { return addresses };
-    let limits = LIMITS.into_iter().filter_map(|path| fs::read_to_string(path).ok()?.trim().parse().ok());
+    let limits =
+        LIMITS.into_iter().filter_map(|path| fs::read_to_string(path).ok()?.trim().parse().ok());
     let memory = limits.fold(memory, u64::min);
     memory.saturating_add(kilobytes(&table, "SwapTotal:").unwrap_or(0)).min(addresses)
 }
@@ -53,7 +57,8 @@ mod tests {
         assert!(check("a number", 4).is_ok() && check("all that there is", total()).is_ok());
         let message = check("everything", u64::MAX).unwrap_err().to_string();
         assert!(
-            message.starts_with("everything takes at least 18446744074 GB, ") && message.contains(" GB of memory"),
+            message.starts_with("everything takes at least 18446744074 GB, ")
+                && message.contains(" GB of memory"),
             "{message}"
         );
     }

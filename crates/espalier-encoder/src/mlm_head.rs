@@ -1,4 +1,5 @@
-//! The head of masked language modelling: from the vector of a masked token to a score for each token of the vocabulary.
+//! The head of masked language modelling: from the vector of a masked token to a score for each
+//! token of the vocabulary.
 
 use crate::architecture::Architecture;
 use crate::config::EncoderConfig;
@@ -8,18 +9,22 @@ use crate::tensors::TensorFile;
 use espalier_kernels::Precision;
 use espalier_kernels::gelu::gelu_backward;
 use espalier_kernels::gemm::{Matrix, MatrixMut, Packed, Start, gemm_in};
-use espalier_kernels::layer_norm::{Norm, RowStats, layer_norm, layer_norm_backward, layer_norm_parameter_gradients};
+use espalier_kernels::layer_norm::{
+    Norm, RowStats, layer_norm, layer_norm_backward, layer_norm_parameter_gradients,
+};
 use espalier_kernels::linear::{Output, bias_gradient, linear};
 use std::ops::Range;
 
-/// BERT's head (arXiv 1810.04805, and transformers' `BertForMaskedLM`), whose last matrix E [V, H] is that of the word embeddings:
+/// BERT's head (arXiv 1810.04805, and transformers' `BertForMaskedLM`), whose last matrix E [V, H]
+/// is that of the word embeddings:
 ///
 /// ```text
 /// t = LayerNorm(GELU(h W^T + c))
 /// scores = t E^T + b
 /// ```
 ///
-/// Its own parameters are one vector: W [H, H], c `[H]`, weight and bias of the LayerNorm, `[H]` each, and b `[V]`.
+/// Its own parameters are one vector: W [H, H], c `[H]`, weight and bias of the LayerNorm, `[H]`
+/// each, and b `[V]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MlmHead {
     /// All parameters.
@@ -92,14 +97,21 @@ impl MlmHead {
         stats.resize(hidden.len() / self.width, RowStats::default());
         let dense = self.dense();
         let weight = Packed::new(precision, dense.matrix().t());
-        linear(hidden, &weight, Some(dense.bias), &[], Output::Gelu { kept: Some(inner), out: activated }); // [n, H]
+        linear(
+            hidden,
+            &weight,
+            Some(dense.bias),
+            &[],
+            Output::Gelu { kept: Some(inner), out: activated },
+        ); // [n, H]
         let [_, _, weight, bias, _] = self.ranges();
         let norm = Norm { weight: &self.values[weight], bias: &self.values[bias], eps };
         layer_norm(activated, norm, vectors, stats);
     }
 
-    /// `d` [n, H], the gradient at the t that [`MlmHead::transform`] gave of `hidden`, becomes that at `hidden`. The gradients of all
-    /// parameters but b are added to `gradient`, laid out as [`MlmHead::values`].
+    /// `d` [n, H], the gradient at the t that [`MlmHead::transform`] gave of `hidden`, becomes that
+    /// at `hidden`. The gradients of all parameters but b are added to `gradient`, laid out as
+    /// [`MlmHead::values`].
     pub fn transform_backward(
         &self,
         hidden: &[f32],
@@ -120,8 +132,22 @@ impl MlmHead {
         bias_gradient(&d_inner, d_bias);
         let d_inner = Matrix::new(&d_inner, n, h);
         let d_weight = MatrixMut::new(d_weight, h, h);
-        gemm_in(precision, 1.0, d_inner.t(), Matrix::new(hidden, n, h), Start::Accumulate, d_weight);
-        gemm_in(precision, 1.0, d_inner, self.dense().matrix(), Start::Zero, MatrixMut::new(d, n, h));
+        gemm_in(
+            precision,
+            1.0,
+            d_inner.t(),
+            Matrix::new(hidden, n, h),
+            Start::Accumulate,
+            d_weight,
+        );
+        gemm_in(
+            precision,
+            1.0,
+            d_inner,
+            self.dense().matrix(),
+            Start::Zero,
+            MatrixMut::new(d, n, h),
+        );
     }
 
     /// Scores [n, V] of token vectors `hidden` [n, H], by the word embeddings `words` [V, H].
@@ -143,7 +169,8 @@ impl MlmHead {
     /// Names, shapes and values of its tensors in the files of an architecture.
     pub(crate) fn tensors(&self, architecture: Architecture) -> Vec<(String, Vec<usize>, &[f32])> {
         let ranges = self.ranges().into_iter();
-        let tensor = |(name, range): (String, Range<usize>)| (name, self.shape(&range), &self.values[range]);
+        let tensor =
+            |(name, range): (String, Range<usize>)| (name, self.shape(&range), &self.values[range]);
         names(architecture).into_iter().zip(ranges).map(tensor).collect()
     }
 
@@ -152,8 +179,8 @@ impl MlmHead {
         if *range == self.matrix() { vec![self.width; 2] } else { vec![range.len()] }
     }
 
-    /// The head in a file of an encoder whose word embeddings are `words`, if there is one and the scores' matrix is theirs. `name_in_file`
-    /// knows the names of old files.
+    /// The head in a file of an encoder whose word embeddings are `words`, if there is one and the
+    /// scores' matrix is theirs. `name_in_file` knows the names of old files.
     pub(crate) fn read(
         file: &TensorFile,
         config: &EncoderConfig,
@@ -186,5 +213,11 @@ fn names(architecture: Architecture) -> [String; 5] {
     let names = &architecture.description().mlm;
     let of = |module: &str, part: &str| format!("{module}.{part}");
     let (dense, norm) = (names.dense, names.norm);
-    [of(dense, "weight"), of(dense, "bias"), of(norm, "weight"), of(norm, "bias"), names.bias.to_string()]
+    [
+        of(dense, "weight"),
+        of(dense, "bias"),
+        of(norm, "weight"),
+        of(norm, "bias"),
+        names.bias.to_string(),
+    ]
 }

@@ -9,8 +9,9 @@ thread_local! {
     static EXPECTED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs `work`, a call of a library that panics on some files that are damaged or made to deceive. Such a panic gives
-/// nothing, and its message, which says nothing to people, is not printed; panics of other threads are.
+/// Runs `work`, a call of a library that panics on some files that are damaged or made to deceive.
+/// Such a panic gives nothing, and its message, which says nothing to people, is not printed;
+/// panics of other threads are.
 ///
 /// What `work` borrows must not be used after a panic.
 pub fn caught<T>(work: impl FnOnce() -> T) -> Option<T> {

@@ -29,7 +29,8 @@ impl Pooling {
         }
     }
 
-    /// Turns the gradient at the pooled vectors [n, H] into the gradient at the token vectors [T, H].
+    /// Turns the gradient at the pooled vectors [n, H] into the gradient at the token vectors [T,
+    /// H].
     pub fn backward(self, d_pooled: &[f32], batch: &Batch, width: usize, d_hidden: &mut Vec<f32>) {
         d_hidden.resize(batch.tokens() * width, 0.0);
         match self {
@@ -39,7 +40,8 @@ impl Pooling {
     }
 }
 
-/// What a sentence-transformers directory says about text vectors; plain directories get mean pooling.
+/// What a sentence-transformers directory says about text vectors; plain directories get mean
+/// pooling.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TextVectors {
     /// The pooling.
@@ -55,8 +57,9 @@ struct ModuleEntry {
     kind: String,
 }
 
-/// The modes of a pooling configuration that are on, of which sentence-transformers concatenates the vectors: the mode's name in
-/// the new schema, one boolean per mode in the old one. What stands there instead of a boolean counts as on, since it says something.
+/// The modes of a pooling configuration that are on, of which sentence-transformers concatenates
+/// the vectors: the mode's name in the new schema, one boolean per mode in the old one. What stands
+/// there instead of a boolean counts as on, since it says something.
 fn modes(file: &Map<String, Value>) -> Vec<&str> {
     if let Some(mode) = file.get("pooling_mode").filter(|mode| !mode.is_null()) {
         return vec![mode.as_str().unwrap_or("what is no name")];
@@ -78,15 +81,24 @@ impl TextVectors {
         let mut vectors = Self::default();
         for module in files::read_json::<Vec<ModuleEntry>>(&path)? {
             if !files::stays_below(module.path.as_ref()) {
-                let what = format!("\"path\" {:?} leads out of this directory; name one inside it", module.path);
+                let what = format!(
+                    "\"path\" {:?} leads out of this directory; name one inside it",
+                    module.path
+                );
                 return Err(EncoderError::unsupported(&path, what));
             }
             match module.kind.rsplit('.').next().unwrap_or_default() {
                 "Transformer" => {}
-                "Pooling" => vectors.pooling = read_pooling(&directory.join(&module.path).join("config.json"))?,
+                "Pooling" => {
+                    vectors.pooling =
+                        read_pooling(&directory.join(&module.path).join("config.json"))?
+                }
                 "Normalize" => vectors.normalize = true,
                 other => {
-                    let what = format!("module {other:?} is not supported; supported: Transformer, Pooling, Normalize");
+                    let what = format!(
+                        "module {other:?} is not supported; supported: Transformer, Pooling, \
+                         Normalize"
+                    );
                     return Err(EncoderError::unsupported(&path, what));
                 }
             }
@@ -101,7 +113,9 @@ fn read_pooling(path: &Path) -> Result<Pooling> {
         ["mean" | "mean_tokens"] => Ok(Pooling::Mean),
         ["cls" | "cls_token"] => Ok(Pooling::Cls),
         modes => {
-            let what = format!("pooling by {modes:?} is not supported; supported: either \"mean\" or \"cls\"");
+            let what = format!(
+                "pooling by {modes:?} is not supported; supported: either \"mean\" or \"cls\""
+            );
             Err(EncoderError::unsupported(path, what))
         }
     }

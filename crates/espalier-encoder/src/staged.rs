@@ -1,9 +1,9 @@
 //! Files on their way: whole and on the disk, but not under their names yet.
 //!
-//! A file `NAME` is written as `NAME.NUMBER.partial` beside its place, under a lock, and renamed when
-//! all of it is there. What a process that was killed has left of it is removed by the next one that
-//! writes `NAME`: the lock tells whether its writer still lives. Nothing else is ever removed, and
-//! nothing is reached through a link.
+//! A file `NAME` is written as `NAME.NUMBER.partial` beside its place, under a lock, and renamed
+//! when all of it is there. What a process that was killed has left of it is removed by the next
+//! one that writes `NAME`: the lock tells whether its writer still lives. Nothing else is ever
+//! removed, and nothing is reached through a link.
 
 use crate::error::{EncoderError, Result};
 use std::ffi::OsStr;
@@ -31,7 +31,10 @@ impl Staged {
     ///
     /// # Errors
     /// [`EncoderError::Io`] when the directory or the file cannot be written; nothing is left then.
-    pub fn new(path: &Path, write: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>) -> Result<Self> {
+    pub fn new(
+        path: &Path,
+        write: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,
+    ) -> Result<Self> {
         replaceable(path).map_err(EncoderError::io(path))?;
         let directory = directory_of(path);
         fs::create_dir_all(directory).map_err(EncoderError::io(directory))?;
@@ -39,7 +42,8 @@ impl Staged {
         let (partial, file) = create(path).map_err(EncoderError::io(path))?;
         let staged = Self { path: path.to_path_buf(), partial, file, published: false };
         let mut out = BufWriter::new(&staged.file);
-        let written = write(&mut out).and_then(|()| out.flush()).and_then(|()| staged.file.sync_all());
+        let written =
+            write(&mut out).and_then(|()| out.flush()).and_then(|()| staged.file.sync_all());
         // What the system refused is not tried again.
         drop(out.into_parts());
         written.map_err(EncoderError::io(path)).map(|()| staged)
@@ -90,9 +94,10 @@ fn directory_of(path: &Path) -> &Path {
 /// Refuses to put a file in the place of a device, a pipe or a directory.
 fn replaceable(path: &Path) -> io::Result<()> {
     match fs::metadata(path) {
-        Ok(there) if !there.is_file() => {
-            Err(io::Error::new(ErrorKind::InvalidInput, "it is there and no regular file: it is not replaced by one"))
-        }
+        Ok(there) if !there.is_file() => Err(io::Error::new(
+            ErrorKind::InvalidInput,
+            "it is there and no regular file: it is not replaced by one",
+        )),
         _ => Ok(()),
     }
 }
@@ -105,14 +110,19 @@ fn create(path: &Path) -> io::Result<(PathBuf, File)> {
         let partial = path.with_file_name(name);
         match File::options().write(true).create_new(true).open(&partial) {
             // Before it was locked, another process may have taken it for a leftover.
-            Ok(file) if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) || !is_at(&file, &partial) => {}
+            Ok(file)
+                if matches!(file.try_lock(), Err(TryLockError::WouldBlock))
+                    || !is_at(&file, &partial) => {}
             // Some network file systems have no locks: then leftovers stay.
             Ok(file) => return Ok((partial, file)),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),
         }
     }
-    Err(io::Error::new(ErrorKind::AlreadyExists, "all names for a temporary file beside it are taken"))
+    Err(io::Error::new(
+        ErrorKind::AlreadyExists,
+        "all names for a temporary file beside it are taken",
+    ))
 }
 
 /// Removes what killed processes have left of `path`. What cannot be removed does no harm.
@@ -156,7 +166,13 @@ mod tests {
     fn leftovers_are_known_by_exact_names() {
         let is = |name: &str| is_leftover(name.as_ref(), "x.json".as_ref());
         assert!(is("x.json.1.partial") && is("x.json.4194304.partial"));
-        for other in ["x.json", "x.json.partial", "x.json..partial", "x.json.a1.partial", "x.json.1.partial.gz"] {
+        for other in [
+            "x.json",
+            "x.json.partial",
+            "x.json..partial",
+            "x.json.a1.partial",
+            "x.json.1.partial.gz",
+        ] {
             assert!(!is(other), "{other}");
         }
         assert!(!is("y.json.1.partial") && !is("1.partial") && !is("x.json.1.2.partial"));
@@ -193,7 +209,11 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let at = |name: &str| directory.path().join(name);
         fs::write(at("precious"), "precious").unwrap();
-        std::os::unix::fs::symlink(at("precious"), at(&format!("x.{}.partial", std::process::id()))).unwrap();
+        std::os::unix::fs::symlink(
+            at("precious"),
+            at(&format!("x.{}.partial", std::process::id())),
+        )
+        .unwrap();
         files::write_whole(&at("x"), b"whole").unwrap();
         assert_eq!(fs::read(at("x")).unwrap(), b"whole");
         assert_eq!(fs::read(at("precious")).unwrap(), b"precious");
@@ -209,7 +229,8 @@ mod tests {
         std::os::unix::fs::symlink(&pipe, directory.path().join("link")).unwrap();
         fs::create_dir(directory.path().join("directory")).unwrap();
         for name in ["pipe", "link", "directory"] {
-            let refusal = files::write_whole(&directory.path().join(name), b"x").unwrap_err().to_string();
+            let refusal =
+                files::write_whole(&directory.path().join(name), b"x").unwrap_err().to_string();
             assert!(refusal.contains(name) && refusal.contains("no regular file"), "{refusal}");
         }
         assert!(fs::metadata(pipe).unwrap().file_type().is_fifo());
@@ -220,7 +241,8 @@ mod tests {
     fn two_may_write_the_same_file_and_what_is_not_published_goes() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("x");
-        let stage = |text: &str| Staged::new(&path, |file| file.write_all(text.as_bytes())).unwrap();
+        let stage =
+            |text: &str| Staged::new(&path, |file| file.write_all(text.as_bytes())).unwrap();
         let (first, second, third) = (stage("first"), stage("second"), stage("third"));
         assert_eq!(fs::read(first.partial()).unwrap(), b"first");
         second.publish().unwrap();

@@ -1,8 +1,8 @@
 //! BIO2 tags: parsing, tag sets, and the entities that a sequence of tags spells.
 //!
-//! `B-x` begins an entity of label `x`, `I-x` continues it, `O` is outside of all. What an `I-x` means that continues
-//! nothing is a matter of convention, and both conventions of the field are here: [`entities_strict`] and
-//! [`entities_lenient`].
+//! `B-x` begins an entity of label `x`, `I-x` continues it, `O` is outside of all. What an `I-x`
+//! means that continues nothing is a matter of convention, and both conventions of the field are
+//! here: [`entities_strict`] and [`entities_lenient`].
 
 use std::collections::BTreeSet;
 
@@ -54,7 +54,8 @@ impl<'a> Tag<'a> {
 pub enum TagError {
     /// The text is not a BIO2 tag.
     #[error(
-        "tag {tag:?} is not BIO2: tags are \"O\", \"B-<label>\" (first word of an entity) and \"I-<label>\" (its further words)"
+        "tag {tag:?} is not BIO2: tags are \"O\", \"B-<label>\" (first word of an entity) and \
+         \"I-<label>\" (its further words)"
     )]
     NotBio2 {
         /// The text found.
@@ -71,7 +72,8 @@ pub enum TagError {
     NoOutside,
 }
 
-/// Parses one tag. The label is everything after the first hyphen, so that it may hold hyphens itself.
+/// Parses one tag. The label is everything after the first hyphen, so that it may hold hyphens
+/// itself.
 ///
 /// # Errors
 /// [`TagError::NotBio2`] for anything but `O`, `B-x` and `I-x` with a label that is not blank.
@@ -91,10 +93,11 @@ pub struct TagSet {
 }
 
 impl TagSet {
-    /// The tag set of entity labels: `O` has id 0, then `B-x` and `I-x` of every label, labels sorted and counted once.
-    /// Labels are not blank, as [`parse_tag`] yields them.
+    /// The tag set of entity labels: `O` has id 0, then `B-x` and `I-x` of every label, labels
+    /// sorted and counted once. Labels are not blank, as [`parse_tag`] yields them.
     pub fn from_labels<S: AsRef<str>>(labels: impl IntoIterator<Item = S>) -> TagSet {
-        let labels: BTreeSet<String> = labels.into_iter().map(|label| label.as_ref().to_owned()).collect();
+        let labels: BTreeSet<String> =
+            labels.into_iter().map(|label| label.as_ref().to_owned()).collect();
         let pairs = labels.iter().flat_map(|label| [format!("B-{label}"), format!("I-{label}")]);
         TagSet { tags: std::iter::once("O".to_owned()).chain(pairs).collect() }
     }
@@ -148,15 +151,15 @@ impl TagSet {
     }
 }
 
-/// The entities of a tag sequence by seqeval's `mode="strict", scheme=IOB2`: an entity begins at a `B-` and goes on
-/// over every `I-` of its label; an `I-` that continues nothing belongs to no entity. Text that is no BIO2 tag reads as
-/// `O`.
+/// The entities of a tag sequence by seqeval's `mode="strict", scheme=IOB2`: an entity begins at a
+/// `B-` and goes on over every `I-` of its label; an `I-` that continues nothing belongs to no
+/// entity. Text that is no BIO2 tag reads as `O`.
 pub fn entities_strict(tags: &[impl AsRef<str>]) -> Vec<Entity> {
     entities(tags, false)
 }
 
-/// The entities of a tag sequence by the rules of conlleval (seqeval's default mode): as [`entities_strict`], but an
-/// `I-` that follows `O` or another label begins an entity.
+/// The entities of a tag sequence by the rules of conlleval (seqeval's default mode): as
+/// [`entities_strict`], but an `I-` that follows `O` or another label begins an entity.
 pub fn entities_lenient(tags: &[impl AsRef<str>]) -> Vec<Entity> {
     entities(tags, true)
 }
@@ -168,7 +171,9 @@ fn entities(tags: &[impl AsRef<str>], stray_begins: bool) -> Vec<Entity> {
         let open = entities.last_mut().filter(|entity| entity.end == i);
         match (parse_tag(tag.as_ref()).unwrap_or(Tag::Outside), open) {
             (Tag::Inside(label), Some(entity)) if entity.label == label => entity.end = i + 1,
-            (Tag::Begin(label), _) => entities.push(Entity { start: i, end: i + 1, label: label.to_owned() }),
+            (Tag::Begin(label), _) => {
+                entities.push(Entity { start: i, end: i + 1, label: label.to_owned() })
+            }
             (Tag::Inside(label), _) if stray_begins => {
                 entities.push(Entity { start: i, end: i + 1, label: label.to_owned() });
             }
@@ -178,8 +183,8 @@ fn entities(tags: &[impl AsRef<str>], stray_begins: bool) -> Vec<Entity> {
     entities
 }
 
-/// Turns every `I-` that continues nothing into a `B-`, so that the strict reading of the repaired sequence is the
-/// lenient reading of the original.
+/// Turns every `I-` that continues nothing into a `B-`, so that the strict reading of the repaired
+/// sequence is the lenient reading of the original.
 pub fn repair_bio(tags: &mut [String]) {
     for i in 0..tags.len() {
         let (before, rest) = tags.split_at_mut(i);
@@ -205,7 +210,8 @@ mod tests {
     }
 
     fn spans(entities: Vec<Entity>) -> String {
-        let spans: Vec<String> = entities.iter().map(|e| format!("{}:{}:{}", e.label, e.start, e.end)).collect();
+        let spans: Vec<String> =
+            entities.iter().map(|e| format!("{}:{}:{}", e.label, e.start, e.end)).collect();
         spans.join(" ")
     }
 
@@ -218,13 +224,17 @@ mod tests {
 
     #[test]
     fn refuses_what_is_not_bio2_and_names_it() {
-        for bad in
-            ["", "o", "B", "B-", "I- ", "I-", "E-person", "S-person", "U-x", "O-person", "b-person", "Bperson", "-x"]
-        {
+        for bad in [
+            "", "o", "B", "B-", "I- ", "I-", "E-person", "S-person", "U-x", "O-person", "b-person",
+            "Bperson", "-x",
+        ] {
             let error = parse_tag(bad).unwrap_err();
             assert_eq!(error, TagError::NotBio2 { tag: bad.to_owned() });
             let message = error.to_string();
-            assert!(message.contains(&format!("{bad:?}")) && message.contains("B-<label>"), "{message}");
+            assert!(
+                message.contains(&format!("{bad:?}")) && message.contains("B-<label>"),
+                "{message}"
+            );
         }
     }
 
@@ -248,13 +258,19 @@ mod tests {
 
     #[test]
     fn tag_set_of_tags_refuses_bad_lists() {
-        assert_eq!(TagSet::from_tags(words("O LABEL_1")), Err(TagError::NotBio2 { tag: "LABEL_1".to_owned() }));
-        assert_eq!(TagSet::from_tags(words("O B-x O")), Err(TagError::Duplicate { tag: "O".to_owned() }));
+        assert_eq!(
+            TagSet::from_tags(words("O LABEL_1")),
+            Err(TagError::NotBio2 { tag: "LABEL_1".to_owned() })
+        );
+        assert_eq!(
+            TagSet::from_tags(words("O B-x O")),
+            Err(TagError::Duplicate { tag: "O".to_owned() })
+        );
         assert_eq!(TagSet::from_tags(words("B-x I-x")), Err(TagError::NoOutside));
     }
 
-    /// Expected spans worked by hand from the pattern tables of seqeval's `scheme.IOB2` (strict) and the chunk rules of
-    /// conlleval (lenient).
+    /// Expected spans worked by hand from the pattern tables of seqeval's `scheme.IOB2` (strict)
+    /// and the chunk rules of conlleval (lenient).
     #[test]
     fn strict_and_lenient_entities() {
         for (tags, strict, lenient) in [
@@ -273,7 +289,11 @@ mod tests {
             ("B-a E-a I-a", "a:0:1", "a:0:1 a:2:3"),
         ] {
             assert_eq!(spans(entities_strict(&words(tags))), strict, "strict reading of {tags:?}");
-            assert_eq!(spans(entities_lenient(&words(tags))), lenient, "lenient reading of {tags:?}");
+            assert_eq!(
+                spans(entities_lenient(&words(tags))),
+                lenient,
+                "lenient reading of {tags:?}"
+            );
         }
     }
 
@@ -289,7 +309,8 @@ mod tests {
     fn strict_after_repair_is_lenient_before() {
         let set = TagSet::from_labels(["a", "b"]);
         for case in 0..5usize.pow(4) {
-            let tags: Vec<String> = (0..4).map(|i| set.tag(case / 5usize.pow(i) % 5).to_owned()).collect();
+            let tags: Vec<String> =
+                (0..4).map(|i| set.tag(case / 5usize.pow(i) % 5).to_owned()).collect();
             let mut repaired = tags.clone();
             repair_bio(&mut repaired);
             assert_eq!(entities_strict(&repaired), entities_lenient(&tags), "{tags:?}");

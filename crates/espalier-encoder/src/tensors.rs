@@ -7,7 +7,8 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-/// A safetensors file in memory; its header is checked, its tensors are converted when they are asked for.
+/// A safetensors file in memory; its header is checked, its tensors are converted when they are
+/// asked for.
 pub struct TensorFile<'a> {
     path: PathBuf,
     tensors: SafeTensors<'a>,
@@ -19,8 +20,9 @@ impl<'a> TensorFile<'a> {
     /// # Errors
     /// [`EncoderError::Safetensors`] when the file is truncated or malformed.
     pub fn parse(path: &Path, bytes: &'a [u8]) -> Result<Self> {
-        let tensors = SafeTensors::deserialize(bytes)
-            .map_err(|error| EncoderError::Safetensors { path: path.to_path_buf(), reason: error.to_string() })?;
+        let tensors = SafeTensors::deserialize(bytes).map_err(|error| {
+            EncoderError::Safetensors { path: path.to_path_buf(), reason: error.to_string() }
+        })?;
         Ok(Self { path: path.to_path_buf(), tensors })
     }
 
@@ -39,7 +41,8 @@ impl<'a> TensorFile<'a> {
     /// Checks that a tensor is there with this shape and a type that can be read.
     ///
     /// # Errors
-    /// [`EncoderError::MissingTensor`], [`EncoderError::TensorShape`] or [`EncoderError::TensorType`].
+    /// [`EncoderError::MissingTensor`], [`EncoderError::TensorShape`] or
+    /// [`EncoderError::TensorType`].
     pub fn expect(&self, name: &str, shape: &[usize]) -> Result<()> {
         self.view(name, shape).map(|_| ())
     }
@@ -53,12 +56,16 @@ impl<'a> TensorFile<'a> {
     /// If `to` has another number of elements than `shape`.
     pub fn read_into(&self, name: &str, shape: &[usize], to: &mut [f32]) -> Result<()> {
         let view = self.view(name, shape)?;
-        assert_eq!(to.len(), shape.iter().product::<usize>(), "read_into: target does not fit the shape");
+        assert_eq!(
+            to.len(),
+            shape.iter().product::<usize>(),
+            "read_into: target does not fit the shape"
+        );
         match view.dtype() {
             Dtype::F32 => convert(view.data(), to, |bytes: [u8; 4]| f32::from_le_bytes(bytes)),
-            Dtype::BF16 => {
-                convert(view.data(), to, |bytes: [u8; 2]| f32::from_bits((u16::from_le_bytes(bytes) as u32) << 16))
-            }
+            Dtype::BF16 => convert(view.data(), to, |bytes: [u8; 2]| {
+                f32::from_bits((u16::from_le_bytes(bytes) as u32) << 16)
+            }),
             _ => convert(view.data(), to, |bytes: [u8; 2]| f16_to_f32(u16::from_le_bytes(bytes))),
         }
         check_finite(&self.path, name, to, |value| value)
@@ -72,24 +79,41 @@ impl<'a> TensorFile<'a> {
             .map_err(|_| EncoderError::MissingTensor { path: path(), name: name.to_string() })?;
         if view.shape() != shape {
             let (found, expected) = (view.shape().to_vec(), shape.to_vec());
-            return Err(EncoderError::TensorShape { path: path(), name: name.to_string(), found, expected });
+            return Err(EncoderError::TensorShape {
+                path: path(),
+                name: name.to_string(),
+                found,
+                expected,
+            });
         }
         match view.dtype() {
             Dtype::F32 | Dtype::F16 | Dtype::BF16 => Ok(view),
-            other => {
-                Err(EncoderError::TensorType { path: path(), name: name.to_string(), dtype: format!("{other:?}") })
-            }
+            other => Err(EncoderError::TensorType {
+                path: path(),
+                name: name.to_string(),
+                dtype: format!("{other:?}"),
+            }),
         }
     }
 }
 
-/// Checks that a tensor holds neither infinities nor what is no number; `number` says what its elements stand for.
-pub(crate) fn check_finite<T: Copy>(path: &Path, name: &str, values: &[T], number: impl Fn(T) -> f32) -> Result<()> {
+/// Checks that a tensor holds neither infinities nor what is no number; `number` says what its
+/// elements stand for.
+pub(crate) fn check_finite<T: Copy>(
+    path: &Path,
+    name: &str,
+    values: &[T],
+    number: impl Fn(T) -> f32,
+) -> Result<()> {
     // A block at a time to its end, which is done by vectors, as a search is not.
-    let broken = |block: &&[T]| block.iter().fold(false, |broken, &value| broken | !number(value).is_finite());
+    let broken = |block: &&[T]| {
+        block.iter().fold(false, |broken, &value| broken | !number(value).is_finite())
+    };
     let mut suspects = values.chunks(1 << 10).filter(broken).flatten().map(|&value| number(value));
     match suspects.find(|value| !value.is_finite()) {
-        Some(value) => Err(EncoderError::NotFinite { path: path.to_path_buf(), name: name.to_string(), value }),
+        Some(value) => {
+            Err(EncoderError::NotFinite { path: path.to_path_buf(), name: name.to_string(), value })
+        }
         None => Ok(()),
     }
 }
@@ -138,15 +162,20 @@ impl Stored {
     fn bytes(self, values: &[f32]) -> Vec<u8> {
         match self {
             Self::F32 => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
-            Self::Bf16 => values.iter().flat_map(|&value| Bf16::from_f32(value).to_bits().to_le_bytes()).collect(),
+            Self::Bf16 => values
+                .iter()
+                .flat_map(|&value| Bf16::from_f32(value).to_bits().to_le_bytes())
+                .collect(),
         }
     }
 }
 
-/// Writes tensors as one safetensors file in a type, to whose numbers they are rounded; whole or not at all.
+/// Writes tensors as one safetensors file in a type, to whose numbers they are rounded; whole or
+/// not at all.
 ///
 /// # Errors
-/// [`EncoderError::Io`] when the file cannot be written, [`EncoderError::Safetensors`] when a name repeats.
+/// [`EncoderError::Io`] when the file cannot be written, [`EncoderError::Safetensors`] when a name
+/// repeats.
 ///
 /// # Panics
 /// If a tensor's values do not fit its shape.
@@ -167,7 +196,11 @@ pub(crate) fn tensor_bytes<'t>(
     let data: Vec<(String, Vec<usize>, Vec<u8>)> = tensors
         .into_iter()
         .map(|(name, shape, values)| {
-            assert_eq!(values.len(), shape.iter().product::<usize>(), "write_tensors: {name} does not fit its shape");
+            assert_eq!(
+                values.len(),
+                shape.iter().product::<usize>(),
+                "write_tensors: {name} does not fit its shape"
+            );
             (name, shape, dtype.bytes(values))
         })
         .collect();
@@ -177,7 +210,9 @@ pub(crate) fn tensor_bytes<'t>(
     };
     let views = data
         .iter()
-        .map(|(name, shape, bytes)| Ok((name.as_str(), TensorView::new(dtype.dtype(), shape.clone(), bytes)?)))
+        .map(|(name, shape, bytes)| {
+            Ok((name.as_str(), TensorView::new(dtype.dtype(), shape.clone(), bytes)?))
+        })
         .collect::<std::result::Result<Vec<_>, _>>()
         .map_err(fail)?;
     let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
@@ -191,9 +226,13 @@ mod tests {
     #[test]
     fn halves_convert_exactly() {
         // Bit patterns from the table of examples in IEEE 754-2008 binary16.
-        for (bits, value) in
-            [(0x3c00, 1.0), (0xc000, -2.0), (0x7bff, 65504.0), (0x0400, 6.103_515_6e-5), (0x0001, 5.960_464_5e-8)]
-        {
+        for (bits, value) in [
+            (0x3c00, 1.0),
+            (0xc000, -2.0),
+            (0x7bff, 65504.0),
+            (0x0400, 6.103_515_6e-5),
+            (0x0001, 5.960_464_5e-8),
+        ] {
             assert_eq!(f16_to_f32(bits), value);
         }
         assert!(f16_to_f32(0x7c00).is_infinite() && f16_to_f32(0x7e00).is_nan());

@@ -1,7 +1,8 @@
-//! Text of others in messages, tables and reports: what files, paths and answers of a hub hold, made safe to show.
+//! Text of others in messages, tables and reports: what files, paths and answers of a hub hold,
+//! made safe to show.
 //!
-//! A label may hold the escape sequences of a terminal, a path a line end. Shown as they are, they clear the screen,
-//! turn a line around, or look like a line of the program's own.
+//! A label may hold the escape sequences of a terminal, a path a line end. Shown as they are, they
+//! clear the screen, turn a line around, or look like a line of the program's own.
 
 use std::borrow::Cow;
 
@@ -11,8 +12,8 @@ const LISTED: usize = 10;
 /// Characters of each of them.
 const NAME: usize = 60;
 
-/// Whether a character does something where it is shown, instead of being seen: control characters, line and paragraph
-/// separators, and what changes the direction of writing.
+/// Whether a character does something where it is shown, instead of being seen: control characters,
+/// line and paragraph separators, and what changes the direction of writing.
 pub fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -51,7 +52,8 @@ pub fn excerpt(text: &str, chars: usize) -> String {
 /// Names for a message: the first few, [escaped](escape), and how many more there are.
 pub fn first_few<T: AsRef<str>>(names: impl IntoIterator<Item = T>) -> String {
     let mut names = names.into_iter();
-    let shown: Vec<String> = names.by_ref().take(LISTED).map(|name| excerpt(name.as_ref(), NAME)).collect();
+    let shown: Vec<String> =
+        names.by_ref().take(LISTED).map(|name| excerpt(name.as_ref(), NAME)).collect();
     match names.count() {
         0 => shown.join(", "),
         more => format!("{} and {more} more", shown.join(", ")),
@@ -70,7 +72,10 @@ mod tests {
             ("\u{1b}[31mred", "\\u{1b}[31mred"),
             ("a\nb\r\tc", "a\\nb\\r\\tc"),
             ("\u{7f}\u{80}\u{9b}2J", "\\u{7f}\\u{80}\\u{9b}2J"),
-            ("a\u{202e}b\u{2066}c\u{2069}\u{200f}\u{61c}", "a\\u{202e}b\\u{2066}c\\u{2069}\\u{200f}\\u{61c}"),
+            (
+                "a\u{202e}b\u{2066}c\u{2069}\u{200f}\u{61c}",
+                "a\\u{202e}b\\u{2066}c\\u{2069}\\u{200f}\\u{61c}",
+            ),
             ("a\u{2028}b\u{2029}", "a\\u{2028}b\\u{2029}"),
             // Joined emoji and Persian need what joins them.
             ("👩\u{200d}🔬 می\u{200c}خواهم", "👩\u{200d}🔬 می\u{200c}خواهم"),

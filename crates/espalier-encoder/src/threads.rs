@@ -3,7 +3,8 @@
 use crate::error::{EncoderError, Result};
 use espalier_kernels::pool_is_alive;
 
-/// Checks that the threads that compute are there. What is handed to them in a process that was forked without them never ends.
+/// Checks that the threads that compute are there. What is handed to them in a process that was
+/// forked without them never ends.
 ///
 /// # Errors
 /// [`EncoderError::Forked`].

@@ -44,22 +44,27 @@ fn the_fingerprint_belongs_to_the_weights_and_not_to_the_file() {
     // Rewritten without metadata, and so with another header.
     edit_tensors(&directory.path().join("model.safetensors"), |_| ());
     fs::remove_file(directory.path().join("modules.json")).unwrap();
-    let bytes = |directory: &std::path::Path| fs::read(directory.join("model.safetensors")).unwrap();
+    let bytes =
+        |directory: &std::path::Path| fs::read(directory.join("model.safetensors")).unwrap();
     assert_ne!(bytes(directory.path()), bytes(&fixture("tiny-bert")));
     assert_eq!(Backbone::open(directory.path()).unwrap().fingerprint(), tiny_bert().fingerprint());
 }
 
-/// Names as in files of task models (`bert.`, with heads beside them) and as TensorFlow had them (`gamma`, `beta`).
+/// Names as in files of task models (`bert.`, with heads beside them) and as TensorFlow had them
+/// (`gamma`, `beta`).
 #[test]
 fn other_names_of_the_same_weights_are_known() {
-    let old =
-        |name: &str| name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta");
+    let old = |name: &str| {
+        name.replace("LayerNorm.weight", "LayerNorm.gamma")
+            .replace("LayerNorm.bias", "LayerNorm.beta")
+    };
     let rename: [&dyn Fn(&str) -> String; 3] =
         [&|name| format!("bert.{name}"), &old, &|name| format!("bert.{}", old(name))];
     for rename in rename {
         let directory = copy_of("tiny-bert");
         edit_tensors(&directory.path().join("model.safetensors"), |tensors| {
-            let renamed = std::mem::take(tensors).into_iter().map(|(name, tensor)| (rename(&name), tensor));
+            let renamed =
+                std::mem::take(tensors).into_iter().map(|(name, tensor)| (rename(&name), tensor));
             tensors.extend(renamed);
             assert!(!tensors.contains_key("embeddings.LayerNorm.weight"));
             let pooler = common::raw::RawTensor::zeros(Dtype::F32, &[32, 32]);
@@ -70,17 +75,20 @@ fn other_names_of_the_same_weights_are_known() {
     }
 }
 
-/// Keeps the bits of each weight that fit the narrow type, so that what must be read back is known exactly.
+/// Keeps the bits of each weight that fit the narrow type, so that what must be read back is known
+/// exactly.
 fn narrowed(dtype: Dtype, narrow: impl Fn(u32) -> u16, kept: impl Fn(u32) -> u32) {
     let directory = copy_of("tiny-bert");
     edit_tensors(&directory.path().join("model.safetensors"), |tensors| {
         for tensor in tensors.values_mut() {
             let values = tensor.f32s();
-            tensor.bytes = values.iter().flat_map(|value| narrow(value.to_bits()).to_le_bytes()).collect();
+            tensor.bytes =
+                values.iter().flat_map(|value| narrow(value.to_bits()).to_le_bytes()).collect();
             tensor.dtype = dtype;
         }
     });
-    let expected: Vec<u32> = tiny_bert().weights().iter().map(|value| kept(value.to_bits())).collect();
+    let expected: Vec<u32> =
+        tiny_bert().weights().iter().map(|value| kept(value.to_bits())).collect();
     assert_eq!(bits(Backbone::open(directory.path()).unwrap().weights()), expected);
 }
 
@@ -89,16 +97,20 @@ fn bf16_weights_are_read() {
     narrowed(Dtype::BF16, |bits| (bits >> 16) as u16, |bits| bits & 0xffff_0000);
 }
 
-/// Half precision: the exponent's bias is 15 instead of 127, and 13 bits fewer of the fraction. Weights here are below
-/// 2^4; those below 2^-14, the smallest normal half, become a zero of their sign.
+/// Half precision: the exponent's bias is 15 instead of 127, and 13 bits fewer of the fraction.
+/// Weights here are below 2^4; those below 2^-14, the smallest normal half, become a zero of their
+/// sign.
 #[test]
 fn f16_weights_are_read() {
     let normal = |bits: u32| (bits >> 23 & 0xff) >= 127 - 14;
     let narrow = |bits: u32| {
-        let magnitude = if normal(bits) { ((bits & 0x7fff_ffff) - ((127 - 15) << 23)) >> 13 } else { 0 };
+        let magnitude =
+            if normal(bits) { ((bits & 0x7fff_ffff) - ((127 - 15) << 23)) >> 13 } else { 0 };
         (bits >> 31 << 15) as u16 | magnitude as u16
     };
-    narrowed(Dtype::F16, narrow, |bits| if normal(bits) { bits & 0xffff_e000 } else { bits & 0x8000_0000 });
+    narrowed(Dtype::F16, narrow, |bits| {
+        if normal(bits) { bits & 0xffff_e000 } else { bits & 0x8000_0000 }
+    });
 }
 
 #[test]
@@ -106,8 +118,14 @@ fn pooling_is_read_in_both_schemas() {
     let cases = [
         (json!({"pooling_mode_cls_token": true, "pooling_mode_mean_tokens": false}), Pooling::Cls),
         (json!({"pooling_mode_cls_token": false, "pooling_mode_mean_tokens": true}), Pooling::Mean),
-        (json!({"embedding_dimension": 32, "pooling_mode": "cls", "include_prompt": true}), Pooling::Cls),
-        (json!({"embedding_dimension": 32, "pooling_mode": "mean", "include_prompt": true}), Pooling::Mean),
+        (
+            json!({"embedding_dimension": 32, "pooling_mode": "cls", "include_prompt": true}),
+            Pooling::Cls,
+        ),
+        (
+            json!({"embedding_dimension": 32, "pooling_mode": "mean", "include_prompt": true}),
+            Pooling::Mean,
+        ),
     ];
     for (config, pooling) in cases {
         let directory = copy_of("tiny-bert");
@@ -117,8 +135,7 @@ fn pooling_is_read_in_both_schemas() {
     }
     let directory = copy_of("tiny-bert");
     edit_json(&directory.path().join("modules.json"), |modules| {
-        let normalize =
-            json!({"idx": 2, "name": "2", "path": "2_Normalize", "type": "sentence_transformers.models.Normalize"});
+        let normalize = json!({"idx": 2, "name": "2", "path": "2_Normalize", "type": "sentence_transformers.models.Normalize"});
         modules.as_array_mut().unwrap().push(normalize);
     });
     assert!(Backbone::open(directory.path()).unwrap().text_vectors.normalize);
@@ -132,12 +149,19 @@ fn the_tokenizer_declares_the_length_when_nothing_else_does() {
         fs::remove_file(directory.path().join(file)).unwrap();
     }
     let declared = |length: serde_json::Value| {
-        edit_json(&directory.path().join("tokenizer_config.json"), |config| config["model_max_length"] = length);
+        edit_json(&directory.path().join("tokenizer_config.json"), |config| {
+            config["model_max_length"] = length
+        });
         Backbone::open(directory.path()).unwrap()
     };
     assert_eq!(declared(json!(20)).tokenizer.max_tokens(), 20);
     // "No limit" as transformers writes it, and more than the 64 position embeddings.
-    assert_eq!(declared(json!(1_000_000_000_000_000_019_884_624_838_656_u128 as f64)).tokenizer.max_tokens(), 64);
+    assert_eq!(
+        declared(json!(1_000_000_000_000_000_019_884_624_838_656_u128 as f64))
+            .tokenizer
+            .max_tokens(),
+        64
+    );
     let backbone = declared(json!(65));
     let text = backbone.tokenizer.encode(&"the ".repeat(100));
     assert_eq!(text.ids.len(), 64);

@@ -8,7 +8,8 @@ use espalier_encoder::{Adapter, Backbone, Batch, EncoderError, Model, Precision,
 use std::fs;
 use tempfile::TempDir;
 
-const TEXTS: [&str; 3] = ["The cheap hotel near the station was great!", "", "Berlin [SEP] unknownword"];
+const TEXTS: [&str; 3] =
+    ["The cheap hotel near the station was great!", "", "Berlin [SEP] unknownword"];
 
 /// The tiny BERT as a file, with the directory that the file is in.
 fn packed(dtype: Precision) -> (TempDir, Backbone) {
@@ -32,14 +33,19 @@ fn with_rounded_words(dtype: Precision) -> Backbone {
     let mut weights = backbone.weights().to_vec();
     for row in weights[at.range.clone()].chunks_mut(at.shape[1]) {
         // The sum of two neighbours above zero, or below it, is at most 127 steps.
-        let together = |pair: &[f32], sign: f32| pair.iter().map(|x| (sign * x).max(0.0)).sum::<f32>();
-        let largest = row.chunks(2).fold(0f32, |most, pair| most.max(together(pair, 1.0)).max(together(pair, -1.0)));
+        let together =
+            |pair: &[f32], sign: f32| pair.iter().map(|x| (sign * x).max(0.0)).sum::<f32>();
+        let largest = row
+            .chunks(2)
+            .fold(0f32, |most, pair| most.max(together(pair, 1.0)).max(together(pair, -1.0)));
         let scale = largest / 127.0;
         for x in row {
             *x = match dtype {
                 Precision::F32 => *x,
                 // Round to nearest even at the 16th bit, by adding just under half of it.
-                Precision::Bf16 => f32::from_bits((x.to_bits() + 0x7fff + (x.to_bits() >> 16 & 1)) & 0xffff_0000),
+                Precision::Bf16 => {
+                    f32::from_bits((x.to_bits() + 0x7fff + (x.to_bits() >> 16 & 1)) & 0xffff_0000)
+                }
                 Precision::Int8 => scale * (*x * (1.0 / scale)).round_ties_even(),
             };
         }
@@ -61,7 +67,8 @@ fn a_packed_backbone_computes_the_same_bits_in_every_precision_that_it_can() {
         assert_eq!(file.precision(), dtype);
         let file = file.with_precision(computed).unwrap();
         let directory = with_rounded_words(dtype).with_precision(computed).unwrap();
-        let (found, expected) = (hidden(&file, file.model(None)), hidden(&directory, directory.model(None)));
+        let (found, expected) =
+            (hidden(&file, file.model(None)), hidden(&directory, directory.model(None)));
         assert_eq!(found, expected, "{dtype} computed in {computed}");
     }
 }
@@ -79,7 +86,8 @@ fn matrices_may_stay_in_bf16_in_a_file_of_bytes() {
     let exact = vectors(&backbone);
     let error = |in_bf16: &[String]| {
         let path = directory.path().join("tiny.espalier");
-        let storage = Storage { dtype: Precision::Int8, in_bf16: in_bf16.iter().cloned().collect() };
+        let storage =
+            Storage { dtype: Precision::Int8, in_bf16: in_bf16.iter().cloned().collect() };
         backbone.pack(storage, &path).unwrap();
         let file = Backbone::open(&path).unwrap();
         assert_eq!(file.precision(), Precision::Int8);
@@ -94,10 +102,15 @@ fn matrices_may_stay_in_bf16_in_a_file_of_bytes() {
 fn bf16_weights_are_multiplied_in_f32_as_they_are() {
     let rounded = copy_of("tiny-bert");
     common::edit_tensors(&rounded.path().join("model.safetensors"), |tensors| {
-        let matrix = |name: &str| name.contains("word") || name.contains("layer.") && !name.contains("Norm");
-        for tensor in tensors.iter_mut().filter(|(name, tensor)| matrix(name) && tensor.shape.len() == 2) {
+        let matrix =
+            |name: &str| name.contains("word") || name.contains("layer.") && !name.contains("Norm");
+        for tensor in
+            tensors.iter_mut().filter(|(name, tensor)| matrix(name) && tensor.shape.len() == 2)
+        {
             let shape = tensor.1.shape.clone();
-            let round = |x: f32| f32::from_bits((x.to_bits() + 0x7fff + (x.to_bits() >> 16 & 1)) & 0xffff_0000);
+            let round = |x: f32| {
+                f32::from_bits((x.to_bits() + 0x7fff + (x.to_bits() >> 16 & 1)) & 0xffff_0000)
+            };
             let values: Vec<f32> = tensor.1.f32s().into_iter().map(round).collect();
             *tensor.1 = common::raw::RawTensor::f32(&shape, &values);
         }
@@ -109,11 +122,14 @@ fn bf16_weights_are_multiplied_in_f32_as_they_are() {
 
 #[test]
 fn rounded_weights_cannot_be_computed_with_in_other_precisions() {
-    for (dtype, asked) in
-        [(Precision::Int8, Precision::F32), (Precision::Int8, Precision::Bf16), (Precision::Bf16, Precision::Int8)]
-    {
+    for (dtype, asked) in [
+        (Precision::Int8, Precision::F32),
+        (Precision::Int8, Precision::Bf16),
+        (Precision::Bf16, Precision::Int8),
+    ] {
         let (_directory, file) = packed(dtype);
-        let error = refusal(file.with_precision(asked), &["tiny.espalier", dtype.name(), asked.name()]);
+        let error =
+            refusal(file.with_precision(asked), &["tiny.espalier", dtype.name(), asked.name()]);
         assert!(matches!(error, EncoderError::StoredPrecision { .. }), "{error}");
     }
 }
@@ -157,7 +173,10 @@ fn adapters_of_the_directory_attach_to_the_file() {
     let other = tiny_bert().with_weights(vec![0.5; tiny_bert().weights().len()]);
     let path = adapter_directory.path().join("other.espalier");
     other.pack(Precision::F32, &path).unwrap();
-    let error = refusal(Adapter::open(adapter_directory.path(), &Backbone::open(&path).unwrap()), &["trained on"]);
+    let error = refusal(
+        Adapter::open(adapter_directory.path(), &Backbone::open(&path).unwrap()),
+        &["trained on"],
+    );
     assert!(matches!(error, EncoderError::WrongBackbone { .. }), "{error}");
 }
 
@@ -189,12 +208,18 @@ fn a_file_may_be_replaced_while_it_is_open() {
     let other = tiny_bert().with_weights(vec![0.5; tiny_bert().weights().len()]);
     let path = directory.path().join("new/tiny.espalier");
     other.pack(Precision::F32, &path).unwrap();
-    let fresh = file.clone().with_precision(Precision::Bf16).unwrap().with_precision(Precision::F32).unwrap();
+    let fresh = file
+        .clone()
+        .with_precision(Precision::Bf16)
+        .unwrap()
+        .with_precision(Precision::F32)
+        .unwrap();
     assert_eq!(hidden(&fresh, fresh.model(None)), before);
     assert_eq!(Backbone::open(&path).unwrap().fingerprint(), other.fingerprint());
 }
 
-/// Answers of a copy stay what they are, whatever is done to the file: a mapped one would change, or end the process.
+/// Answers of a copy stay what they are, whatever is done to the file: a mapped one would change,
+/// or end the process.
 #[test]
 fn a_copied_file_may_be_written_to() {
     for dtype in Precision::ALL {
@@ -210,10 +235,16 @@ fn a_copied_file_may_be_written_to() {
         assert_eq!(hidden(&copied, copied.model(None)), expected, "{dtype}, truncated");
         // What is copied is checked as well.
         fs::write(&path, vec![0x55; length]).unwrap();
-        refusal(Backbone::open_copied(&path), &["tiny.espalier", "does not start as a bundle does"]);
+        refusal(
+            Backbone::open_copied(&path),
+            &["tiny.espalier", "does not start as a bundle does"],
+        );
     }
     let directory = Backbone::open_copied(&fixture("tiny-bert")).unwrap();
-    assert_eq!(hidden(&directory, directory.model(None)), hidden(&tiny_bert(), tiny_bert().model(None)));
+    assert_eq!(
+        hidden(&directory, directory.model(None)),
+        hidden(&tiny_bert(), tiny_bert().model(None))
+    );
 }
 
 #[test]
@@ -227,15 +258,22 @@ fn weights_that_are_no_numbers_are_not_packed() {
         weights[spec.range.end - 1] = value;
         backbone.with_weights(weights)
     };
-    let (matrix, bias) = ("encoder.layer.1.output.dense.weight", "encoder.layer.1.output.dense.bias");
+    let (matrix, bias) =
+        ("encoder.layer.1.output.dense.weight", "encoder.layer.1.output.dense.bias");
     for dtype in Precision::ALL {
-        let error = refusal(spoilt(matrix, f32::NAN).pack(dtype, &path), &["\"layer.1.output\"", "holds NaN"]);
+        let error = refusal(
+            spoilt(matrix, f32::NAN).pack(dtype, &path),
+            &["\"layer.1.output\"", "holds NaN"],
+        );
         assert!(matches!(error, EncoderError::NotFinite { .. }), "{error}");
         refusal(spoilt(bias, f32::INFINITY).pack(dtype, &path), &[bias, "holds inf"]);
         assert!(!path.exists());
         assert!(spoilt(bias, f32::MAX).pack(dtype, &path).is_ok());
         fs::remove_file(&path).unwrap();
     }
-    refusal(spoilt(matrix, f32::MAX).pack(Precision::Bf16, &path), &["\"layer.1.output\"", "holds inf"]);
+    refusal(
+        spoilt(matrix, f32::MAX).pack(Precision::Bf16, &path),
+        &["\"layer.1.output\"", "holds inf"],
+    );
     assert!(spoilt(matrix, f32::MAX).pack(Precision::F32, &path).is_ok());
 }

@@ -1,4 +1,5 @@
-//! A real model: its sentence embeddings against those of sentence-transformers, on 100 plain and awkward sentences.
+//! A real model: its sentence embeddings against those of sentence-transformers, on 100 plain and
+//! awkward sentences.
 //!
 //! ```text
 //! export ESPALIER_MINILM=path/to/all-MiniLM-L6-v2
@@ -15,7 +16,9 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 
 fn directory() -> PathBuf {
-    std::env::var_os("ESPALIER_MINILM").expect("ESPALIER_MINILM names the directory of all-MiniLM-L6-v2").into()
+    std::env::var_os("ESPALIER_MINILM")
+        .expect("ESPALIER_MINILM names the directory of all-MiniLM-L6-v2")
+        .into()
 }
 
 fn sentences() -> Vec<String> {
@@ -29,7 +32,8 @@ fn embeddings_equal_those_of_sentence_transformers() {
     let recorded = &raw::read(&fixture("minilm/embeddings.safetensors"))["embeddings"];
     assert_eq!(recorded.shape, [sentences.len(), width]);
 
-    let encoded: Vec<_> = sentences.iter().map(|sentence| backbone.tokenizer.encode(sentence)).collect();
+    let encoded: Vec<_> =
+        sentences.iter().map(|sentence| backbone.tokenizer.encode(sentence)).collect();
     let batch = Batch::new(encoded.iter().map(|text| text.ids.as_slice()));
     let (hidden, mut vectors) = (backbone.model(None).encode(&batch), Vec::new());
     backbone.text_vectors.pooling.forward(&hidden, &batch, width, &mut vectors);
@@ -38,12 +42,18 @@ fn embeddings_equal_those_of_sentence_transformers() {
     let rows = vectors.chunks(width).zip(recorded.chunks(width));
     let cosines: Vec<f64> = rows.map(|(found, recorded)| cosine(found, recorded)).collect();
     let worst = (0..cosines.len()).min_by(|&a, &b| cosines[a].total_cmp(&cosines[b])).unwrap();
-    println!("worst cosine of {}: 1 - {:.2e}, of {:?}", cosines.len(), 1.0 - cosines[worst], sentences[worst]);
+    println!(
+        "worst cosine of {}: 1 - {:.2e}, of {:?}",
+        cosines.len(),
+        1.0 - cosines[worst],
+        sentences[worst]
+    );
     assert!(cosines[worst] > 0.99999, "cosine {} of {:?}", cosines[worst], sentences[worst]);
 }
 
 fn cosine(a: &[f32], b: &[f32]) -> f64 {
-    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(&a, &b)| a as f64 * b as f64).sum::<f64>();
+    let dot =
+        |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(&a, &b)| a as f64 * b as f64).sum::<f64>();
     dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
 }
 
@@ -55,8 +65,13 @@ fn the_vocabulary_alone_gives_the_same_tokens() {
         std::fs::copy(directory().join(file), alone.path().join(file)).unwrap();
     }
     let vocabulary = backbone.encoder.config.vocab_size;
-    let tokenizer = Tokenizer::read(alone.path(), vocabulary, backbone.tokenizer.max_tokens()).unwrap();
+    let tokenizer =
+        Tokenizer::read(alone.path(), vocabulary, backbone.tokenizer.max_tokens()).unwrap();
     for sentence in sentences() {
-        assert_eq!(tokenizer.encode(&sentence), backbone.tokenizer.encode(&sentence), "{sentence:?}");
+        assert_eq!(
+            tokenizer.encode(&sentence),
+            backbone.tokenizer.encode(&sentence),
+            "{sentence:?}"
+        );
     }
 }

@@ -1,10 +1,14 @@
-//! The head of masked language modelling: read from and written as the classes of transformers, and what it guesses.
+//! The head of masked language modelling: read from and written as the classes of transformers, and
+//! what it guesses.
 //!
 //! The recorded numbers are those of scripts/make_mlm_fixtures.py: computed in f64, stored as f32.
 
 mod common;
 
-use common::{Recorded, assert_close, bits, copy_of, edit_tensors, fixture, raw, read_json, refusal, tiny_bert};
+use common::{
+    Recorded, assert_close, bits, copy_of, edit_tensors, fixture, raw, read_json, refusal,
+    tiny_bert,
+};
 use espalier_encoder::{Backbone, EncoderConfig, EncoderError, MlmHead};
 use serde_json::json;
 use std::path::Path;
@@ -31,7 +35,8 @@ fn scores_of_every_architecture() {
         let (width, config) = (backbone.encoder.width(), &backbone.encoder.config);
         let hidden = backbone.model(None).encode(&recorded.batch());
         let masked = recorded.targets("labels").into_iter().zip(hidden.chunks_exact(width));
-        let vectors: Vec<f32> = masked.filter_map(|(target, row)| target.map(|_| row)).flatten().copied().collect();
+        let vectors: Vec<f32> =
+            masked.filter_map(|(target, row)| target.map(|_| row)).flatten().copied().collect();
         let words = backbone.encoder.layout.embeddings.words(backbone.weights());
         let scores = with_head(&backbone).scores(&vectors, words, config.layer_norm_eps);
         assert_close(name, &scores, &recorded.tensors["scores"].f32s());
@@ -44,7 +49,8 @@ fn what_is_saved_is_what_transformers_saves() {
         let (backbone, directory) = (open(name), TempDir::new().unwrap());
         backbone.save(directory.path()).unwrap();
         let tensors = |path: &Path| raw::read(&path.join("model.safetensors"));
-        let (saved, original) = (tensors(directory.path()), tensors(&fixture(&format!("mlm/{name}/model"))));
+        let (saved, original) =
+            (tensors(directory.path()), tensors(&fixture(&format!("mlm/{name}/model"))));
         assert_eq!(saved.keys().collect::<Vec<_>>(), original.keys().collect::<Vec<_>>(), "{name}");
         assert!(saved.iter().all(|(key, tensor)| tensor.bytes == original[key].bytes), "{name}");
         let again = Backbone::open(directory.path()).unwrap();
@@ -53,8 +59,8 @@ fn what_is_saved_is_what_transformers_saves() {
     }
 }
 
-/// An encoder that came as a bare one becomes one of the class for masked language modelling when it gets a head, and the head
-/// does not belong to other weights.
+/// An encoder that came as a bare one becomes one of the class for masked language modelling when
+/// it gets a head, and the head does not belong to other weights.
 #[test]
 fn a_head_makes_another_class_of_a_bare_encoder() {
     let (bare, directory) = (tiny_bert(), TempDir::new().unwrap());
@@ -63,9 +69,16 @@ fn a_head_makes_another_class_of_a_bare_encoder() {
     let backbone = bare.clone().with_mlm_head(Some(head.clone()));
     assert_eq!(backbone.fingerprint(), bare.fingerprint());
     backbone.save(directory.path()).unwrap();
-    assert_eq!(read_json(&directory.path().join("config.json"))["architectures"], json!(["BertForMaskedLM"]));
-    let names: Vec<String> = raw::read(&directory.path().join("model.safetensors")).into_keys().collect();
-    assert!(names.iter().all(|name| name.starts_with("bert.") || name.starts_with("cls.predictions.")), "{names:?}");
+    assert_eq!(
+        read_json(&directory.path().join("config.json"))["architectures"],
+        json!(["BertForMaskedLM"])
+    );
+    let names: Vec<String> =
+        raw::read(&directory.path().join("model.safetensors")).into_keys().collect();
+    assert!(
+        names.iter().all(|name| name.starts_with("bert.") || name.starts_with("cls.predictions.")),
+        "{names:?}"
+    );
     assert_eq!(Backbone::open(directory.path()).unwrap().mlm_head(), Some(&head));
     assert_eq!(backbone.with_weights(bare.weights().to_vec()).mlm_head(), None);
 }
@@ -84,8 +97,14 @@ fn old_names_are_understood_and_a_matrix_of_its_own_is_no_head_of_ours() {
         let words = tensors["bert.embeddings.word_embeddings.weight"].clone();
         tensors.insert("cls.predictions.decoder.weight".into(), words);
     });
-    assert_eq!(Backbone::open(directory.path()).unwrap().mlm_head(), original.mlm_head(), "the same matrix once more");
-    edit_tensors(&file, |tensors| tensors.get_mut("cls.predictions.decoder.weight").unwrap().bytes[3] ^= 0x80);
+    assert_eq!(
+        Backbone::open(directory.path()).unwrap().mlm_head(),
+        original.mlm_head(),
+        "the same matrix once more"
+    );
+    edit_tensors(&file, |tensors| {
+        tensors.get_mut("cls.predictions.decoder.weight").unwrap().bytes[3] ^= 0x80
+    });
     let other = Backbone::open(directory.path()).unwrap();
     assert_eq!((other.mlm_head(), other.fingerprint()), (None, original.fingerprint()));
     edit_tensors(&file, |tensors| drop(tensors.remove("cls.predictions.bias")));
@@ -108,7 +127,10 @@ fn guesses_are_the_likeliest_tokens() {
     let guesses = backbone.fill_mask("the [MASK] hotel of [MASK] .", 2).unwrap();
     assert_eq!(guesses.len(), 2);
     for guesses in guesses {
-        assert_eq!(guesses.iter().map(|guess| guess.token.as_str()).collect::<Vec<_>>(), ["paris", "london"]);
+        assert_eq!(
+            guesses.iter().map(|guess| guess.token.as_str()).collect::<Vec<_>>(),
+            ["paris", "london"]
+        );
         // All other tokens have the score 0.
         let all = 9f32.exp() + 8f32.exp() + (bare.encoder.config.vocab_size - 2) as f32;
         assert!((guesses[0].probability - 9f32.exp() / all).abs() < 1e-5);
@@ -118,7 +140,12 @@ fn guesses_are_the_likeliest_tokens() {
 }
 
 fn small() -> EncoderConfig {
-    EncoderConfig { num_hidden_layers: 1, hidden_size: 8, num_attention_heads: 2, ..tiny_bert().encoder.config.clone() }
+    EncoderConfig {
+        num_hidden_layers: 1,
+        hidden_size: 8,
+        num_attention_heads: 2,
+        ..tiny_bert().encoder.config.clone()
+    }
 }
 
 #[test]
@@ -136,7 +163,9 @@ fn a_fresh_encoder_has_as_many_tokens_as_its_tokenizer() {
     for spec in &fresh.encoder.layout.tensors {
         let values = &fresh.weights()[spec.range.clone()];
         match spec.shape.len() {
-            1 if spec.name.ends_with("LayerNorm.weight") => assert!(values.iter().all(|&x| x == 1.0)),
+            1 if spec.name.ends_with("LayerNorm.weight") => {
+                assert!(values.iter().all(|&x| x == 1.0))
+            }
             1 => assert!(values.iter().all(|&x| x == 0.0), "{}", spec.name),
             _ => assert!(values.iter().all(|&x| x > 1.0 - 0.5), "{}", spec.name),
         }
@@ -146,15 +175,28 @@ fn a_fresh_encoder_has_as_many_tokens_as_its_tokenizer() {
     assert_eq!(bits(again.weights()), bits(fresh.weights()));
     assert_eq!(again.encoder.config, fresh.encoder.config);
     assert_eq!(again.tokenizer.max_tokens(), 20);
-    assert!(!directory.path().join("modules.json").exists(), "nothing of another model but its tokenizer");
+    assert!(
+        !directory.path().join("modules.json").exists(),
+        "nothing of another model but its tokenizer"
+    );
 }
 
 #[test]
 fn impossible_encoders_are_refused() {
-    let fresh = |config: EncoderConfig, tokenizer: &Path| Backbone::fresh(config, tokenizer, || 0.0);
+    let fresh =
+        |config: EncoderConfig, tokenizer: &Path| Backbone::fresh(config, tokenizer, || 0.0);
     let tokenizer = fixture("tiny-bert");
-    refusal(fresh(EncoderConfig { num_attention_heads: 3, ..small() }, &tokenizer), &["hidden_size", "8", "3"]);
-    refusal(fresh(EncoderConfig { num_hidden_layers: 0, ..small() }, &tokenizer), &["num_hidden_layers"]);
+    refusal(
+        fresh(EncoderConfig { num_attention_heads: 3, ..small() }, &tokenizer),
+        &["hidden_size", "8", "3"],
+    );
+    refusal(
+        fresh(EncoderConfig { num_hidden_layers: 0, ..small() }, &tokenizer),
+        &["num_hidden_layers"],
+    );
     refusal(fresh(small(), &fixture("peft-adapter")), &["tokenizer.json or vocab.txt"]);
-    refusal(fresh(EncoderConfig { max_position_embeddings: 1, ..small() }, &tokenizer), &["special tokens"]);
+    refusal(
+        fresh(EncoderConfig { max_position_embeddings: 1, ..small() }, &tokenizer),
+        &["special tokens"],
+    );
 }

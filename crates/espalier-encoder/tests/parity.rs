@@ -1,13 +1,16 @@
 //! Hidden states, logits, losses and every gradient against PyTorch, transformers and peft.
 //!
-//! The recorded numbers are those of scripts/make_parity_fixtures.py: computed in f64, stored as f32.
+//! The recorded numbers are those of scripts/make_parity_fixtures.py: computed in f64, stored as
+//! f32.
 
 mod common;
 #[path = "common/step.rs"]
 mod step;
 
 use common::{Recorded, assert_close, bits, fixture, tiny_bert};
-use espalier_encoder::{Activations, Adapter, Backbone, Batch, Gradients, Lora, Module, Pooling, Precision};
+use espalier_encoder::{
+    Activations, Adapter, Backbone, Batch, Gradients, Lora, Module, Pooling, Precision,
+};
 use step::{Task, compare, factors, hidden_states};
 
 fn lora(backbone: &Backbone) -> Lora {
@@ -33,7 +36,13 @@ fn classification_of_texts_with_lora() {
     for (name, values) in factors(&lora, &lora.values) {
         assert_eq!(values, recorded.tensors[&format!("lora.{name}")].f32s(), "{name}");
     }
-    compare(&recorded, "sequence_lora", &Task::sequence(&recorded), backbone.model(Some(&lora)), true);
+    compare(
+        &recorded,
+        "sequence_lora",
+        &Task::sequence(&recorded),
+        backbone.model(Some(&lora)),
+        true,
+    );
 }
 
 #[test]
@@ -77,13 +86,27 @@ fn one_layer_at_a_time_is_all_at_once() {
         }
         let (logits, _, _, mut d) = task.head_step(&x.unwrap(), backbone.encoder.width());
         assert_eq!(bits(&logits), bits(&expected.logits));
-        let (mut weights, mut adapter) = (vec![0.0; model.weights.len()], vec![0.0; lora.values.len()]);
-        let mut gradients = Gradients { weights: Some(&mut weights), embeddings: true, adapter: Some(&mut adapter) };
+        let (mut weights, mut adapter) =
+            (vec![0.0; model.weights.len()], vec![0.0; lora.values.len()]);
+        let mut gradients = Gradients {
+            weights: Some(&mut weights),
+            embeddings: true,
+            adapter: Some(&mut adapter),
+        };
         for (layer, activations) in activations.iter_mut().enumerate().skip(1).rev() {
-            model.backward_to_input(layer..layer + 1, &task.batch, activations, &mut d, gradients.reborrow());
+            model.backward_to_input(
+                layer..layer + 1,
+                &task.batch,
+                activations,
+                &mut d,
+                gradients.reborrow(),
+            );
         }
         model.backward(0..1, &task.batch, &mut activations[0], &mut d, gradients);
-        assert_eq!((bits(&weights), bits(&adapter)), (bits(&expected.weights), bits(&expected.adapter)));
+        assert_eq!(
+            (bits(&weights), bits(&adapter)),
+            (bits(&expected.weights), bits(&expected.adapter))
+        );
     }
 }
 
@@ -114,7 +137,8 @@ fn frozen_embeddings_get_no_gradient() {
     let (recorded, backbone) = (Recorded::read(), tiny_bert());
     let (task, model) = (Task::sequence(&recorded), backbone.model(None));
     let layers = backbone.encoder.layers();
-    let (mut activations, mut weights) = (Activations::default(), vec![0.0; backbone.weights().len()]);
+    let (mut activations, mut weights) =
+        (Activations::default(), vec![0.0; backbone.weights().len()]);
     model.forward(&task.batch, &mut activations);
     let (.., mut d) = task.head_step(activations.output(), backbone.encoder.width());
     let gradients = Gradients { weights: Some(&mut weights), ..Gradients::default() };
@@ -131,10 +155,12 @@ fn gradients_are_added_to_what_is_there() {
     let (lora, task) = (lora(&backbone), Task::sequence(&recorded));
     let (model, layers) = (backbone.model(Some(&lora)), backbone.encoder.layers());
     let mut activations = Activations::default();
-    let (mut weights, mut adapter) = (vec![1.0; backbone.weights().len()], vec![1.0; lora.values.len()]);
+    let (mut weights, mut adapter) =
+        (vec![1.0; backbone.weights().len()], vec![1.0; lora.values.len()]);
     model.forward(&task.batch, &mut activations);
     let (.., mut d) = task.head_step(activations.output(), backbone.encoder.width());
-    let gradients = Gradients { weights: Some(&mut weights), embeddings: true, adapter: Some(&mut adapter) };
+    let gradients =
+        Gradients { weights: Some(&mut weights), embeddings: true, adapter: Some(&mut adapter) };
     model.backward(0..layers, &task.batch, &mut activations, &mut d, gradients);
 
     let alone = task.step(model);
@@ -185,7 +211,8 @@ fn empty_sequences_and_empty_batches_are_no_trouble() {
     let (recorded, backbone) = (Recorded::read(), tiny_bert());
     let (model, batch) = (backbone.model(None), recorded.batch());
     assert!(model.encode(&Batch::new([])).is_empty());
-    let nothing = Task { batch: Batch::new([]), targets: Vec::new(), ..Task::sequence(&recorded) }.step(model);
+    let nothing = Task { batch: Batch::new([]), targets: Vec::new(), ..Task::sequence(&recorded) }
+        .step(model);
     assert!(nothing.loss == 0.0 && nothing.weights.iter().all(|&gradient| gradient == 0.0));
     let first = &batch.ids[batch.sequence(0)];
     let alone = model.encode(&Batch::new([first]));

@@ -38,7 +38,10 @@ fn site(layer: usize, module: Module, rank: usize, alpha: f32) -> SiteSpec {
 /// Adapters of every shape that the configuration file has to describe in its own way.
 fn shapes(backbone: &Backbone) -> Vec<(&'static str, Adapter)> {
     let regular = |modules: &[Module]| {
-        [1, 2].iter().flat_map(|&layer| modules.iter().map(move |&module| site(layer, module, 4, 8.0))).collect()
+        [1, 2]
+            .iter()
+            .flat_map(|&layer| modules.iter().map(move |&module| site(layer, module, 4, 8.0)))
+            .collect()
     };
     let irregular = vec![
         site(0, Module::Output, 4, 8.0),
@@ -82,9 +85,14 @@ fn a_token_classifier_of_peft_gives_the_recorded_logits() {
     let adapter = Adapter::open(directory.path(), &backbone).unwrap();
     let specs: Vec<SiteSpec> = adapter.lora.sites.iter().map(|site| site.spec).collect();
     assert_eq!(specs, [site(2, Module::Query, 2, 4.0), site(2, Module::Value, 2, 4.0)]);
-    let (mut logits, hidden) = (Vec::new(), backbone.model(Some(&adapter.lora)).encode(&recorded.batch()));
+    let (mut logits, hidden) =
+        (Vec::new(), backbone.model(Some(&adapter.lora)).encode(&recorded.batch()));
     adapter.head.unwrap().forward(&hidden, &mut logits);
-    assert_close("peft_token_cls.logits", &logits, &recorded.tensors["peft_token_cls.logits"].f32s());
+    assert_close(
+        "peft_token_cls.logits",
+        &logits,
+        &recorded.tensors["peft_token_cls.logits"].f32s(),
+    );
 }
 
 #[test]
@@ -122,15 +130,19 @@ fn targets_name_no_module_that_is_not_adapted() {
         let directory = TempDir::new().unwrap();
         adapter.save(directory.path()).unwrap();
         let config = common::read_json(&directory.path().join(CONFIG));
-        let strings = |key: &str| -> Vec<String> { serde_json::from_value(config[key].clone()).unwrap() };
-        let layers: Vec<usize> = serde_json::from_value(config["layers_to_transform"].clone()).unwrap();
+        let strings =
+            |key: &str| -> Vec<String> { serde_json::from_value(config[key].clone()).unwrap() };
+        let layers: Vec<usize> =
+            serde_json::from_value(config["layers_to_transform"].clone()).unwrap();
         // peft's rule: the name ends with a target, and the layer is among layers_to_transform.
         let targeted = |&&(layer, module): &&(usize, Module)| {
             let full = format!("bert.{}", Architecture::Bert.module_name(layer, module));
-            layers.contains(&layer) && strings("target_modules").iter().any(|end| full.ends_with(&format!(".{end}")))
+            layers.contains(&layer)
+                && strings("target_modules").iter().any(|end| full.ends_with(&format!(".{end}")))
         };
         let targeted: Vec<_> = encoder_modules.iter().filter(targeted).copied().collect();
-        let adapted: Vec<_> = adapter.lora.sites.iter().map(|site| (site.spec.layer, site.spec.module)).collect();
+        let adapted: Vec<_> =
+            adapter.lora.sites.iter().map(|site| (site.spec.layer, site.spec.module)).collect();
         assert_eq!(targeted, adapted, "{name}");
     }
 }
@@ -148,7 +160,9 @@ fn scales_are_those_of_peft() {
     assert_eq!(scales(|config| config["lora_alpha"] = json!(3)), [1.5, 1.5]);
     assert_eq!(scales(|config| config["use_rslora"] = json!(true)), [4.0 / 2f32.sqrt(); 2]);
     assert_eq!(scales(|config| config["alpha_pattern"] = json!({"query": 1.0})), [0.5, 2.0]);
-    let full = |config: &mut Value| config["alpha_pattern"] = json!({"bert.encoder.layer.2.attention.self.value": 10});
+    let full = |config: &mut Value| {
+        config["alpha_pattern"] = json!({"bert.encoder.layer.2.attention.self.value": 10})
+    };
     assert_eq!(scales(full), [2.0, 5.0]);
     // A pattern matches whole parts of a name: this is the end of "query", but not a part.
     assert_eq!(scales(|config| config["alpha_pattern"] = json!({"uery": 1.0})), [2.0, 2.0]);
@@ -183,6 +197,7 @@ fn rounded_numbers_are_stored_in_half_the_space_and_others_unchanged() {
     let exact = stored(&adapter);
     adapter.round();
     let rounded = stored(&adapter);
-    let data = |file: &[u8]| file.len() - 8 - u64::from_le_bytes(file[..8].try_into().unwrap()) as usize;
+    let data =
+        |file: &[u8]| file.len() - 8 - u64::from_le_bytes(file[..8].try_into().unwrap()) as usize;
     assert_eq!(data(&exact), 2 * data(&rounded));
 }

@@ -53,7 +53,9 @@ fn ids_and_offsets_are_the_recorded_ones() {
 fn tokenizer_config_decides_about_case_when_there_is_only_a_vocabulary() {
     let directory = copy_of("tiny-bert");
     fs::remove_file(directory.path().join("tokenizer.json")).unwrap();
-    edit_json(&directory.path().join("tokenizer_config.json"), |config| config["do_lower_case"] = json!(false));
+    edit_json(&directory.path().join("tokenizer_config.json"), |config| {
+        config["do_lower_case"] = json!(false)
+    });
     let tokenizer = read(directory.path(), UNLIMITED);
     // The vocabulary is in lower case: "The" as it stands is unknown, id 1.
     assert_eq!(tokenizer.encode("The the").ids, [CLS, 1, tokenizer.encode("the").ids[1], SEP]);
@@ -86,7 +88,8 @@ fn long_texts_are_cut_to_what_the_model_declares() {
 #[test]
 fn words_know_their_first_token_and_their_characters() {
     let tokenizer = read(&fixture("tiny-bert"), UNLIMITED);
-    // The pieces as recorded for this beginning of a recorded text: "train" "##s" "to" "london" ",".
+    // The pieces as recorded for this beginning of a recorded text: "train" "##s" "to" "london"
+    // ",".
     let encoded = tokenizer.encode("Trains to LONDON,");
     assert_eq!(encoded.ids, [CLS, 123, 75, 98, 118, 6, SEP]);
     assert_eq!(encoded.words, [None, Some(0), Some(0), Some(1), Some(2), Some(3), None]);
@@ -132,7 +135,10 @@ fn padding_and_truncation_of_the_file_are_ignored() {
 fn a_tokenizer_with_more_tokens_than_word_vectors_is_refused() {
     let error = Tokenizer::read(&fixture("tiny-bert"), VOCABULARY - 1, 48);
     let error = refusal(error, &["tokenizer.json", "highest id is 174", "174 word vectors"]);
-    assert!(matches!(error, EncoderError::TokenizerDoesNotFit { highest: 174, vocabulary: 174, .. }));
+    assert!(matches!(
+        error,
+        EncoderError::TokenizerDoesNotFit { highest: 174, vocabulary: 174, .. }
+    ));
 
     let directory = copy_of("tiny-bert");
     edit_json(&directory.path().join("tokenizer.json"), |tokenizer| {
@@ -151,7 +157,8 @@ fn special_tokens_beyond_the_word_vectors_are_refused() {
     edit_json(&directory.path().join("tokenizer.json"), |tokenizer| {
         tokenizer["post_processor"]["special_tokens"]["[CLS]"]["ids"] = json!([40_000]);
     });
-    let error = refusal(Tokenizer::read(directory.path(), VOCABULARY, 48), &["tokenizer.json", "40000"]);
+    let error =
+        refusal(Tokenizer::read(directory.path(), VOCABULARY, 48), &["tokenizer.json", "40000"]);
     assert!(matches!(error, EncoderError::TokenizerDoesNotFit { highest: 40_000, .. }));
 }
 
@@ -162,7 +169,8 @@ fn more_special_tokens_than_the_model_takes_are_refused() {
         let special = &mut tokenizer["post_processor"]["special_tokens"]["[CLS]"];
         (special["ids"], special["tokens"]) = (json!(vec![2; 60]), json!(vec!["[CLS]"; 60]));
     });
-    let error = refusal(Tokenizer::read(directory.path(), VOCABULARY, 48), &["tokenizer.json", "61", "48"]);
+    let error =
+        refusal(Tokenizer::read(directory.path(), VOCABULARY, 48), &["tokenizer.json", "61", "48"]);
     assert!(matches!(error, EncoderError::Tokenizer { .. }));
 }
 
@@ -173,14 +181,17 @@ fn a_vocabulary_without_special_tokens_is_refused() {
         fs::remove_file(directory.path().join("tokenizer.json")).unwrap();
         let path = directory.path().join("vocab.txt");
         fs::write(&path, fs::read_to_string(&path).unwrap().replace(token, "[OTHER]")).unwrap();
-        let error = refusal(Tokenizer::read(directory.path(), VOCABULARY, 48), &["vocab.txt", token]);
+        let error =
+            refusal(Tokenizer::read(directory.path(), VOCABULARY, 48), &["vocab.txt", token]);
         assert!(matches!(error, EncoderError::Tokenizer { .. }));
     }
 }
 
 #[test]
 fn files_that_are_no_tokenizers_are_refused() {
-    for bytes in [b"".as_slice(), b"{}", b"[[[[", b"\xff\xfe", br#"{"model": {"type": "WordPiece"}}"#] {
+    for bytes in
+        [b"".as_slice(), b"{}", b"[[[[", b"\xff\xfe", br#"{"model": {"type": "WordPiece"}}"#]
+    {
         let directory = copy_of("tiny-bert");
         fs::write(directory.path().join("tokenizer.json"), bytes).unwrap();
         let error = refusal(Tokenizer::read(directory.path(), VOCABULARY, 48), &["tokenizer.json"]);
@@ -197,7 +208,8 @@ fn files_that_are_no_tokenizers_are_refused() {
 
 static TOKENIZER: LazyLock<Tokenizer> = LazyLock::new(|| read(&fixture("tiny-bert"), 24));
 
-/// What holds for every text: special tokens around it, ids that have word vectors, spans inside the text or its word.
+/// What holds for every text: special tokens around it, ids that have word vectors, spans inside
+/// the text or its word.
 fn check(encoded: &Encoded, length_of: impl Fn(usize) -> usize) -> Result<(), TestCaseError> {
     let tokens = encoded.ids.len();
     prop_assert!((2..=24).contains(&tokens));

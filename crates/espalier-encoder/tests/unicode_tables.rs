@@ -1,14 +1,18 @@
-//! src/tokenizer/wordpiece/tables.rs: made here, by asking the tokenizers library about every character, and compared with
-//! what is there. It changes when a new version of the library brings another version of Unicode.
+//! src/tokenizer/wordpiece/tables.rs: made here, by asking the tokenizers library about every
+//! character, and compared with what is there. It changes when a new version of the library brings
+//! another version of Unicode.
 
 use std::fmt::{Display, Write};
 use std::path::Path;
 use tokenizers::normalizers::BertNormalizer;
 use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
-use tokenizers::{NormalizedString, Normalizer, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer};
+use tokenizers::{
+    NormalizedString, Normalizer, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer,
+};
 
 const HEADER: &str = "\
-//! Properties of all characters beyond ASCII, as the tokenizers library has them. Made by tests/unicode_tables.rs.
+//! Properties of all characters beyond ASCII, as the tokenizers library has them. Made by
+//! tests/unicode_tables.rs.
 
 ";
 
@@ -51,8 +55,8 @@ fn is_punctuation(c: char) -> bool {
     text.get_splits(OffsetReferential::Original, OffsetType::Byte).len() == 3
 }
 
-/// The first of each set of marks that keep their order among themselves, in the order that decomposition gives the sets.
-/// The place in it is the rank that the tables give a mark.
+/// The first of each set of marks that keep their order among themselves, in the order that
+/// decomposition gives the sets. The place in it is the rank that the tables give a mark.
 struct Ranks(Vec<char>);
 
 impl Ranks {
@@ -85,12 +89,15 @@ fn comes_before(a: char, b: char) -> bool {
     decomposed(&swapped) != swapped
 }
 
-/// Whether neither the lowest mark, U+0334, nor the highest, U+0345, moves past it; what is decomposed has no place of its own.
+/// Whether neither the lowest mark, U+0334, nor the highest, U+0345, moves past it; what is
+/// decomposed has no place of its own.
 fn is_fixed(c: char) -> bool {
-    decomposed(&c.to_string()) != c.to_string() || !comes_before('\u{334}', c) && !comes_before(c, '\u{345}')
+    decomposed(&c.to_string()) != c.to_string()
+        || !comes_before('\u{334}', c) && !comes_before(c, '\u{345}')
 }
 
-/// Where the class changes: character << 8 | class from there on. See `Class` in unicode.rs for the bits.
+/// Where the class changes: character << 8 | class from there on. See `Class` in unicode.rs for the
+/// bits.
 fn classes() -> String {
     let ranks = Ranks::new();
     let mut changes = vec![0];
@@ -109,7 +116,12 @@ fn classes() -> String {
         }
     }
     let items = changes.into_iter().map(|change| format!("{change:#x}"));
-    table("Where the class changes, from '\\0' on: character << 8 | class.", "CLASSES", "u32", items)
+    table(
+        "Where the class changes, from '\\0' on: character << 8 | class.",
+        "CLASSES",
+        "u32",
+        items,
+    )
 }
 
 /// Canonical decompositions but those of Hangul, without the non-spacing marks that are not first.
@@ -122,26 +134,38 @@ fn decompositions() -> String {
         match c.max(first) {
             _ if first == c => {}
             ..='\u{ffff}' if rest.is_empty() => narrow.push((c as u32) << 16 | first as u32),
-            _ => wide.extend([first].into_iter().chain(rest).map(|part| (c as u64) << 32 | part as u64)),
+            _ => wide
+                .extend([first].into_iter().chain(rest).map(|part| (c as u64) << 32 | part as u64)),
         }
     }
     let narrow = narrow.into_iter().map(|pair| format!("{pair:#x}"));
     let wide = wide.into_iter().map(|pair| format!("{pair:#x}"));
-    table("What becomes of a character: character << 16 | the one that it is decomposed into.", "NARROW", "u32", narrow)
-        + &table("Likewise, one item for each part: character << 32 | part.", "WIDE", "u64", wide)
+    table(
+        "What becomes of a character: character << 16 | the one that it is decomposed into.",
+        "NARROW",
+        "u32",
+        narrow,
+    ) + &table("Likewise, one item for each part: character << 32 | part.", "WIDE", "u64", wide)
 }
 
 /// Source text of a table, as many items on a line as fit.
-fn table(what: &str, name: &str, of: &str, items: impl IntoIterator<Item = impl Display>) -> String {
+fn table(
+    what: &str,
+    name: &str,
+    of: &str,
+    items: impl IntoIterator<Item = impl Display>,
+) -> String {
     let (mut lines, mut line, mut count) = (String::new(), String::from("   "), 0);
     for item in items {
         let item = format!(" {item},");
-        if line.len() + item.len() > 120 {
+        if line.len() + item.len() > 100 {
             writeln!(lines, "{line}").unwrap();
             line.truncate(3);
         }
         line += &item;
         count += 1;
     }
-    format!("/// {what}\n#[rustfmt::skip]\npub static {name}: [{of}; {count}] = [\n{lines}{line}\n];\n")
+    format!(
+        "/// {what}\n#[rustfmt::skip]\npub static {name}: [{of}; {count}] = [\n{lines}{line}\n];\n"
+    )
 }

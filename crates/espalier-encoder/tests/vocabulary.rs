@@ -1,4 +1,5 @@
-//! Vocabularies made from texts: the same each time, and a tokenizer that the library and this crate read alike.
+//! Vocabularies made from texts: the same each time, and a tokenizer that the library and this
+//! crate read alike.
 #![cfg(feature = "tokenizers")]
 
 mod common;
@@ -11,7 +12,8 @@ use tempfile::TempDir;
 const TEXTS: [&str; 6] = [
     "The cheap hotel near the station was great!",
     "Trains to London, Paris and Berlin: the trains are cheap.",
-    "Caf\u{e9} in Z\u{fc}rich \u{2014} na\u{ef}ve r\u{e9}sum\u{e9}; great hotels, greater stations, the greatest train.",
+    "Caf\u{e9} in Z\u{fc}rich \u{2014} na\u{ef}ve r\u{e9}sum\u{e9}; great hotels, greater \
+     stations, the greatest train.",
     "\u{6771}\u{4eac}\u{30bf}\u{30ef}\u{30fc} is in \u{6771}\u{4eac}",
     "",
     "lower lowest newer newest wider widest",
@@ -31,7 +33,8 @@ fn files(trained: &TrainedTokenizer) -> (TempDir, [String; 3]) {
     (directory, contents)
 }
 
-/// The library numbers characters as its hash map of words happens to show them, with another seed in each process and map.
+/// The library numbers characters as its hash map of words happens to show them, with another seed
+/// in each process and map.
 #[test]
 fn the_same_texts_give_the_same_vocabulary() {
     let (_directory, first) = files(&trained(130, false));
@@ -64,7 +67,10 @@ fn all_files_describe_one_tokenizer() {
         }
         assert_eq!(ours.mask(), Some(("[MASK]", 4)));
         assert_eq!(ours.highest_id() as usize + 1, contents[1].lines().count());
-        assert_eq!(read_json(&directory.path().join("tokenizer_config.json"))["do_lower_case"], !cased);
+        assert_eq!(
+            read_json(&directory.path().join("tokenizer_config.json"))["do_lower_case"],
+            !cased
+        );
         let upper = ours.encode("The").ids != ours.encode("the").ids;
         assert_eq!(upper, cased);
     }

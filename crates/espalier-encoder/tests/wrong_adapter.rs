@@ -1,4 +1,5 @@
-//! Adapters that are damaged, foreign or beyond this engine: a typed error that says what and where.
+//! Adapters that are damaged, foreign or beyond this engine: a typed error that says what and
+//! where.
 
 mod common;
 
@@ -28,11 +29,14 @@ fn options_that_change_the_mathematics_are_refused() {
     ] {
         let directory = token_classifier(&backbone);
         edit_json(&directory.path().join(CONFIG), |config| config[key] = value);
-        let error = refusal(Adapter::open(directory.path(), &backbone), &[CONFIG, message, "support"]);
+        let error =
+            refusal(Adapter::open(directory.path(), &backbone), &[CONFIG, message, "support"]);
         assert!(matches!(error, EncoderError::Adapter { .. }), "{error}");
         refusal(Adapter::open_lora(directory.path(), &backbone), &[message]);
     }
-    for (key, value) in [("lora_alpha", json!("much")), ("peft_type", Value::Null), ("r", json!(-1))] {
+    for (key, value) in
+        [("lora_alpha", json!("much")), ("peft_type", Value::Null), ("r", json!(-1))]
+    {
         let directory = token_classifier(&backbone);
         edit_json(&directory.path().join(CONFIG), |config| config[key] = value);
         let error = refusal(Adapter::open(directory.path(), &backbone), &[CONFIG]);
@@ -65,7 +69,8 @@ fn tensors_that_nothing_is_known_about_are_refused() {
         "bert.encoder.layer.2.attention.self.query.lora_A.weight",
         "",
     ] {
-        let error = with_tensors(|tensors| drop(tensors.insert(name.into(), RawTensor::f32(&[1], &[0.0]))));
+        let error =
+            with_tensors(|tensors| drop(tensors.insert(name.into(), RawTensor::f32(&[1], &[0.0]))));
         let error = refusal(error, &[WEIGHTS, &format!("{name:?}")]);
         assert!(matches!(error, EncoderError::Adapter { .. }), "{error}");
     }
@@ -94,8 +99,14 @@ fn modules_beyond_the_encoder_are_refused() {
 fn missing_halves_are_named() {
     let head = "base_model.model.classifier";
     for name in [QUERY_A, QUERY_B, &format!("{head}.weight"), &format!("{head}.bias")] {
-        let error = refusal(with_tensors(|tensors| drop(tensors.remove(name).unwrap())), &[WEIGHTS, name, "missing"]);
-        assert!(matches!(error, EncoderError::Adapter { .. } | EncoderError::MissingTensor { .. }), "{error}");
+        let error = refusal(
+            with_tensors(|tensors| drop(tensors.remove(name).unwrap())),
+            &[WEIGHTS, name, "missing"],
+        );
+        assert!(
+            matches!(error, EncoderError::Adapter { .. } | EncoderError::MissingTensor { .. }),
+            "{error}"
+        );
     }
 }
 
@@ -112,16 +123,22 @@ fn shapes_that_do_not_fit_are_named() {
         (classifier, &[5, 31]),
         (classifier, &[4, 32]), // fewer rows than biases
     ] {
-        let error = with_tensors(|tensors| drop(tensors.insert(name.into(), RawTensor::zeros(Dtype::F32, shape))));
+        let error = with_tensors(|tensors| {
+            drop(tensors.insert(name.into(), RawTensor::zeros(Dtype::F32, shape)))
+        });
         let error = refusal(error, &[WEIGHTS, "shape"]);
         assert!(matches!(error, EncoderError::TensorShape { .. }), "{error}");
     }
     for (name, shape) in [(QUERY_A, [0, 32].as_slice()), (QUERY_A, &[]), (classifier, &[0, 32])] {
-        let error = with_tensors(|tensors| drop(tensors.insert(name.into(), RawTensor::zeros(Dtype::F32, shape))));
+        let error = with_tensors(|tensors| {
+            drop(tensors.insert(name.into(), RawTensor::zeros(Dtype::F32, shape)))
+        });
         let error = refusal(error, &[WEIGHTS, name]);
         assert!(matches!(error, EncoderError::Adapter { .. }), "{error}");
     }
-    let error = with_tensors(|tensors| drop(tensors.insert(QUERY_A.into(), RawTensor::zeros(Dtype::I32, &[2, 32]))));
+    let error = with_tensors(|tensors| {
+        drop(tensors.insert(QUERY_A.into(), RawTensor::zeros(Dtype::I32, &[2, 32])))
+    });
     assert!(matches!(refusal(error, &[WEIGHTS, QUERY_A, "I32"]), EncoderError::TensorType { .. }));
 }
 
@@ -145,7 +162,9 @@ fn half_an_adapter_is_refused() {
 #[test]
 fn where_nothing_is_nothing_is_said_to_be_missing() {
     let nowhere = Path::new("nowhere");
-    for result in [Adapter::open(nowhere, &tiny_bert()).map(drop), Backbone::open(nowhere).map(drop)] {
+    for result in
+        [Adapter::open(nowhere, &tiny_bert()).map(drop), Backbone::open(nowhere).map(drop)]
+    {
         let error = refusal(result, &["nowhere: "]);
         assert!(matches!(error, EncoderError::Io { .. }), "{error}");
     }
@@ -154,7 +173,10 @@ fn where_nothing_is_nothing_is_said_to_be_missing() {
 #[test]
 fn an_adapter_without_a_card_is_refused() {
     let backbone = tiny_bert();
-    let error = refusal(Adapter::open(&fixture("peft-token-cls"), &backbone), &["no espalier.json", "docs/formats.md"]);
+    let error = refusal(
+        Adapter::open(&fixture("peft-token-cls"), &backbone),
+        &["no espalier.json", "docs/formats.md"],
+    );
     assert!(matches!(error, EncoderError::Adapter { .. }), "{error}");
 }
 
@@ -168,30 +190,47 @@ fn an_adapter_of_another_backbone_is_refused() {
         &[backbone.fingerprint(), other.fingerprint(), "use that backbone"],
     );
     assert!(matches!(error, EncoderError::WrongBackbone { .. }), "{error}");
-    refusal(Adapter::open_lora(directory.path(), &other), &[backbone.fingerprint(), other.fingerprint()]);
+    refusal(
+        Adapter::open_lora(directory.path(), &other),
+        &[backbone.fingerprint(), other.fingerprint()],
+    );
 }
 
 #[test]
 fn cards_that_do_not_fit_the_weights_are_refused() {
     let backbone = tiny_bert();
     let edits: [(Edit, &[&str]); 8] = [
-        (|card| card["output"] = json!({"kind": "tags", "tags": ["O", "B-a", "I-a"]}), &["3 classes", "5 classes"]),
-        (|card| card["output"] = json!({"kind": "labels", "labels": []}), &["0 classes", "5 classes"]),
+        (
+            |card| card["output"] = json!({"kind": "tags", "tags": ["O", "B-a", "I-a"]}),
+            &["3 classes", "5 classes"],
+        ),
+        (
+            |card| card["output"] = json!({"kind": "labels", "labels": []}),
+            &["0 classes", "5 classes"],
+        ),
         (|card| card["output"] = json!({"kind": "vectors"}), &["no head", "5 classes"]),
         (
             |card| card["output"] = json!({"kind": "labels", "labels": ["a", "b", "a", "c", "d"]}),
             &["espalier.json", "\"a\" is listed twice"],
         ),
         (
-            |card| card["output"] = json!({"kind": "tags", "tags": ["O", "B-a", "I-a", "B-b", "B-a"]}),
+            |card| {
+                card["output"] = json!({"kind": "tags", "tags": ["O", "B-a", "I-a", "B-b", "B-a"]})
+            },
             &["espalier.json", "\"B-a\""],
         ),
         (
-            |card| card["output"] = json!({"kind": "tags", "tags": ["O", "B-a", "I-a", "LABEL_3", "I-b"]}),
+            |card| {
+                card["output"] =
+                    json!({"kind": "tags", "tags": ["O", "B-a", "I-a", "LABEL_3", "I-b"]})
+            },
             &["espalier.json", "\"LABEL_3\""],
         ),
         (
-            |card| card["output"] = json!({"kind": "tags", "tags": ["B-c", "B-a", "I-a", "B-b", "I-b"]}),
+            |card| {
+                card["output"] =
+                    json!({"kind": "tags", "tags": ["B-c", "B-a", "I-a", "B-b", "I-b"]})
+            },
             &["espalier.json", "O"],
         ),
         (|card| card["format"] = json!(2), &["espalier.json", "format 2"]),
@@ -239,12 +278,19 @@ fn files_of_two_adapters_are_refused_and_old_and_edited_cards_are_read() {
         let mut altered = own.clone();
         *altered.last_mut().unwrap() ^= 1;
         let other = fs::read(two.path().join(name)).unwrap();
-        for bytes in [altered, own[..own.len() / 2].to_vec()].into_iter().chain((other != own).then_some(other)) {
+        for bytes in [altered, own[..own.len() / 2].to_vec()]
+            .into_iter()
+            .chain((other != own).then_some(other))
+        {
             fs::write(at(name), bytes).unwrap();
-            for result in
-                [Adapter::open(one.path(), &backbone).map(drop), Adapter::open_lora(one.path(), &backbone).map(drop)]
-            {
-                let error = refusal(result, &[name, "written only in part, or altered", "train it or copy it again"]);
+            for result in [
+                Adapter::open(one.path(), &backbone).map(drop),
+                Adapter::open_lora(one.path(), &backbone).map(drop),
+            ] {
+                let error = refusal(
+                    result,
+                    &[name, "written only in part, or altered", "train it or copy it again"],
+                );
                 assert!(matches!(error, EncoderError::TornAdapter { .. }), "{error}");
             }
         }
@@ -258,7 +304,10 @@ fn files_of_two_adapters_are_refused_and_old_and_edited_cards_are_read() {
     // Labels are the card's own.
     let text = fs::read_to_string(at("espalier.json")).unwrap();
     fs::write(at("espalier.json"), text.replace("yes to 1", "certainly")).unwrap();
-    assert_eq!(Adapter::open(one.path(), &backbone).unwrap().card.output, labels(&["certainly", "no to 1"]));
+    assert_eq!(
+        Adapter::open(one.path(), &backbone).unwrap().card.output,
+        labels(&["certainly", "no to 1"])
+    );
     // A card of before, or one that was written by hand, names no files.
     let mut json: Value = serde_json::from_str(&text).unwrap();
     json.as_object_mut().unwrap().remove("files").unwrap();
@@ -275,7 +324,11 @@ fn an_adapter_that_is_read_while_it_is_replaced_is_one_of_the_two() {
     let writing = std::sync::atomic::AtomicBool::new(true);
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            adapters.iter().cycle().take(40).for_each(|adapter| adapter.save(directory.path()).unwrap());
+            adapters
+                .iter()
+                .cycle()
+                .take(40)
+                .for_each(|adapter| adapter.save(directory.path()).unwrap());
             writing.store(false, std::sync::atomic::Ordering::Relaxed);
         });
         let mut whole = 0;
@@ -307,7 +360,8 @@ fn numbers_that_are_none_are_named() {
             assert!(matches!(error, EncoderError::NotFinite { .. }), "{error}");
         }
     }
-    // What is beyond f32 is infinite, or, with another feature of serde_json, refused as it is read.
+    // What is beyond f32 is infinite, or, with another feature of serde_json, refused as it is
+    // read.
     for (key, value) in [
         ("r", json!(0)),
         ("lora_alpha", json!(1e39)),
@@ -331,7 +385,8 @@ fn files_without_an_end_are_refused_before_they_are_opened() {
         let path = directory.path().join(file);
         fs::remove_file(&path).unwrap();
         assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
-        let error = refusal(Adapter::open(directory.path(), &backbone), &[file, "not a regular file"]);
+        let error =
+            refusal(Adapter::open(directory.path(), &backbone), &[file, "not a regular file"]);
         assert!(matches!(error, EncoderError::Io { .. }), "{error}");
     }
 }

@@ -60,8 +60,15 @@ impl Spoilt {
     /// Where a section lies.
     fn place(&self, name: &str) -> Range<usize> {
         let header = self.header();
-        let section = header["sections"].as_array().unwrap().iter().find(|s| s["name"] == name).unwrap().clone();
-        let start = self.header_end().next_multiple_of(64) + section["offset"].as_u64().unwrap() as usize;
+        let section = header["sections"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|s| s["name"] == name)
+            .unwrap()
+            .clone();
+        let start =
+            self.header_end().next_multiple_of(64) + section["offset"].as_u64().unwrap() as usize;
         start..start + section["length"].as_u64().unwrap() as usize
     }
 
@@ -72,7 +79,12 @@ impl Spoilt {
         alter(&mut section);
         let sum = format!("{:016x}", xxh64(&section));
         let mut bytes = self.edited(|h| {
-            let section = h["sections"].as_array_mut().unwrap().iter_mut().find(|s| s["name"] == name).unwrap();
+            let section = h["sections"]
+                .as_array_mut()
+                .unwrap()
+                .iter_mut()
+                .find(|s| s["name"] == name)
+                .unwrap();
             section["checksum"] = json!(sum);
         });
         // The header keeps its length, but perhaps not its order of keys.
@@ -88,12 +100,21 @@ impl Spoilt {
     }
 }
 
-/// XXH64 once more, from its specification, byte by byte: the files that lie need checksums that are right.
+/// XXH64 once more, from its specification, byte by byte: the files that lie need checksums that
+/// are right.
 fn xxh64(bytes: &[u8]) -> u64 {
-    const P: [u64; 5] =
-        [11400714785074694791, 14029467366897019727, 1609587929392839161, 9650029242287828579, 2870177450012600261];
-    let word = |at: usize, n: usize| (0..n).rev().fold(0, |word, i| word << 8 | u64::from(bytes[at + i]));
-    let round = |lane: u64, word: u64| lane.wrapping_add(word.wrapping_mul(P[1])).rotate_left(31).wrapping_mul(P[0]);
+    const P: [u64; 5] = [
+        11400714785074694791,
+        14029467366897019727,
+        1609587929392839161,
+        9650029242287828579,
+        2870177450012600261,
+    ];
+    let word =
+        |at: usize, n: usize| (0..n).rev().fold(0, |word, i| word << 8 | u64::from(bytes[at + i]));
+    let round = |lane: u64, word: u64| {
+        lane.wrapping_add(word.wrapping_mul(P[1])).rotate_left(31).wrapping_mul(P[0])
+    };
     let (mut at, mut hash) = (0, P[4]);
     if bytes.len() >= 32 {
         let mut lanes = [P[0].wrapping_add(P[1]), P[1], 0, 0u64.wrapping_sub(P[0])];
@@ -101,7 +122,8 @@ fn xxh64(bytes: &[u8]) -> u64 {
             (0..4).for_each(|lane| lanes[lane] = round(lanes[lane], word(at + 8 * lane, 8)));
             at += 32;
         }
-        hash = (0..4).fold(0, |sum: u64, i| sum.wrapping_add(lanes[i].rotate_left([1, 7, 12, 18][i])));
+        hash =
+            (0..4).fold(0, |sum: u64, i| sum.wrapping_add(lanes[i].rotate_left([1, 7, 12, 18][i])));
         for lane in lanes {
             hash = (hash ^ round(0, lane)).wrapping_mul(P[0]).wrapping_add(P[3]);
         }
@@ -112,7 +134,10 @@ fn xxh64(bytes: &[u8]) -> u64 {
         at += 8;
     }
     if at + 4 <= bytes.len() {
-        hash = (hash ^ word(at, 4).wrapping_mul(P[0])).rotate_left(23).wrapping_mul(P[1]).wrapping_add(P[2]);
+        hash = (hash ^ word(at, 4).wrapping_mul(P[0]))
+            .rotate_left(23)
+            .wrapping_mul(P[1])
+            .wrapping_add(P[2]);
         at += 4;
     }
     for i in at..bytes.len() {
@@ -168,8 +193,10 @@ fn other_versions_are_refused() {
     for version in [0u32, 1, 3, u32::MAX] {
         let mut bytes = spoilt.bytes.clone();
         bytes[8..12].copy_from_slice(&version.to_le_bytes());
-        let error =
-            spoilt.refused(&bytes, &[&format!("version {version};"), "reads version 2", "pack the backbone again"]);
+        let error = spoilt.refused(
+            &bytes,
+            &[&format!("version {version};"), "reads version 2", "pack the backbone again"],
+        );
         assert!(matches!(error, EncoderError::Unsupported { .. }), "{error}");
     }
 }
@@ -227,9 +254,20 @@ fn headers_that_lie_are_refused() {
 #[test]
 fn sections_under_false_names_are_refused() {
     let spoilt = Spoilt::new(Precision::Int8);
-    let words = spoilt.header()["sections"].as_array().unwrap().iter().position(|s| s["name"] == "words").unwrap();
-    spoilt.refused(&spoilt.edited(|h| h["sections"][words]["dtype"] = json!("u8")), &["\"words\"", "U8"]);
-    spoilt.refused(&spoilt.edited(|h| h["sections"][words]["name"] = json!("word")), &["\"words\" is missing"]);
+    let words = spoilt.header()["sections"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .position(|s| s["name"] == "words")
+        .unwrap();
+    spoilt.refused(
+        &spoilt.edited(|h| h["sections"][words]["dtype"] = json!("u8")),
+        &["\"words\"", "U8"],
+    );
+    spoilt.refused(
+        &spoilt.edited(|h| h["sections"][words]["name"] = json!("word")),
+        &["\"words\" is missing"],
+    );
     let last = |h: &mut Value, name: &str| {
         h["sections"].as_array_mut().unwrap().last_mut().unwrap()["name"] = json!(name);
     };
@@ -247,14 +285,19 @@ fn numbers_that_are_none_are_named() {
         let spoilt = Spoilt::new(dtype);
         for section in sections {
             // The last two bytes of a number, in f32 and in bf16.
-            let bytes = spoilt.altered(section, &|bytes| bytes.iter_mut().rev().take(2).for_each(|byte| *byte = 0xff));
+            let bytes = spoilt.altered(section, &|bytes| {
+                bytes.iter_mut().rev().take(2).for_each(|byte| *byte = 0xff)
+            });
             let error = spoilt.refused(&bytes, &[section, "holds NaN"]);
             assert!(matches!(error, EncoderError::NotFinite { .. }), "{error}");
         }
-        let bytes =
-            spoilt.altered("parameters", &|bytes| *bytes.first_chunk_mut().unwrap() = f32::INFINITY.to_le_bytes());
+        let bytes = spoilt.altered("parameters", &|bytes| {
+            *bytes.first_chunk_mut().unwrap() = f32::INFINITY.to_le_bytes()
+        });
         spoilt.refused(&bytes, &["\"embeddings.position_embeddings.weight\"", "holds inf"]);
-        let bytes = spoilt.altered("parameters", &|bytes| *bytes.last_chunk_mut().unwrap() = f32::NAN.to_le_bytes());
+        let bytes = spoilt.altered("parameters", &|bytes| {
+            *bytes.last_chunk_mut().unwrap() = f32::NAN.to_le_bytes()
+        });
         spoilt.refused(&bytes, &["\"encoder.layer.2.output.LayerNorm.bias\"", "holds NaN"]);
     }
 }

@@ -1,4 +1,5 @@
-//! Model directories that are incomplete, damaged or hostile: a typed error that says what and where, never a panic.
+//! Model directories that are incomplete, damaged or hostile: a typed error that says what and
+//! where, never a panic.
 
 mod common;
 
@@ -34,7 +35,9 @@ fn with_file(name: &str, bytes: &[u8]) -> Result<Backbone, EncoderError> {
 
 #[test]
 fn missing_files_are_named() {
-    for files in [["config.json"].as_slice(), &["model.safetensors"], &["tokenizer.json", "vocab.txt"]] {
+    for files in
+        [["config.json"].as_slice(), &["model.safetensors"], &["tokenizer.json", "vocab.txt"]]
+    {
         let directory = copy_of("tiny-bert");
         for file in files {
             fs::remove_file(directory.path().join(file)).unwrap();
@@ -44,7 +47,10 @@ fn missing_files_are_named() {
         assert!(matches!(error, EncoderError::MissingFile { .. }), "{error}");
     }
     // Where there is no directory, that is what is missing.
-    let error = refusal(Backbone::open(Path::new("no/such/directory")), &["no/such/directory: No such file"]);
+    let error = refusal(
+        Backbone::open(Path::new("no/such/directory")),
+        &["no/such/directory: No such file"],
+    );
     assert!(matches!(error, EncoderError::Io { .. }), "{error}");
 }
 
@@ -62,7 +68,9 @@ fn a_directory_in_the_place_of_a_file_is_named() {
 #[test]
 fn json_that_is_none_is_named() {
     let deep = "[".repeat(100_000);
-    for file in ["config.json", "tokenizer_config.json", "sentence_bert_config.json", "modules.json"] {
+    for file in
+        ["config.json", "tokenizer_config.json", "sentence_bert_config.json", "modules.json"]
+    {
         for bytes in [b"".as_slice(), b"{", b"3", b"\xff\xfe{}", deep.as_bytes()] {
             let error = refusal(with_file(file, bytes), &[file]);
             assert!(matches!(error, EncoderError::Json { .. }), "{error}");
@@ -80,7 +88,10 @@ fn keys_that_config_json_lacks_are_named() {
         "vocab_size",
         "max_position_embeddings",
     ] {
-        let error = refusal(with_config(|config| drop(config.as_object_mut().unwrap().remove(key))), &[key]);
+        let error = refusal(
+            with_config(|config| drop(config.as_object_mut().unwrap().remove(key))),
+            &[key],
+        );
         assert!(matches!(error, EncoderError::Json { .. }), "{error}");
     }
 }
@@ -106,13 +117,18 @@ fn sizes_that_make_no_model_are_refused() {
         ("hidden_size", 0, "\"hidden_size\" is 0"),
         ("num_attention_heads", 0, "\"num_attention_heads\" is 0"),
         ("num_hidden_layers", 0, "\"num_hidden_layers\" is 0"),
-        ("num_attention_heads", 5, "\"hidden_size\" 32 is not a multiple of \"num_attention_heads\" 5"),
+        (
+            "num_attention_heads",
+            5,
+            "\"hidden_size\" 32 is not a multiple of \"num_attention_heads\" 5",
+        ),
         ("vocab_size", u64::MAX, "vocab_size"),
         ("hidden_size", 1 << 62, "hidden_size"),
         ("num_hidden_layers", 1 << 40, "num_hidden_layers"),
         ("intermediate_size", u64::MAX / 2, "intermediate_size"),
     ] {
-        let error = refusal(with_config(|config| config[key] = json!(size)), &["config.json", message]);
+        let error =
+            refusal(with_config(|config| config[key] = json!(size)), &["config.json", message]);
         assert!(matches!(error, EncoderError::Unsupported { .. }), "{error}");
     }
     for value in [json!(-1), json!(1.5), json!("32"), json!([32])] {
@@ -121,20 +137,32 @@ fn sizes_that_make_no_model_are_refused() {
     }
 }
 
-/// The largest sizes that are accepted: 200 terabytes of weights, more than an address space holds. Allocating them
-/// would abort the process.
+/// The largest sizes that are accepted: 200 terabytes of weights, more than an address space holds.
+/// Allocating them would abort the process.
 #[test]
 fn sizes_are_compared_with_the_weights_before_anything_is_allocated() {
     let error = with_config(|config| {
         (config["hidden_size"], config["num_attention_heads"]) = (json!(1 << 16), json!(1 << 16));
-        (config["num_hidden_layers"], config["intermediate_size"]) = (json!(1 << 10), json!(1 << 18));
-        (config["vocab_size"], config["max_position_embeddings"]) = (json!(1 << 24), json!(1 << 20));
+        (config["num_hidden_layers"], config["intermediate_size"]) =
+            (json!(1 << 10), json!(1 << 18));
+        (config["vocab_size"], config["max_position_embeddings"]) =
+            (json!(1 << 24), json!(1 << 20));
     });
-    let error =
-        refusal(error, &["model.safetensors", "embeddings.word_embeddings.weight", "[175, 32]", "[16777216, 65536]"]);
+    let error = refusal(
+        error,
+        &[
+            "model.safetensors",
+            "embeddings.word_embeddings.weight",
+            "[175, 32]",
+            "[16777216, 65536]",
+        ],
+    );
     assert!(matches!(error, EncoderError::TensorShape { .. }), "{error}");
 
-    let error = refusal(with_config(|config| config["num_hidden_layers"] = json!(1 << 10)), &["encoder.layer.3."]);
+    let error = refusal(
+        with_config(|config| config["num_hidden_layers"] = json!(1 << 10)),
+        &["encoder.layer.3."],
+    );
     assert!(matches!(error, EncoderError::MissingTensor { .. }), "{error}");
 }
 
@@ -166,7 +194,9 @@ fn every_tensor_of_another_shape_is_named() {
 fn numbers_of_other_types_are_refused() {
     for dtype in [Dtype::F64, Dtype::I32, Dtype::I8, Dtype::U8, Dtype::BOOL, Dtype::F8_E4M3] {
         let name = "encoder.layer.1.output.dense.bias";
-        let error = with_tensors(|tensors| drop(tensors.insert(name.into(), RawTensor::zeros(dtype, &[32]))));
+        let error = with_tensors(|tensors| {
+            drop(tensors.insert(name.into(), RawTensor::zeros(dtype, &[32])))
+        });
         let error = refusal(error, &[name, &format!("{dtype:?}"), "F32"]);
         assert!(matches!(error, EncoderError::TensorType { .. }), "{error}");
     }
@@ -179,16 +209,21 @@ fn header_length(bytes: &[u8]) -> usize {
 
 #[test]
 fn a_truncated_file_is_refused_at_every_length() {
-    let (directory, bytes) = (copy_of("tiny-bert"), fs::read(fixture("tiny-bert/model.safetensors")).unwrap());
+    let (directory, bytes) =
+        (copy_of("tiny-bert"), fs::read(fixture("tiny-bert/model.safetensors")).unwrap());
     let header = 8 + header_length(&bytes);
     // Every length around the ends of the parts, and steps of a prime between.
     let near = |end: usize| end.saturating_sub(9)..(end + 9).min(bytes.len());
-    let lengths =
-        near(0).chain(near(8)).chain(near(header)).chain(near(bytes.len())).chain((0..bytes.len()).step_by(509));
+    let lengths = near(0)
+        .chain(near(8))
+        .chain(near(header))
+        .chain(near(bytes.len()))
+        .chain((0..bytes.len()).step_by(509));
     let path = directory.path().join("model.safetensors");
     for length in lengths {
         fs::write(&path, &bytes[..length]).unwrap();
-        let error = refusal(Backbone::open(directory.path()), &["model.safetensors", "copy it again"]);
+        let error =
+            refusal(Backbone::open(directory.path()), &["model.safetensors", "copy it again"]);
         assert!(matches!(error, EncoderError::Safetensors { .. }), "{length} bytes: {error}");
     }
     fs::write(&path, [bytes.as_slice(), b"x"].concat()).unwrap();
@@ -198,9 +233,16 @@ fn a_truncated_file_is_refused_at_every_length() {
 #[test]
 fn a_header_of_a_huge_length_is_refused() {
     let bytes = fs::read(fixture("tiny-bert/model.safetensors")).unwrap();
-    for length in
-        [u64::MAX, u64::MAX - 7, 1 << 63, 1 << 40, u32::MAX as u64, bytes.len() as u64, bytes.len() as u64 - 7, 0]
-    {
+    for length in [
+        u64::MAX,
+        u64::MAX - 7,
+        1 << 63,
+        1 << 40,
+        u32::MAX as u64,
+        bytes.len() as u64,
+        bytes.len() as u64 - 7,
+        0,
+    ] {
         let error = refusal(
             with_file("model.safetensors", &[&length.to_le_bytes(), &bytes[8..]].concat()),
             &["model.safetensors"],
@@ -209,7 +251,8 @@ fn a_header_of_a_huge_length_is_refused() {
     }
 }
 
-/// One bit of every byte of the header: the file is refused, or the bit did not matter (in the metadata).
+/// One bit of every byte of the header: the file is refused, or the bit did not matter (in the
+/// metadata).
 #[test]
 fn a_flipped_bit_in_the_header_is_refused_or_harmless() {
     let (path, backbone) = (fixture("tiny-bert/model.safetensors"), tiny_bert());
@@ -230,7 +273,9 @@ fn a_flipped_bit_in_the_header_is_refused_or_harmless() {
                 assert_eq!(bits(&weights), bits(backbone.weights()), "byte {i}");
                 harmless += 1;
             }
-            Err(error) => assert!(error.to_string().contains("model.safetensors"), "byte {i}: {error}"),
+            Err(error) => {
+                assert!(error.to_string().contains("model.safetensors"), "byte {i}: {error}")
+            }
         }
         bytes[i] ^= bit;
     }
@@ -240,7 +285,9 @@ fn a_flipped_bit_in_the_header_is_refused_or_harmless() {
 #[test]
 fn a_model_shorter_than_its_special_tokens_is_refused() {
     let directory = copy_of("tiny-bert");
-    edit_json(&directory.path().join("config.json"), |config| config["max_position_embeddings"] = json!(1));
+    edit_json(&directory.path().join("config.json"), |config| {
+        config["max_position_embeddings"] = json!(1)
+    });
     edit_tensors(&directory.path().join("model.safetensors"), |tensors| {
         let one_row = RawTensor::zeros(Dtype::F32, &[1, 32]);
         tensors.insert("embeddings.position_embeddings.weight".into(), one_row);
@@ -253,9 +300,13 @@ fn a_tokenizer_of_another_model_is_refused() {
     let directory = copy_of("tiny-bert");
     edit_json(&directory.path().join("config.json"), |config| config["vocab_size"] = json!(100));
     edit_tensors(&directory.path().join("model.safetensors"), |tensors| {
-        tensors.insert("embeddings.word_embeddings.weight".into(), RawTensor::zeros(Dtype::F32, &[100, 32]));
+        tensors.insert(
+            "embeddings.word_embeddings.weight".into(),
+            RawTensor::zeros(Dtype::F32, &[100, 32]),
+        );
     });
-    let error = refusal(Backbone::open(directory.path()), &["tokenizer.json", "174", "100 word vectors"]);
+    let error =
+        refusal(Backbone::open(directory.path()), &["tokenizer.json", "174", "100 word vectors"]);
     assert!(matches!(error, EncoderError::TokenizerDoesNotFit { .. }), "{error}");
 }
 
@@ -270,10 +321,16 @@ fn other_poolings_and_modules_are_refused() {
         (json!({"pooling_mode": ["mean", "max"]}), "1_Pooling"),
     ] {
         let bytes = config.to_string();
-        refusal(with_file("1_Pooling/config.json", bytes.as_bytes()), &["1_Pooling/config.json", message]);
+        refusal(
+            with_file("1_Pooling/config.json", bytes.as_bytes()),
+            &["1_Pooling/config.json", message],
+        );
     }
     let dense = json!([{"idx": 0, "name": "0", "path": "2_Dense", "type": "sentence_transformers.models.Dense"}]);
-    let error = refusal(with_file("modules.json", dense.to_string().as_bytes()), &["modules.json", "Dense"]);
+    let error = refusal(
+        with_file("modules.json", dense.to_string().as_bytes()),
+        &["modules.json", "Dense"],
+    );
     assert!(matches!(error, EncoderError::Unsupported { .. }), "{error}");
 
     let directory = copy_of("tiny-bert");
@@ -292,9 +349,10 @@ fn weights_that_are_no_numbers_are_named() {
         (Dtype::BF16, vec![0xc0, 0x7f], "holds NaN"),
         (Dtype::F16, vec![0x00, 0xfc], "holds -inf"),
     ];
-    for (name, shape) in
-        [("embeddings.LayerNorm.bias", [32].as_slice()), ("encoder.layer.1.output.dense.weight", &[32, 64])]
-    {
+    for (name, shape) in [
+        ("embeddings.LayerNorm.bias", [32].as_slice()),
+        ("encoder.layer.1.output.dense.weight", &[32, 64]),
+    ] {
         for (dtype, bytes, message) in &broken {
             let error = with_tensors(|tensors| {
                 let mut tensor = RawTensor::zeros(*dtype, shape);
@@ -302,8 +360,10 @@ fn weights_that_are_no_numbers_are_named() {
                 tensor.bytes[at..].copy_from_slice(bytes);
                 tensors.insert(name.into(), tensor);
             });
-            let error =
-                refusal(error, &["model.safetensors", &format!("{name:?}"), message, "download the file again"]);
+            let error = refusal(
+                error,
+                &["model.safetensors", &format!("{name:?}"), message, "download the file again"],
+            );
             assert!(matches!(error, EncoderError::NotFinite { .. }), "{error}");
         }
     }
@@ -314,14 +374,18 @@ fn weights_that_are_no_numbers_are_named() {
 
 #[test]
 fn settings_that_are_no_sensible_numbers_are_refused() {
-    // What is beyond f32 is infinite, or, with another feature of serde_json, refused as it is read.
+    // What is beyond f32 is infinite, or, with another feature of serde_json, refused as it is
+    // read.
     for eps in [-1e-12f64, -1.0, 1e39, -1e300] {
-        let error = refusal(with_config(|config| config["layer_norm_eps"] = json!(eps)), &["config.json"]);
+        let error =
+            refusal(with_config(|config| config["layer_norm_eps"] = json!(eps)), &["config.json"]);
         let beyond = eps.abs() > f64::from(f32::MAX) && matches!(error, EncoderError::Json { .. });
         assert!(beyond || matches!(error, EncoderError::Unsupported { .. }), "{error}");
     }
-    for (file, key) in [("sentence_bert_config.json", "max_seq_length"), ("tokenizer_config.json", "model_max_length")]
-    {
+    for (file, key) in [
+        ("sentence_bert_config.json", "max_seq_length"),
+        ("tokenizer_config.json", "model_max_length"),
+    ] {
         for limit in [json!(-1), json!(0), json!(-1e30), json!(0.5)] {
             let directory = copy_of("tiny-bert");
             edit_json(&directory.path().join(file), |settings| settings[key] = limit.clone());
@@ -338,10 +402,15 @@ fn settings_that_are_no_sensible_numbers_are_refused() {
 #[test]
 fn poolings_that_are_said_in_another_way_than_by_a_boolean_are_not_passed_over() {
     for other in [json!("yes"), json!(1), json!({})] {
-        let config = json!({"pooling_mode_mean_tokens": true, "pooling_mode_max_tokens": other}).to_string();
-        refusal(with_file("1_Pooling/config.json", config.as_bytes()), &["1_Pooling/config.json", "max_tokens"]);
+        let config =
+            json!({"pooling_mode_mean_tokens": true, "pooling_mode_max_tokens": other}).to_string();
+        refusal(
+            with_file("1_Pooling/config.json", config.as_bytes()),
+            &["1_Pooling/config.json", "max_tokens"],
+        );
     }
-    let config = json!({"pooling_mode_cls_token": true, "pooling_mode_max_tokens": null}).to_string();
+    let config =
+        json!({"pooling_mode_cls_token": true, "pooling_mode_max_tokens": null}).to_string();
     assert!(with_file("1_Pooling/config.json", config.as_bytes()).is_ok());
 }
 
@@ -349,19 +418,21 @@ fn poolings_that_are_said_in_another_way_than_by_a_boolean_are_not_passed_over()
 fn modules_outside_their_directory_are_refused() {
     for path in ["../1_Pooling", "1_Pooling/../../1_Pooling", "/1_Pooling", ".."] {
         for kind in ["Pooling", "Transformer"] {
-            let modules =
-                json!([{"idx": 1, "name": "1", "path": path, "type": format!("sentence_transformers.models.{kind}")}]);
+            let modules = json!([{"idx": 1, "name": "1", "path": path, "type": format!("sentence_transformers.models.{kind}")}]);
             let error = with_file("modules.json", modules.to_string().as_bytes());
-            let error = refusal(error, &["modules.json", &format!("{path:?}"), "leads out of this directory"]);
+            let error = refusal(
+                error,
+                &["modules.json", &format!("{path:?}"), "leads out of this directory"],
+            );
             assert!(matches!(error, EncoderError::Unsupported { .. }), "{error}");
         }
     }
-    let modules =
-        json!([{"idx": 1, "name": "1", "path": "./1_Pooling", "type": "sentence_transformers.models.Pooling"}]);
+    let modules = json!([{"idx": 1, "name": "1", "path": "./1_Pooling", "type": "sentence_transformers.models.Pooling"}]);
     assert!(with_file("modules.json", modules.to_string().as_bytes()).is_ok());
 }
 
-/// Pipes, which nobody writes to, devices, which never end, and links in a circle; on the other hand links as in the hub's cache.
+/// Pipes, which nobody writes to, devices, which never end, and links in a circle; on the other
+/// hand links as in the hub's cache.
 #[test]
 #[cfg(target_os = "linux")]
 fn files_without_an_end_are_refused_before_they_are_opened() {
@@ -387,7 +458,9 @@ fn files_without_an_end_are_refused_before_they_are_opened() {
         symlink("/dev/zero", &path).unwrap();
         refusal(Backbone::open(directory.path()), &[file, "not a regular file"]);
     }
-    for opened in [Backbone::open(Path::new("/dev/zero")), Backbone::open_copied(Path::new("/dev/zero"))] {
+    for opened in
+        [Backbone::open(Path::new("/dev/zero")), Backbone::open_copied(Path::new("/dev/zero"))]
+    {
         refusal(opened, &["/dev/zero", "not a regular file"]);
     }
     let directory = copy_of("tiny-bert");
@@ -406,10 +479,20 @@ fn files_without_an_end_are_refused_before_they_are_opened() {
 #[test]
 #[cfg(target_os = "linux")]
 fn files_beyond_all_models_are_refused_by_their_length() {
-    for (file, length) in [("model.safetensors", 1u64 << 40), ("config.json", 1 << 30), ("tokenizer.json", 1 << 30)] {
+    for (file, length) in
+        [("model.safetensors", 1u64 << 40), ("config.json", 1 << 30), ("tokenizer.json", 1 << 30)]
+    {
         let directory = copy_of("tiny-bert");
-        fs::File::options().write(true).open(directory.path().join(file)).unwrap().set_len(length).unwrap();
-        let error = refusal(Backbone::open(directory.path()), &[file, &format!("{length} bytes"), "at most"]);
+        fs::File::options()
+            .write(true)
+            .open(directory.path().join(file))
+            .unwrap()
+            .set_len(length)
+            .unwrap();
+        let error = refusal(
+            Backbone::open(directory.path()),
+            &[file, &format!("{length} bytes"), "at most"],
+        );
         assert!(matches!(error, EncoderError::Io { .. }), "{error}");
     }
 }

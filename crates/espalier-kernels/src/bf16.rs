@@ -12,8 +12,8 @@ impl Bf16 {
     #[inline(always)]
     pub fn from_f32(x: f32) -> Self {
         let bits = x.to_bits();
-        // Adding just under half of the last place kept, and that place itself, rounds half to even. A NaN could
-        // overflow into an infinity that way, hence the quiet bit.
+        // Adding just under half of the last place kept, and that place itself, rounds half to
+        // even. A NaN could overflow into an infinity that way, hence the quiet bit.
         let rounded = bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) >> 16;
         let nan = (bits >> 16) | 0x40;
         Self(if x.is_nan() { nan as u16 } else { rounded as u16 })
@@ -63,8 +63,10 @@ mod tests {
 
     #[test]
     fn rounds_to_nearest_even() {
-        // 1 + 2^-8 lies half way between 1 and 1 + 2^-7; 1 + 3 * 2^-8 half way between 1 + 2^-7 and 1 + 2^-6.
-        let cases = [(1.0, 1.0), (1.003_906_3, 1.0), (1.003_906_4, 1.007_812_5), (1.011_718_8, 1.015_625)];
+        // 1 + 2^-8 lies half way between 1 and 1 + 2^-7; 1 + 3 * 2^-8 half way between 1 + 2^-7 and
+        // 1 + 2^-6.
+        let cases =
+            [(1.0, 1.0), (1.003_906_3, 1.0), (1.003_906_4, 1.007_812_5), (1.011_718_8, 1.015_625)];
         for (x, want) in cases {
             assert_eq!(Bf16::from_f32(x).to_f32(), want, "{x}");
             assert_eq!(Bf16::from_f32(-x).to_f32(), -want, "-{x}");
@@ -72,7 +74,8 @@ mod tests {
         assert_eq!(Bf16::from_f32(f32::MAX).to_f32(), f32::INFINITY);
         assert_eq!(Bf16::from_f32(f32::NEG_INFINITY).to_f32(), f32::NEG_INFINITY);
         assert!(
-            Bf16::from_f32(f32::NAN).to_f32().is_nan() && Bf16::from_f32(f32::from_bits(0x7f80_0001)).to_f32().is_nan()
+            Bf16::from_f32(f32::NAN).to_f32().is_nan()
+                && Bf16::from_f32(f32::from_bits(0x7f80_0001)).to_f32().is_nan()
         );
     }
 

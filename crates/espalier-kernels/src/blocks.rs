@@ -10,7 +10,8 @@ pub(crate) struct Blocks<'a, T> {
     borrow: PhantomData<&'a mut [T]>,
 }
 
-// SAFETY: access goes through `row`, whose callers promise that no two tasks touch the same elements.
+// SAFETY: access goes through `row`, whose callers promise that no two tasks touch the same
+// elements.
 unsafe impl<T: Send> Sync for Blocks<'_, T> {}
 
 impl<'a, T> Blocks<'a, T> {
@@ -26,7 +27,10 @@ impl<'a, T> Blocks<'a, T> {
     #[inline(always)]
     pub(crate) unsafe fn row(&self, row: usize, column: usize, width: usize) -> &mut [T] {
         let start = row * self.stride + column;
-        assert!(column + width <= self.stride && start + width <= self.length, "block out of bounds");
+        assert!(
+            column + width <= self.stride && start + width <= self.length,
+            "block out of bounds"
+        );
         // SAFETY: in bounds by the assertion; unaliased by the caller's promise.
         unsafe { std::slice::from_raw_parts_mut(self.data.add(start), width) }
     }

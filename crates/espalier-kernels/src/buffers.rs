@@ -1,4 +1,5 @@
-//! Working memory: buffers that a thread keeps between calls, so that the steady state allocates nothing.
+//! Working memory: buffers that a thread keeps between calls, so that the steady state allocates
+//! nothing.
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -18,7 +19,8 @@ impl Words {
     /// Fits the buffer to `len` words, whose contents are arbitrary. It never shrinks.
     pub(crate) fn resize(&mut self, len: usize) {
         if self.data.len() < len + LINE {
-            // The system hands out zeros anyway: each page is first touched by the thread that fills it.
+            // The system hands out zeros anyway: each page is first touched by the thread that
+            // fills it.
             self.data = vec![0; len + LINE];
         }
         self.len = len;
@@ -62,8 +64,8 @@ thread_local! {
 
 /// Lends `f` a buffer of `len` words with arbitrary contents.
 ///
-/// A thread that waits for others inside `f` may be given another task that borrows a buffer as well: it gets another
-/// one.
+/// A thread that waits for others inside `f` may be given another task that borrows a buffer as
+/// well: it gets another one.
 pub(crate) fn with_words<R>(len: usize, f: impl FnOnce(&mut [u32]) -> R) -> R {
     let mut words = POOL.with_borrow_mut(Vec::pop).unwrap_or_default();
     words.resize(len);
@@ -108,7 +110,10 @@ pub(crate) fn as_words_mut(floats: &mut [f32]) -> &mut [u32] {
 }
 
 /// Lends `f` one slice of numbers with arbitrary contents per requested length.
-pub(crate) fn with_parts<const N: usize, R>(lengths: [usize; N], f: impl FnOnce([&mut [f32]; N]) -> R) -> R {
+pub(crate) fn with_parts<const N: usize, R>(
+    lengths: [usize; N],
+    f: impl FnOnce([&mut [f32]; N]) -> R,
+) -> R {
     with_floats(lengths.iter().sum(), |mut rest| {
         f(lengths.map(|length| {
             let (part, tail) = std::mem::take(&mut rest).split_at_mut(length);
@@ -119,7 +124,10 @@ pub(crate) fn with_parts<const N: usize, R>(lengths: [usize; N], f: impl FnOnce(
 }
 
 /// Lends `f` one zeroed slice of numbers per requested length.
-pub(crate) fn with_zeros<const N: usize, R>(lengths: [usize; N], f: impl FnOnce([&mut [f32]; N]) -> R) -> R {
+pub(crate) fn with_zeros<const N: usize, R>(
+    lengths: [usize; N],
+    f: impl FnOnce([&mut [f32]; N]) -> R,
+) -> R {
     with_parts(lengths, |mut parts| {
         parts.iter_mut().for_each(|part| part.fill(0.0));
         f(parts)

@@ -15,7 +15,8 @@ pub struct EmbeddingTables<'a> {
     pub words: Rows<'a>,
     /// [longest text, H].
     pub positions: &'a [f32],
-    /// The row `[H]` of the only token type that single texts use, or nothing where there are no token types.
+    /// The row `[H]` of the only token type that single texts use, or nothing where there are no
+    /// token types.
     pub token_type: &'a [f32],
 }
 
@@ -25,15 +26,26 @@ pub struct EmbeddingTables<'a> {
 /// If an id or a position has no row, or the shapes do not fit.
 pub fn embed(tables: EmbeddingTables, ids: &[u32], positions: &[u32], out: &mut [f32]) {
     let width = tables.width;
-    assert!(ids.len() == positions.len() && out.len() == ids.len() * width, "embed: shapes do not fit");
+    assert!(
+        ids.len() == positions.len() && out.len() == ids.len() * width,
+        "embed: shapes do not fit"
+    );
     assert!([0, width].contains(&tables.token_type.len()), "embed: shapes do not fit");
     let row = |id: u32| id as usize * width..(id as usize + 1) * width;
     match tables.words {
         Rows::F32(words) => sum(tables, |id| words[row(id)].iter().copied(), ids, positions, out),
-        Rows::Bf16(words) => sum(tables, |id| words[row(id)].iter().map(|w| w.to_f32()), ids, positions, out),
+        Rows::Bf16(words) => {
+            sum(tables, |id| words[row(id)].iter().map(|w| w.to_f32()), ids, positions, out)
+        }
         Rows::Int8 { bytes, scales } => {
             let word = |id: u32| bytes[row(id)].iter().zip(std::iter::repeat(scales[id as usize]));
-            sum(tables, |id| word(id).map(|(&byte, scale)| scale * f32::from(byte)), ids, positions, out);
+            sum(
+                tables,
+                |id| word(id).map(|(&byte, scale)| scale * f32::from(byte)),
+                ids,
+                positions,
+                out,
+            );
         }
     }
 }
@@ -76,9 +88,17 @@ pub struct EmbeddingTablesMut<'a> {
 ///
 /// # Panics
 /// If an id or a position has no row, or the shapes do not fit.
-pub fn embed_backward(ids: &[u32], positions: &[u32], d_out: &[f32], gradients: EmbeddingTablesMut) {
+pub fn embed_backward(
+    ids: &[u32],
+    positions: &[u32],
+    d_out: &[f32],
+    gradients: EmbeddingTablesMut,
+) {
     let width = gradients.width;
-    assert!(ids.len() == positions.len() && d_out.len() == ids.len() * width, "embed_backward: shapes do not fit");
+    assert!(
+        ids.len() == positions.len() && d_out.len() == ids.len() * width,
+        "embed_backward: shapes do not fit"
+    );
     assert!([0, width].contains(&gradients.token_type.len()), "embed_backward: shapes do not fit");
     for ((row, &id), &position) in d_out.chunks_exact(width).zip(ids).zip(positions) {
         add(&mut gradients.words[id as usize * width..][..width], row);

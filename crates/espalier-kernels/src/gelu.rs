@@ -1,7 +1,9 @@
-//! GELU(x) = x Phi(x), Phi the normal distribution function (arXiv 1606.08415, the exact form by erf that BERT uses).
+//! GELU(x) = x Phi(x), Phi the normal distribution function (arXiv 1606.08415, the exact form by
+//! erf that BERT uses).
 //!
-//! Both directions are parts of the linear maps around them ([`crate::linear::Output`]), which inline what is here. Where a
-//! LayerNorm follows instead of a linear map, the way back is [`gelu_backward`].
+//! Both directions are parts of the linear maps around them ([`crate::linear::Output`]), which
+//! inline what is here. Where a LayerNorm follows instead of a linear map, the way back is
+//! [`gelu_backward`].
 
 use crate::math::{erf, exp};
 use crate::simd::simd;

@@ -45,13 +45,14 @@ pub fn layer_norm<E: Element>(x: &[f32], norm: Norm, out: &mut [E], stats: &mut 
         let first = block * ROWS;
         let count = ROWS.min(rows - first);
         // SAFETY: only this task writes these rows.
-        let (out, stats) = unsafe { (out.row(block, 0, count * width), stats.row(block, 0, count)) };
+        let (out, stats) =
+            unsafe { (out.row(block, 0, count * width), stats.row(block, 0, count)) };
         norm_rows(&x[first * width..][..count * width], norm, out, stats);
     });
 }
 
-/// Gradient at the normalised sum from the gradient at the output, in place on `dy` [T, H]; `copy` [T, H] receives it
-/// once more, for the products that come next.
+/// Gradient at the normalised sum from the gradient at the output, in place on `dy` [T, H]; `copy`
+/// [T, H] receives it once more, for the products that come next.
 ///
 /// With x^ = (s - mean) rstd and g = dy * weight: ds = rstd (g - mean(g) - x^ mean(g x^)).
 /// `sum` and `stats` are those of the forward pass.
@@ -93,15 +94,20 @@ pub fn layer_norm_parameter_gradients(
         d_bias.len() == width && sum.len() == dy.len() && sum.len() == stats.len() * width,
         "layer_norm_parameter_gradients: shapes do not fit"
     );
-    d_weight.par_chunks_mut(COLUMNS).zip(d_bias.par_chunks_mut(COLUMNS)).enumerate().for_each(|(block, (dw, db))| {
-        parameter_columns(sum, stats, dy, width, block * COLUMNS, dw, db);
-    });
+    d_weight.par_chunks_mut(COLUMNS).zip(d_bias.par_chunks_mut(COLUMNS)).enumerate().for_each(
+        |(block, (dw, db))| {
+            parameter_columns(sum, stats, dy, width, block * COLUMNS, dw, db);
+        },
+    );
 }
 
 fn check<E>(norm: Norm, x: &[f32], out: &[E], stats: &[RowStats]) -> usize {
     let width = norm.weight.len();
     assert!(
-        width > 0 && norm.bias.len() == width && x.len() == out.len() && x.len() == stats.len() * width,
+        width > 0
+            && norm.bias.len() == width
+            && x.len() == out.len()
+            && x.len() == stats.len() * width,
         "layer_norm: shapes do not fit"
     );
     width

@@ -1,6 +1,8 @@
-//! Low-rank adaptation of a linear map (LoRA, arXiv 2106.09685): y += s (x A^T) B^T with s = alpha / r.
+//! Low-rank adaptation of a linear map (LoRA, arXiv 2106.09685): y += s (x A^T) B^T with s = alpha
+//! / r.
 //!
-//! The update of y is applied where y is computed, by [`LowRank`]; so is that of dx on the way back.
+//! The update of y is applied where y is computed, by [`LowRank`]; so is that of dx on the way
+//! back.
 
 use crate::bf16::Bf16;
 use crate::element::Element;
@@ -54,8 +56,9 @@ pub struct PackedPair {
 }
 
 impl PackedPair {
-    /// Packs a pair for activations of a precision. Beside weights of bytes, where the factors are too small to be worth
-    /// rounding to bytes, products are in the faster one of the others, and B is in bf16, which trained adapters are rounded to.
+    /// Packs a pair for activations of a precision. Beside weights of bytes, where the factors are
+    /// too small to be worth rounding to bytes, products are in the faster one of the others, and B
+    /// is in bf16, which trained adapters are rounded to.
     pub fn new(precision: Precision, pair: LoraPair) -> Self {
         let products = match precision {
             Precision::Int8 if processor().fast_bf16 => Precision::Bf16,
@@ -110,7 +113,12 @@ impl PackedPair {
     }
 
     /// The update of rows `rows` and columns `columns` of y, from `down` of [`PackedPair::down`].
-    pub fn update<'a>(&'a self, rows: Range<usize>, columns: Range<usize>, down: &'a [f32]) -> LowRank<'a> {
+    pub fn update<'a>(
+        &'a self,
+        rows: Range<usize>,
+        columns: Range<usize>,
+        down: &'a [f32],
+    ) -> LowRank<'a> {
         let up = match &self.up {
             Numbers::F32(up) => Up::F32(up),
             Numbers::Bf16(up) => Up::Bf16(up),
@@ -118,7 +126,8 @@ impl PackedPair {
         LowRank { rows, columns, scale: self.scale, down, up }
     }
 
-    /// d_down = s dy B, for dy [T, out], d_down [T, r]. `pair` must be the one that this was packed from.
+    /// d_down = s dy B, for dy [T, out], d_down [T, r]. `pair` must be the one that this was packed
+    /// from.
     ///
     /// # Panics
     /// If the shapes do not fit each other.
@@ -159,13 +168,28 @@ impl LoraPairMut<'_> {
     ///
     /// # Panics
     /// If the shapes do not fit each other.
-    pub fn accumulate<E: Element>(self, scale: f32, x: &[E], dy: Matrix<E>, down: &[f32], d_down: &[f32]) {
+    pub fn accumulate<E: Element>(
+        self,
+        scale: f32,
+        x: &[E],
+        dy: Matrix<E>,
+        down: &[f32],
+        d_down: &[f32],
+    ) {
         let rows = dy.rows();
         let rank = down.len() / rows;
         let (inputs, outputs) = (self.a.len() / rank, self.b.len() / rank);
         let small = |x| Matrix::new(x, rows, rank);
-        let (da, db) = (MatrixMut::new(self.a, rank, inputs), MatrixMut::new(self.b, outputs, rank));
+        let (da, db) =
+            (MatrixMut::new(self.a, rank, inputs), MatrixMut::new(self.b, outputs, rank));
         gemm_in(E::PRECISION, scale, dy.t(), small(down), Start::Accumulate, db);
-        gemm_in(E::PRECISION, 1.0, small(d_down).t(), Matrix::new(x, rows, inputs), Start::Accumulate, da);
+        gemm_in(
+            E::PRECISION,
+            1.0,
+            small(d_down).t(),
+            Matrix::new(x, rows, inputs),
+            Start::Accumulate,
+            da,
+        );
     }
 }

@@ -11,9 +11,9 @@ const RUN: usize = 256;
 
 /// Softmax cross-entropy, averaged over the rows that have a target.
 ///
-/// `scores` [n, C] become the gradient of the mean loss: (softmax(scores) - onehot(target)) / rows with a target; rows
-/// whose target is `None` get zero. A score of minus infinity takes its class out of the row. Returns the mean loss, zero
-/// when no row has a target.
+/// `scores` [n, C] become the gradient of the mean loss: (softmax(scores) - onehot(target)) / rows
+/// with a target; rows whose target is `None` get zero. A score of minus infinity takes its class
+/// out of the row. Returns the mean loss, zero when no row has a target.
 ///
 /// # Panics
 /// If the shapes do not fit or a target is not below C.
@@ -22,14 +22,21 @@ pub fn cross_entropy(scores: &mut [f32], targets: &[Option<u32>], classes: usize
     mean_cross_entropy(scores, targets, &[], classes, counted)
 }
 
-/// [`cross_entropy`] as a weighted mean: the loss of row i and its gradient count `weights`\[i\] times, and the mean is over
-/// the weights of the rows that have a target (PyTorch's `weight`, but by row instead of by class).
+/// [`cross_entropy`] as a weighted mean: the loss of row i and its gradient count `weights`\[i\]
+/// times, and the mean is over the weights of the rows that have a target (PyTorch's `weight`, but
+/// by row instead of by class).
 ///
 /// # Panics
 /// If the shapes do not fit or a target is not below C.
-pub fn weighted_cross_entropy(scores: &mut [f32], targets: &[Option<u32>], weights: &[f32], classes: usize) -> f64 {
+pub fn weighted_cross_entropy(
+    scores: &mut [f32],
+    targets: &[Option<u32>],
+    weights: &[f32],
+    classes: usize,
+) -> f64 {
     assert_eq!(weights.len(), targets.len(), "weighted_cross_entropy: shapes do not fit");
-    let counted: f32 = targets.iter().zip(weights).filter(|(target, _)| target.is_some()).map(|(_, w)| w).sum();
+    let counted: f32 =
+        targets.iter().zip(weights).filter(|(target, _)| target.is_some()).map(|(_, w)| w).sum();
     mean_cross_entropy(scores, targets, weights, classes, if counted > 0.0 { counted } else { 1.0 })
 }
 
@@ -85,8 +92,8 @@ simd! {
 
 /// Binary cross-entropy of sigmoid(score) against 0/1 targets, averaged over all elements.
 ///
-/// `scores` become the gradient of the mean loss: (sigmoid(score) - target) / n. Returns the mean loss,
-/// max(s, 0) - s y + ln(1 + e^-|s|) in its overflow-free form.
+/// `scores` become the gradient of the mean loss: (sigmoid(score) - target) / n. Returns the mean
+/// loss, max(s, 0) - s y + ln(1 + e^-|s|) in its overflow-free form.
 ///
 /// # Panics
 /// If the lengths differ.

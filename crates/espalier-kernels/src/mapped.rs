@@ -1,4 +1,5 @@
-//! Files that are read where they lie: mapped into memory, page by page as they are touched; or copied into memory.
+//! Files that are read where they lie: mapped into memory, page by page as they are touched; or
+//! copied into memory.
 
 use crate::bf16::Bf16;
 use memmap2::{Mmap, MmapMut};
@@ -34,9 +35,10 @@ unsafe impl sealed::Plain for Bf16 {}
 
 /// A file's bytes, mapped read-only or copied.
 ///
-/// Who replaces a mapped file must write another one and rename it, as this project's own writers do: the mapping then keeps
-/// the old one. A file that is written to in place while it is mapped changes the numbers that are read from it, and one
-/// that is made shorter ends the process with SIGBUS when a page beyond its new end is touched. A copy is safe from both.
+/// Who replaces a mapped file must write another one and rename it, as this project's own writers
+/// do: the mapping then keeps the old one. A file that is written to in place while it is mapped
+/// changes the numbers that are read from it, and one that is made shorter ends the process with
+/// SIGBUS when a page beyond its new end is touched. A copy is safe from both.
 pub struct Mapped {
     map: Mmap,
     /// Whether the pages are a copy, which cannot be read from the file again.
@@ -50,9 +52,10 @@ impl Mapped {
     /// What the system says when it cannot be opened or mapped.
     pub fn open(path: &Path) -> io::Result<Arc<Self>> {
         let file = File::open(path)?;
-        // SAFETY: the mapping is read-only and private to `Mapped`, and all that is ever read from it are `Plain` numbers,
-        // so that a change of the file by others (see above) cannot break an invariant of a type. Rust asks for more, that
-        // nobody changes the bytes while they are borrowed; that the system cannot promise, and the file's owner has to.
+        // SAFETY: the mapping is read-only and private to `Mapped`, and all that is ever read from
+        // it are `Plain` numbers, so that a change of the file by others (see above) cannot break
+        // an invariant of a type. Rust asks for more, that nobody changes the bytes while they are
+        // borrowed; that the system cannot promise, and the file's owner has to.
         let map = unsafe { Mmap::map(&file)? };
         Ok(Arc::new(Self { map, copied: false }))
     }
@@ -74,8 +77,9 @@ impl Mapped {
         &self.map
     }
 
-    /// The numbers in a range of bytes, in place; `None` if it is no range of this file, does not start where such
-    /// numbers may or holds no whole number of them, or if the machine is not little-endian.
+    /// The numbers in a range of bytes, in place; `None` if it is no range of this file, does not
+    /// start where such numbers may or holds no whole number of them, or if the machine is not
+    /// little-endian.
     pub fn view<T: Plain>(self: &Arc<Self>, range: Range<usize>) -> Option<View<T>> {
         let bytes = self.map.get(range)?;
         let first = bytes.as_ptr().cast::<T>();
@@ -85,15 +89,19 @@ impl Mapped {
         (readable && fits).then(|| View { file: self.clone(), first, len, numbers: PhantomData })
     }
 
-    /// Tells the system that the pages of a range need not stay in memory: they are read again when they are touched.
-    /// Those of a copy stay.
+    /// Tells the system that the pages of a range need not stay in memory: they are read again when
+    /// they are touched. Those of a copy stay.
     pub fn release(&self, range: Range<usize>) {
         #[cfg(unix)]
         if !self.copied {
-            // Failing to save memory is no failure.
-            // SAFETY: the pages are clean ones of a file mapped read-only, which come back as they were.
+            // Failing to save memory is no failure. SAFETY: the pages are clean ones of a file
+            // mapped read-only, which come back as they were.
             let _ = unsafe {
-                self.map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, range.start, range.len())
+                self.map.unchecked_advise_range(
+                    memmap2::UncheckedAdvice::DontNeed,
+                    range.start,
+                    range.len(),
+                )
             };
         }
         #[cfg(not(unix))]
@@ -124,8 +132,8 @@ impl<T: Plain> Deref for View<T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
-        // SAFETY: `Mapped::view` has checked that so many aligned numbers lie in the mapping, which `file` keeps alive;
-        // any bits are such a number.
+        // SAFETY: `Mapped::view` has checked that so many aligned numbers lie in the mapping, which
+        // `file` keeps alive; any bits are such a number.
         unsafe { std::slice::from_raw_parts(self.first, self.len) }
     }
 }

@@ -1,15 +1,17 @@
-//! Scalar functions written so that loops over them vectorise: no branches, no library calls. FMA as in
-//! [`crate::simd::madd`].
+//! Scalar functions written so that loops over them vectorise: no branches, no library calls. FMA
+//! as in [`crate::simd::madd`].
 
 use crate::simd::madd;
 
-/// exp(x) to about 2 ulp; arguments are clamped to the range in which the result is a normal number.
+/// exp(x) to about 2 ulp; arguments are clamped to the range in which the result is a normal
+/// number.
 ///
-/// Range reduction x = n ln 2 + r with |r| <= ln 2 / 2, a degree-5 polynomial for e^r, and 2^n by exponent bits
-/// (Cephes, `expf`).
+/// Range reduction x = n ln 2 + r with |r| <= ln 2 / 2, a degree-5 polynomial for e^r, and 2^n by
+/// exponent bits (Cephes, `expf`).
 #[inline(always)]
 pub(crate) fn exp<const FMA: bool>(x: f32) -> f32 {
-    // Adding 1.5 * 2^23 rounds to the nearest integer and leaves that integer in the low mantissa bits.
+    // Adding 1.5 * 2^23 rounds to the nearest integer and leaves that integer in the low mantissa
+    // bits.
     const ROUND: f32 = 12_582_912.0;
     let x = x.clamp(-87.0, 88.0);
     let shifted = madd::<FMA>(x, std::f32::consts::LOG2_E, ROUND);
@@ -25,8 +27,8 @@ pub(crate) fn exp<const FMA: bool>(x: f32) -> f32 {
     (madd::<FMA>(p * r, r, r) + 1.0) * power
 }
 
-/// erf(x) to about 1e-7 absolute: x P(x^2) / Q(x^2) on |x| <= 4, beyond which erf is 1 in f32 (minimax coefficients as
-/// in Eigen).
+/// erf(x) to about 1e-7 absolute: x P(x^2) / Q(x^2) on |x| <= 4, beyond which erf is 1 in f32
+/// (minimax coefficients as in Eigen).
 #[inline(always)]
 pub(crate) fn erf<const FMA: bool>(x: f32) -> f32 {
     let x = x.clamp(-4.0, 4.0);
@@ -83,12 +85,16 @@ mod tests {
             let x = i as f32 * 0.01;
             let want = (x as f64).exp();
             let relative = |got: f32| ((got as f64 - want) / want).abs();
-            assert!(relative(exp::<true>(x)) < 4e-7 && relative(exp::<false>(x)) < 4e-7, "exp({x})");
+            assert!(
+                relative(exp::<true>(x)) < 4e-7 && relative(exp::<false>(x)) < 4e-7,
+                "exp({x})"
+            );
         }
         assert!(exp::<true>(-1e9) < 2e-38 && exp::<true>(1e9).is_finite());
     }
 
-    /// erf by its Taylor series in f64, which converges everywhere and is exact enough for |x| <= 4.
+    /// erf by its Taylor series in f64, which converges everywhere and is exact enough for |x| <=
+    /// 4.
     fn erf_series(x: f64) -> f64 {
         let (mut term, mut sum) = (x, x);
         for n in 1..200 {

@@ -1,4 +1,5 @@
-//! Updates of a run of parameters, in one pass over memory, and the few operations on whole gradients.
+//! Updates of a run of parameters, in one pass over memory, and the few operations on whole
+//! gradients.
 
 use crate::buffers::with_floats;
 use crate::simd::{reduce, reduce2, simd};
@@ -26,14 +27,21 @@ pub struct AdamWStep {
     pub gradient_scale: f32,
 }
 
-/// Updates weights and moments, all of one length, and sets the gradients to zero while they are at hand.
+/// Updates weights and moments, all of one length, and sets the gradients to zero while they are at
+/// hand.
 ///
-/// Numbers so small that the processor would slow down over them (subnormal ones, which moments decay to where gradients
-/// stay zero) are set to zero: they change no weight.
+/// Numbers so small that the processor would slow down over them (subnormal ones, which moments
+/// decay to where gradients stay zero) are set to zero: they change no weight.
 ///
 /// # Panics
 /// If the lengths differ.
-pub fn adamw(step: AdamWStep, weights: &mut [f32], gradients: &mut [f32], first: &mut [f32], second: &mut [f32]) {
+pub fn adamw(
+    step: AdamWStep,
+    weights: &mut [f32],
+    gradients: &mut [f32],
+    first: &mut [f32],
+    second: &mut [f32],
+) {
     let n = weights.len();
     assert!(gradients.len() == n && first.len() == n && second.len() == n, "adamw: lengths differ");
     weights
@@ -44,12 +52,18 @@ pub fn adamw(step: AdamWStep, weights: &mut [f32], gradients: &mut [f32], first:
         .for_each(|(((w, g), m), v)| adamw_block(step, w, g, m, v));
 }
 
-/// w -= learning_rate * (scale * g + weight_decay * w): plain gradient descent with decoupled decay. The gradients are set
-/// to zero.
+/// w -= learning_rate * (scale * g + weight_decay * w): plain gradient descent with decoupled
+/// decay. The gradients are set to zero.
 ///
 /// # Panics
 /// If the lengths differ.
-pub fn sgd(learning_rate: f32, weight_decay: f32, gradient_scale: f32, weights: &mut [f32], gradients: &mut [f32]) {
+pub fn sgd(
+    learning_rate: f32,
+    weight_decay: f32,
+    gradient_scale: f32,
+    weights: &mut [f32],
+    gradients: &mut [f32],
+) {
     assert_eq!(weights.len(), gradients.len(), "sgd: lengths differ");
     weights.par_chunks_mut(BLOCK).zip(gradients.par_chunks_mut(BLOCK)).for_each(|(w, g)| {
         for (w, g) in w.iter_mut().zip(g) {
@@ -59,7 +73,8 @@ pub fn sgd(learning_rate: f32, weight_decay: f32, gradient_scale: f32, weights: 
     });
 }
 
-/// Sum of squares, added up block by block in order, so that it does not depend on the number of threads.
+/// Sum of squares, added up block by block in order, so that it does not depend on the number of
+/// threads.
 pub fn sum_of_squares(x: &[f32]) -> f64 {
     with_floats(x.len().div_ceil(BLOCK), |sums| {
         sums.par_iter_mut().zip(x.par_chunks(BLOCK)).for_each(|(sum, block)| *sum = squares(block));
@@ -93,7 +108,8 @@ pub fn blend(a: f32, x: &mut [f32], b: f32, y: &[f32]) {
     });
 }
 
-/// Gradients below this have squares that, averaged, are subnormal. Next to the usual eps of 1e-8 they are nothing.
+/// Gradients below this have squares that, averaged, are subnormal. Next to the usual eps of 1e-8
+/// they are nothing.
 const SMALLEST_GRADIENT: f32 = 1e-17;
 
 /// x, or zero when it is nearer to zero than `smallest`.

@@ -2,7 +2,8 @@
 
 use crate::simd::{reduce, reduce2, simd};
 
-/// `out[s]` = mean of the rows of sequence s, `x` [T, H], `out` [n, H]. An empty sequence gives zeros.
+/// `out[s]` = mean of the rows of sequence s, `x` [T, H], `out` [n, H]. An empty sequence gives
+/// zeros.
 ///
 /// # Panics
 /// If the shapes do not fit each other.
@@ -86,7 +87,8 @@ simd! {
 }
 
 simd! {
-    /// Gradient at the vectors before [`l2_normalize`], in place on `d` [n, H]: (d - u <u, d>) / norm, u the unit vectors.
+    /// Gradient at the vectors before [`l2_normalize`], in place on `d` [n, H]: (d - u <u, d>) /
+    /// norm, u the unit vectors.
     ///
     /// # Panics
     /// If the shapes do not fit each other.

@@ -9,8 +9,8 @@ pub enum Precision {
     F32,
     /// bfloat16 operands, f32 sums.
     Bf16,
-    /// Weights of 8 bits with a scale per output, activations of 8 bits with a scale and a zero point per row, sums in
-    /// i32. For inference.
+    /// Weights of 8 bits with a scale per output, activations of 8 bits with a scale and a zero
+    /// point per row, sums in i32. For inference.
     Int8,
 }
 
@@ -18,7 +18,8 @@ impl Precision {
     /// All of them.
     pub const ALL: [Precision; 3] = [Self::F32, Self::Bf16, Self::Int8];
 
-    /// Operands in a 32-bit word: how many steps along the inner dimension one instruction takes per lane.
+    /// Operands in a 32-bit word: how many steps along the inner dimension one instruction takes
+    /// per lane.
     pub(crate) const fn group(self) -> usize {
         match self {
             Self::F32 => 1,

@@ -1,8 +1,8 @@
 //! What the running processor offers, and what of it is used.
 //!
-//! Two environment variables stand in for processors that are not at hand, so that one machine can run
-//! the tests as another would: [`INSTRUCTIONS`] and [`AUTO_PRECISION`]. They only ever choose among
-//! what is correct on this machine, and are read once.
+//! Two environment variables stand in for processors that are not at hand, so that one machine can
+//! run the tests as another would: [`INSTRUCTIONS`] and [`AUTO_PRECISION`]. They only ever choose
+//! among what is correct on this machine, and are read once.
 
 use crate::precision::Precision;
 use std::sync::OnceLock;
@@ -16,7 +16,8 @@ pub const AUTO_PRECISION: &str = "ESPALIER_AUTO_PRECISION";
 /// lacks allows no more than the level below it.
 pub const LEVELS: [&str; 5] = ["portable", "avx2", "avx512", "avx512-bf16", "amx"];
 
-/// The instruction sets that the kernels know, and whether the processor and the operating system let us use them.
+/// The instruction sets that the kernels know, and whether the processor and the operating system
+/// let us use them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Processor {
     /// AVX2 with fused multiply-add (x86-64).
@@ -72,7 +73,8 @@ fn limits() -> Result<Limits, String> {
 fn parse(instructions: Option<&str>, auto: Option<&str>) -> Result<Limits, String> {
     let level = instructions.map(|name| {
         let level = LEVELS.iter().position(|level| *level == name);
-        level.ok_or_else(|| format!("{INSTRUCTIONS} is {name:?}; give one of {}", LEVELS.join(", ")))
+        level
+            .ok_or_else(|| format!("{INSTRUCTIONS} is {name:?}; give one of {}", LEVELS.join(", ")))
     });
     let auto = auto.map(|name| match name {
         "f32" => Ok(Precision::F32),
@@ -132,7 +134,11 @@ fn intel() -> bool {
 
 #[cfg(target_arch = "aarch64")]
 fn detect() -> Processor {
-    Processor { neon: true, dotprod: std::arch::is_aarch64_feature_detected!("dotprod"), ..Processor::default() }
+    Processor {
+        neon: true,
+        dotprod: std::arch::is_aarch64_feature_detected!("dotprod"),
+        ..Processor::default()
+    }
 }
 
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
@@ -140,7 +146,8 @@ fn detect() -> Processor {
     Processor::default()
 }
 
-/// Detection of AMX: the processor must have it, the system must save its registers, and Linux wants to be asked.
+/// Detection of AMX: the processor must have it, the system must save its registers, and Linux
+/// wants to be asked.
 #[cfg(target_arch = "x86_64")]
 mod amx {
     use std::arch::asm;
@@ -157,7 +164,8 @@ mod amx {
         if tiles && (bf16 || int8) && granted() { (bf16, int8) } else { (false, false) }
     }
 
-    /// Whether the system saves tile configuration and data when it switches threads (XCR0, bits 17 and 18).
+    /// Whether the system saves tile configuration and data when it switches threads (XCR0, bits 17
+    /// and 18).
     fn saved_by_the_system() -> bool {
         const OSXSAVE: u32 = 1 << 27;
         if __cpuid(1).ecx & OSXSAVE == 0 {
@@ -171,14 +179,16 @@ mod amx {
         state & (3 << 17) == 3 << 17
     }
 
-    /// Asks Linux for the tile registers, which are large and hence given on request (arch_prctl, ARCH_REQ_XCOMP_PERM).
+    /// Asks Linux for the tile registers, which are large and hence given on request (arch_prctl,
+    /// ARCH_REQ_XCOMP_PERM).
     #[cfg(target_os = "linux")]
     fn granted() -> bool {
         const ARCH_PRCTL: i64 = 158;
         const REQUEST_PERMISSION: i64 = 0x1023;
         const TILE_DATA: i64 = 18;
         let result: i64;
-        // SAFETY: this system call reads no memory of ours; it clobbers rcx and r11 as every system call does.
+        // SAFETY: this system call reads no memory of ours; it clobbers rcx and r11 as every system
+        // call does.
         unsafe {
             asm!("syscall", inlateout("rax") ARCH_PRCTL => result, in("rdi") REQUEST_PERMISSION, in("rsi") TILE_DATA,
                 lateout("rcx") _, lateout("r11") _, options(nostack));
@@ -218,7 +228,8 @@ mod tests {
         assert_eq!(limited("amx", None), ALL);
         let avx512_bf16 = Processor { amx_bf16: false, amx_int8: false, ..ALL };
         assert_eq!(limited("avx512-bf16", None), avx512_bf16);
-        let avx512 = Processor { avx512_bf16: false, avx512_vnni: false, fast_bf16: false, ..avx512_bf16 };
+        let avx512 =
+            Processor { avx512_bf16: false, avx512_vnni: false, fast_bf16: false, ..avx512_bf16 };
         assert_eq!(limited("avx512", None), avx512);
         assert_eq!(limited("avx2", None), Processor { avx512: false, ..avx512 });
         assert_eq!(limited("portable", None), Processor::default());
@@ -233,7 +244,10 @@ mod tests {
     #[test]
     fn unknown_values_are_refused_by_name() {
         let error = parse(Some("avx3"), None).unwrap_err();
-        assert!(error.contains("ESPALIER_INSTRUCTIONS is \"avx3\"") && error.contains("portable, avx2"), "{error}");
+        assert!(
+            error.contains("ESPALIER_INSTRUCTIONS is \"avx3\"") && error.contains("portable, avx2"),
+            "{error}"
+        );
         let error = parse(None, Some("int8")).unwrap_err();
         assert!(error.contains("ESPALIER_AUTO_PRECISION is \"int8\""), "{error}");
     }

@@ -19,13 +19,17 @@ pub enum Rows<'a> {
     },
 }
 
-/// Rounds a matrix [rows, columns] to bytes with a scale per row: those that a weight is packed as for products of bytes.
+/// Rounds a matrix [rows, columns] to bytes with a scale per row: those that a weight is packed as
+/// for products of bytes.
 ///
 /// # Panics
 /// If `values` and `bytes` differ in length, or that is not a multiple of the number of scales.
 pub fn quantize_rows(values: &[f32], bytes: &mut [i8], scales: &mut [f32]) {
     assert_eq!(values.len(), bytes.len(), "quantize_rows: lengths differ");
-    assert!(values.len().is_multiple_of(scales.len().max(1)), "quantize_rows: rows differ in length");
+    assert!(
+        values.len().is_multiple_of(scales.len().max(1)),
+        "quantize_rows: rows differ in length"
+    );
     let columns = (values.len() / scales.len().max(1)).max(1);
     for ((row, bytes), scale) in values.chunks(columns).zip(bytes.chunks_mut(columns)).zip(scales) {
         *scale = quantize_weights(row, bytes);

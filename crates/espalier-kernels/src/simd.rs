@@ -1,13 +1,14 @@
 //! One source, several instruction sets.
 //!
-//! Elementwise kernels are written once as plain loops. The [`simd!`] macro compiles each of them for every instruction
-//! set that pays, and picks one at run time: the loops vectorise because the compiler may use wide registers inside that
-//! copy, and only there.
+//! Elementwise kernels are written once as plain loops. The [`simd!`] macro compiles each of them
+//! for every instruction set that pays, and picks one at run time: the loops vectorise because the
+//! compiler may use wide registers inside that copy, and only there.
 
 use crate::element::Element;
 use crate::processor::processor;
 
-/// The widest instruction set that the running processor offers and that the kernels have a version for.
+/// The widest instruction set that the running processor offers and that the kernels have a version
+/// for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum InstructionSet {
     /// Whatever the compile target guarantees (SSE2 on x86-64, NEON on aarch64).
@@ -57,7 +58,8 @@ macro_rules! simd {
             fn avx2 $(<$e: $bound>)? ($($arg: $ty),*) $(-> $ret)? { body::<true $(, $e)?>($($arg),*) }
 
             match $crate::simd::instruction_set() {
-                // SAFETY: `instruction_set` answers Avx512 only when the processor has every feature named above.
+                // SAFETY: `instruction_set` answers Avx512 only when the processor has every
+                // feature named above.
                 #[cfg(target_arch = "x86_64")]
                 $crate::simd::InstructionSet::Avx512 => unsafe { avx512 $(::<$e>)? ($($arg),*) },
                 // SAFETY: `instruction_set` answers Avx2 only when the processor has AVX2 and FMA.
@@ -70,14 +72,16 @@ macro_rules! simd {
 }
 pub(crate) use simd;
 
-/// Lanes of the accumulators that reductions keep apart, so that their sums vectorise and never depend on the width of
-/// the registers.
+/// Lanes of the accumulators that reductions keep apart, so that their sums vectorise and never
+/// depend on the width of the registers.
 pub(crate) const LANES: usize = 16;
 
-/// Numbers that stay in a register, or two, as long as they are only indexed by loops over [`LANES`].
+/// Numbers that stay in a register, or two, as long as they are only indexed by loops over
+/// [`LANES`].
 pub(crate) type Vector = [f32; LANES];
 
-/// A vector of numbers: of [`LANES`] if they are said to be `WHOLE`, else of as many as there are, and zeros.
+/// A vector of numbers: of [`LANES`] if they are said to be `WHOLE`, else of as many as there are,
+/// and zeros.
 ///
 /// Which it is must be known to the compiler: a vector that may come from either is kept in memory.
 #[inline(always)]
@@ -93,7 +97,8 @@ pub(crate) fn load<const WHOLE: bool, E: Element>(from: &[E]) -> Vector {
     vector
 }
 
-/// Writes a vector: [`LANES`] numbers if there is said to be room for the `WHOLE` of it, else as many as there is room for.
+/// Writes a vector: [`LANES`] numbers if there is said to be room for the `WHOLE` of it, else as
+/// many as there is room for.
 #[inline(always)]
 pub(crate) fn store<const WHOLE: bool, E: Element>(vector: Vector, to: &mut [E]) {
     if !WHOLE {
@@ -168,7 +173,8 @@ pub(crate) fn reduce2(x: &[f32], y: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 
     sum_lanes(lanes)
 }
 
-/// The largest value of a slice, in lanes; minus infinity of an empty one. NaN counts as smaller than everything.
+/// The largest value of a slice, in lanes; minus infinity of an empty one. NaN counts as smaller
+/// than everything.
 #[inline(always)]
 pub(crate) fn largest(x: &[f32]) -> f32 {
     // `f32::max` orders signed zeros and NaN on both sides; this is the single instruction.

@@ -3,8 +3,8 @@
 /// Side of a square.
 pub(crate) const SQUARE: usize = 4;
 
-/// Writes `rows` rows of `from` [rows, from_stride] as columns of `to` [.., to_stride]: `to[c][r] = from[r][c]` for the
-/// first `columns` of each row.
+/// Writes `rows` rows of `from` [rows, from_stride] as columns of `to` [.., to_stride]: `to[c][r] =
+/// from[r][c]` for the first `columns` of each row.
 ///
 /// # Panics
 /// If a slice is too short.
@@ -19,14 +19,18 @@ pub(crate) fn transpose(
         return;
     }
     assert!(columns <= from_stride && rows <= to_stride);
-    assert!(from.len() >= (rows - 1) * from_stride + columns && to.len() >= (columns - 1) * to_stride + rows);
+    assert!(
+        from.len() >= (rows - 1) * from_stride + columns
+            && to.len() >= (columns - 1) * to_stride + rows
+    );
     let (whole_rows, whole_columns) = (rows / SQUARE * SQUARE, columns / SQUARE * SQUARE);
     for r in (0..whole_rows).step_by(SQUARE) {
         for c in (0..whole_columns).step_by(SQUARE) {
-            // SAFETY: r + 4 <= rows and c + 4 <= columns, so that all four rows of the square and all four of its
-            // transpose end within what was just asserted.
+            // SAFETY: r + 4 <= rows and c + 4 <= columns, so that all four rows of the square and
+            // all four of its transpose end within what was just asserted.
             unsafe {
-                let square = std::array::from_fn(|i| from.as_ptr().add((r + i) * from_stride + c).cast());
+                let square =
+                    std::array::from_fn(|i| from.as_ptr().add((r + i) * from_stride + c).cast());
                 let to = to.as_mut_ptr().add(c * to_stride + r);
                 transpose_square(square, std::array::from_fn(|i| to.add(i * to_stride).cast()));
             }

@@ -39,7 +39,11 @@ impl Operand {
 
     /// Element (i, j), found without the help of `Matrix`.
     fn at(&self, i: usize, j: usize) -> f64 {
-        let index = if self.transposed { j * (self.rows + self.gap) + i } else { i * (self.cols + self.gap) + j };
+        let index = if self.transposed {
+            j * (self.rows + self.gap) + i
+        } else {
+            i * (self.cols + self.gap) + j
+        };
         self.data[index].into()
     }
 }
@@ -48,14 +52,24 @@ impl Operand {
 fn random(len: usize, seed: u64) -> Vec<f32> {
     let mut state = seed;
     let mut next = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 40) as f32 / (1 << 23) as f32 - 1.0
     };
     (0..len).map(|_| next()).collect()
 }
 
-/// Runs one product and checks each element of C, and that the gaps between C's rows are left alone.
-fn check(precision: Precision, kernel: Kernel, alpha: f32, a: &Operand, b: &Operand, begin: Begin, gap: usize) {
+/// Runs one product and checks each element of C, and that the gaps between C's rows are left
+/// alone.
+fn check(
+    precision: Precision,
+    kernel: Kernel,
+    alpha: f32,
+    a: &Operand,
+    b: &Operand,
+    begin: Begin,
+    gap: usize,
+) {
     const UNTOUCHED: f32 = 123.0;
     let (m, n, k) = (a.rows, b.cols, a.cols);
     let bias = random(n, 5);
@@ -69,9 +83,19 @@ fn check(precision: Precision, kernel: Kernel, alpha: f32, a: &Operand, b: &Oper
         Begin::Bias => Start::Bias(&bias),
     };
     let mut c = before.clone();
-    gemm_with(kernel, precision, alpha, a.matrix(), b.matrix(), start, MatrixMut::strided(&mut c, m, n, n + gap));
+    gemm_with(
+        kernel,
+        precision,
+        alpha,
+        a.matrix(),
+        b.matrix(),
+        start,
+        MatrixMut::strided(&mut c, m, n, n + gap),
+    );
     // What the kernel multiplies: operands rounded to the precision.
-    let rounded = |x: f64| if precision == Precision::Bf16 { Bf16::from_f32(x as f32).to_f32().into() } else { x };
+    let rounded = |x: f64| {
+        if precision == Precision::Bf16 { Bf16::from_f32(x as f32).to_f32().into() } else { x }
+    };
     for i in 0..m {
         for j in 0..n {
             let start: f64 = match begin {
@@ -79,10 +103,12 @@ fn check(precision: Precision, kernel: Kernel, alpha: f32, a: &Operand, b: &Oper
                 Begin::Accumulate => before[i * (n + gap) + j].into(),
                 Begin::Bias => bias[j].into(),
             };
-            let products = (0..k).map(|p| f64::from(alpha) * rounded(a.at(i, p)) * rounded(b.at(p, j)));
-            let (sum, size) = products.fold((start, start.abs()), |(sum, size), x| (sum + x, size + x.abs()));
-            // Higham, Accuracy and Stability of Numerical Algorithms, section 3.1: each of the k products takes part
-            // in at most k + 3 roundings, whatever the order of the sum.
+            let products =
+                (0..k).map(|p| f64::from(alpha) * rounded(a.at(i, p)) * rounded(b.at(p, j)));
+            let (sum, size) =
+                products.fold((start, start.abs()), |(sum, size), x| (sum + x, size + x.abs()));
+            // Higham, Accuracy and Stability of Numerical Algorithms, section 3.1: each of the k
+            // products takes part in at most k + 3 roundings, whatever the order of the sum.
             let bound = (k + 3) as f64 * f64::from(f32::EPSILON) * size;
             let got = f64::from(c[i * (n + gap) + j]);
             assert!(
@@ -90,7 +116,10 @@ fn check(precision: Precision, kernel: Kernel, alpha: f32, a: &Operand, b: &Oper
                 "{precision} {kernel:?} {m}x{n}x{k} at ({i}, {j}): {got}, not {sum} +- {bound}"
             );
         }
-        assert!(c[i * (n + gap) + n..(i + 1) * (n + gap)].iter().all(|&x| x == UNTOUCHED), "row {i}: gap overwritten");
+        assert!(
+            c[i * (n + gap) + n..(i + 1) * (n + gap)].iter().all(|&x| x == UNTOUCHED),
+            "row {i}: gap overwritten"
+        );
     }
 }
 
@@ -103,8 +132,11 @@ fn check_all_kernels(alpha: f32, a: &Operand, b: &Operand, begin: Begin, gap: us
 /// Small enough for Miri.
 #[test]
 fn every_edge_of_small_products() {
-    for (m, n, k) in [(1, 1, 1), (4, 8, 5), (5, 3, 17), (3, 17, 2), (2, 5, 0), (0, 3, 4), (3, 0, 4)] {
-        for (transposed_a, transposed_b) in [(false, false), (false, true), (true, false), (true, true)] {
+    for (m, n, k) in [(1, 1, 1), (4, 8, 5), (5, 3, 17), (3, 17, 2), (2, 5, 0), (0, 3, 4), (3, 0, 4)]
+    {
+        for (transposed_a, transposed_b) in
+            [(false, false), (false, true), (true, false), (true, true)]
+        {
             let a = Operand::random(m, k, 1, transposed_a, 1);
             let b = Operand::random(k, n, 2, transposed_b, 2);
             for begin in [Begin::Zero, Begin::Accumulate, Begin::Bias] {
@@ -118,10 +150,22 @@ fn every_edge_of_small_products() {
 #[test]
 fn two_by_two() {
     let (a, b, mut c) = ([1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0], [f32::NAN; 4]);
-    gemm(1.0, Matrix::new(&a, 2, 2), Matrix::new(&b, 2, 2), Start::Zero, MatrixMut::new(&mut c, 2, 2));
+    gemm(
+        1.0,
+        Matrix::new(&a, 2, 2),
+        Matrix::new(&b, 2, 2),
+        Start::Zero,
+        MatrixMut::new(&mut c, 2, 2),
+    );
     assert_eq!(c, [19.0, 22.0, 43.0, 50.0]);
     let bias = [0.5, -0.5];
-    gemm(2.0, Matrix::new(&a, 2, 2), Matrix::new(&b, 2, 2).t(), Start::Bias(&bias), MatrixMut::new(&mut c, 2, 2));
+    gemm(
+        2.0,
+        Matrix::new(&a, 2, 2),
+        Matrix::new(&b, 2, 2).t(),
+        Start::Bias(&bias),
+        MatrixMut::new(&mut c, 2, 2),
+    );
     assert_eq!(c, [34.5, 45.5, 78.5, 105.5]); // [1 2; 3 4] [5 7; 6 8] = [17 23; 39 53]
 }
 
@@ -148,10 +192,14 @@ proptest! {
     }
 }
 
-/// Those of f32 and bf16. Miri needs ten seconds for one emulated tile instruction, which `low_precision` spends once.
+/// Those of f32 and bf16. Miri needs ten seconds for one emulated tile instruction, which
+/// `low_precision` spends once.
 fn kernels() -> impl Iterator<Item = (Precision, Kernel)> {
-    let of = |precision| Kernel::available(precision).iter().map(move |&kernel| (precision, kernel));
-    of(Precision::F32).chain(of(Precision::Bf16)).filter(|&(_, kernel)| !cfg!(miri) || kernel == Kernel::Portable)
+    let of =
+        |precision| Kernel::available(precision).iter().map(move |&kernel| (precision, kernel));
+    of(Precision::F32)
+        .chain(of(Precision::Bf16))
+        .filter(|&(_, kernel)| !cfg!(miri) || kernel == Kernel::Portable)
 }
 
 /// A product large enough to be cut into blocks, in which no dimension is a multiple of a tile's.
@@ -173,7 +221,8 @@ fn with_threads<R: Send>(threads: usize, run: impl FnOnce() -> R + Send) -> R {
 fn large_products_are_right() {
     let [m, n, k] = LARGE;
     for transposed in [false, true] {
-        let (a, b) = (Operand::random(m, k, 0, transposed, 1), Operand::random(k, n, 0, transposed, 2));
+        let (a, b) =
+            (Operand::random(m, k, 0, transposed, 1), Operand::random(k, n, 0, transposed, 2));
         check_all_kernels(1.0, &a, &b, Begin::Bias, 0);
     }
 }
@@ -202,7 +251,11 @@ fn bits_of_a_row_do_not_depend_on_other_rows() {
         for rows in [0..1, 7..8, 30..47, 200..203] {
             let some = Matrix::new(&a.data[rows.start * k..rows.end * k], rows.len(), k);
             let part = product(precision, kernel, some, b.matrix());
-            assert_eq!(part, whole[rows.start * n..rows.end * n], "{precision} {kernel:?} {rows:?}");
+            assert_eq!(
+                part,
+                whole[rows.start * n..rows.end * n],
+                "{precision} {kernel:?} {rows:?}"
+            );
         }
     }
 }
@@ -213,8 +266,10 @@ fn kernels_with_fused_multiply_add_agree_bit_by_bit() {
     let [m, n, k] = LARGE;
     let (a, b) = (Operand::random(m, k, 0, false, 1), Operand::random(k, n, 0, false, 2));
     let fused = &Kernel::available(Precision::F32)[1..];
-    let products: Vec<_> =
-        fused.iter().map(|&kernel| product(Precision::F32, kernel, a.matrix(), b.matrix())).collect();
+    let products: Vec<_> = fused
+        .iter()
+        .map(|&kernel| product(Precision::F32, kernel, a.matrix(), b.matrix()))
+        .collect();
     assert!(products.windows(2).all(|pair| pair[0] == pair[1]));
 }
 
@@ -222,21 +277,39 @@ fn kernels_with_fused_multiply_add_agree_bit_by_bit() {
 #[should_panic(expected = "inner dimension")]
 fn refuses_operands_that_do_not_fit() {
     let (a, mut c) = ([0.0; 6], [0.0; 4]);
-    gemm(1.0, Matrix::new(&a, 2, 3), Matrix::new(&a, 2, 3), Start::Zero, MatrixMut::new(&mut c, 2, 2));
+    gemm(
+        1.0,
+        Matrix::new(&a, 2, 3),
+        Matrix::new(&a, 2, 3),
+        Start::Zero,
+        MatrixMut::new(&mut c, 2, 2),
+    );
 }
 
 #[test]
 #[should_panic(expected = "differ in shape")]
 fn refuses_a_result_of_another_shape() {
     let (a, mut c) = ([0.0; 6], [0.0; 6]);
-    gemm(1.0, Matrix::new(&a, 2, 3), Matrix::new(&a, 3, 2), Start::Zero, MatrixMut::new(&mut c, 2, 3));
+    gemm(
+        1.0,
+        Matrix::new(&a, 2, 3),
+        Matrix::new(&a, 3, 2),
+        Start::Zero,
+        MatrixMut::new(&mut c, 2, 3),
+    );
 }
 
 #[test]
 #[should_panic(expected = "bias")]
 fn refuses_a_bias_of_another_length() {
     let (a, mut c) = ([0.0; 6], [0.0; 4]);
-    gemm(1.0, Matrix::new(&a, 2, 3), Matrix::new(&a, 3, 2), Start::Bias(&[0.0]), MatrixMut::new(&mut c, 2, 2));
+    gemm(
+        1.0,
+        Matrix::new(&a, 2, 3),
+        Matrix::new(&a, 3, 2),
+        Start::Bias(&[0.0]),
+        MatrixMut::new(&mut c, 2, 2),
+    );
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! A process that forks after its pool has started. A test binary of its own, since the pool is one per process.
+//! A process that forks after its pool has started. A test binary of its own, since the pool is one
+//! per process.
 
 #![cfg(target_os = "linux")]
 
@@ -13,8 +14,9 @@ unsafe extern "C" {
 
 /// What `asked` says in a child of this process.
 fn in_a_child(asked: impl Fn() -> bool) -> bool {
-    // SAFETY: the child allocates little, which glibc and musl allow after a fork, takes no lock that a thread which it
-    // does not have may hold, and ends without cleaning up; if it waits for ever, the alarm ends it.
+    // SAFETY: the child allocates little, which glibc and musl allow after a fork, takes no lock
+    // that a thread which it does not have may hold, and ends without cleaning up; if it waits for
+    // ever, the alarm ends it.
     let status = unsafe {
         let child = fork();
         if child == 0 {
@@ -36,7 +38,8 @@ fn a_pool_is_lost_in_a_fork_whoever_started_it() {
     assert!(!in_a_child(pool_is_alive), "started by another user of rayon");
     assert!(pool_is_alive());
     assert!(!in_a_child(pool_is_alive), "started by this crate");
-    let own_pool = || rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap().install(pool_is_alive);
+    let own_pool =
+        || rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap().install(pool_is_alive);
     assert!(in_a_child(own_pool), "a pool that was made after the fork");
     assert!(pool_is_alive(), "the parent keeps its own");
 }

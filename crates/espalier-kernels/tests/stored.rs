@@ -1,4 +1,5 @@
-//! Stored matrices: packed and looked up as the numbers that they stand for, and read from mapped files.
+//! Stored matrices: packed and looked up as the numbers that they stand for, and read from mapped
+//! files.
 
 use espalier_kernels::embedding::{EmbeddingTables, embed};
 use espalier_kernels::gemm::{Matrix, MatrixMut, Packed, Start};
@@ -28,7 +29,12 @@ fn narrow(values: &[f32]) -> Vec<Bf16> {
 
 fn product(packed: &Packed) -> Vec<u32> {
     let (x, mut y) = (random(TOKENS * INPUTS, 7), vec![f32::NAN; TOKENS * OUTPUTS]);
-    packed.gemm(1.0, Matrix::new(&x, TOKENS, INPUTS), Start::Zero, MatrixMut::new(&mut y, TOKENS, OUTPUTS));
+    packed.gemm(
+        1.0,
+        Matrix::new(&x, TOKENS, INPUTS),
+        Start::Zero,
+        MatrixMut::new(&mut y, TOKENS, OUTPUTS),
+    );
     y.into_iter().map(f32::to_bits).collect()
 }
 
@@ -53,7 +59,8 @@ fn a_copy_does_not_follow_its_file() {
 #[test]
 fn stored_weights_are_packed_as_the_numbers_they_stand_for() {
     let weight = random(OUTPUTS * INPUTS, 1);
-    let (bf16, mut bytes, mut scales) = (narrow(&weight), vec![0; weight.len()], vec![0.0; OUTPUTS]);
+    let (bf16, mut bytes, mut scales) =
+        (narrow(&weight), vec![0; weight.len()], vec![0.0; OUTPUTS]);
     quantize_rows(&weight, &mut bytes, &mut scales);
     let wide: Vec<f32> = bf16.iter().map(|x| x.to_f32()).collect();
     let cases = [
@@ -81,7 +88,11 @@ fn bytes_are_not_packed_for_other_products() {
 #[test]
 fn rounding_to_bytes_worked_by_hand() {
     let (mut bytes, mut scales) = ([0; 9], [0.0; 3]);
-    quantize_rows(&[127.0, -63.4, 0.0, 0.5, -254.0, 3.0, 200.0, 54.0, -9.8], &mut bytes, &mut scales);
+    quantize_rows(
+        &[127.0, -63.4, 0.0, 0.5, -254.0, 3.0, 200.0, 54.0, -9.8],
+        &mut bytes,
+        &mut scales,
+    );
     assert_eq!((bytes, scales), ([127, -63, 0, 0, -127, 2, 100, 27, -5], [1.0, 2.0, 2.0]));
     quantize_rows(&[0.0; 9], &mut bytes, &mut scales);
     assert_eq!((bytes, scales), ([0; 9], [0.0; 3]));
@@ -92,7 +103,8 @@ fn words_are_looked_up_in_any_type() {
     let (ids, positions) = ([2, 0, 2], [1, 0, 0]);
     let places = [0.5, 0.25, -8.0, 4.0];
     let sum = |words: Rows| {
-        let tables = EmbeddingTables { width: 2, words, positions: &places, token_type: &[1.0, 2.0] };
+        let tables =
+            EmbeddingTables { width: 2, words, positions: &places, token_type: &[1.0, 2.0] };
         let mut out = [f32::NAN; 6];
         embed(tables, &ids, &positions, &mut out);
         out
@@ -102,7 +114,10 @@ fn words_are_looked_up_in_any_type() {
     let words = [1.0, -2.0, f32::NAN, f32::NAN, -5.0, 6.0];
     assert_eq!(sum(Rows::F32(&words)), expected);
     assert_eq!(sum(Rows::Bf16(&narrow(&words))), expected);
-    assert_eq!(sum(Rows::Int8 { bytes: &[2, -4, 0, 0, -10, 12], scales: &[0.5, f32::NAN, 0.5] }), expected);
+    assert_eq!(
+        sum(Rows::Int8 { bytes: &[2, -4, 0, 0, -10, 12], scales: &[0.5, f32::NAN, 0.5] }),
+        expected
+    );
 }
 
 /// A file of its own for each test, removed when it is done.

@@ -4,8 +4,8 @@
 //! cargo run --release -p espalier-runtime --example many_adapters [BACKBONE_DIRECTORY]
 //! ```
 //!
-//! Without a directory it takes the tiny BERT of the tests. The adapters are made up, on the last third of the layers, so that
-//! the example needs no training; their answers are vectors.
+//! Without a directory it takes the tiny BERT of the tests. The adapters are made up, on the last
+//! third of the layers, so that the example needs no training; their answers are vectors.
 
 use espalier_encoder::{Compute, Lora, LoraConfig};
 use espalier_runtime::{Request, Runtime};
@@ -21,7 +21,8 @@ const TEXTS: [&str; 4] = [
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let fixture = || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/tiny-bert"));
+    let fixture =
+        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/tiny-bert"));
     let directory = std::env::args().nth(1).map_or_else(fixture, PathBuf::from);
     let runtime = Runtime::open_with(&directory, Compute::Auto)?;
 
@@ -50,7 +51,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let start = Instant::now();
     for (index, &request) in requests.iter().enumerate() {
         let alone = runtime.run(&TEXTS, &[request])?;
-        assert!(alone.iter().zip(&together).all(|(alone, together)| alone.answers[0] == together.answers[index]));
+        assert!(
+            alone
+                .iter()
+                .zip(&together)
+                .all(|(alone, together)| alone.answers[0] == together.answers[index])
+        );
     }
     println!("one by one:     {:?}, the same answers", start.elapsed());
 

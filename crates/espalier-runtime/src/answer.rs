@@ -28,8 +28,8 @@ pub enum Answer {
         /// All labels with their probabilities, in the order in which the adapter lists them.
         scores: Vec<LabelScore>,
     },
-    /// The text's vector, by an adapter without a head or by the backbone alone: pooled as the backbone says, and scaled
-    /// to length one if it says so.
+    /// The text's vector, by an adapter without a head or by the backbone alone: pooled as the
+    /// backbone says, and scaled to length one if it says so.
     Vector(Vec<f32>),
 }
 
@@ -69,7 +69,8 @@ pub(crate) fn entities(text: &str, encoded: &Encoded, scores: &[f32], tags: &Tag
 /// What scores [C] of a text say about the labels, by softmax.
 pub(crate) fn label(scores: &[f32], labels: &[String]) -> Answer {
     let (best, score) = best_class(scores);
-    // The highest score's probability is 1 / sum of e^(s - highest), and the others' are in proportion to it.
+    // The highest score's probability is 1 / sum of e^(s - highest), and the others' are in
+    // proportion to it.
     let probabilities = scores.iter().map(|s| (s - scores[best]).exp() * score);
     let pairs = labels.iter().zip(probabilities);
     let scores = pairs.map(|(label, score)| LabelScore { label: label.clone(), score }).collect();

@@ -3,7 +3,9 @@
 use crate::answer::{self, Answer};
 use crate::error::RuntimeError;
 use espalier_encoder::tags::TagSet;
-use espalier_encoder::{Adapter, Backbone, Batch, Encoded, Head, Lora, Output, PackedLora, Pooling};
+use espalier_encoder::{
+    Adapter, Backbone, Batch, Encoded, Head, Lora, Output, PackedLora, Pooling,
+};
 use espalier_kernels::pooling::l2_normalize;
 
 /// Low-rank updates and what becomes of the token vectors that they lead to.
@@ -44,7 +46,9 @@ impl Attached {
                 let tags = TagSet::from_tags(tags).map_err(|error| unfit(error.to_string()))?;
                 Task::Tags { head, tags }
             }
-            (Output::Labels { labels }, Some(head)) => Task::Labels { head, pooling: card.pooling, labels },
+            (Output::Labels { labels }, Some(head)) => {
+                Task::Labels { head, pooling: card.pooling, labels }
+            }
             _ => Task::Vectors,
         };
         Ok(Self { lora: PackedLora::new(backbone.precision(), &lora), task })
@@ -65,19 +69,28 @@ impl Attached {
         Self { lora: PackedLora::new(backbone.precision(), &lora), task: Task::Vectors }
     }
 
-    /// The answer on each text, from the token vectors [T, H]; none where what it would be made of is no finite number.
-    pub fn answers(&self, backbone: &Backbone, texts: Texts, hidden: &[f32]) -> Option<Vec<Answer>> {
+    /// The answer on each text, from the token vectors [T, H]; none where what it would be made of
+    /// is no finite number.
+    pub fn answers(
+        &self,
+        backbone: &Backbone,
+        texts: Texts,
+        hidden: &[f32],
+    ) -> Option<Vec<Answer>> {
         let Texts { texts, encoded, batch } = texts;
         let width = backbone.encoder.width();
         // Heads are multiplied in f32 whatever the encoder's precision: they are small and decide.
         let (mut pooled, mut scores) = (Vec::new(), Vec::new()); // [n, H]
-        let finite = |numbers: &[f32]| numbers.iter().all(|number| number.is_finite()).then_some(());
+        let finite =
+            |numbers: &[f32]| numbers.iter().all(|number| number.is_finite()).then_some(());
         let answers = match &self.task {
             Task::Tags { head, tags } => {
                 head.forward(hidden, &mut scores); // [T, C]
                 finite(&scores)?;
                 let rows = |s| batch.rows(s, &scores, head.classes); // [t, C]
-                (0..texts.len()).map(|s| answer::entities(texts[s], &encoded[s], rows(s), tags)).collect()
+                (0..texts.len())
+                    .map(|s| answer::entities(texts[s], &encoded[s], rows(s), tags))
+                    .collect()
             }
             Task::Labels { head, pooling, labels } => {
                 pooling.forward(hidden, batch, width, &mut pooled);

@@ -1,7 +1,8 @@
 //! Keeps other threads of the pool ready while a short run needs them every few microseconds.
 //!
-//! A text goes through some thirty products, one after the other, each shared out among the threads. In the pauses between them,
-//! a thread of the pool would fall asleep, and waking it takes longer than a product does.
+//! A text goes through some thirty products, one after the other, each shared out among the
+//! threads. In the pauses between them, a thread of the pool would fall asleep, and waking it takes
+//! longer than a product does.
 
 use rayon::Yield;
 use std::cell::Cell;
@@ -20,7 +21,8 @@ thread_local! {
 pub(crate) fn awake<R: Send>(work: impl FnOnce() -> R + Send) -> R {
     rayon::scope(|_| {
         let done = Arc::new(AtomicBool::new(false));
-        // Neither waited for nor, once `done` is set, held up: what a thread has begun meanwhile is not this run's matter.
+        // Neither waited for nor, once `done` is set, held up: what a thread has begun meanwhile is
+        // not this run's matter.
         for _ in 1..rayon::current_num_threads().min(THREADS) {
             let done = done.clone();
             rayon::spawn(move || stay_awake(&done));
@@ -33,7 +35,8 @@ pub(crate) fn awake<R: Send>(work: impl FnOnce() -> R + Send) -> R {
 
 /// Takes work as it comes until `done`.
 ///
-/// A thread that is engaged already has no time: if it took the run's own place in line, it would wait for itself.
+/// A thread that is engaged already has no time: if it took the run's own place in line, it would
+/// wait for itself.
 fn stay_awake(done: &AtomicBool) {
     if ENGAGED.get() {
         return;
@@ -105,7 +108,8 @@ mod tests {
             let work = || pool.install(|| awake(|| -> u64 { panic!("of the test") }));
             let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
             assert!(panicked.is_err());
-            // A thread may be asked while it is about to see that the run is over, but not for ever.
+            // A thread may be asked while it is about to see that the run is over, but not for
+            // ever.
             while pool.broadcast(|_| ENGAGED.get()).contains(&true) {
                 std::thread::yield_now();
             }

@@ -1,19 +1,24 @@
 use espalier_encoder::EncoderError;
 
-/// A backbone or an adapter that cannot be read, an adapter that cannot be attached, a request that cannot be answered.
+/// A backbone or an adapter that cannot be read, an adapter that cannot be attached, a request that
+/// cannot be answered.
 #[derive(Debug, thiserror::Error)]
 pub enum RuntimeError {
     /// A backbone or an adapter cannot be read.
     #[error(transparent)]
     Encoder(#[from] EncoderError),
     /// An adapter of this name is attached already.
-    #[error("an adapter {name:?} is attached already; replace or detach it, or choose another name")]
+    #[error(
+        "an adapter {name:?} is attached already; replace or detach it, or choose another name"
+    )]
     NameTaken {
         /// The name.
         name: String,
     },
     /// No adapter of this name is attached.
-    #[error("no adapter {name:?} is attached; attach it, or ask for one of those attached: {attached}")]
+    #[error(
+        "no adapter {name:?} is attached; attach it, or ask for one of those attached: {attached}"
+    )]
     UnknownAdapter {
         /// The name asked for.
         name: String,
@@ -21,14 +26,18 @@ pub enum RuntimeError {
         attached: String,
     },
     /// Finite weights that are so large that what is computed with them is not.
-    #[error("the answer of {name:?} is no finite number: its weights or the backbone's are too large; train it again")]
+    #[error(
+        "the answer of {name:?} is no finite number: its weights or the backbone's are too large; \
+         train it again"
+    )]
     NotFinite {
         /// The adapter's name, or `the backbone`.
         name: String,
     },
     /// An adapter in memory was trained on another backbone.
     #[error(
-        "adapter {name:?} was trained on the backbone {expected}, not on {found}; use that backbone, or train the adapter again on this one"
+        "adapter {name:?} was trained on the backbone {expected}, not on {found}; use that \
+         backbone, or train the adapter again on this one"
     )]
     WrongBackbone {
         /// The name it was to have.
@@ -40,7 +49,8 @@ pub enum RuntimeError {
     },
     /// An adapter in memory whose parts do not fit each other or the backbone.
     #[error(
-        "adapter {name:?} cannot be attached: {reason}; make it for an encoder of the backbone's shape, with one class per label"
+        "adapter {name:?} cannot be attached: {reason}; make it for an encoder of the backbone's \
+         shape, with one class per label"
     )]
     Unfit {
         /// The name it was to have.

@@ -1,7 +1,8 @@
 //! One backbone, many adapters, one pass through the shared trunk.
 //!
-//! Adapters change only the last layers, so the layers below, the trunk, give the same for all of them. A [`Runtime`] runs the
-//! trunk once per text; each adapter's rows join at its own first layer and go through the layers above together.
+//! Adapters change only the last layers, so the layers below, the trunk, give the same for all of
+//! them. A [`Runtime`] runs the trunk once per text; each adapter's rows join at its own first
+//! layer and go through the layers above together.
 //!
 //! ```no_run
 //! use espalier_runtime::{Request, Runtime};

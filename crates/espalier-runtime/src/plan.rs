@@ -1,7 +1,8 @@
 //! Which rows go through which layers.
 //!
-//! Below its first layer an adapter changes nothing, so that all adapters that start higher up share one row per text, the
-//! plain one. An adapter's own row is a copy of it, made where the adapter starts.
+//! Below its first layer an adapter changes nothing, so that all adapters that start higher up
+//! share one row per text, the plain one. An adapter's own row is a copy of it, made where the
+//! adapter starts.
 
 use std::ops::Range;
 
@@ -10,15 +11,16 @@ use std::ops::Range;
 pub(crate) struct Segment {
     /// The layers.
     pub layers: Range<usize>,
-    /// The rows of a text: those of adapters, by index, then the plain one, `None`, where it is still needed. The rows of
-    /// the segment below come first, the plain one apart.
+    /// The rows of a text: those of adapters, by index, then the plain one, `None`, where it is
+    /// still needed. The rows of the segment below come first, the plain one apart.
     pub rows: Vec<Option<usize>>,
 }
 
-/// The cheapest way through `layers` layers for adapters that start at the layers `first`. One that starts at `layers`, or
-/// above, adapts nothing: its row is the plain one.
+/// The cheapest way through `layers` layers for adapters that start at the layers `first`. One that
+/// starts at `layers`, or above, adapts nothing: its row is the plain one.
 pub(crate) fn plan(first: &[usize], layers: usize) -> Vec<Segment> {
-    let mut order: Vec<usize> = (0..first.len()).filter(|&adapter| first[adapter] < layers).collect();
+    let mut order: Vec<usize> =
+        (0..first.len()).filter(|&adapter| first[adapter] < layers).collect();
     order.sort_by_key(|&adapter| first[adapter]);
     let mut starts: Vec<usize> = order.iter().map(|&adapter| first[adapter]).collect();
     starts.insert(0, 0);
@@ -38,7 +40,10 @@ pub(crate) fn plan(first: &[usize], layers: usize) -> Vec<Segment> {
 impl Segment {
     /// Which of the rows is an adapter's.
     pub fn row_of(&self, adapter: usize) -> usize {
-        self.rows.iter().position(|&row| row == Some(adapter)).unwrap_or(self.rows.len().saturating_sub(1))
+        self.rows
+            .iter()
+            .position(|&row| row == Some(adapter))
+            .unwrap_or(self.rows.len().saturating_sub(1))
     }
 }
 
@@ -55,14 +60,20 @@ mod tests {
     fn ten_adapters_share_the_trunk() {
         let plan = plan(&[4; 10], 6);
         assert_eq!(cost(&plan), 4 + 10 * 2); // of ten passes' 60
-        assert_eq!(plan.iter().map(|segment| segment.layers.clone()).collect::<Vec<_>>(), [0..4, 4..6]);
+        assert_eq!(
+            plan.iter().map(|segment| segment.layers.clone()).collect::<Vec<_>>(),
+            [0..4, 4..6]
+        );
     }
 
     #[test]
     fn adapters_fork_each_at_its_own_layer() {
         let segment = |layers, rows: &[Option<usize>]| Segment { layers, rows: rows.to_vec() };
-        let expected =
-            [segment(0..2, &[None]), segment(2..5, &[Some(1), None]), segment(5..6, &[Some(1), Some(0), Some(2)])];
+        let expected = [
+            segment(0..2, &[None]),
+            segment(2..5, &[Some(1), None]),
+            segment(5..6, &[Some(1), Some(0), Some(2)]),
+        ];
         assert_eq!(plan(&[5, 2, 5], 6), expected);
         // The plain row goes all the way for whoever adapts nothing.
         let expected = [segment(0..3, &[Some(1), None]), segment(3..6, &[Some(1), Some(0), None])];

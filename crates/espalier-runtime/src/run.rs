@@ -14,14 +14,19 @@ use std::sync::Arc;
 
 /// Texts whose tokens are kept at a time.
 const TEXTS: usize = 256;
-/// Adapters that share a pass. The trunk is run once per pass, so that more would save next to nothing.
+/// Adapters that share a pass. The trunk is run once per pass, so that more would save next to
+/// nothing.
 const ADAPTERS: usize = 32;
-/// Token vectors that a pass keeps at a time (twice: before and after a layer), unless a single text makes more. With
-/// MiniLM's width of 384 they take 24 MiB; they are enough to keep some dozen threads busy.
+/// Token vectors that a pass keeps at a time (twice: before and after a layer), unless a single
+/// text makes more. With MiniLM's width of 384 they take 24 MiB; they are enough to keep some dozen
+/// threads busy.
 const TOKENS: usize = 1 << 14;
 
-/// The values without repetitions, in the order in which they appear first, and for each value its place there.
-pub(crate) fn distinct<T: Copy + Eq + Hash>(values: impl Iterator<Item = T>) -> (Vec<T>, Vec<usize>) {
+/// The values without repetitions, in the order in which they appear first, and for each value its
+/// place there.
+pub(crate) fn distinct<T: Copy + Eq + Hash>(
+    values: impl Iterator<Item = T>,
+) -> (Vec<T>, Vec<usize>) {
     let (mut found, mut places) = (Vec::new(), HashMap::new());
     let place = |value| {
         *places.entry(value).or_insert_with(|| {
@@ -49,13 +54,24 @@ pub(crate) fn run(
     Ok(found)
 }
 
-fn run_texts(backbone: &Backbone, texts: &[&str], adapters: &[Arc<Attached>]) -> Result<Vec<TextAnswers>, NotFinite> {
+fn run_texts(
+    backbone: &Backbone,
+    texts: &[&str],
+    adapters: &[Arc<Attached>],
+) -> Result<Vec<TextAnswers>, NotFinite> {
     let mut encoded = vec![Encoded::default(); texts.len()];
-    encoded.par_iter_mut().zip(texts).for_each(|(encoded, text)| *encoded = backbone.tokenizer.encode(text));
-    let none = |text: &Encoded| TextAnswers { truncated: text.truncated, answers: Vec::with_capacity(adapters.len()) };
+    encoded
+        .par_iter_mut()
+        .zip(texts)
+        .for_each(|(encoded, text)| *encoded = backbone.tokenizer.encode(text));
+    let none = |text: &Encoded| TextAnswers {
+        truncated: text.truncated,
+        answers: Vec::with_capacity(adapters.len()),
+    };
     let mut results: Vec<TextAnswers> = encoded.iter().map(none).collect();
     for (chunk, adapters) in adapters.chunks(ADAPTERS).enumerate() {
-        let first: Vec<usize> = adapters.iter().map(|adapter| adapter.lora.trunk_layers()).collect();
+        let first: Vec<usize> =
+            adapters.iter().map(|adapter| adapter.lora.trunk_layers()).collect();
         let plan = plan(&first, backbone.encoder.layers());
         let Some(top) = plan.last() else { continue };
         for portion in portions(encoded.iter().map(|text| text.ids.len() * top.rows.len())) {
@@ -78,7 +94,8 @@ fn run_texts(backbone: &Backbone, texts: &[&str], adapters: &[Arc<Attached>]) ->
     Ok(results)
 }
 
-/// Cuts texts of these numbers of token vectors into portions of at most [`TOKENS`], at least one text each.
+/// Cuts texts of these numbers of token vectors into portions of at most [`TOKENS`], at least one
+/// text each.
 fn portions(sizes: impl IntoIterator<Item = usize>) -> Vec<Range<usize>> {
     let (mut portions, mut tokens) = (Vec::<Range<usize>>::new(), 0);
     for (index, size) in sizes.into_iter().enumerate() {
@@ -96,8 +113,14 @@ fn portions(sizes: impl IntoIterator<Item = usize>) -> Vec<Range<usize>> {
     portions
 }
 
-/// The token vectors after the last layer: for each row of the last segment those of all texts, [T, H].
-fn forward(backbone: &Backbone, adapters: &[Arc<Attached>], plan: &[Segment], texts: &[Encoded]) -> Vec<f32> {
+/// The token vectors after the last layer: for each row of the last segment those of all texts, [T,
+/// H].
+fn forward(
+    backbone: &Backbone,
+    adapters: &[Arc<Attached>],
+    plan: &[Segment],
+    texts: &[Encoded],
+) -> Vec<f32> {
     let model = backbone.model(None);
     let block = texts.iter().map(|text| text.ids.len()).sum::<usize>() * backbone.encoder.width();
     let (mut hidden, mut out, mut rows) = (Vec::new(), Vec::new(), 0);
@@ -111,10 +134,17 @@ fn forward(backbone: &Backbone, adapters: &[Arc<Attached>], plan: &[Segment], te
         rows = on.len();
         let batch = Batch::of_texts(repeat_n(texts, rows).flatten());
         let lora = |row: &Option<usize>| row.map(|adapter| &adapters[adapter].lora);
-        let adapters: Vec<Option<&PackedLora>> = on.iter().flat_map(|row| repeat_n(lora(row), texts.len())).collect();
+        let adapters: Vec<Option<&PackedLora>> =
+            on.iter().flat_map(|row| repeat_n(lora(row), texts.len())).collect();
         let input = (layers.start > 0).then_some(hidden.as_slice());
         out.resize(rows * block, 0.0);
-        model.encode_branches(layers.clone(), input, &batch, Adapters::PerSequence(&adapters), &mut out);
+        model.encode_branches(
+            layers.clone(),
+            input,
+            &batch,
+            Adapters::PerSequence(&adapters),
+            &mut out,
+        );
         swap(&mut hidden, &mut out);
     }
     hidden
@@ -133,6 +163,9 @@ mod tests {
 
     #[test]
     fn repetitions_are_found() {
-        assert_eq!(distinct(["b", "a", "b", "c", "a"].into_iter()), (vec!["b", "a", "c"], vec![0, 1, 0, 2, 1]));
+        assert_eq!(
+            distinct(["b", "a", "b", "c", "a"].into_iter()),
+            (vec!["b", "a", "c"], vec![0, 1, 0, 2, 1])
+        );
     }
 }

@@ -11,18 +11,22 @@ use std::collections::btree_map::Entry;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-/// Bytes of text up to which a run is short: over in a few milliseconds, of which waking threads would be a large part.
+/// Bytes of text up to which a run is short: over in a few milliseconds, of which waking threads
+/// would be a large part.
 const SHORT: usize = 512;
 
 type ByName = BTreeMap<String, Arc<Attached>>;
 
 /// A backbone with the adapters attached to it.
 ///
-/// Any number of threads may share one, by reference or in an [`Arc`], and attach, replace and detach adapters while others
-/// run: a [`Runtime::run`] goes to its end with the adapters that were attached when it began.
+/// Any number of threads may share one, by reference or in an [`Arc`], and attach, replace and
+/// detach adapters while others run: a [`Runtime::run`] goes to its end with the adapters that were
+/// attached when it began.
 ///
-/// A fork copies no threads: in a process that was forked after the threads of the pool had started, what needs them is refused
-/// ([`EncoderError::Forked`](espalier_encoder::EncoderError::Forked)). Servers that fork open the backbone in each child.
+/// A fork copies no threads: in a process that was forked after the threads of the pool had
+/// started, what needs them is refused
+/// ([`EncoderError::Forked`](espalier_encoder::EncoderError::Forked)). Servers that fork open the
+/// backbone in each child.
 #[derive(Debug)]
 pub struct Runtime {
     backbone: Backbone,
@@ -31,10 +35,11 @@ pub struct Runtime {
 }
 
 impl Runtime {
-    /// Opens a backbone: a directory, to compute in f32, or a packed file, to compute in what it stores.
+    /// Opens a backbone: a directory, to compute in f32, or a packed file, to compute in what it
+    /// stores.
     ///
-    /// A packed file must not be written to while it is open, only replaced by another of its name. To copy it instead, take
-    /// [`Runtime::new`] of [`Backbone::open_copied`].
+    /// A packed file must not be written to while it is open, only replaced by another of its name.
+    /// To copy it instead, take [`Runtime::new`] of [`Backbone::open_copied`].
     ///
     /// # Errors
     /// [`RuntimeError::Encoder`] when it cannot be read.
@@ -46,7 +51,8 @@ impl Runtime {
     /// Opens a backbone, a directory or a packed file, to compute as `compute` says.
     ///
     /// # Errors
-    /// [`RuntimeError::Encoder`] when it cannot be read, or is a packed file that cannot be computed with in this way.
+    /// [`RuntimeError::Encoder`] when it cannot be read, or is a packed file that cannot be
+    /// computed with in this way.
     pub fn open_with(path: &Path, compute: Compute) -> Result<Self, RuntimeError> {
         check_threads()?;
         Ok(Self::new(Backbone::open(path)?.with_compute(compute)?))
@@ -54,8 +60,9 @@ impl Runtime {
 
     /// A runtime on a backbone in memory, in the precision that the backbone computes in.
     pub fn new(backbone: Backbone) -> Self {
-        // The weights are packed when a model is first asked for, which is better now than in the first request. Without threads
-        // it would never end, and is left out, as every request will be refused.
+        // The weights are packed when a model is first asked for, which is better now than in the
+        // first request. Without threads it would never end, and is left out, as every request will
+        // be refused.
         if check_threads().is_ok() {
             backbone.model(None);
         }
@@ -71,7 +78,8 @@ impl Runtime {
     /// Reads an adapter directory and makes it available as `name`.
     ///
     /// # Errors
-    /// [`RuntimeError::Encoder`] when it cannot be read or belongs to another backbone, [`RuntimeError::NameTaken`].
+    /// [`RuntimeError::Encoder`] when it cannot be read or belongs to another backbone,
+    /// [`RuntimeError::NameTaken`].
     pub fn attach(&self, name: &str, directory: &Path) -> Result<(), RuntimeError> {
         self.attach_adapter(name, Adapter::open(directory, &self.backbone)?)
     }
@@ -97,8 +105,9 @@ impl Runtime {
     /// Reads an adapter directory and puts it in the place of the adapter `name`.
     ///
     /// # Errors
-    /// [`RuntimeError::Encoder`] when it cannot be read or belongs to another backbone, [`RuntimeError::UnknownAdapter`] when
-    /// there is none of that name. The adapter that was there is then still attached.
+    /// [`RuntimeError::Encoder`] when it cannot be read or belongs to another backbone,
+    /// [`RuntimeError::UnknownAdapter`] when there is none of that name. The adapter that was there
+    /// is then still attached.
     pub fn replace(&self, name: &str, directory: &Path) -> Result<(), RuntimeError> {
         self.replace_adapter(name, Adapter::open(directory, &self.backbone)?)
     }
@@ -106,8 +115,9 @@ impl Runtime {
     /// Puts an adapter in memory in the place of the adapter `name`.
     ///
     /// # Errors
-    /// [`RuntimeError::WrongBackbone`], [`RuntimeError::Unfit`], and [`RuntimeError::UnknownAdapter`] when there is none of
-    /// that name. The adapter that was there is then still attached.
+    /// [`RuntimeError::WrongBackbone`], [`RuntimeError::Unfit`], and
+    /// [`RuntimeError::UnknownAdapter`] when there is none of that name. The adapter that was there
+    /// is then still attached.
     pub fn replace_adapter(&self, name: &str, adapter: Adapter) -> Result<(), RuntimeError> {
         check_threads()?;
         let attached = Arc::new(Attached::new(name, adapter, &self.backbone)?);
@@ -135,11 +145,13 @@ impl Runtime {
 
     /// The answers to all requests on each text; a request may be given as an adapter's name.
     ///
-    /// Layers below an adapter's first are run once per distinct text for all adapters that share them, and the rows of all
-    /// adapters go through the layers above together. An answer is, to the bit, the same as alone.
+    /// Layers below an adapter's first are run once per distinct text for all adapters that share
+    /// them, and the rows of all adapters go through the layers above together. An answer is, to
+    /// the bit, the same as alone.
     ///
     /// # Errors
-    /// [`RuntimeError::NotFinite`]; [`RuntimeError::UnknownAdapter`] for a name that is not attached, [`RuntimeError::Encoder`] in a forked process.
+    /// [`RuntimeError::NotFinite`]; [`RuntimeError::UnknownAdapter`] for a name that is not
+    /// attached, [`RuntimeError::Encoder`] in a forked process.
     pub fn run<'r, R: Copy + Into<Request<'r>>>(
         &self,
         texts: &[impl AsRef<str>],
@@ -149,7 +161,8 @@ impl Runtime {
         let (requests, request_of) = distinct(requests.iter().map(|&request| request.into()));
         let (texts, text_of) = distinct(texts.iter().map(AsRef::as_ref));
         let adapters = self.snapshot(&requests)?;
-        // Within the pool's own threads from here on: from outside, each product would have to enter it anew.
+        // Within the pool's own threads from here on: from outside, each product would have to
+        // enter it anew.
         let found = match texts.iter().map(|text| text.len()).sum::<usize>() <= SHORT {
             true => awake(|| run(&self.backbone, &texts, &adapters)),
             false => rayon::scope(|_| run(&self.backbone, &texts, &adapters)),
@@ -162,7 +175,10 @@ impl Runtime {
         })?;
         let of_text = |text: usize| {
             let TextAnswers { truncated, answers } = &found[text];
-            TextAnswers { truncated: *truncated, answers: request_of.iter().map(|&r| answers[r].clone()).collect() }
+            TextAnswers {
+                truncated: *truncated,
+                answers: request_of.iter().map(|&r| answers[r].clone()).collect(),
+            }
         };
         Ok(text_of.into_iter().map(of_text).collect())
     }
@@ -172,7 +188,9 @@ impl Runtime {
         let adapters = self.read();
         let found = requests.iter().map(|request| match request {
             Request::Plain => Ok(self.plain.clone()),
-            Request::Adapter(name) => adapters.get(*name).cloned().ok_or_else(|| unknown(name, &adapters)),
+            Request::Adapter(name) => {
+                adapters.get(*name).cloned().ok_or_else(|| unknown(name, &adapters))
+            }
         });
         found.collect()
     }
@@ -187,7 +205,8 @@ impl Runtime {
         }
     }
 
-    // Nothing is ever left half done under the lock, so that a panic elsewhere in a thread that held it does no harm.
+    // Nothing is ever left half done under the lock, so that a panic elsewhere in a thread that
+    // held it does no harm.
     fn read(&self) -> RwLockReadGuard<'_, ByName> {
         self.adapters.read().unwrap_or_else(PoisonError::into_inner)
     }

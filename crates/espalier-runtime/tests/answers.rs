@@ -42,7 +42,10 @@ fn answers_that_are_no_numbers_are_an_error_that_names_the_adapter() {
     runtime.attach_lora("large", &lora).unwrap();
     for name in ["large tags", "large labels", "large"] {
         let error = runtime.run(&["two hotels"], &["opinions", name]).unwrap_err();
-        assert!(matches!(&error, RuntimeError::NotFinite { name: found } if found == name), "{error}");
+        assert!(
+            matches!(&error, RuntimeError::NotFinite { name: found } if found == name),
+            "{error}"
+        );
     }
     runtime.run(&["two hotels"], &["opinions", "things"]).unwrap();
 }
@@ -58,21 +61,27 @@ fn entities(runtime: &Runtime, text: &str) -> Vec<EntitySpan> {
     spans
 }
 
-/// Accents and capitals are gone in the tokens, an emoji is one unknown token, spaces are in none; none of it moves a span.
+/// Accents and capitals are gone in the tokens, an emoji is one unknown token, spaces are in none;
+/// none of it moves a span.
 #[test]
 fn entities_point_into_the_original_text() {
     let runtime = constant(things(), 1); // every word is a thing of its own
     for (text, expected) in [
         ("london", vec![("london", 0)]),
         ("  Café  in PARIS", vec![("Café", 2), ("in", 8), ("PARIS", 11)]),
-        ("Zoé's 🙂 東京!", vec![("Zoé", 0), ("'", 3), ("s", 4), ("🙂", 6), ("東", 8), ("京", 9), ("!", 10)]),
-        // An accent of its own character is in no token: inside a word it is spanned, after its last letter it is not.
+        (
+            "Zoé's 🙂 東京!",
+            vec![("Zoé", 0), ("'", 3), ("s", 4), ("🙂", 6), ("東", 8), ("京", 9), ("!", 10)],
+        ),
+        // An accent of its own character is in no token: inside a word it is spanned, after its
+        // last letter it is not.
         ("cafe\u{301}s cafe\u{301}", vec![("cafe\u{301}s", 0), ("cafe", 7)]),
         ("a\tb\n\nc", vec![("a", 0), ("b", 2), ("c", 5)]),
         ("\u{200b}new \u{200b}york", vec![("new", 1), ("york", 6)]),
     ] {
         let found = entities(&runtime, text);
-        let spans: Vec<(&str, usize)> = found.iter().map(|span| (span.text.as_str(), span.start)).collect();
+        let spans: Vec<(&str, usize)> =
+            found.iter().map(|span| (span.text.as_str(), span.start)).collect();
         assert_eq!(spans, expected, "{text:?}");
         assert!(found.iter().all(|span| span.label == "thing" && span.score > 0.999), "{found:?}");
     }
@@ -83,7 +92,10 @@ fn an_entity_spans_its_words_and_what_is_between_them() {
     let runtime = constant(things(), 2); // every word continues: the first begins, for want of something to continue
     let found = entities(&runtime, " Café  🙂 (new   york) ");
     assert_eq!(found.len(), 1, "{found:?}");
-    assert_eq!((found[0].start, found[0].end, found[0].text.as_str()), (1, 21, "Café  🙂 (new   york)"));
+    assert_eq!(
+        (found[0].start, found[0].end, found[0].text.as_str()),
+        (1, 21, "Café  🙂 (new   york)")
+    );
     assert_eq!(entities(&constant(things(), 0), "london"), []);
 }
 
@@ -93,7 +105,11 @@ fn what_is_too_long_is_cut_and_said_to_be() {
     let runtime = constant(things(), 1);
     for (words, truncated, read) in [(46, false, 46), (47, true, 46), (500, true, 46)] {
         let text = "hotel ".repeat(words);
-        assert_eq!(runtime.run(&[&text], &["constant"]).unwrap()[0].truncated, truncated, "{words} words");
+        assert_eq!(
+            runtime.run(&[&text], &["constant"]).unwrap()[0].truncated,
+            truncated,
+            "{words} words"
+        );
         assert_eq!(entities(&runtime, &text).len(), read, "{words} words");
     }
 }
@@ -102,11 +118,16 @@ fn what_is_too_long_is_cut_and_said_to_be() {
 fn labels_come_with_their_probability() {
     // Scores 0 and 20: the probability of the second is 1 / (1 + e^-20).
     let answers = constant(opinions(), 1).run(&["it was"], &["constant"]).unwrap();
-    let Answer::Label { label, score, scores } = &answers[0].answers[0] else { panic!("{answers:?}") };
+    let Answer::Label { label, score, scores } = &answers[0].answers[0] else {
+        panic!("{answers:?}")
+    };
     assert!(label == "bad" && (score - 1.0).abs() < 1e-6, "{answers:?}");
     let names: Vec<&str> = scores.iter().map(|one| one.label.as_str()).collect();
     assert_eq!(names, ["good", "bad"]);
-    assert!((scores[0].score / (-20f32).exp() - 1.0).abs() < 1e-4 && scores[1].score == *score, "{answers:?}");
+    assert!(
+        (scores[0].score / (-20f32).exp() - 1.0).abs() < 1e-4 && scores[1].score == *score,
+        "{answers:?}"
+    );
 }
 
 #[test]
@@ -115,7 +136,10 @@ fn empty_texts_and_empty_requests_have_answers() {
     assert_eq!(runtime.run(&none, &NAMES).unwrap(), []);
     let nothing: [Request; 0] = [];
     assert_eq!(runtime.run(&none, &nothing).unwrap(), []);
-    assert_eq!(runtime.run(&["london"], &nothing).unwrap(), [TextAnswers { truncated: false, answers: Vec::new() }]);
+    assert_eq!(
+        runtime.run(&["london"], &nothing).unwrap(),
+        [TextAnswers { truncated: false, answers: Vec::new() }]
+    );
     for text in ["", "   ", "\u{200b}"] {
         let answers = runtime.run(&[text], &NAMES).unwrap().remove(0);
         assert!(!answers.truncated && answers.answers.len() == NAMES.len());
@@ -124,7 +148,9 @@ fn empty_texts_and_empty_requests_have_answers() {
             matches!(&answers.answers[1], Answer::Label { score, .. } if (0.5..=1.0).contains(score)),
             "{answers:?}"
         );
-        assert!(matches!(&answers.answers[2], Answer::Vector(vector) if vector.iter().all(|x| x.is_finite())));
+        assert!(
+            matches!(&answers.answers[2], Answer::Vector(vector) if vector.iter().all(|x| x.is_finite()))
+        );
     }
 }
 
@@ -144,7 +170,12 @@ fn means(backbone: &Backbone, texts: &[String], lora: Option<&Lora>) -> Vec<Vec<
     let of_one = |text: &String| {
         let batch = Batch::new([backbone.tokenizer.encode(text).ids.as_slice()]);
         let mut vector = Vec::new();
-        Pooling::Mean.forward(&backbone.model(lora).encode(&batch), &batch, backbone.encoder.width(), &mut vector);
+        Pooling::Mean.forward(
+            &backbone.model(lora).encode(&batch),
+            &batch,
+            backbone.encoder.width(),
+            &mut vector,
+        );
         vector
     };
     texts.iter().map(of_one).collect()
@@ -167,7 +198,11 @@ fn vectors_are_the_models_own() {
     runtime.attach_lora("lora", &lora).unwrap();
     for (request, lora) in [(Request::Plain, None), (Request::Adapter("lora"), Some(&lora))] {
         let expected = means(runtime.backbone(), &texts, lora).concat();
-        assert_eq!(bits(&vectors(&runtime, &texts, request).concat()), bits(&expected), "{request:?}");
+        assert_eq!(
+            bits(&vectors(&runtime, &texts, request).concat()),
+            bits(&expected),
+            "{request:?}"
+        );
     }
 }
 
@@ -175,18 +210,24 @@ fn vectors_are_the_models_own() {
 fn vectors_have_length_one_where_the_model_says_so() {
     let directory = copy_of("tiny-bert");
     edit_json(&directory.path().join("modules.json"), |modules| {
-        let normalize =
-            json!({"idx": 2, "name": "2", "path": "2_Normalize", "type": "sentence_transformers.models.Normalize"});
+        let normalize = json!({"idx": 2, "name": "2", "path": "2_Normalize", "type": "sentence_transformers.models.Normalize"});
         modules.as_array_mut().unwrap().push(normalize);
     });
     let (runtime, texts) = (Runtime::open(directory.path()).unwrap(), texts());
     let lora = plain_lora(runtime.backbone(), 1, 4);
-    runtime.attach_adapter("vectors", adapter(runtime.backbone(), lora.clone(), Output::Vectors, 1)).unwrap();
+    runtime
+        .attach_adapter("vectors", adapter(runtime.backbone(), lora.clone(), Output::Vectors, 1))
+        .unwrap();
     for (request, lora) in [(Request::Plain, None), (Request::Adapter("vectors"), Some(&lora))] {
         let means = means(runtime.backbone(), &texts, lora);
         for (vector, mean) in vectors(&runtime, &texts, request).iter().zip(means) {
             let norm = mean.iter().map(|x| (*x as f64).powi(2)).sum::<f64>().sqrt();
-            assert!(vector.iter().zip(&mean).all(|(x, mean)| (*x as f64 - *mean as f64 / norm).abs() < 1e-6));
+            assert!(
+                vector
+                    .iter()
+                    .zip(&mean)
+                    .all(|(x, mean)| (*x as f64 - *mean as f64 / norm).abs() < 1e-6)
+            );
         }
     }
 }
@@ -194,8 +235,13 @@ fn vectors_have_length_one_where_the_model_says_so() {
 #[test]
 fn the_precision_is_the_callers_choice() {
     let (directory, texts) = (fixture("tiny-bert"), texts());
-    let by = |compute| vectors(&Runtime::open_with(&directory, compute).unwrap(), &texts, Request::Plain).concat();
+    let by = |compute| {
+        vectors(&Runtime::open_with(&directory, compute).unwrap(), &texts, Request::Plain).concat()
+    };
     let (f32, bf16) = (by(Compute::F32), by(Compute::Bf16));
-    assert_eq!(bits(&f32), bits(&vectors(&Runtime::open(&directory).unwrap(), &texts, Request::Plain).concat()));
+    assert_eq!(
+        bits(&f32),
+        bits(&vectors(&Runtime::open(&directory).unwrap(), &texts, Request::Plain).concat())
+    );
     assert!(f32 != bf16 && f32.iter().zip(&bf16).all(|(a, b)| (a - b).abs() < 0.1));
 }

@@ -27,7 +27,8 @@ fn said(runtime: &Runtime, name: &str) -> String {
 }
 
 fn refused(result: Result<impl Sized, RuntimeError>, part: &str) -> RuntimeError {
-    let error = result.err().unwrap_or_else(|| panic!("accepted, but should be refused with {part:?}"));
+    let error =
+        result.err().unwrap_or_else(|| panic!("accepted, but should be refused with {part:?}"));
     assert!(error.to_string().contains(part), "the message lacks {part:?}: {error}");
     error
 }
@@ -82,7 +83,8 @@ fn adapters_of_another_backbone_are_refused() {
     weights[0] += 1e-3;
     let other = Runtime::new(tiny_bert().with_weights(weights));
     let adapter = adapter(&tiny_bert(), plain_lora(&tiny_bert(), 2, 1), Output::Vectors, 1);
-    let error = refused(other.attach("vectors", saved(&adapter).path()), other.backbone().fingerprint());
+    let error =
+        refused(other.attach("vectors", saved(&adapter).path()), other.backbone().fingerprint());
     assert!(matches!(error, RuntimeError::Encoder(EncoderError::WrongBackbone { .. })), "{error}");
     let error = refused(other.attach_adapter("vectors", adapter), other.backbone().fingerprint());
     assert!(matches!(error, RuntimeError::WrongBackbone { .. }), "{error}");
@@ -93,7 +95,9 @@ fn adapters_of_another_backbone_are_refused() {
 fn adapters_in_memory_whose_parts_do_not_fit_are_refused() {
     let backbone = tiny_bert();
     let lora = || plain_lora(&backbone, 1, 1);
-    let head = |classes: usize, width: usize| Some(Head { classes, values: vec![0.0; classes * (width + 1)] });
+    let head = |classes: usize, width: usize| {
+        Some(Head { classes, values: vec![0.0; classes * (width + 1)] })
+    };
     let mut config = backbone.encoder.config.clone();
     config.num_hidden_layers -= 1;
     let of_another_encoder = Lora::zeros(&config, Vec::new());
@@ -110,7 +114,10 @@ fn adapters_in_memory_whose_parts_do_not_fit_are_refused() {
     ];
     let runtime = Runtime::new(backbone.clone());
     for (lora, head, output, message) in cases {
-        let error = refused(runtime.attach_adapter("new", with_head(&backbone, lora, head, output)), message);
+        let error = refused(
+            runtime.attach_adapter("new", with_head(&backbone, lora, head, output)),
+            message,
+        );
         assert!(matches!(error, RuntimeError::Unfit { name, .. } if name == "new"));
     }
     refused(runtime.attach_lora("new", &of_another_encoder), "other shapes");

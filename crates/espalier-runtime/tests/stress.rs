@@ -1,7 +1,8 @@
-//! Adapters come, go and change while other threads run. Every answer is that of one version of its adapter, head and
-//! labels included, and of the same one on all texts of a request.
+//! Adapters come, go and change while other threads run. Every answer is that of one version of its
+//! adapter, head and labels included, and of the same one on all texts of a request.
 //!
-//! Takes 2 seconds; `ESPALIER_STRESS_SECONDS=120 cargo test -p espalier-runtime --test stress` takes 120.
+//! Takes 2 seconds; `ESPALIER_STRESS_SECONDS=120 cargo test -p espalier-runtime --test stress`
+//! takes 120.
 
 mod support;
 
@@ -20,7 +21,8 @@ const CHANGING: [&str; 3] = ["things", "opinions", "vectors"];
 const COMING: &str = "coming and going";
 const READERS: u64 = 6;
 
-/// What the tests know of an adapter: its versions, which differ in all parts, and what each answers.
+/// What the tests know of an adapter: its versions, which differ in all parts, and what each
+/// answers.
 struct Known {
     versions: [Adapter; 2],
     answers: [Vec<String>; 2],
@@ -47,8 +49,10 @@ impl Known {
     /// Checks the answers to one request on the texts from `from` on.
     fn check(&self, name: &str, from: usize, found: &[TextAnswers], request: usize) {
         let found = to_request(found, request);
-        let version = self.answers.iter().position(|answers| answers[from..][..found.len()] == found);
-        let version = version.unwrap_or_else(|| panic!("{name} answers as none of its versions: {found:?}"));
+        let version =
+            self.answers.iter().position(|answers| answers[from..][..found.len()] == found);
+        let version =
+            version.unwrap_or_else(|| panic!("{name} answers as none of its versions: {found:?}"));
         self.seen[version].fetch_add(1, Relaxed);
     }
 }
@@ -71,7 +75,8 @@ fn read(runtime: &Runtime, texts: &[String], known: &[Known], plain: &[String], 
     requests.push(Request::Plain);
     let mut found = None;
     if round.is_multiple_of(2) {
-        let with: Vec<Request> = requests.iter().copied().chain([Request::Adapter(COMING)]).collect();
+        let with: Vec<Request> =
+            requests.iter().copied().chain([Request::Adapter(COMING)]).collect();
         match runtime.run(texts, &with) {
             Ok(answers) => {
                 known[3].check(COMING, from, &answers, 4);
@@ -90,10 +95,12 @@ fn read(runtime: &Runtime, texts: &[String], known: &[Known], plain: &[String], 
 
 #[test]
 fn every_answer_is_of_one_version() {
-    let seconds = std::env::var(VARIABLE).map_or(2.0, |text| text.parse().expect("a number of seconds"));
+    let seconds =
+        std::env::var(VARIABLE).map_or(2.0, |text| text.parse().expect("a number of seconds"));
     let end = Instant::now() + Duration::from_secs_f64(seconds);
     let words = ["london", "music", "東京", "zoo", "Café"];
-    let texts: Vec<String> = (0..27).map(|n| [words[n % 5], words[n * n % 4], words[n / 9]].join(" ")).collect();
+    let texts: Vec<String> =
+        (0..27).map(|n| [words[n % 5], words[n * n % 4], words[n / 9]].join(" ")).collect();
     let backbone = tiny_bert();
     let known = known(&backbone, &texts);
     let runtime = Runtime::new(backbone);
@@ -113,7 +120,9 @@ fn every_answer_is_of_one_version() {
         for (name, known) in CHANGING.into_iter().zip(&known) {
             let runtime = &runtime;
             threads.spawn(move || {
-                for version in known.versions.iter().rev().cycle().take_while(|_| Instant::now() < end) {
+                for version in
+                    known.versions.iter().rev().cycle().take_while(|_| Instant::now() < end)
+                {
                     runtime.replace_adapter(name, version.clone()).unwrap();
                     yield_now();
                 }
@@ -122,7 +131,10 @@ fn every_answer_is_of_one_version() {
         threads.spawn(|| {
             for version in known[3].versions.iter().cycle().take_while(|_| Instant::now() < end) {
                 runtime.attach_adapter(COMING, version.clone()).unwrap();
-                assert!(matches!(runtime.attach_adapter(COMING, version.clone()), Err(RuntimeError::NameTaken { .. })));
+                assert!(matches!(
+                    runtime.attach_adapter(COMING, version.clone()),
+                    Err(RuntimeError::NameTaken { .. })
+                ));
                 yield_now();
                 runtime.detach(COMING).unwrap();
             }

@@ -15,19 +15,33 @@ fn adapters_answer_together_as_alone() {
     assert_eq!(together.len(), texts.len());
     for (i, name) in NAMES.into_iter().enumerate() {
         let alone = runtime.run(&texts, &[name]).unwrap();
-        assert!(to_request(&together, i) == to_request(&alone, 0), "{name} answers differently in company");
+        assert!(
+            to_request(&together, i) == to_request(&alone, 0),
+            "{name} answers differently in company"
+        );
     }
-    // The answers are worth comparing: there are entities, there are both labels, and adapters differ.
-    assert!(together.iter().any(|text| matches!(&text.answers[0], Answer::Entities(spans) if !spans.is_empty())));
-    let says = |answer: &Answer, wanted| matches!(answer, Answer::Label { label, .. } if label == wanted);
-    assert!(["good", "bad"].iter().all(|label| together.iter().any(|text| says(&text.answers[1], label))));
+    // The answers are worth comparing: there are entities, there are both labels, and adapters
+    // differ.
+    assert!(
+        together
+            .iter()
+            .any(|text| matches!(&text.answers[0], Answer::Entities(spans) if !spans.is_empty()))
+    );
+    let says =
+        |answer: &Answer, wanted| matches!(answer, Answer::Label { label, .. } if label == wanted);
+    assert!(
+        ["good", "bad"]
+            .iter()
+            .all(|label| together.iter().any(|text| says(&text.answers[1], label)))
+    );
     assert!(together.iter().any(|text| text.answers[0] != text.answers[4]));
 }
 
 #[test]
 fn texts_are_answered_together_as_one_by_one() {
     let (runtime, texts) = (runtime(), texts());
-    let requests: Vec<Request> = NAMES.into_iter().map(Request::Adapter).chain([Request::Plain]).collect();
+    let requests: Vec<Request> =
+        NAMES.into_iter().map(Request::Adapter).chain([Request::Plain]).collect();
     let together = runtime.run(&texts, &requests).unwrap();
     for (text, answers) in texts.iter().zip(&together) {
         assert_eq!(runtime.run(&[text], &requests).unwrap().remove(0), *answers, "{text:?}");
@@ -48,7 +62,10 @@ fn more_rows_than_share_a_pass_answer_as_alone() {
     let together = runtime.run(&texts, &names).unwrap();
     for (i, name) in names.into_iter().enumerate() {
         let alone = runtime.run(&texts, &[name]).unwrap();
-        assert!(to_request(&together, i) == to_request(&alone, 0), "{name} answers differently in company");
+        assert!(
+            to_request(&together, i) == to_request(&alone, 0),
+            "{name} answers differently in company"
+        );
     }
 }
 
@@ -79,7 +96,8 @@ fn check_mix(backbone: &Backbone, adapters: &[Adapter], texts: &[String], asked:
         runtime.attach_adapter(name, adapter.clone()).unwrap();
     }
     // An index beyond the adapters asks for the plain vector.
-    let request = |&index: &usize| names.get(index).map_or(Request::Plain, |name| Request::Adapter(name));
+    let request =
+        |&index: &usize| names.get(index).map_or(Request::Plain, |name| Request::Adapter(name));
     let requests: Vec<Request> = asked.iter().map(request).collect();
     let together = runtime.run(texts, &requests).unwrap();
     for (text, found) in texts.iter().zip(&together) {
@@ -87,7 +105,11 @@ fn check_mix(backbone: &Backbone, adapters: &[Adapter], texts: &[String], asked:
             let alone = runtime.run(&[text], &[request]).unwrap().remove(0).answers.remove(0);
             assert_eq!(exact(found), exact(&alone), "{request:?} on {text:?}");
             if let Answer::Vector(found) = found {
-                assert_eq!(bits(found), bits(&vector(backbone, adapters.get(*index), text)), "{request:?} on {text:?}");
+                assert_eq!(
+                    bits(found),
+                    bits(&vector(backbone, adapters.get(*index), text)),
+                    "{request:?} on {text:?}"
+                );
             }
         }
     }

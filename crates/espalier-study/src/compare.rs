@@ -1,4 +1,5 @@
-//! The comparison: every strategy pre-finetunes the same encoder, then every task is fine-tuned from it under the same budget.
+//! The comparison: every strategy pre-finetunes the same encoder, then every task is fine-tuned
+//! from it under the same budget.
 
 use crate::evaluate::{Scores, evaluate};
 use crate::statistics::Mean;
@@ -101,7 +102,8 @@ pub fn compare(
         let mut adapters = BTreeMap::new();
         for task in tasks {
             for &seed in &config.seeds {
-                let (cell, adapter) = run_cell(&prefinetuned, strategy, task, seed, config, &mut observe)?;
+                let (cell, adapter) =
+                    run_cell(&prefinetuned, strategy, task, seed, config, &mut observe)?;
                 observe(Event::Scored(&cell));
                 comparison.cells.push(cell);
                 adapters.entry(task.name.clone()).or_insert(adapter);
@@ -132,7 +134,9 @@ fn run_cell(
 }
 
 fn test_split(task: &Task) -> Result<&Examples> {
-    task.test.as_ref().ok_or_else(|| TrainError::Init(format!("task {:?} has no test split to compare on", task.name)))
+    task.test.as_ref().ok_or_else(|| {
+        TrainError::Init(format!("task {:?} has no test split to compare on", task.name))
+    })
 }
 
 impl Comparison {
@@ -146,7 +150,9 @@ impl Comparison {
 /// For each seed a strategy's headline score, averaged over the tasks of a family.
 pub fn family_headlines(cells: &[Cell], strategy: Strategy, family: Family) -> BTreeMap<u64, f64> {
     let mut by_seed: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
-    for cell in cells.iter().filter(|cell| cell.strategy == strategy && cell.scores.family() == family) {
+    for cell in
+        cells.iter().filter(|cell| cell.strategy == strategy && cell.scores.family() == family)
+    {
         by_seed.entry(cell.seed).or_default().push(cell.scores.headline());
     }
     by_seed.into_iter().map(|(seed, scores)| (seed, Mean::of(&scores).mean)).collect()

@@ -1,4 +1,5 @@
-//! Where the families fight: measurements of the conflict meter summed up per layer, and where adapters should start.
+//! Where the families fight: measurements of the conflict meter summed up per layer, and where
+//! adapters should start.
 
 use crate::statistics::Mean;
 use espalier_encoder::LoraConfig;
@@ -29,8 +30,8 @@ pub struct ConflictReport {
 pub struct Summary {
     /// Cosine between the families' gradients.
     pub cosine: Mean,
-    /// Norm of the NER gradient over that of the classification gradient: geometric mean, because a batch whose loss is nearly zero
-    /// makes a ratio of hundreds.
+    /// Norm of the NER gradient over that of the classification gradient: geometric mean, because a
+    /// batch whose loss is nearly zero makes a ratio of hundreds.
     pub norm_ratio: f64,
     /// Cosine of each part.
     pub parts: BTreeMap<Part, Mean>,
@@ -46,21 +47,24 @@ pub struct Suggestion {
 }
 
 impl ConflictReport {
-    /// Sums up measurements. Steps of a run follow each other and are not independent, so that their intervals are too narrow;
-    /// those of separate batches hold.
+    /// Sums up measurements. Steps of a run follow each other and are not independent, so that
+    /// their intervals are too narrow; those of separate batches hold.
     pub fn new(backbone: &str, strategy: Strategy, measurements: Vec<(usize, Conflict)>) -> Self {
         let layers = measurements.first().map_or(0, |(_, conflict)| conflict.layers.len());
         let layers: Vec<Summary> = (0..layers)
             .map(|layer| {
                 let of_part = |part: Part| {
-                    let values = measurements.iter().filter_map(|(_, conflict)| conflict.layers.get(layer)?.get(&part));
+                    let values = measurements
+                        .iter()
+                        .filter_map(|(_, conflict)| conflict.layers.get(layer)?.get(&part));
                     values.copied().collect::<Vec<Agreement>>()
                 };
                 let parts = Part::ALL[1..].iter().map(|&part| (part, cosine(&of_part(part))));
                 Summary::of(&of_part(Part::Layer), parts.filter(|(_, mean)| mean.n > 0).collect())
             })
             .collect();
-        let embeddings: Vec<Agreement> = measurements.iter().filter_map(|(_, conflict)| conflict.embeddings).collect();
+        let embeddings: Vec<Agreement> =
+            measurements.iter().filter_map(|(_, conflict)| conflict.embeddings).collect();
         Self {
             backbone: backbone.into(),
             strategy,
@@ -78,7 +82,8 @@ impl Summary {
         Self { cosine: cosine(values), norm_ratio: Mean::of(&logarithms).mean.exp(), parts }
     }
 
-    /// Whether the families conflict beyond noise: the whole 95 % interval of the cosine is below zero.
+    /// Whether the families conflict beyond noise: the whole 95 % interval of the cosine is below
+    /// zero.
     pub fn conflicts(&self) -> bool {
         self.cosine.half_width.is_some_and(|half_width| self.cosine.mean + half_width < 0.0)
     }
@@ -89,8 +94,8 @@ fn cosine(values: &[Agreement]) -> Mean {
 }
 
 impl Suggestion {
-    /// The smallest k such that no layer below the last k conflicts beyond noise. Where that is none of the layers or all of
-    /// them, which would leave no trunk to share, a third.
+    /// The smallest k such that no layer below the last k conflicts beyond noise. Where that is
+    /// none of the layers or all of them, which would leave no trunk to share, a third.
     fn of(layers: &[Summary]) -> Self {
         let lowest = layers.iter().position(Summary::conflicts);
         let k = match lowest {
@@ -104,7 +109,9 @@ impl Suggestion {
     pub fn reason(&self) -> String {
         match self.lowest_conflict {
             None => "no layer conflicts beyond noise, so a third of the layers".into(),
-            Some(1) => "the conflict reaches down to the first layer, so a third of the layers".into(),
+            Some(1) => {
+                "the conflict reaches down to the first layer, so a third of the layers".into()
+            }
             Some(layer) => format!("layer {layer} is the lowest that conflicts beyond noise"),
         }
     }
@@ -120,7 +127,10 @@ mod tests {
             embeddings: Some(Agreement { cosine: 0.5, norm_ratio: 2.0 }),
             layers: layers
                 .map(|(mean, spread)| {
-                    let value = Agreement { cosine: mean + sign * spread, norm_ratio: 2f64.powf(1.0 + sign) };
+                    let value = Agreement {
+                        cosine: mean + sign * spread,
+                        norm_ratio: 2f64.powf(1.0 + sign),
+                    };
                     [(Part::Layer, value), (Part::Key, Agreement { cosine: sign, ..value })].into()
                 })
                 .into(),
@@ -147,8 +157,20 @@ mod tests {
             (layers, lowest_conflict)
         };
         assert_eq!(suggested([(0.1, 0.0), (-0.2, 0.01), (0.1, 0.0)]), (2, Some(2)));
-        assert_eq!(suggested([(0.1, 0.0), (-0.2, 0.02), (-0.1, 0.0)]), (1, Some(3)), "0.2 < 0.254: noise");
-        assert_eq!(suggested([(0.1, 0.0), (0.2, 0.0), (0.0, 0.0)]), (1, None), "a third of three layers");
-        assert_eq!(suggested([(-0.1, 0.0), (0.2, 0.0), (-0.1, 0.0)]), (1, Some(1)), "no trunk would be left");
+        assert_eq!(
+            suggested([(0.1, 0.0), (-0.2, 0.02), (-0.1, 0.0)]),
+            (1, Some(3)),
+            "0.2 < 0.254: noise"
+        );
+        assert_eq!(
+            suggested([(0.1, 0.0), (0.2, 0.0), (0.0, 0.0)]),
+            (1, None),
+            "a third of three layers"
+        );
+        assert_eq!(
+            suggested([(-0.1, 0.0), (0.2, 0.0), (-0.1, 0.0)]),
+            (1, Some(1)),
+            "no trunk would be left"
+        );
     }
 }

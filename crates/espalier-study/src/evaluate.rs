@@ -44,12 +44,16 @@ impl Scores {
     }
 }
 
-/// Runs the adapter over the examples' texts and compares its answers, those of the runtime, with the
-/// examples'.
+/// Runs the adapter over the examples' texts and compares its answers, those of the runtime, with
+/// the examples'.
 ///
 /// # Errors
 /// [`TrainError::Init`] when the adapter is for the other kind of task or has no head.
-pub fn evaluate<'a>(encoder: impl Into<Frozen<'a>>, adapter: &Adapter, examples: &Examples) -> Result<Scores> {
+pub fn evaluate<'a>(
+    encoder: impl Into<Frozen<'a>>,
+    adapter: &Adapter,
+    examples: &Examples,
+) -> Result<Scores> {
     match (predict(encoder, adapter, examples)?, examples) {
         (Predictions::Entities(predicted), Examples::Ner(texts)) => {
             let gold: Vec<Vec<Entity>> = texts.iter().map(|text| text.entities.clone()).collect();

@@ -20,7 +20,8 @@ impl Mean {
         let n = values.len();
         let mean = values.iter().sum::<f64>() / n as f64;
         let half_width = n.checked_sub(1).and_then(quantile).map(|quantile| {
-            let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (n - 1) as f64;
+            let variance =
+                values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (n - 1) as f64;
             quantile * (variance / n as f64).sqrt()
         });
         Self { mean, half_width, n }
@@ -38,7 +39,8 @@ mod tests {
 
     #[test]
     fn quantiles_are_those_of_the_tables() {
-        // NIST/SEMATECH e-Handbook of Statistical Methods, 1.3.6.7.2: upper critical values of Student's t, 0.975.
+        // NIST/SEMATECH e-Handbook of Statistical Methods, 1.3.6.7.2: upper critical values of
+        // Student's t, 0.975.
         let table = [
             (1, 12.706),
             (2, 4.303),

@@ -24,10 +24,12 @@ fn config(directory: &Path) -> ComparisonConfig {
     let (concepts, pairs) = (directory.join("concepts.jsonl"), directory.join("pairs.jsonl"));
     let city = |name: &str| {
         format!(
-            "{{\"tokens\": [\"train\", \"to\", {name:?}], \"spans\": [{{\"start\": 2, \"end\": 3, \"type\": \"city\"}}]}}\n"
+            "{{\"tokens\": [\"train\", \"to\", {name:?}], \"spans\": [{{\"start\": 2, \"end\": 3, \
+             \"type\": \"city\"}}]}}\n"
         )
     };
-    let pair = |word: &str| format!("{{\"anchor\": \"the {word}\", \"positive\": \"good {word}\"}}\n");
+    let pair =
+        |word: &str| format!("{{\"anchor\": \"the {word}\", \"positive\": \"good {word}\"}}\n");
     fs::write(&concepts, ["london", "paris", "berlin"].map(city).concat()).unwrap();
     fs::write(&pairs, ["hotel", "music", "weather"].map(pair).concat()).unwrap();
     ComparisonConfig {
@@ -44,16 +46,27 @@ fn config(directory: &Path) -> ComparisonConfig {
 }
 
 fn tasks() -> [Task; 2] {
-    let sentence = |city: &str| AnnotatedText::from_tags(&["we", "love", city], &["O", "O", "B-city"]);
-    let text = |(word, label): (&str, &str)| LabelledText { text: format!("it was {word}"), label: label.into() };
+    let sentence =
+        |city: &str| AnnotatedText::from_tags(&["we", "love", city], &["O", "O", "B-city"]);
+    let text = |(word, label): (&str, &str)| LabelledText {
+        text: format!("it was {word}"),
+        label: label.into(),
+    };
     let ner = |cities: &[&str]| Examples::Ner(cities.iter().map(|city| sentence(city)).collect());
-    let opinions = |rows: &[(&str, &str)]| Examples::Classification(rows.iter().copied().map(text).collect());
-    let task = |name: &str, train, test| Task { name: name.into(), train, dev: None, test: Some(test) };
+    let opinions =
+        |rows: &[(&str, &str)]| Examples::Classification(rows.iter().copied().map(text).collect());
+    let task =
+        |name: &str, train, test| Task { name: name.into(), train, dev: None, test: Some(test) };
     [
         task("cities", ner(&["london", "paris", "berlin", "york"]), ner(&["london", "john"])),
         task(
             "opinions",
-            opinions(&[("good", "kind"), ("great", "kind"), ("bad", "unkind"), ("cheap", "unkind")]),
+            opinions(&[
+                ("good", "kind"),
+                ("great", "kind"),
+                ("bad", "unkind"),
+                ("cheap", "unkind"),
+            ]),
             opinions(&[("good", "kind"), ("not bad", "unkind"), ("near", "neither")]),
         ),
     ]
@@ -68,7 +81,11 @@ fn every_strategy_meets_every_task_with_every_seed() {
     let directory = TempDir::new().unwrap();
     let config = config(directory.path());
     let comparison = compared(&config);
-    let cells: Vec<_> = comparison.cells.iter().map(|cell| (cell.strategy, cell.task.as_str(), cell.seed)).collect();
+    let cells: Vec<_> = comparison
+        .cells
+        .iter()
+        .map(|cell| (cell.strategy, cell.task.as_str(), cell.seed))
+        .collect();
     let mut expected = Vec::new();
     for strategy in STRATEGIES {
         expected.extend([(strategy, "cities", 5), (strategy, "cities", 6)]);
@@ -79,7 +96,8 @@ fn every_strategy_meets_every_task_with_every_seed() {
         assert!((0.0..=1.0).contains(&cell.scores.headline()), "{cell:?}");
         assert_eq!(matches!(cell.scores, Scores::Ner(_)), cell.task == "cities", "{cell:?}");
     }
-    let strategies: Vec<Strategy> = comparison.outcomes.iter().map(|outcome| outcome.strategy).collect();
+    let strategies: Vec<Strategy> =
+        comparison.outcomes.iter().map(|outcome| outcome.strategy).collect();
     assert_eq!(strategies, STRATEGIES);
     for outcome in &comparison.outcomes {
         assert_eq!(outcome.steps.len(), if outcome.strategy == Strategy::None { 0 } else { STEPS });
@@ -87,7 +105,8 @@ fn every_strategy_meets_every_task_with_every_seed() {
     }
 }
 
-/// The adapters that are kept are those of the first seed, start from their family's, and give the scores of their cells.
+/// The adapters that are kept are those of the first seed, start from their family's, and give the
+/// scores of their cells.
 #[test]
 fn the_adapters_kept_are_those_scored() {
     let directory = TempDir::new().unwrap();
@@ -99,8 +118,13 @@ fn the_adapters_kept_are_those_scored() {
             assert_eq!(adapter.card.training["config"]["seed"], 5);
             let start = if outcome.strategy == Strategy::Tpl { "adapter" } else { "fresh" };
             assert_eq!(adapter.card.training["started_from"], start);
-            let scores = evaluate(&outcome.prefinetuned.backbone, adapter, task.test.as_ref().unwrap()).unwrap();
-            let cell = comparison.cells.iter().find(|cell| cell.strategy == outcome.strategy && cell.task == task.name);
+            let scores =
+                evaluate(&outcome.prefinetuned.backbone, adapter, task.test.as_ref().unwrap())
+                    .unwrap();
+            let cell = comparison
+                .cells
+                .iter()
+                .find(|cell| cell.strategy == outcome.strategy && cell.task == task.name);
             assert_eq!(scores.headline(), cell.unwrap().scores.headline());
         }
     }
@@ -110,7 +134,8 @@ fn the_adapters_kept_are_those_scored() {
 #[test]
 fn cross_stitch_is_compared_on_both_of_its_columns() {
     let directory = TempDir::new().unwrap();
-    let config = ComparisonConfig { strategies: vec![Strategy::CrossStitch], ..config(directory.path()) };
+    let config =
+        ComparisonConfig { strategies: vec![Strategy::CrossStitch], ..config(directory.path()) };
     let comparison = compared(&config);
     let outcome = &comparison.outcomes[0];
     for task in tasks() {
@@ -150,7 +175,8 @@ fn the_report_holds_every_figure() {
     let comparison = compared(&config);
     let report = Report::new("tiny", &tasks(), &config, &comparison, 1.5);
     let json = serde_json::to_value(&report).unwrap();
-    let lengths = ["tasks", "strategies", "cells", "seeds"].map(|key| json[key].as_array().unwrap().len());
+    let lengths =
+        ["tasks", "strategies", "cells", "seeds"].map(|key| json[key].as_array().unwrap().len());
     assert_eq!(lengths, [2, 2, 8, 2]);
     assert_eq!((&json["backbone"], &json["seconds"]), (&"tiny".into(), &1.5.into()));
     assert_eq!((&json["tasks"][1]["family"], &json["tasks"][1]["test"]), (&"tc".into(), &3.into()));
@@ -175,12 +201,16 @@ fn the_table_has_a_row_for_each_strategy() {
     let comparison = compared(&config);
     let report = Report::new("tiny", &tasks(), &config, &comparison, 1.5);
     let table = table(&report);
-    let lines: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
+    let lines: Vec<Vec<&str>> =
+        table.lines().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(lines.len(), 3, "{table}");
     assert_eq!(lines[0], ["strategy", "cities", "opinions", "NER", "mean", "TC", "mean"]);
     for (line, row) in lines[1..].iter().zip(&report.strategies) {
         let points = |task: &str| format!("{:.1}", 100.0 * row.tasks[task].mean);
-        assert_eq!(line[..3], [row.strategy.name().to_string(), points("cities"), points("opinions")]);
+        assert_eq!(
+            line[..3],
+            [row.strategy.name().to_string(), points("cities"), points("opinions")]
+        );
         assert_eq!(line.iter().filter(|word| **word == "±").count(), 2, "{table}");
     }
 }
@@ -193,7 +223,8 @@ fn a_task_without_a_test_split_is_refused_before_anything_is_trained() {
     let trained = |event: Event| panic!("{event:?}");
     let error = compare(&tiny_bert(), &tasks, &config(directory.path()), trained).unwrap_err();
     assert!(
-        matches!(error, TrainError::Init(_)) && error.to_string().contains("\"opinions\" has no test split"),
+        matches!(error, TrainError::Init(_))
+            && error.to_string().contains("\"opinions\" has no test split"),
         "{error}"
     );
 }

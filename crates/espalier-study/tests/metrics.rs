@@ -53,7 +53,13 @@ impl Differences {
         }
     }
 
-    fn compare_entities(&mut self, name: &str, mode: &str, found: EntityScores, expected: &Expected) {
+    fn compare_entities(
+        &mut self,
+        name: &str,
+        mode: &str,
+        found: EntityScores,
+        expected: &Expected,
+    ) {
         self.compare(format!("{name}: {mode} precision"), found.precision, expected.precision);
         self.compare(format!("{name}: {mode} recall"), found.recall, expected.recall);
         self.compare(format!("{name}: {mode} F1"), found.f1, expected.f1);

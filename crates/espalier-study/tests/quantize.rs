@@ -4,7 +4,9 @@
 mod common;
 
 use common::tiny_bert;
-use espalier_encoder::{Adapter, AdapterCard, Backbone, Family, Head, Lora, Output, Pooling, Precision};
+use espalier_encoder::{
+    Adapter, AdapterCard, Backbone, Family, Head, Lora, Output, Pooling, Precision,
+};
 use espalier_study::evaluate;
 use espalier_study::quantize::{Budget, Quantized, Subject, quantize};
 use espalier_train::data::{Examples, LabelledText};
@@ -16,9 +18,17 @@ const LABELS: usize = 16;
 
 /// Texts of words that the tiny BERT knows, all different.
 fn texts() -> Vec<String> {
-    let words = ["cheap", "hotel", "near", "the", "station", "was", "great", "music", "london", "weather"];
-    let text =
-        |n: usize| format!("{} {} {} {}", words[n % 10], words[n / 10 % 10], words[n / 3 % 10], words[n / 7 % 10]);
+    let words =
+        ["cheap", "hotel", "near", "the", "station", "was", "great", "music", "london", "weather"];
+    let text = |n: usize| {
+        format!(
+            "{} {} {} {}",
+            words[n % 10],
+            words[n / 10 % 10],
+            words[n / 3 % 10],
+            words[n / 7 % 10]
+        )
+    };
     (0..400).map(text).collect()
 }
 
@@ -44,9 +54,16 @@ fn subject(backbone: &Backbone) -> Subject {
     let unlabelled = |text: String| LabelledText { text, label: "label 0".into() };
     let examples = Examples::Classification(texts().into_iter().map(unlabelled).collect());
     let predicted = espalier_train::finetune::predict(backbone, &adapter, &examples).unwrap();
-    let espalier_train::finetune::Predictions::Labels(labels) = predicted else { panic!("a classifier gives labels") };
-    let labelled = texts().into_iter().zip(labels).map(|(text, label)| LabelledText { text, label });
-    Subject { name: "narrow".into(), adapter, examples: Examples::Classification(labelled.collect()) }
+    let espalier_train::finetune::Predictions::Labels(labels) = predicted else {
+        panic!("a classifier gives labels")
+    };
+    let labelled =
+        texts().into_iter().zip(labels).map(|(text, label)| LabelledText { text, label });
+    Subject {
+        name: "narrow".into(),
+        adapter,
+        examples: Examples::Classification(labelled.collect()),
+    }
 }
 
 fn run(max_drop: f64, mixed: bool, out: &Path) -> Quantized {
@@ -55,7 +72,10 @@ fn run(max_drop: f64, mixed: bool, out: &Path) -> Quantized {
 }
 
 fn files(directory: &TempDir) -> Vec<String> {
-    fs::read_dir(directory.path()).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap()).collect()
+    fs::read_dir(directory.path())
+        .unwrap()
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .collect()
 }
 
 #[test]

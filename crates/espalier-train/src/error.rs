@@ -74,12 +74,14 @@ pub enum TrainError {
     },
     /// Nothing can stand in the place of hidden tokens.
     #[error(
-        "the tokenizer has no token [MASK] or <mask>, which masked language modelling puts in the place of hidden ones"
+        "the tokenizer has no token [MASK] or <mask>, which masked language modelling puts in the \
+         place of hidden ones"
     )]
     NoMask,
     /// Distillation without a teacher.
     #[error(
-        "ner.objective is distill, but ner.teacher names no teacher; set it to a directory, a packed file or a hub id"
+        "ner.objective is distill, but ner.teacher names no teacher; set it to a directory, a \
+         packed file or a hub id"
     )]
     NoTeacher,
     /// A teacher that does not have what is asked of it.
@@ -105,9 +107,11 @@ pub enum TrainError {
         /// The beginning of the batch's first text.
         batch: String,
     },
-    /// A gradient became infinite or not a number; the weights of the step before are not lost to it.
+    /// A gradient became infinite or not a number; the weights of the step before are not lost to
+    /// it.
     #[error(
-        "the gradient of step {step} is not finite{}; lower the learning rate or look at these batches",
+        "the gradient of step {step} is not finite{}; lower the learning rate or look at these \
+         batches",
         listed(batches)
     )]
     GradientNotFinite {

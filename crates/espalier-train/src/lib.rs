@@ -1,9 +1,12 @@
-//! Pre-finetuning and fine-tuning: corpora, objectives, strategies, optimizers and the loops that join them.
+//! Pre-finetuning and fine-tuning: corpora, objectives, strategies, optimizers and the loops that
+//! join them.
 //!
 //! - [`data`]: corpora and tasks
-//! - [`objectives`]: what is learned: concept contrast for NER, pair contrast for classification, heads on tasks
+//! - [`objectives`]: what is learned: concept contrast for NER, pair contrast for classification,
+//!   heads on tasks
 //! - [`strategies`]: whose gradient reaches which weights when both families are trained at once
-//! - [`columns`]: two encoders that are stitched to each other, for the strategy that breaks the rule of one
+//! - [`columns`]: two encoders that are stitched to each other, for the strategy that breaks the
+//!   rule of one
 //! - [`optimizer`]: AdamW and SGD, schedules, clipping
 //! - [`prefinetune()`]: many corpora, one shared encoder
 //! - [`run`]: the same in a directory, with checkpoints: a killed run goes on where it was

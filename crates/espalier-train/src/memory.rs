@@ -1,4 +1,5 @@
-//! The least memory that training takes, compared with what the machine has before anything is allocated.
+//! The least memory that training takes, compared with what the machine has before anything is
+//! allocated.
 //!
 //! A lower bound, so that nothing is refused that could have worked.
 
@@ -12,8 +13,8 @@ const F32: u64 = size_of::<f32>() as u64;
 /// The special tokens around every text, however short.
 const TOKENS: u64 = 2;
 
-/// Checks that an encoder can be trained here as `config` says: its weights, and where they are trained their gradients and the
-/// optimizer's moments, in f32, for each column.
+/// Checks that an encoder can be trained here as `config` says: its weights, and where they are
+/// trained their gradients and the optimizer's moments, in f32, for each column.
 pub(crate) fn check_encoder(encoder: &EncoderConfig, config: &PrefinetuneConfig) -> Result<()> {
     let numbers = match (config.strategy.trains_theta(), config.train.optimizer) {
         (false, _) => 1,
@@ -25,10 +26,12 @@ pub(crate) fn check_encoder(encoder: &EncoderConfig, config: &PrefinetuneConfig)
     Ok(memory::check(format!("training {parameters} parameters"), parameters * numbers * F32)?)
 }
 
-/// Checks that what a pass through `layers` layers leaves for the way back can be kept for so many texts at once: in each layer
-/// vectors of six widths and two inner widths in bf16 or more, and of two widths in f32.
+/// Checks that what a pass through `layers` layers leaves for the way back can be kept for so many
+/// texts at once: in each layer vectors of six widths and two inner widths in bf16 or more, and of
+/// two widths in f32.
 pub(crate) fn check_batch(config: &EncoderConfig, layers: usize, texts: usize) -> Result<()> {
-    let [width, inner, layers] = [config.hidden_size, config.intermediate_size, layers].map(|n| n as u64);
+    let [width, inner, layers] =
+        [config.hidden_size, config.intermediate_size, layers].map(|n| n as u64);
     let of_token = layers * (2 * (6 * width + 2 * inner) + 2 * width * F32);
     Ok(memory::check(format!("a batch of {texts} texts"), texts as u64 * TOKENS * of_token)?)
 }
@@ -51,7 +54,8 @@ mod tests {
         let (small, huge) = (config(384, 6), config(1 << 16, 1 << 10));
         let mut settings = PrefinetuneConfig::default();
         assert!(check_encoder(&small, &settings).is_ok());
-        // 12 H^2 weights and 13 H vectors a layer, 30,514 rows of embeddings, and their norm; 16 bytes each.
+        // 12 H^2 weights and 13 H vectors a layer, 30,514 rows of embeddings, and their norm; 16
+        // bytes each.
         let message = check_encoder(&huge, &settings).unwrap_err().to_string();
         let parameters: u64 = (12 << 42) + (13 << 26) + ((30_514 + 2) << 16);
         let size = (16 * parameters).div_ceil(1_000_000_000);

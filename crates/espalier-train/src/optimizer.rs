@@ -30,7 +30,8 @@ pub enum Schedule {
 }
 
 impl Schedule {
-    /// Factor of the learning rate at `step` (from 0) of `steps`, after a linear warm-up over the first `warmup` steps.
+    /// Factor of the learning rate at `step` (from 0) of `steps`, after a linear warm-up over the
+    /// first `warmup` steps.
     ///
     /// The first step of a run of one has factor 1 without warm-up.
     pub fn factor(self, step: usize, steps: usize, warmup: usize) -> f32 {
@@ -49,7 +50,8 @@ impl Schedule {
 /// Parameters that are updated alike. Their values live elsewhere; gradients and moments live here.
 #[derive(Debug)]
 pub struct Group {
-    /// Gradients, laid out as the values. They are added up from zero, and are zero again after each step.
+    /// Gradients, laid out as the values. They are added up from zero, and are zero again after
+    /// each step.
     pub gradients: Vec<f32>,
     first_moment: Vec<f32>,
     second_moment: Vec<f32>,
@@ -64,11 +66,20 @@ pub struct Group {
 }
 
 impl Group {
-    /// A group of `length` parameters, of which the `runs` are trained, each with its own weight decay.
+    /// A group of `length` parameters, of which the `runs` are trained, each with its own weight
+    /// decay.
     pub fn new(length: usize, learning_rate: f32, runs: Vec<(Range<usize>, f32)>) -> Self {
         let zeros = || vec![0.0; length];
         let (first_moment, second_moment) = (Vec::new(), Vec::new());
-        Self { gradients: zeros(), first_moment, second_moment, learning_rate, pace: None, turns: 1, runs }
+        Self {
+            gradients: zeros(),
+            first_moment,
+            second_moment,
+            learning_rate,
+            pace: None,
+            turns: 1,
+            runs,
+        }
     }
 
     /// The same group, whose learning rate goes its own way.
@@ -76,7 +87,8 @@ impl Group {
         Self { pace: Some((schedule, warmup)), ..self }
     }
 
-    /// The same group, handed to the optimizer in one of `turns` steps only: the correction of its moments' bias counts these alone.
+    /// The same group, handed to the optimizer in one of `turns` steps only: the correction of its
+    /// moments' bias counts these alone.
     ///
     /// # Panics
     /// If `turns` is zero.
@@ -121,8 +133,15 @@ pub struct StepSummary {
 impl Optimizer {
     /// An optimizer for a run of `steps` steps whose learning rates rise over the first `warmup`.
     ///
-    /// Gradients are scaled down to the global norm `clip_norm` over all groups; zero means no clipping.
-    pub fn new(kind: OptimizerKind, schedule: Schedule, steps: usize, warmup: usize, clip_norm: f32) -> Self {
+    /// Gradients are scaled down to the global norm `clip_norm` over all groups; zero means no
+    /// clipping.
+    pub fn new(
+        kind: OptimizerKind,
+        schedule: Schedule,
+        steps: usize,
+        warmup: usize,
+        clip_norm: f32,
+    ) -> Self {
         Self { kind, schedule, steps, warmup, clip_norm, done: 0 }
     }
 
@@ -141,7 +160,8 @@ impl Optimizer {
     /// # Errors
     /// [`TrainError::GradientNotFinite`], before anything is updated.
     pub fn step(&mut self, groups: &mut [(&mut [f32], &mut Group)]) -> Result<StepSummary> {
-        let gradient_norm = groups.iter().map(|(_, group)| group.sum_of_squares()).sum::<f64>().sqrt();
+        let gradient_norm =
+            groups.iter().map(|(_, group)| group.sum_of_squares()).sum::<f64>().sqrt();
         if !gradient_norm.is_finite() {
             return Err(TrainError::GradientNotFinite { step: self.done + 1, batches: Vec::new() });
         }
@@ -168,7 +188,9 @@ impl Optimizer {
             let (run, weight_decay) = (run.clone(), *weight_decay);
             let (values, gradients) = (&mut values[run.clone()], &mut group.gradients[run.clone()]);
             match self.kind {
-                OptimizerKind::Sgd => sgd(learning_rate, weight_decay, gradient_scale, values, gradients),
+                OptimizerKind::Sgd => {
+                    sgd(learning_rate, weight_decay, gradient_scale, values, gradients)
+                }
                 OptimizerKind::AdamW => {
                     let step = AdamWStep {
                         learning_rate,
@@ -179,7 +201,8 @@ impl Optimizer {
                         step: self.done.div_ceil(group.turns) as u64,
                         gradient_scale,
                     };
-                    let (first, second) = (&mut group.first_moment[run.clone()], &mut group.second_moment[run]);
+                    let (first, second) =
+                        (&mut group.first_moment[run.clone()], &mut group.second_moment[run]);
                     adamw(step, values, gradients, first, second);
                 }
             }
@@ -195,16 +218,25 @@ mod tests {
     fn schedules_rise_and_fall() {
         let at = |schedule: Schedule, step| schedule.factor(step, 10, 2);
         assert_eq!([at(Schedule::Linear, 0), at(Schedule::Linear, 1)], [0.5, 1.0]);
-        assert_eq!([at(Schedule::Linear, 2), at(Schedule::Linear, 6), at(Schedule::Constant, 9)], [1.0, 0.5, 1.0]);
+        assert_eq!(
+            [at(Schedule::Linear, 2), at(Schedule::Linear, 6), at(Schedule::Constant, 9)],
+            [1.0, 0.5, 1.0]
+        );
         assert!((at(Schedule::Cosine, 6) - 0.5).abs() < 1e-6);
-        assert_eq!(Schedule::Linear.factor(0, 1, 0), 1.0, "a run of one step trains at the full rate");
+        assert_eq!(
+            Schedule::Linear.factor(0, 1, 0),
+            1.0,
+            "a run of one step trains at the full rate"
+        );
     }
 
     #[test]
     fn clipping_is_by_the_norm_over_all_groups() {
-        // Gradients 3 and 4: norm 5; clipped to 1 they are 0.6 and 0.8, and SGD at rate 1 subtracts them.
+        // Gradients 3 and 4: norm 5; clipped to 1 they are 0.6 and 0.8, and SGD at rate 1 subtracts
+        // them.
         let (mut x, mut y) = (vec![1.0], vec![1.0]);
-        let (mut a, mut b) = (Group::new(1, 1.0, vec![(0..1, 0.0)]), Group::new(1, 1.0, vec![(0..1, 0.0)]));
+        let (mut a, mut b) =
+            (Group::new(1, 1.0, vec![(0..1, 0.0)]), Group::new(1, 1.0, vec![(0..1, 0.0)]));
         (a.gradients[0], b.gradients[0]) = (3.0, 4.0);
         let mut optimizer = Optimizer::new(OptimizerKind::Sgd, Schedule::Constant, 1, 0, 1.0);
         let summary = optimizer.step(&mut [(&mut x, &mut a), (&mut y, &mut b)]).unwrap();
@@ -226,13 +258,17 @@ mod tests {
     #[test]
     fn groups_may_have_schedules_of_their_own() {
         let group = || Group::new(1, 1.0, vec![(0..1, 0.0)]);
-        let mut groups =
-            [group(), group().with_schedule(Schedule::Constant, 0), group().with_schedule(Schedule::Linear, 4)];
+        let mut groups = [
+            group(),
+            group().with_schedule(Schedule::Constant, 0),
+            group().with_schedule(Schedule::Linear, 4),
+        ];
         let mut values = [[0.0f32]; 3];
         let mut optimizer = Optimizer::new(OptimizerKind::Sgd, Schedule::Linear, 4, 0, 0.0);
         for _ in 0..2 {
             groups.iter_mut().for_each(|group| group.gradients[0] = -1.0);
-            let mut both: Vec<_> = values.iter_mut().map(|v| v.as_mut_slice()).zip(&mut groups).collect();
+            let mut both: Vec<_> =
+                values.iter_mut().map(|v| v.as_mut_slice()).zip(&mut groups).collect();
             optimizer.step(&mut both).unwrap();
         }
         // Straight down from 1, constant, and rising: 1 + 3/4, 1 + 1 and 1/4 + 2/4.
@@ -243,10 +279,11 @@ mod tests {
     #[test]
     fn groups_in_turns_count_their_own_steps() {
         let gradients = [0.3f32, -0.2, 0.7];
-        let run = |optimizer: &mut Optimizer, group: &mut Group, values: &mut Vec<f32>, gradient| {
-            group.gradients[0] = gradient;
-            optimizer.step(&mut [(values, group)]).unwrap();
-        };
+        let run =
+            |optimizer: &mut Optimizer, group: &mut Group, values: &mut Vec<f32>, gradient| {
+                group.gradients[0] = gradient;
+                optimizer.step(&mut [(values, group)]).unwrap();
+            };
         let optimizer = || Optimizer::new(OptimizerKind::AdamW, Schedule::Constant, 10, 0, 0.0);
         let group = |turns| Group::new(1, 0.1, vec![(0..1, 0.0)]).in_turns(turns);
         let (mut alone, mut own, mut x) = (optimizer(), group(1), vec![1.0]);

@@ -1,6 +1,8 @@
 //! A training step asks the system for no memory once it has seen its largest batch.
 
-use espalier_encoder::{Activations, Batch, Encoder, Gradients, Model, PackedWeights, Pooling, Precision};
+use espalier_encoder::{
+    Activations, Batch, Encoder, Gradients, Model, PackedWeights, Pooling, Precision,
+};
 use espalier_train::optimizer::{Group, Optimizer, OptimizerKind, Schedule};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use std::alloc::System;
@@ -27,7 +29,8 @@ impl Training {
             "vocab_size": 100, "max_position_embeddings": 64,
         });
         let encoder = Encoder::new(serde_json::from_value(config).unwrap());
-        let weights: Vec<f32> = (0..encoder.layout.len()).map(|i| (i % 97) as f32 / 970.0 - 0.05).collect();
+        let weights: Vec<f32> =
+            (0..encoder.layout.len()).map(|i| (i % 97) as f32 / 970.0 - 0.05).collect();
         let packed = PackedWeights::new(&encoder, &weights, precision);
         let group = Group::new(weights.len(), 1e-4, vec![(0..weights.len(), 0.01)]);
         let optimizer = Optimizer::new(OptimizerKind::AdamW, Schedule::Constant, 100, 0, 1.0);
@@ -41,7 +44,8 @@ impl Training {
         model.forward(batch, activations);
         Pooling::Mean.forward(activations.output(), batch, encoder.width(), pooled);
         Pooling::Mean.backward(pooled, batch, encoder.width(), d_hidden);
-        let gradients = Gradients { weights: Some(&mut group.gradients), embeddings: true, adapter: None };
+        let gradients =
+            Gradients { weights: Some(&mut group.gradients), embeddings: true, adapter: None };
         model.backward(0..encoder.layers(), batch, activations, d_hidden, gradients);
         self.optimizer.step(&mut [(weights, group)]).unwrap();
         packed.pack(encoder, weights);
@@ -50,9 +54,11 @@ impl Training {
 
 #[test]
 fn a_step_allocates_nothing() {
-    let sequences: Vec<Vec<u32>> = (1..=32).map(|length| (0..length).map(|i| i * 3 % 100).collect()).collect();
+    let sequences: Vec<Vec<u32>> =
+        (1..=32).map(|length| (0..length).map(|i| i * 3 % 100).collect()).collect();
     let batch = Batch::new(sequences.iter().map(Vec::as_slice));
-    // One thread: with more, which thread's buffers have grown to their full size already is a matter of luck.
+    // One thread: with more, which thread's buffers have grown to their full size already is a
+    // matter of luck.
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     for precision in [Precision::F32, Precision::Bf16] {
         let mut training = Training::new(precision);
@@ -62,6 +68,10 @@ fn a_step_allocates_nothing() {
             (0..5).for_each(|_| training.step(&batch));
             region.change()
         });
-        assert_eq!((counted.allocations, counted.reallocations), (0, 0), "{precision}: {counted:?}");
+        assert_eq!(
+            (counted.allocations, counted.reallocations),
+            (0, 0),
+            "{precision}: {counted:?}"
+        );
     }
 }

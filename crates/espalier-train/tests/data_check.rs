@@ -23,11 +23,24 @@ fn lines(report: &Report, file: usize, problem: Problem) -> Vec<usize> {
 
 #[test]
 fn odd_pairs_are_named_by_their_line() {
-    let pair = |a: &str, b: &str| format!("{{\"anchor\":{a:?},\"positive\":{b:?},\"negative\":\"n\"}}\n");
-    let text = [("a", "b"), ("a", "b"), ("c", " c"), ("d e", "D-E"), ("?!", "f"), ("n", "g"), ("Ã© h", "i"), ("", "j")];
+    let pair =
+        |a: &str, b: &str| format!("{{\"anchor\":{a:?},\"positive\":{b:?},\"negative\":\"n\"}}\n");
+    let text = [
+        ("a", "b"),
+        ("a", "b"),
+        ("c", " c"),
+        ("d e", "D-E"),
+        ("?!", "f"),
+        ("n", "g"),
+        ("Ã© h", "i"),
+        ("", "j"),
+    ];
     let report = report("p.jsonl", &text.map(|(a, b)| pair(a, b)).concat());
     let file = &report.files[0];
-    assert_eq!((file.kind, file.rows, file.groups[0].most.clone()), (Some(Kind::Pairs), 8, vec![("p".to_string(), 7)]));
+    assert_eq!(
+        (file.kind, file.rows, file.groups[0].most.clone()),
+        (Some(Kind::Pairs), 8, vec![("p".to_string(), 7)])
+    );
     for (problem, expected) in [
         (Problem::Duplicate, 2),
         (Problem::Same, 3),
@@ -39,14 +52,20 @@ fn odd_pairs_are_named_by_their_line() {
     ] {
         assert_eq!(lines(&report, 0, problem), [expected], "{problem:?}\n{report}");
     }
-    assert!(!report.usable && report.verdict.contains("p.jsonl:8: \"anchor\" is blank"), "{report}");
+    assert!(
+        !report.usable && report.verdict.contains("p.jsonl:8: \"anchor\" is blank"),
+        "{report}"
+    );
 }
 
 #[test]
 fn odd_sentences_are_named_by_their_line() {
     let row = |spans: &str| format!("{{\"tokens\":[\"a\",\"b\",\"c\"],\"spans\":[{spans}]}}\n");
     let overlap = row("[0,2,\"x\"],[1,3,\"y\"]");
-    let found = report("c.jsonl", &(row("[0,2,\"x\"]") + &overlap + &row("[0,4,\"x\"]") + &row("[0,2,\"x\"]")));
+    let found = report(
+        "c.jsonl",
+        &(row("[0,2,\"x\"]") + &overlap + &row("[0,4,\"x\"]") + &row("[0,2,\"x\"]")),
+    );
     assert_eq!(found.files[0].kind, Some(Kind::Concepts));
     assert_eq!(lines(&found, 0, Problem::Overlap), [2]);
     assert_eq!(lines(&found, 0, Problem::Conflict), [2]);
@@ -69,11 +88,17 @@ fn splits_of_a_task_are_compared() {
     )
     .unwrap();
     fs::write(dir.path().join("valid.csv"), table(&[text("sea", "blue")])).unwrap();
-    fs::write(dir.path().join("test.csv"), table(&[text("sea", "blue"), text("coal", "black"), text("rose", "red")]))
-        .unwrap();
+    fs::write(
+        dir.path().join("test.csv"),
+        table(&[text("sea", "blue"), text("coal", "black"), text("rose", "red")]),
+    )
+    .unwrap();
     let reports = check_folder(dir.path(), None).unwrap();
     let [report] = reports.as_slice() else { panic!("{reports:?}") };
-    assert_eq!(report.files.iter().map(|file| file.role.unwrap()).collect::<Vec<_>>(), ["train", "dev", "test"]);
+    assert_eq!(
+        report.files.iter().map(|file| file.role.unwrap()).collect::<Vec<_>>(),
+        ["train", "dev", "test"]
+    );
     assert_eq!(lines(report, 0, Problem::Conflict), [4]);
     assert_eq!(lines(report, 0, Problem::Empty), [5]);
     assert_eq!(report.files[1].findings, []);
@@ -112,7 +137,10 @@ fn data_that_cannot_be_used_are_said_to_be() {
 
 #[test]
 fn running_text_is_known_by_its_key_or_its_look() {
-    let texts = report("t.jsonl", "{\"text\":\"one two\"}\n{\"text\":\"one two\"}\n{\"text\":\"?!\"}\n\"three\"\n");
+    let texts = report(
+        "t.jsonl",
+        "{\"text\":\"one two\"}\n{\"text\":\"one two\"}\n{\"text\":\"?!\"}\n\"three\"\n",
+    );
     assert_eq!((texts.files[0].kind, texts.files[0].rows), (Some(Kind::Texts), 4));
     assert_eq!(lines(&texts, 0, Problem::Duplicate), [2]);
     assert_eq!(lines(&texts, 0, Problem::NoLetters), [3]);
@@ -121,8 +149,14 @@ fn running_text_is_known_by_its_key_or_its_look() {
 
     let prose = report("t.txt", &format!("One\ntwo.\n\n{}\n", "word ".repeat(2000)));
     assert_eq!((prose.files[0].kind, prose.files[0].rows), (Some(Kind::Texts), 2));
-    assert_eq!((prose.files[0].format.as_str(), prose.files[0].lengths[0].percentiles[4]), ("plain text", 2000));
-    assert!(prose.verdict.ends_with("nothing odd was found"), "length is no fault of running text: {prose}");
+    assert_eq!(
+        (prose.files[0].format.as_str(), prose.files[0].lengths[0].percentiles[4]),
+        ("plain text", 2000)
+    );
+    assert!(
+        prose.verdict.ends_with("nothing odd was found"),
+        "length is no fault of running text: {prose}"
+    );
     assert_eq!(report("t.txt", "a B-x\nb I-x\n").files[0].kind, Some(Kind::Ner));
     assert!(!report("t.txt", "\n\n").usable);
 }

@@ -1,13 +1,16 @@
 //! The two objectives against PyTorch: losses and every gradient.
 //!
-//! The recorded numbers are those of scripts/make_parity_fixtures.py: computed in f64, stored as f32.
+//! The recorded numbers are those of scripts/make_parity_fixtures.py: computed in f64, stored as
+//! f32.
 
 #[path = "../../espalier-encoder/tests/common/mod.rs"]
 mod common;
 
 use common::{Recorded, assert_close, tiny_bert};
 use espalier_encoder::{Activations, Backbone, Batch, Gradients, Pooling};
-use espalier_train::objectives::{ConceptBatch, ConceptGradients, ConceptObjective, ConceptProjections, PairObjective};
+use espalier_train::objectives::{
+    ConceptBatch, ConceptGradients, ConceptObjective, ConceptProjections, PairObjective,
+};
 
 const PAIRS: PairObjective = PairObjective { temperature: 0.05 };
 const CONCEPTS: ConceptObjective = ConceptObjective { scale: 10.0, bias: -4.0 };
@@ -35,7 +38,13 @@ impl<'a> Pass<'a> {
         let mut weights = vec![0.0; self.backbone.weights().len()];
         let gradients = Gradients { weights: Some(&mut weights), embeddings: true, adapter: None };
         let layers = 0..self.backbone.encoder.layers();
-        self.backbone.model(None).backward(layers, &self.batch, &mut self.activations, d_hidden, gradients);
+        self.backbone.model(None).backward(
+            layers,
+            &self.batch,
+            &mut self.activations,
+            d_hidden,
+            gradients,
+        );
         weights
     }
 }
@@ -49,19 +58,36 @@ fn assert_tensor(recorded: &Recorded, name: &str, found: &[f32]) {
     assert_close(name, found, &recorded.tensors[name].f32s());
 }
 
-fn assert_backbone_gradients(recorded: &Recorded, case: &str, backbone: &Backbone, gradients: &[f32]) {
+fn assert_backbone_gradients(
+    recorded: &Recorded,
+    case: &str,
+    backbone: &Backbone,
+    gradients: &[f32],
+) {
     for spec in &backbone.encoder.layout.tensors {
-        assert_tensor(recorded, &format!("{case}.grad.{}", spec.name), &gradients[spec.range.clone()]);
+        assert_tensor(
+            recorded,
+            &format!("{case}.grad.{}", spec.name),
+            &gradients[spec.range.clone()],
+        );
     }
 }
 
 /// The recorded texts: all anchors, then all positives, as one batch.
 fn pair_batch(recorded: &Recorded) -> Batch {
     let numbers = |name: &str| recorded.tensors[&format!("infonce.{name}")].i64s();
-    let ids: Vec<u32> = [numbers("anchor_ids"), numbers("positive_ids")].concat().iter().map(|&id| id as u32).collect();
+    let ids: Vec<u32> = [numbers("anchor_ids"), numbers("positive_ids")]
+        .concat()
+        .iter()
+        .map(|&id| id as u32)
+        .collect();
     let mut rest = ids.as_slice();
     let lengths = [numbers("anchor_lengths"), numbers("positive_lengths")].concat();
-    Batch::new(lengths.iter().map(|&length| rest.split_off(..length as usize).expect("as many ids as the lengths say")))
+    Batch::new(
+        lengths.iter().map(|&length| {
+            rest.split_off(..length as usize).expect("as many ids as the lengths say")
+        }),
+    )
 }
 
 #[test]
@@ -98,7 +124,8 @@ fn recorded_pairs(recorded: &Recorded) -> (Vec<f32>, Vec<f32>) {
 fn excluded_positives_are_no_negatives() {
     let recorded = Recorded::read();
     let (mut anchors, mut positives) = recorded_pairs(&recorded);
-    let excluded: Vec<bool> = recorded.tensors["infonce_masked.excluded"].bytes.iter().map(|&byte| byte != 0).collect();
+    let excluded: Vec<bool> =
+        recorded.tensors["infonce_masked.excluded"].bytes.iter().map(|&byte| byte != 0).collect();
     assert_eq!(excluded.iter().filter(|&&excluded| excluded).count(), 3);
     let loss = PAIRS.loss(32, &mut anchors, &mut positives, &excluded, 1.0);
     assert_loss(&recorded, "infonce_masked", loss);
@@ -114,7 +141,11 @@ fn the_weight_scales_the_gradients_of_pairs_and_not_their_loss() {
     assert_loss(&recorded, "infonce", loss);
     for (side, found) in [("anchor", anchors), ("positive", positives)] {
         let whole = recorded.tensors[&format!("infonce.grad.{side}_pooled")].f32s();
-        assert_close(side, &found, &whole.iter().map(|gradient| 0.25 * gradient).collect::<Vec<_>>());
+        assert_close(
+            side,
+            &found,
+            &whole.iter().map(|gradient| 0.25 * gradient).collect::<Vec<_>>(),
+        );
     }
 }
 
@@ -136,8 +167,12 @@ fn contrast(width: usize, anchors: &[f64], candidates: &[f64], excluded: &[bool]
     };
     let counts = |i: usize, j: usize| excluded.is_empty() || !excluded[i * m + j];
     let log_sum = |scores: Vec<f64>| scores.iter().map(|score| score.exp()).sum::<f64>().ln();
-    let forth = |i: usize| log_sum((0..m).filter(|&j| counts(i, j)).map(|j| score(i, j)).collect()) - score(i, i);
-    let back = |j: usize| log_sum((0..n).filter(|&i| counts(i, j)).map(|i| score(i, j)).collect()) - score(j, j);
+    let forth = |i: usize| {
+        log_sum((0..m).filter(|&j| counts(i, j)).map(|j| score(i, j)).collect()) - score(i, i)
+    };
+    let back = |j: usize| {
+        log_sum((0..n).filter(|&i| counts(i, j)).map(|i| score(i, j)).collect()) - score(j, j)
+    };
     (0..n).map(|i| forth(i) + back(i)).sum::<f64>() / (2 * n) as f64
 }
 
@@ -146,7 +181,8 @@ fn noise(n: usize, seed: f64) -> Vec<f32> {
     (0..n).map(|i| (12.9898 * (i as f64 + seed) + (78.233 * i as f64).cos()).sin() as f32).collect()
 }
 
-/// 5 pairs with hard negatives, some entries left out; and 300 pairs, more than are scored at a time.
+/// 5 pairs with hard negatives, some entries left out; and 300 pairs, more than are scored at a
+/// time.
 #[test]
 fn hard_negatives_and_long_batches_against_finite_differences() {
     for (n, hard, width) in [(5, 3, 6), (300, 7, 4)] {
@@ -161,7 +197,8 @@ fn hard_negatives_and_long_batches_against_finite_differences() {
         let expected = contrast(width, &a, &c, &excluded);
         assert!((loss - expected).abs() < 1e-5 * expected, "{loss} is not {expected}");
         let every = if n > 100 { 397 } else { 1 };
-        let largest = d_anchors.iter().chain(&d_candidates).fold(0f32, |max, d| max.max(d.abs())) as f64;
+        let largest =
+            d_anchors.iter().chain(&d_candidates).fold(0f32, |max, d| max.max(d.abs())) as f64;
         for (which, found) in [&d_anchors, &d_candidates].into_iter().enumerate() {
             for at in (0..found.len()).step_by(every) {
                 let moved = |by: f64| {
@@ -197,17 +234,23 @@ impl ConceptCase {
         let rows = tokens.iter().flat_map(|token| &all[token * concepts..(token + 1) * concepts]);
         let targets = rows.map(|&target| target != 0).collect();
         let mut projections = ConceptProjections::identity(32);
-        projections.values = [tensor("token_projection").f32s(), tensor("concept_projection").f32s()].concat();
+        projections.values =
+            [tensor("token_projection").f32s(), tensor("concept_projection").f32s()].concat();
         Self { tokens, concepts: tensor("vectors").f32s(), targets, projections }
     }
 
     /// Loss, gradient at the token vectors and gradients of P and Q.
     fn loss(&self, hidden: &[f32], weight: f32) -> (f64, Vec<f32>, Vec<f32>) {
-        let batch = ConceptBatch { tokens: &self.tokens, concepts: &self.concepts, targets: &self.targets };
-        let (mut d_hidden, mut d_projections) = (Vec::new(), vec![0.0; self.projections.values.len()]);
+        let batch =
+            ConceptBatch { tokens: &self.tokens, concepts: &self.concepts, targets: &self.targets };
+        let (mut d_hidden, mut d_projections) =
+            (Vec::new(), vec![0.0; self.projections.values.len()]);
         let mut d_concepts = Vec::new();
-        let gradients =
-            ConceptGradients { hidden: &mut d_hidden, concepts: &mut d_concepts, projections: &mut d_projections };
+        let gradients = ConceptGradients {
+            hidden: &mut d_hidden,
+            concepts: &mut d_concepts,
+            projections: &mut d_projections,
+        };
         let loss = CONCEPTS.loss(hidden, &batch, &self.projections, weight, gradients);
         (loss, d_hidden, d_projections)
     }
@@ -234,17 +277,21 @@ fn the_weight_scales_the_gradients_of_concepts_and_not_their_loss() {
     let pass = Pass::forward(&backbone, recorded.batch());
     let (whole, part) = (case.loss(pass.hidden(), 1.0), case.loss(pass.hidden(), 0.25));
     assert_eq!(part.0, whole.0);
-    let quarter = |gradient: Vec<f32>| gradient.iter().map(|gradient| 0.25 * gradient).collect::<Vec<_>>();
+    let quarter =
+        |gradient: Vec<f32>| gradient.iter().map(|gradient| 0.25 * gradient).collect::<Vec<_>>();
     assert_close("d_hidden", &part.1, &quarter(whole.1));
     assert_close("d_projections", &part.2, &quarter(whole.2));
 }
 
-/// The loss as it is defined, in f64, of tokens [n, H] and concepts [J, H] with both projections the identity.
+/// The loss as it is defined, in f64, of tokens [n, H] and concepts [J, H] with both projections
+/// the identity.
 fn concept_loss(width: usize, tokens: &[f64], concepts: &[f64], targets: &[bool]) -> f64 {
     let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
     let scores = tokens.chunks(width).flat_map(|h| {
         let cosine = move |c: &[f64]| dot(h, c) / (dot(h, h) * dot(c, c)).sqrt();
-        concepts.chunks(width).map(move |c| f64::from(CONCEPTS.scale) * cosine(c) + f64::from(CONCEPTS.bias))
+        concepts
+            .chunks(width)
+            .map(move |c| f64::from(CONCEPTS.scale) * cosine(c) + f64::from(CONCEPTS.bias))
     });
     let losses = scores.zip(targets).map(|(s, &y)| s.exp().ln_1p() - if y { s } else { 0.0 });
     losses.sum::<f64>() / targets.len() as f64
@@ -284,7 +331,8 @@ fn concepts_learn_too() {
 fn tokens_without_concepts_have_no_loss() {
     let hidden = [1.0; 3 * 32];
     let projections = ConceptProjections::identity(32);
-    let none = ConceptCase { tokens: vec![0, 2], concepts: Vec::new(), targets: Vec::new(), projections };
+    let none =
+        ConceptCase { tokens: vec![0, 2], concepts: Vec::new(), targets: Vec::new(), projections };
     let (loss, d_hidden, d_projections) = none.loss(&hidden, 1.0);
     assert_eq!((loss, d_hidden), (0.0, vec![0.0; hidden.len()]));
     assert!(d_projections.iter().all(|&gradient| gradient == 0.0));

@@ -5,7 +5,8 @@ use espalier_train::data::MAX_LINE_BYTES;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
-/// The lines of a file, or of standard input when no file is given or it is `-`. Line ends are cut off; empty lines are texts too.
+/// The lines of a file, or of standard input when no file is given or it is `-`. Line ends are cut
+/// off; empty lines are texts too.
 pub fn read_lines(path: Option<&Path>) -> anyhow::Result<Vec<String>> {
     let path = path.filter(|path| *path != Path::new("-"));
     let (mut reader, name): (Box<dyn BufRead>, _) = match path {
@@ -25,9 +26,14 @@ pub fn read_lines(path: Option<&Path>) -> anyhow::Result<Vec<String>> {
         if line.is_empty() {
             return Ok(texts);
         }
-        ensure!(line.len() <= MAX_LINE_BYTES, "{place}: longer than {MAX_LINE_BYTES} bytes: put one text on each line");
-        let text = std::str::from_utf8(&line).with_context(|| format!("{place}: not UTF-8 text"))?;
-        let text = text.strip_suffix('\n').map_or(text, |text| text.strip_suffix('\r').unwrap_or(text));
+        ensure!(
+            line.len() <= MAX_LINE_BYTES,
+            "{place}: longer than {MAX_LINE_BYTES} bytes: put one text on each line"
+        );
+        let text =
+            std::str::from_utf8(&line).with_context(|| format!("{place}: not UTF-8 text"))?;
+        let text =
+            text.strip_suffix('\n').map_or(text, |text| text.strip_suffix('\r').unwrap_or(text));
         texts.push(text.to_string());
     }
 }

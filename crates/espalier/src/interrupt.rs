@@ -7,14 +7,16 @@ use signal_hook::flag::{register, register_conditional_shutdown};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The exit status of a run that was interrupted: 128 and the number of the interrupt signal, as shells have it.
+/// The exit status of a run that was interrupted: 128 and the number of the interrupt signal, as
+/// shells have it.
 pub const STATUS: u8 = 130;
 
 /// Whether somebody asked for a halt.
 pub struct Stop(Arc<AtomicBool>);
 
 impl Stop {
-    /// From now on the first interrupt (Ctrl-C), termination or hangup signal sets a flag; any later one ends the program at once.
+    /// From now on the first interrupt (Ctrl-C), termination or hangup signal sets a flag; any
+    /// later one ends the program at once.
     pub fn on_signals() -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         for signal in signals() {
@@ -40,8 +42,8 @@ fn signals() -> Vec<i32> {
     [SIGINT, SIGTERM].into_iter().chain(hangup).collect()
 }
 
-/// The signals that ask for a halt. Whether a hangup is ignored cannot be told here, so that it is left
-/// as it is.
+/// The signals that ask for a halt. Whether a hangup is ignored cannot be told here, so that it is
+/// left as it is.
 #[cfg(not(target_os = "linux"))]
 fn signals() -> Vec<i32> {
     vec![SIGINT, SIGTERM]
@@ -77,7 +79,10 @@ mod tests {
     #[test]
     fn ignored_signals_are_read_from_the_mask() {
         let status = "Name:\tespalier\nSigBlk:\t0000000000000000\nSigIgn:\t0000000000001001\n";
-        assert_eq!([SIGHUP, SIGINT, 13].map(|signal| ignores(status, signal)), [true, false, true].map(Some));
+        assert_eq!(
+            [SIGHUP, SIGINT, 13].map(|signal| ignores(status, signal)),
+            [true, false, true].map(Some)
+        );
         assert_eq!(ignores("", SIGHUP), None);
     }
 }

@@ -14,8 +14,8 @@ mod progress;
 
 use clap::{Parser, Subcommand};
 use commands::{
-    bench, conflict, data, demo, doctor, encode, evaluate, fetch as fetch_command, fill_mask, finetune, pack, predict,
-    prefinetune, pretrain, quantize, teach, tokenizer,
+    bench, conflict, data, demo, doctor, encode, evaluate, fetch as fetch_command, fill_mask,
+    finetune, pack, predict, prefinetune, pretrain, quantize, teach, tokenizer,
 };
 use espalier_encoder::text::escape;
 use output::Unwritable;
@@ -55,7 +55,8 @@ enum Command {
     Doctor(doctor::Args),
 }
 
-/// Threads that can be asked for: each has a stack, and the system's patience with them ends soon after.
+/// Threads that can be asked for: each has a stack, and the system's patience with them ends soon
+/// after.
 const THREADS: RangeInclusive<usize> = 1..=1024;
 
 fn main() -> ExitCode {
@@ -81,7 +82,8 @@ fn main() -> ExitCode {
 fn parse() -> Result<Cli, clap::Error> {
     Cli::try_parse().map_err(|refusal| {
         // Refused once more with arguments that are safe to show.
-        let arguments = std::env::args_os().map(|argument| escape(&argument.to_string_lossy()).into_owned());
+        let arguments =
+            std::env::args_os().map(|argument| escape(&argument.to_string_lossy()).into_owned());
         Cli::try_parse_from(arguments).err().unwrap_or(refusal)
     })
 }
@@ -99,10 +101,15 @@ fn print(answer: &clap::Error) -> ExitCode {
 fn run(cli: Cli) -> anyhow::Result<()> {
     espalier_kernels::check_environment().map_err(anyhow::Error::msg)?;
     if let Some(threads) = cli.threads {
-        anyhow::ensure!(THREADS.contains(&threads), "--threads is {threads}; give between 1 and {}", THREADS.end());
+        anyhow::ensure!(
+            THREADS.contains(&threads),
+            "--threads is {threads}; give between 1 and {}",
+            THREADS.end()
+        );
     }
     let pool = rayon::ThreadPoolBuilder::new().num_threads(cli.threads.unwrap_or(0)).build()?;
-    // On a thread of the pool: work handed in from outside would wake it up anew for each matrix product.
+    // On a thread of the pool: work handed in from outside would wake it up anew for each matrix
+    // product.
     pool.install(|| dispatch(cli.command))
 }
 

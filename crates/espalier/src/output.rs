@@ -1,6 +1,8 @@
-//! The only ways to print: lines on standard output, which must arrive, and notes on standard error, which need not.
+//! The only ways to print: lines on standard output, which must arrive, and notes on standard
+//! error, which need not.
 //!
-//! All of them spell out control characters and the like, so that no file can do anything to a terminal.
+//! All of them spell out control characters and the like, so that no file can do anything to a
+//! terminal.
 
 use espalier_encoder::text::{escape, escape_lines, excerpt, is_hidden};
 use serde::Serialize;
@@ -11,7 +13,8 @@ use std::io::{self, ErrorKind, Write};
 /// Characters of a note: what a file makes longer than that is cut.
 const LONGEST_NOTE: usize = 4096;
 
-/// Prints a line on standard output, as [`println!`] does, but gives an error where that cannot be written.
+/// Prints a line on standard output, as [`println!`] does, but gives an error where that cannot be
+/// written.
 macro_rules! say {
     ($($line:tt)*) => { $crate::output::line(format_args!($($line)*)) };
 }
@@ -51,7 +54,8 @@ pub fn line(line: Arguments) -> Result<(), Unwritable> {
     write(&format!("{}\n", escape(&line.to_string())))
 }
 
-/// Prints lines that belong together, such as a table. Values in them are escaped where they are put in.
+/// Prints lines that belong together, such as a table. Values in them are escaped where they are
+/// put in.
 pub fn lines(lines: impl Display) -> Result<(), Unwritable> {
     write(&escape_lines(&lines.to_string()))
 }
@@ -78,7 +82,8 @@ pub fn note(line: Arguments) {
     let _ = io::stderr().write_all(line.as_bytes());
 }
 
-/// An error in several lines, which are the program's own; what files and servers put into it is escaped.
+/// An error in several lines, which are the program's own; what files and servers put into it is
+/// escaped.
 #[derive(Debug)]
 pub struct Explanation(pub String);
 
@@ -94,16 +99,23 @@ impl std::error::Error for Explanation {}
 pub fn error(error: &anyhow::Error) {
     match error.downcast_ref::<Explanation>() {
         // Nobody is left to tell.
-        Some(lines) => drop(io::stderr().write_all(format!("error: {}\n", escape_lines(&lines.0)).as_bytes())),
+        Some(lines) => {
+            drop(io::stderr().write_all(format!("error: {}\n", escape_lines(&lines.0)).as_bytes()))
+        }
         None => note!("error: {error:#}"),
     }
 }
 
-/// Compact JSON in which every hidden character is an escape: strings are the same, and a terminal is safe.
+/// Compact JSON in which every hidden character is an escape: strings are the same, and a terminal
+/// is safe.
 struct Visible;
 
 impl Formatter for Visible {
-    fn write_string_fragment<W: ?Sized + Write>(&mut self, out: &mut W, fragment: &str) -> io::Result<()> {
+    fn write_string_fragment<W: ?Sized + Write>(
+        &mut self,
+        out: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
         let mut rest = fragment;
         // None of them is beyond the characters that one escape can name.
         while let Some((at, c)) = rest.char_indices().find(|&(_, c)| is_hidden(c)) {

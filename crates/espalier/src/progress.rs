@@ -24,12 +24,14 @@ impl Progress {
     pub fn new(title: &str, steps: usize) -> Self {
         let title = escape(title).into_owned();
         let bar = std::io::stderr().is_terminal().then(|| {
-            let style = ProgressStyle::with_template("{prefix:32} {bar:24} {pos}/{len} {rate} {eta} left  {msg}")
-                .unwrap_or_else(|_| ProgressStyle::default_bar())
-                .with_key("rate", |state: &ProgressState, out: &mut dyn Write| {
-                    // Nobody is left to tell when a line of a progress bar cannot be formatted.
-                    let _ = write!(out, "{:.1}/s", state.per_sec());
-                });
+            let style = ProgressStyle::with_template(
+                "{prefix:32} {bar:24} {pos}/{len} {rate} {eta} left  {msg}",
+            )
+            .unwrap_or_else(|_| ProgressStyle::default_bar())
+            .with_key("rate", |state: &ProgressState, out: &mut dyn Write| {
+                // Nobody is left to tell when a line of a progress bar cannot be formatted.
+                let _ = write!(out, "{:.1}/s", state.per_sec());
+            });
             ProgressBar::new(steps as u64).with_style(style).with_prefix(title.clone())
         });
         let now = Instant::now();

@@ -1,4 +1,5 @@
-//! The inputs that fuzzing kept, through the functions that it calls: what was found stays fixed, without a nightly compiler.
+//! The inputs that fuzzing kept, through the functions that it calls: what was found stays fixed,
+//! without a nightly compiler.
 
 #[path = "../../../fuzz/src/adapter.rs"]
 mod adapter;
@@ -24,7 +25,8 @@ use std::path::Path;
 
 fn replay(target: &str, run: fn(&[u8])) {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
-    let inputs: Vec<_> = fs::read_dir(&corpus).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let inputs: Vec<_> =
+        fs::read_dir(&corpus).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert!(!inputs.is_empty(), "{} is empty", corpus.display());
     for input in inputs {
         // Shown when the test fails.

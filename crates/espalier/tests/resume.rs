@@ -1,4 +1,5 @@
-//! A run of pre-finetuning or pretraining that is killed and resumed leaves the files of one that was left alone.
+//! A run of pre-finetuning or pretraining that is killed and resumed leaves the files of one that
+//! was left alone.
 #![cfg(unix)]
 
 #[path = "common/same.rs"]
@@ -14,7 +15,8 @@ use tempfile::TempDir;
 
 const STEPS: usize = 60;
 
-/// Corpora of texts that the tiny BERT of the fixtures knows, and a run on them that writes checkpoints all the time.
+/// Corpora of texts that the tiny BERT of the fixtures knows, and a run on them that writes
+/// checkpoints all the time.
 struct Workspace {
     directory: TempDir,
     command: &'static str,
@@ -24,9 +26,10 @@ fn tiny_bert() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/tiny-bert").canonicalize().unwrap()
 }
 
-/// One checkpoint is kept: which one would be the last but one depends on where the run was interrupted.
-const TRAIN: &str =
-    "[train]\ncheckpoint_every = 4\nkeep_checkpoints = 1\nvalidation = 3\nvalidate_every = 5\npatience = 1000\n";
+/// One checkpoint is kept: which one would be the last but one depends on where the run was
+/// interrupted.
+const TRAIN: &str = "[train]\ncheckpoint_every = 4\nkeep_checkpoints = 1\nvalidation = \
+                     3\nvalidate_every = 5\npatience = 1000\n";
 
 impl Workspace {
     fn new() -> Self {
@@ -35,15 +38,19 @@ impl Workspace {
         let (mut sentences, mut pairs) = (String::new(), String::new());
         for (number, city) in cities.iter().cycle().take(30).enumerate() {
             sentences += &format!(
-                "{{\"tokens\":[\"train\",\"{number}\",\"to\",\"{city}\"],\"spans\":[{{\"start\":3,\"end\":4,\"type\":\"city\"}}]}}\n"
+                "{{\"tokens\":[\"train\",\"{number}\",\"to\",\"{city}\"],\"spans\":[{{\"start\":3,\
+                 \"end\":4,\"type\":\"city\"}}]}}\n"
             );
-            pairs += &format!("{{\"anchor\":\"hotel {number} in {city}\",\"positive\":\"about {city} {number}\"}}\n");
+            pairs += &format!(
+                "{{\"anchor\":\"hotel {number} in {city}\",\"positive\":\"about {city} \
+                 {number}\"}}\n"
+            );
         }
         fs::write(workspace.path("concepts.jsonl"), sentences).unwrap();
         fs::write(workspace.path("pairs.jsonl"), pairs).unwrap();
         let config = format!(
-            "backbone = {:?}\nstrategy = \"tpl\"\n[ner]\ncorpora = [\"concepts.jsonl\"]\nbatch = 4\n[tc]\ncorpora = [\"pairs.jsonl\"]\n\
-             batch = 4\n{TRAIN}steps = {STEPS}\n",
+            "backbone = {:?}\nstrategy = \"tpl\"\n[ner]\ncorpora = [\"concepts.jsonl\"]\nbatch = \
+             4\n[tc]\ncorpora = [\"pairs.jsonl\"]\nbatch = 4\n{TRAIN}steps = {STEPS}\n",
             tiny_bert()
         );
         fs::write(workspace.path("run.toml"), config).unwrap();
@@ -53,11 +60,14 @@ impl Workspace {
     /// The same for an encoder from scratch, on plain text.
     fn from_scratch() -> Self {
         let workspace = Self { command: "pretrain", ..Self::new() };
-        let text = |n: usize| format!("the hotel {n} near the station of london was great , not cheap .\n\n");
+        let text = |n: usize| {
+            format!("the hotel {n} near the station of london was great , not cheap .\n\n")
+        };
         fs::write(workspace.path("texts.txt"), (0..60).map(text).collect::<String>()).unwrap();
         let config = format!(
-            "backbone = \"scratch\"\n[scratch]\ntokenizer = {:?}\nlayers = 2\nwidth = 16\nheads = 2\ninner = 24\npositions = 24\n\
-             [mlm]\ncorpora = [\"texts.txt\"]\nbatch = 4\nmax_tokens = 24\n{TRAIN}steps = {STEPS}\n",
+            "backbone = \"scratch\"\n[scratch]\ntokenizer = {:?}\nlayers = 2\nwidth = 16\nheads = \
+             2\ninner = 24\npositions = 24\n[mlm]\ncorpora = [\"texts.txt\"]\nbatch = \
+             4\nmax_tokens = 24\n{TRAIN}steps = {STEPS}\n",
             tiny_bert()
         );
         fs::write(workspace.path("run.toml"), config).unwrap();
@@ -86,11 +96,20 @@ impl Workspace {
 
     /// Lines of the run's metrics, whole or not.
     fn lines(&self, run: &str) -> usize {
-        fs::read(self.path(run).join("metrics.jsonl")).map_or(0, |text| text.split(|&byte| byte == b'\n').count() - 1)
+        fs::read(self.path(run).join("metrics.jsonl"))
+            .map_or(0, |text| text.split(|&byte| byte == b'\n').count() - 1)
     }
 
-    /// Sends a signal once the run has written `lines` lines and a little time has passed; whether it was still going.
-    fn signal(&self, child: &mut Child, run: &str, signal: &str, lines: usize, pause: Duration) -> bool {
+    /// Sends a signal once the run has written `lines` lines and a little time has passed; whether
+    /// it was still going.
+    fn signal(
+        &self,
+        child: &mut Child,
+        run: &str,
+        signal: &str,
+        lines: usize,
+        pause: Duration,
+    ) -> bool {
         let start = Instant::now();
         while self.lines(run) < lines && child.try_wait().unwrap().is_none() {
             assert!(start.elapsed() < Duration::from_secs(120), "the run hangs");
@@ -99,7 +118,13 @@ impl Workspace {
         std::thread::sleep(pause);
         let going = child.try_wait().unwrap().is_none();
         if going {
-            assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+            assert!(
+                Command::new("kill")
+                    .args([signal, &child.id().to_string()])
+                    .status()
+                    .unwrap()
+                    .success()
+            );
         }
         going
     }
@@ -129,9 +154,12 @@ fn kill_and_resume(workspace: &Workspace) {
     let mut random = 20_260_725;
     let mut killed = 0;
     let hangup = if cfg!(target_os = "linux") { "-HUP" } else { "-TERM" };
-    for signal in ["-KILL", "-INT", "-KILL", "-KILL", hangup, "-KILL", "-KILL", "-TERM", "-KILL", "-KILL"] {
+    for signal in
+        ["-KILL", "-INT", "-KILL", "-KILL", hangup, "-KILL", "-KILL", "-TERM", "-KILL", "-KILL"]
+    {
         let lines = workspace.lines("parts") as u64;
-        let (wanted, pause) = (lines + 1 + below(&mut random, 6), Duration::from_micros(below(&mut random, 9_000)));
+        let (wanted, pause) =
+            (lines + 1 + below(&mut random, 6), Duration::from_micros(below(&mut random, 9_000)));
         let mut child = workspace.start("run.toml --out parts --resume");
         let going = workspace.signal(&mut child, "parts", signal, wanted as usize, pause);
         let output = child.wait_with_output().unwrap();
@@ -143,7 +171,8 @@ fn kill_and_resume(workspace: &Workspace) {
             (true, _) if output.status.success() => {}
             (true, _) => {
                 assert_eq!(output.status.code(), Some(130), "{message}");
-                let command = format!("go on with: espalier {} --out parts --resume", workspace.command);
+                let command =
+                    format!("go on with: espalier {} --out parts --resume", workspace.command);
                 assert!(message.contains(&command), "{message}");
                 killed += 1;
             }
@@ -157,7 +186,10 @@ fn kill_and_resume(workspace: &Workspace) {
 
     let again = workspace.run("run.toml --out parts --resume");
     let message = String::from_utf8_lossy(&again.stderr);
-    assert!(again.status.success() && message.contains("this run is finished: 60 of 60 steps"), "{message}");
+    assert!(
+        again.status.success() && message.contains("this run is finished: 60 of 60 steps"),
+        "{message}"
+    );
 }
 
 /// As under nohup.
@@ -165,15 +197,20 @@ fn kill_and_resume(workspace: &Workspace) {
 #[cfg(target_os = "linux")]
 fn a_hangup_that_is_ignored_from_the_start_stays_ignored() {
     let workspace = Workspace::new();
-    let program =
-        format!("trap '' HUP; exec {} --threads 1 prefinetune run.toml --out run", env!("CARGO_BIN_EXE_espalier"));
+    let program = format!(
+        "trap '' HUP; exec {} --threads 1 prefinetune run.toml --out run",
+        env!("CARGO_BIN_EXE_espalier")
+    );
     let mut child = Command::new("sh")
         .args(["-c", &program])
         .current_dir(workspace.directory.path())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    assert!(workspace.signal(&mut child, "run", "-HUP", 5, Duration::ZERO), "the run is over too early");
+    assert!(
+        workspace.signal(&mut child, "run", "-HUP", 5, Duration::ZERO),
+        "the run is over too early"
+    );
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(workspace.lines("run"), STEPS);
@@ -192,7 +229,8 @@ fn a_second_interrupt_ends_the_program_at_once() {
     };
     fs::write(workspace.path("pairs.jsonl"), (0..1500).map(pair).collect::<String>()).unwrap();
     let mut child = workspace.start(
-        "run.toml --set strategy=tc --set tc.batch=1500 --set train.validation=0 --set train.patience=0 --out long",
+        "run.toml --set strategy=tc --set tc.batch=1500 --set train.validation=0 --set \
+         train.patience=0 --out long",
     );
     let start = Instant::now();
     while !workspace.path("long/metrics.jsonl").exists() {
@@ -203,12 +241,21 @@ fn a_second_interrupt_ends_the_program_at_once() {
         std::thread::sleep(Duration::from_millis(1));
     }
     for _ in 0..2 {
-        assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+        assert!(
+            Command::new("kill")
+                .args(["-INT", &child.id().to_string()])
+                .status()
+                .unwrap()
+                .success()
+        );
         std::thread::sleep(Duration::from_millis(20));
     }
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130));
-    assert!(!workspace.path("long/checkpoints/step-00000001").exists(), "no checkpoint: it ended at once");
+    assert!(
+        !workspace.path("long/checkpoints/step-00000001").exists(),
+        "no checkpoint: it ended at once"
+    );
     assert!(!String::from_utf8_lossy(&output.stderr).contains("go on with"));
 }
 
@@ -241,10 +288,16 @@ fn what_may_not_be_resumed_is_explained() {
     let fails = |arguments: &str, expected: &str| {
         let output = workspace.run(arguments);
         let message = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.code() == Some(1) && message.contains(expected), "{arguments}: {message}");
+        assert!(
+            output.status.code() == Some(1) && message.contains(expected),
+            "{arguments}: {message}"
+        );
     };
     assert!(workspace.run("run.toml --set train.steps=2 --out run").status.success());
-    fails("run.toml --set train.steps=2 --out run", "run holds a run already; go on with it by --resume");
+    fails(
+        "run.toml --set train.steps=2 --out run",
+        "run holds a run already; go on with it by --resume",
+    );
     fails("run.toml --out run --resume", "train.steps was 2, but is 60");
     fails("--out nowhere --resume", "nowhere/config.toml");
     fails("run.toml --out run.toml/run", "run.toml/run");

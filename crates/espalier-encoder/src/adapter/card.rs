@@ -41,7 +41,8 @@ pub enum Output {
     Vectors,
 }
 
-/// An [`Output`] as it is read. What serde makes of a tagged enum itself would be a large part of the library for devices.
+/// An [`Output`] as it is read. What serde makes of a tagged enum itself would be a large part of
+/// the library for devices.
 #[derive(Deserialize)]
 struct OutputFile {
     kind: String,
@@ -76,7 +77,9 @@ impl Output {
     /// Whether the names are usable: BIO2 tags, no label twice.
     pub(super) fn check(&self) -> Result<(), String> {
         match self {
-            Self::Tags { tags } => TagSet::from_tags(tags.clone()).map(|_| ()).map_err(|error| error.to_string()),
+            Self::Tags { tags } => {
+                TagSet::from_tags(tags.clone()).map(|_| ()).map_err(|error| error.to_string())
+            }
             Self::Labels { labels } => {
                 let mut seen = HashSet::new();
                 match labels.iter().find(|label| !seen.insert(*label)) {
@@ -115,10 +118,11 @@ impl AdapterCard {
     /// Its value for the words that the tokenizer finds in a text ([`crate::decode`]).
     pub const OF_TOKENIZER: &str = "tokenizer";
 
-    /// Whether it tags words, but perhaps others than those that it is asked about: adapters from before
-    /// there was one rule, and from elsewhere, were trained on the words of a file.
+    /// Whether it tags words, but perhaps others than those that it is asked about: adapters from
+    /// before there was one rule, and from elsewhere, were trained on the words of a file.
     pub fn tags_words_of_files(&self) -> bool {
-        let of_tokenizer = self.training.get(Self::WORDS).is_some_and(|words| words == Self::OF_TOKENIZER);
+        let of_tokenizer =
+            self.training.get(Self::WORDS).is_some_and(|words| words == Self::OF_TOKENIZER);
         matches!(self.output, Output::Tags { .. }) && !of_tokenizer
     }
 }

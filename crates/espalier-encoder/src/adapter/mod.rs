@@ -37,8 +37,9 @@ impl Adapter {
     /// Reads an adapter directory and checks that it fits `backbone`.
     ///
     /// # Errors
-    /// [`EncoderError::WrongBackbone`] when it was trained on another backbone, [`EncoderError::Adapter`] when espalier.json is
-    /// missing, the head does not fit its labels, or the adapter uses a part of PEFT that this engine does not have,
+    /// [`EncoderError::WrongBackbone`] when it was trained on another backbone,
+    /// [`EncoderError::Adapter`] when espalier.json is missing, the head does not fit its labels,
+    /// or the adapter uses a part of PEFT that this engine does not have,
     /// [`EncoderError::TornAdapter`] when the files are not those that were written together.
     pub fn open(directory: &Path, backbone: &Backbone) -> Result<Self> {
         Self::open_for(directory, &backbone.encoder.config, backbone.fingerprint())
@@ -52,20 +53,29 @@ impl Adapter {
         files::exists(directory)?;
         let path = directory.join(CARD_FILE);
         if !path.exists() {
-            let reason = "no espalier.json in this directory: it holds the labels and the fingerprint of the backbone; \
-                          for an adapter made by PEFT alone, write one (see docs/formats.md)";
+            let reason = "no espalier.json in this directory: it holds the labels and the \
+                          fingerprint of the backbone; for an adapter made by PEFT alone, write \
+                          one (see docs/formats.md)";
             return Err(EncoderError::adapter(directory, reason));
         }
         let bytes = files::read(&path)?;
-        let card: AdapterCard = serde_json::from_slice(&bytes).map_err(EncoderError::json(&path))?;
+        let card: AdapterCard =
+            serde_json::from_slice(&bytes).map_err(EncoderError::json(&path))?;
         if card.format != AdapterCard::FORMAT {
-            let reason =
-                format!("format {} is not one this program reads; it reads {}", card.format, AdapterCard::FORMAT);
+            let reason = format!(
+                "format {} is not one this program reads; it reads {}",
+                card.format,
+                AdapterCard::FORMAT
+            );
             return Err(EncoderError::adapter(&path, reason));
         }
         if card.backbone != fingerprint {
             let (expected, found) = (card.backbone, fingerprint.to_string());
-            return Err(EncoderError::WrongBackbone { path: directory.to_path_buf(), expected, found });
+            return Err(EncoderError::WrongBackbone {
+                path: directory.to_path_buf(),
+                expected,
+                found,
+            });
         }
         let (lora, head) = peft::read(directory, &Sums::read(&path, &bytes)?, config)?;
         let adapter = Self { lora, head, card };
@@ -73,7 +83,8 @@ impl Adapter {
         Ok(adapter)
     }
 
-    /// Whether an adapter's parts fit each other and an encoder of this shape, as those of an opened one do.
+    /// Whether an adapter's parts fit each other and an encoder of this shape, as those of an
+    /// opened one do.
     ///
     /// # Errors
     /// What does not fit.
@@ -83,7 +94,8 @@ impl Adapter {
         }
         let classes = self.head.as_ref().map(|head| head.classes);
         if classes != self.card.output.classes() {
-            let count = |n: Option<usize>| n.map_or("no head".to_string(), |n| format!("{n} classes"));
+            let count =
+                |n: Option<usize>| n.map_or("no head".to_string(), |n| format!("{n} classes"));
             let (labels, head) = (count(self.card.output.classes()), count(classes));
             return Err(format!("the card names {labels}, the weights hold {head}"));
         }
@@ -93,8 +105,8 @@ impl Adapter {
         self.card.output.check()
     }
 
-    /// Reads the LoRA alone, from any PEFT directory that fits the encoder. Where espalier.json stands beside it, the backbone
-    /// must be the one named there.
+    /// Reads the LoRA alone, from any PEFT directory that fits the encoder. Where espalier.json
+    /// stands beside it, the backbone must be the one named there.
     ///
     /// # Errors
     /// As [`Adapter::open`], but for the labels.
@@ -105,7 +117,8 @@ impl Adapter {
         }
     }
 
-    /// Rounds all numbers to bfloat16. A directory then takes half the space, and holds exactly what is in memory.
+    /// Rounds all numbers to bfloat16. A directory then takes half the space, and holds exactly
+    /// what is in memory.
     pub fn round(&mut self) {
         round_through_bf16(&mut self.lora.values);
         if let Some(head) = &mut self.head {
@@ -113,9 +126,9 @@ impl Adapter {
         }
     }
 
-    /// Writes the directory. An adapter that was there is replaced as a whole: whenever the process is killed, the directory
-    /// holds the old one, the new one, or one that is refused. Numbers are stored in bfloat16 if all of them are such
-    /// numbers, in f32 otherwise.
+    /// Writes the directory. An adapter that was there is replaced as a whole: whenever the process
+    /// is killed, the directory holds the old one, the new one, or one that is refused. Numbers are
+    /// stored in bfloat16 if all of them are such numbers, in f32 otherwise.
     ///
     /// # Errors
     /// [`EncoderError::Io`] when a file cannot be written.

@@ -16,11 +16,12 @@ pub(super) const CONFIG_FILE: &str = "adapter_config.json";
 pub(super) const WEIGHTS_FILE: &str = "adapter_model.safetensors";
 const PREFIX: &str = "base_model.model.";
 
-/// PEFT takes patterns as regular expressions. These characters make more of them than a name (a dot matches itself).
+/// PEFT takes patterns as regular expressions. These characters make more of them than a name (a
+/// dot matches itself).
 const REGEX: [char; 12] = ['\\', '^', '$', '*', '+', '?', '(', ')', '[', ']', '{', '|'];
 
-/// The keys of adapter_config.json that matter here. Options that change the mathematics and that this engine does not have are
-/// read so that they can be refused.
+/// The keys of adapter_config.json that matter here. Options that change the mathematics and that
+/// this engine does not have are read so that they can be refused.
 #[derive(Serialize, Deserialize)]
 struct PeftConfig {
     peft_type: String,
@@ -64,17 +65,25 @@ fn no_bias() -> String {
 impl PeftConfig {
     fn refused(&self) -> Option<String> {
         if self.peft_type != "LORA" {
-            return Some(format!("peft_type {:?} is not supported; supported: \"LORA\"", self.peft_type));
+            return Some(format!(
+                "peft_type {:?} is not supported; supported: \"LORA\"",
+                self.peft_type
+            ));
         }
         if let Some(pattern) = self.alpha_pattern.keys().find(|pattern| pattern.contains(REGEX)) {
-            return Some(format!("alpha_pattern {pattern:?} is a regular expression; supported: names of modules"));
+            return Some(format!(
+                "alpha_pattern {pattern:?} is a regular expression; supported: names of modules"
+            ));
         }
         if self.r == 0 {
             return Some("\"r\" is 0; the rank must be at least 1".into());
         }
-        if let Some(alpha) = self.alpha_pattern.values().chain([&self.lora_alpha]).find(|alpha| !alpha.is_finite()) {
+        if let Some(alpha) =
+            self.alpha_pattern.values().chain([&self.lora_alpha]).find(|alpha| !alpha.is_finite())
+        {
             return Some(format!(
-                "\"lora_alpha\" or \"alpha_pattern\" says {alpha}; the scale must be a finite number"
+                "\"lora_alpha\" or \"alpha_pattern\" says {alpha}; the scale must be a finite \
+                 number"
             ));
         }
         let options = [
@@ -83,21 +92,32 @@ impl PeftConfig {
             ("fan_in_fan_out", self.fan_in_fan_out),
             ("bias", self.bias != "none"),
         ];
-        options.iter().find(|(_, on)| *on).map(|(name, _)| format!("option {name:?} is on, which is not supported"))
+        options
+            .iter()
+            .find(|(_, on)| *on)
+            .map(|(name, _)| format!("option {name:?} is on, which is not supported"))
     }
 
     /// alpha of a module, as PEFT picks it: a pattern matches the whole name or its end.
     fn alpha(&self, module: &str) -> f32 {
         let matches = |pattern: &str| module == pattern || module.ends_with(&format!(".{pattern}"));
-        self.alpha_pattern.iter().find(|(pattern, _)| matches(pattern)).map_or(self.lora_alpha, |(_, &alpha)| alpha)
+        self.alpha_pattern
+            .iter()
+            .find(|(pattern, _)| matches(pattern))
+            .map_or(self.lora_alpha, |(_, &alpha)| alpha)
     }
 }
 
 /// Reads the LoRA and, where there is one, the classifier, from files with these checksums.
-pub(super) fn read(directory: &Path, sums: &Sums, encoder: &EncoderConfig) -> Result<(Lora, Option<Head>)> {
+pub(super) fn read(
+    directory: &Path,
+    sums: &Sums,
+    encoder: &EncoderConfig,
+) -> Result<(Lora, Option<Head>)> {
     let config_path = directory.join(CONFIG_FILE);
     let config = sums.read_file(directory, CONFIG_FILE)?;
-    let config: PeftConfig = serde_json::from_slice(&config).map_err(EncoderError::json(&config_path))?;
+    let config: PeftConfig =
+        serde_json::from_slice(&config).map_err(EncoderError::json(&config_path))?;
     if let Some(reason) = config.refused() {
         return Err(EncoderError::adapter(&config_path, reason));
     }
@@ -108,9 +128,15 @@ pub(super) fn read(directory: &Path, sums: &Sums, encoder: &EncoderConfig) -> Re
 
     let mut specs = Vec::new();
     for (&(layer, module), name) in &contents.modules {
-        let rank = file.shape(&format!("{name}.lora_A.weight")).and_then(|shape| shape.first().copied()).unwrap_or(0);
+        let rank = file
+            .shape(&format!("{name}.lora_A.weight"))
+            .and_then(|shape| shape.first().copied())
+            .unwrap_or(0);
         if rank == 0 {
-            return Err(EncoderError::adapter(&path, format!("{name}.lora_A.weight is missing or has no rows")));
+            return Err(EncoderError::adapter(
+                &path,
+                format!("{name}.lora_A.weight is missing or has no rows"),
+            ));
         }
         let alpha = config.alpha(name);
         specs.push(SiteSpec { layer, module, rank, alpha, rank_stabilized: config.use_rslora });
@@ -125,10 +151,21 @@ pub(super) fn read(directory: &Path, sums: &Sums, encoder: &EncoderConfig) -> Re
     for LoraSite { spec, a, b } in &lora.sites {
         let (inputs, outputs) = spec.module.shape(encoder);
         let name = &contents.modules[&(spec.layer, spec.module)];
-        file.read_into(&format!("{name}.lora_A.weight"), &[spec.rank, inputs], &mut lora.values[a.clone()])?;
-        file.read_into(&format!("{name}.lora_B.weight"), &[outputs, spec.rank], &mut lora.values[b.clone()])?;
+        file.read_into(
+            &format!("{name}.lora_A.weight"),
+            &[spec.rank, inputs],
+            &mut lora.values[a.clone()],
+        )?;
+        file.read_into(
+            &format!("{name}.lora_B.weight"),
+            &[outputs, spec.rank],
+            &mut lora.values[b.clone()],
+        )?;
     }
-    let head = contents.classifier.map(|name| Head::read(&path, &file, &name, encoder.hidden_size)).transpose()?;
+    let head = contents
+        .classifier
+        .map(|name| Head::read(&path, &file, &name, encoder.hidden_size))
+        .transpose()?;
     Ok((lora, head))
 }
 
@@ -147,24 +184,33 @@ impl Contents {
             let name = full.strip_prefix(PREFIX).unwrap_or_default();
             let lora = name.strip_suffix(".lora_A.weight").or(name.strip_suffix(".lora_B.weight"));
             if let Some(name) = lora {
-                let site =
-                    encoder.architecture.parse_module(name).filter(|(layer, _)| *layer < encoder.num_hidden_layers);
+                let site = encoder
+                    .architecture
+                    .parse_module(name)
+                    .filter(|(layer, _)| *layer < encoder.num_hidden_layers);
                 let site = site.ok_or_else(|| {
-                    EncoderError::adapter(path, format!("{full:?} adapts a module that this encoder does not have"))
+                    EncoderError::adapter(
+                        path,
+                        format!("{full:?} adapts a module that this encoder does not have"),
+                    )
                 })?;
                 contents.modules.insert(site, format!("{PREFIX}{name}"));
             } else if matches!(name, "classifier.weight" | "classifier.bias") {
                 contents.classifier = Some(format!("{PREFIX}classifier"));
             } else {
-                return Err(EncoderError::adapter(path, format!("tensor {full:?} is not one this engine knows")));
+                return Err(EncoderError::adapter(
+                    path,
+                    format!("tensor {full:?} is not one this engine knows"),
+                ));
             }
         }
         Ok(contents)
     }
 }
 
-/// The weights and the configuration as PEFT itself would write them for the matching transformers class: that for token
-/// classification, that for sequence classification where its head is a single linear map, or the bare encoder when there is no head.
+/// The weights and the configuration as PEFT itself would write them for the matching transformers
+/// class: that for token classification, that for sequence classification where its head is a
+/// single linear map, or the bare encoder when there is no head.
 pub(super) fn bytes(
     directory: &Path,
     lora: &Lora,
@@ -178,7 +224,8 @@ pub(super) fn bytes(
         Output::Labels { .. } => (names.text_task, format!("{}.", names.model_type)),
         Output::Vectors => ("FEATURE_EXTRACTION", String::new()),
     };
-    let module_name = |spec: &SiteSpec| format!("{prefix}{}", architecture.module_name(spec.layer, spec.module));
+    let module_name =
+        |spec: &SiteSpec| format!("{prefix}{}", architecture.module_name(spec.layer, spec.module));
     let mut tensors = Vec::new();
     for LoraSite { spec, a, b } in &lora.sites {
         let name = format!("{PREFIX}{}", module_name(spec));
@@ -188,7 +235,11 @@ pub(super) fn bytes(
     }
     if let Some(head) = head {
         let linear = head.linear();
-        tensors.push((format!("{PREFIX}classifier.weight"), vec![head.classes, head.width()], linear.weight));
+        tensors.push((
+            format!("{PREFIX}classifier.weight"),
+            vec![head.classes, head.width()],
+            linear.weight,
+        ));
         tensors.push((format!("{PREFIX}classifier.bias"), vec![head.classes], linear.bias));
     }
     let dtype = Stored::exact(tensors.iter().flat_map(|(.., values)| *values));
@@ -206,11 +257,23 @@ pub(super) fn bytes(
         lora_dropout: 0.0,
         target_modules: target_modules(lora).into(),
         layers_to_transform: Some(
-            lora.sites.iter().map(|site| site.spec.layer).collect::<BTreeSet<_>>().into_iter().collect(),
+            lora.sites
+                .iter()
+                .map(|site| site.spec.layer)
+                .collect::<BTreeSet<_>>()
+                .into_iter()
+                .collect(),
         ),
         layers_pattern: Some("layer".into()),
-        rank_pattern: other.clone().filter(|spec| spec.rank != rank).map(|s| (module_name(s), s.rank)).collect(),
-        alpha_pattern: other.filter(|spec| spec.alpha != alpha).map(|s| (module_name(s), s.alpha)).collect(),
+        rank_pattern: other
+            .clone()
+            .filter(|spec| spec.rank != rank)
+            .map(|s| (module_name(s), s.rank))
+            .collect(),
+        alpha_pattern: other
+            .filter(|spec| spec.alpha != alpha)
+            .map(|s| (module_name(s), s.alpha))
+            .collect(),
         modules_to_save: head.map(|_| vec!["classifier".to_string()]),
         use_rslora: first.is_some_and(|spec| spec.rank_stabilized),
         use_dora: false,
@@ -222,13 +285,15 @@ pub(super) fn bytes(
     Ok((weights, files::json_bytes(&directory.join(CONFIG_FILE), &config)?))
 }
 
-/// Names that PEFT matches against the ends of module names. When every adapted layer has the same modules these are the modules'
-/// names; else every module is named with its layer. In BERT `output.dense` is also the end of `attention.output.dense`, so it
-/// takes its layer along unless both are adapted.
+/// Names that PEFT matches against the ends of module names. When every adapted layer has the same
+/// modules these are the modules' names; else every module is named with its layer. In BERT
+/// `output.dense` is also the end of `attention.output.dense`, so it takes its layer along unless
+/// both are adapted.
 fn target_modules(lora: &Lora) -> Vec<String> {
     let name = |module: Module| lora.architecture.description().modules[module as usize];
-    let ends_another =
-        |module| Module::ALL.into_iter().find(|&other| name(other).ends_with(&format!(".{}", name(module))));
+    let ends_another = |module| {
+        Module::ALL.into_iter().find(|&other| name(other).ends_with(&format!(".{}", name(module))))
+    };
     let names = lora.sites.iter().map(|LoraSite { spec, .. }| match ends_another(spec.module) {
         Some(_) => format!("{}.{}", spec.layer, name(spec.module)),
         None => format!("layer.{}.{}", spec.layer, name(spec.module)),
@@ -236,7 +301,9 @@ fn target_modules(lora: &Lora) -> Vec<String> {
     let modules: BTreeSet<Module> = lora.sites.iter().map(|site| site.spec.module).collect();
     let layers: BTreeSet<usize> = lora.sites.iter().map(|site| site.spec.layer).collect();
     let regular = lora.sites.len() == modules.len() * layers.len();
-    let unambiguous = modules.iter().all(|&module| ends_another(module).is_none_or(|other| modules.contains(&other)));
+    let unambiguous = modules
+        .iter()
+        .all(|&module| ends_another(module).is_none_or(|other| modules.contains(&other)));
     match regular && unambiguous {
         true => modules.iter().map(|&module| name(module).to_string()).collect(),
         false => names.collect(),

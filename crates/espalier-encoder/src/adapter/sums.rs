@@ -40,7 +40,9 @@ impl Sums {
         let Some(sum) = self.0.get(name) else { return files::read(&directory.join(name)) };
         match files::read(&directory.join(name)) {
             Ok(bytes) if sha256(&bytes) == *sum => Ok(bytes),
-            Err(EncoderError::Io { cause, .. }) if cause.kind() == ErrorKind::NotFound => Err(torn()),
+            Err(EncoderError::Io { cause, .. }) if cause.kind() == ErrorKind::NotFound => {
+                Err(torn())
+            }
             Ok(_) => Err(torn()),
             refused => refused,
         }
@@ -48,7 +50,11 @@ impl Sums {
 }
 
 /// The bytes of espalier.json beside these files.
-pub(super) fn card_bytes(path: &Path, card: &AdapterCard, beside: &[(&str, &[u8])]) -> Result<Vec<u8>> {
+pub(super) fn card_bytes(
+    path: &Path,
+    card: &AdapterCard,
+    beside: &[(&str, &[u8])],
+) -> Result<Vec<u8>> {
     let sums = beside.iter().map(|(name, bytes)| (name.to_string(), sha256(bytes)));
     files::json_bytes(path, &CardFile { card, files: Sums(sums.collect()) })
 }

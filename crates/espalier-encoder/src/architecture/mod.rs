@@ -1,7 +1,8 @@
 //! The architectures: one model under several sets of names.
 //!
-//! What is computed is the same for all (see [`crate::model`]). An architecture is data: how its config.json is read, what its
-//! tensors are called, where its positions start and which tables it has. Each has one file here.
+//! What is computed is the same for all (see [`crate::model`]). An architecture is data: how its
+//! config.json is read, what its tensors are called, where its positions start and which tables it
+//! has. Each has one file here.
 
 mod bert;
 mod distilbert;
@@ -22,7 +23,8 @@ pub enum Architecture {
     Bert,
     /// DistilBERT (arXiv 1910.01108): no token types.
     DistilBert,
-    /// RoBERTa (arXiv 1907.11692); NuNER is of this kind. Positions start after the padding token's id.
+    /// RoBERTa (arXiv 1907.11692); NuNER is of this kind. Positions start after the padding token's
+    /// id.
     Roberta,
     /// MPNet (arXiv 2004.09297): no token types, and a bias by relative position in attention.
     Mpnet,
@@ -30,7 +32,8 @@ pub enum Architecture {
 
 /// What sets an architecture apart.
 pub(crate) struct Description {
-    /// `model_type` in config.json, which is also the prefix of the encoder's tensors in files of task models.
+    /// `model_type` in config.json, which is also the prefix of the encoder's tensors in files of
+    /// task models.
     pub model_type: &'static str,
     /// The keys of config.json for width, layers, heads and inner width.
     pub sizes: [&'static str; 4],
@@ -44,8 +47,9 @@ pub(crate) struct Description {
     pub token_types: bool,
     /// The bias by relative position that all layers share.
     pub relative_bias: Option<&'static str>,
-    /// PEFT's task type for heads on text vectors: that of the class of transformers whose `classifier` is one linear map. Where
-    /// the class for texts has another layer before it, this is the class for tokens, whose mean logits are ours.
+    /// PEFT's task type for heads on text vectors: that of the class of transformers whose
+    /// `classifier` is one linear map. Where the class for texts has another layer before it, this
+    /// is the class for tokens, whose mean logits are ours.
     pub text_task: &'static str,
     /// The head of masked language modelling.
     pub mlm: MlmNames,
@@ -99,18 +103,26 @@ impl Architecture {
         self.description().model_type
     }
 
-    /// The name of a linear module in a checkpoint of the bare encoder, `encoder.layer.5.attention.self.query` say.
+    /// The name of a linear module in a checkpoint of the bare encoder,
+    /// `encoder.layer.5.attention.self.query` say.
     pub fn module_name(self, layer: usize, module: Module) -> String {
         let names = self.description();
         format!("{}.{layer}.{}", names.layers, names.modules[module as usize])
     }
 
-    /// The layer and the module of such a name, with the architecture's prefix before it or without.
+    /// The layer and the module of such a name, with the architecture's prefix before it or
+    /// without.
     pub(crate) fn parse_module(self, name: &str) -> Option<(usize, Module)> {
         let names = self.description();
-        let name = name.strip_prefix(names.model_type).and_then(|rest| rest.strip_prefix('.')).unwrap_or(name);
-        let (layer, module) = name.strip_prefix(names.layers)?.strip_prefix('.')?.split_once('.')?;
-        let module = Module::ALL.into_iter().find(|&candidate| names.modules[candidate as usize] == module)?;
+        let name = name
+            .strip_prefix(names.model_type)
+            .and_then(|rest| rest.strip_prefix('.'))
+            .unwrap_or(name);
+        let (layer, module) =
+            name.strip_prefix(names.layers)?.strip_prefix('.')?.split_once('.')?;
+        let module = Module::ALL
+            .into_iter()
+            .find(|&candidate| names.modules[candidate as usize] == module)?;
         Some((layer.parse().ok()?, module))
     }
 }

@@ -24,7 +24,8 @@ pub(super) const MPNET: Description = Description {
     ..BERT
 };
 
-/// The row of a text's first token, whatever config.json says of the padding token: so it is in transformers.
+/// The row of a text's first token, whatever config.json says of the padding token: so it is in
+/// transformers.
 const FIRST_POSITION: usize = 2;
 
 #[derive(Deserialize)]
@@ -37,7 +38,9 @@ fn config(json: &[u8]) -> Result<EncoderConfig, Refused> {
     variant::check(json)?;
     let Buckets { relative_attention_num_buckets } = serde_json::from_slice(json)?;
     if let Some(other) = relative_attention_num_buckets.filter(|&buckets| buckets != BUCKETS) {
-        let what = format!("\"relative_attention_num_buckets\" {other} is not supported; supported: {BUCKETS}");
+        let what = format!(
+            "\"relative_attention_num_buckets\" {other} is not supported; supported: {BUCKETS}"
+        );
         return Err(Refused::Unsupported(what));
     }
     let config: EncoderConfig = serde_json::from_slice(json)?;

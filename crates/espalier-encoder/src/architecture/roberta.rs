@@ -20,8 +20,8 @@ struct Padding {
     pad_token_id: Option<usize>,
 }
 
-/// BERT's keys. The row of a token's position is its number, from one, plus the id of the padding token: rows up to this id are
-/// never used, and texts are shorter than the table by as many.
+/// BERT's keys. The row of a token's position is its number, from one, plus the id of the padding
+/// token: rows up to this id are never used, and texts are shorter than the table by as many.
 fn config(json: &[u8]) -> Result<EncoderConfig, Refused> {
     variant::check(json)?;
     let Padding { pad_token_id } = serde_json::from_slice(json)?;

@@ -16,7 +16,9 @@ pub(super) fn check(json: &[u8]) -> Result<(), Refused> {
     let Keys { hidden_act, position_embedding_type, is_decoder } = serde_json::from_slice(json)?;
     gelu(hidden_act.as_deref())?;
     if let Some(other) = position_embedding_type.filter(|kind| kind != "absolute") {
-        let what = format!("position embeddings of type {other:?} are not supported; supported: \"absolute\"");
+        let what = format!(
+            "position embeddings of type {other:?} are not supported; supported: \"absolute\""
+        );
         return Err(Refused::Unsupported(what));
     }
     if is_decoder {
@@ -30,6 +32,8 @@ pub(super) fn check(json: &[u8]) -> Result<(), Refused> {
 pub(super) fn gelu(activation: Option<&str>) -> Result<(), Refused> {
     match activation {
         None | Some("gelu") => Ok(()),
-        Some(other) => Err(Refused::Unsupported(format!("activation {other:?} is not supported; supported: \"gelu\""))),
+        Some(other) => Err(Refused::Unsupported(format!(
+            "activation {other:?} is not supported; supported: \"gelu\""
+        ))),
     }
 }

@@ -39,7 +39,8 @@ impl Backbone {
         let tokenizer = Tokenizer::read(directory, encoder.config.vocab_size, max_tokens)?;
         let text_vectors = TextVectors::read(directory)?;
         let side_files = side_files(directory, &SIDE_FILES)?;
-        Ok(Self::of_parts(encoder, tokenizer, text_vectors, weights, side_files).with_mlm_head(head))
+        Ok(Self::of_parts(encoder, tokenizer, text_vectors, weights, side_files)
+            .with_mlm_head(head))
     }
 
     pub(super) fn of_parts(
@@ -63,7 +64,8 @@ impl Backbone {
 
 /// Those of the files that the directory has.
 pub(super) fn side_files(directory: &Path, names: &[&'static str]) -> Result<Vec<SideFile>> {
-    let there = names.iter().map(|name| (*name, directory.join(name))).filter(|(_, path)| path.exists());
+    let there =
+        names.iter().map(|name| (*name, directory.join(name))).filter(|(_, path)| path.exists());
     there.map(|(name, path)| Ok((name, files::read_settings(&path)?))).collect()
 }
 
@@ -75,20 +77,25 @@ fn required(directory: &Path, file: &'static str) -> Result<PathBuf> {
     }
 }
 
-/// Reads all weights, and the head of masked language modelling if there is one. Names may carry the prefix of task models (`bert.`,
-/// say) and the LayerNorm names `gamma` and `beta` of old files; tensors that neither has (pooler, other heads) are left out.
+/// Reads all weights, and the head of masked language modelling if there is one. Names may carry
+/// the prefix of task models (`bert.`, say) and the LayerNorm names `gamma` and `beta` of old
+/// files; tensors that neither has (pooler, other heads) are left out.
 fn read_weights(path: &Path, encoder: &Encoder) -> Result<(Vec<f32>, Option<MlmHead>)> {
     let bytes = files::read(path)?;
     let file = TensorFile::parse(path, &bytes)?;
     let specs = &encoder.layout.tensors;
     let prefix = encoder.config.architecture.name();
     let name_in_file = |name: &str| {
-        let old = name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta");
-        let candidates = [name.to_string(), format!("{prefix}.{name}"), format!("{prefix}.{old}"), old];
+        let old = name
+            .replace("LayerNorm.weight", "LayerNorm.gamma")
+            .replace("LayerNorm.bias", "LayerNorm.beta");
+        let candidates =
+            [name.to_string(), format!("{prefix}.{name}"), format!("{prefix}.{old}"), old];
         candidates.into_iter().find(|name| file.shape(name).is_some()).unwrap_or(name.to_string())
     };
     let names: Vec<String> = specs.iter().map(|spec| name_in_file(&spec.name)).collect();
-    // Every shape is checked before the weights are allocated: config.json alone may claim any size.
+    // Every shape is checked before the weights are allocated: config.json alone may claim any
+    // size.
     for (spec, name) in specs.iter().zip(&names) {
         file.expect(name, &spec.shape)?;
     }
@@ -101,8 +108,8 @@ fn read_weights(path: &Path, encoder: &Encoder) -> Result<(Vec<f32>, Option<MlmH
     Ok((weights, head))
 }
 
-/// The longest text in tokens: what sentence_bert_config.json says, else what the tokenizer says, and never more than there
-/// are position embeddings.
+/// The longest text in tokens: what sentence_bert_config.json says, else what the tokenizer says,
+/// and never more than there are position embeddings.
 fn max_tokens(directory: &Path, config: &EncoderConfig) -> Result<usize> {
     #[derive(Deserialize, Default)]
     struct Limits {

@@ -12,16 +12,22 @@ use serde_json::{Map, Value, json};
 use std::path::Path;
 
 /// A tokenizer's files.
-const TOKENIZER_FILES: [&str; 4] = ["tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json"];
+const TOKENIZER_FILES: [&str; 4] =
+    ["tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json"];
 
 impl Backbone {
-    /// A BERT of this shape with the tokenizer in a directory, whose number of tokens is that of the word embeddings whatever `config`
-    /// says. As in BERT, matrices and embeddings are drawn by `normal`, biases are zero and LayerNorms do nothing.
+    /// A BERT of this shape with the tokenizer in a directory, whose number of tokens is that of
+    /// the word embeddings whatever `config` says. As in BERT, matrices and embeddings are drawn by
+    /// `normal`, biases are zero and LayerNorms do nothing.
     ///
     /// # Errors
-    /// Those of [`Tokenizer::read`], [`EncoderError::Unsupported`] for sizes that make no model, and [`EncoderError::Memory`] for
-    /// those that make one which no memory here holds.
-    pub fn fresh(config: EncoderConfig, tokenizer: &Path, mut normal: impl FnMut() -> f32) -> Result<Self> {
+    /// Those of [`Tokenizer::read`], [`EncoderError::Unsupported`] for sizes that make no model,
+    /// and [`EncoderError::Memory`] for those that make one which no memory here holds.
+    pub fn fresh(
+        config: EncoderConfig,
+        tokenizer: &Path,
+        mut normal: impl FnMut() -> f32,
+    ) -> Result<Self> {
         let max_tokens = config.longest_text();
         let unlimited = Tokenizer::read(tokenizer, usize::MAX, max_tokens)?;
         let config = EncoderConfig { vocab_size: unlimited.highest_id() as usize + 1, ..config };
@@ -29,12 +35,16 @@ impl Backbone {
             return Err(EncoderError::unsupported(tokenizer, what));
         }
         let parameters = config.parameters();
-        memory::check(format!("a fresh encoder of {parameters} parameters"), parameters * size_of::<f32>() as u64)?;
+        memory::check(
+            format!("a fresh encoder of {parameters} parameters"),
+            parameters * size_of::<f32>() as u64,
+        )?;
         let mut files = side_files(tokenizer, &TOKENIZER_FILES)?;
         let mut settings = Map::new();
         if let Some(at) = files.iter().position(|(name, _)| *name == "tokenizer_config.json") {
             let path = tokenizer.join("tokenizer_config.json");
-            settings = serde_json::from_slice(&files.remove(at).1).map_err(EncoderError::json(&path))?;
+            settings =
+                serde_json::from_slice(&files.remove(at).1).map_err(EncoderError::json(&path))?;
         }
         settings.insert("model_max_length".into(), max_tokens.into());
         files.push(("tokenizer_config.json", indented(&Value::Object(settings))));
@@ -57,7 +67,8 @@ impl Backbone {
 /// config.json of a BERT that was trained without dropout.
 fn description(config: &EncoderConfig) -> Value {
     // In the digits that a person would write, not in those of the double nearest to it.
-    let eps = config.layer_norm_eps.to_string().parse::<f64>().unwrap_or(config.layer_norm_eps.into());
+    let eps =
+        config.layer_norm_eps.to_string().parse::<f64>().unwrap_or(config.layer_norm_eps.into());
     json!({
         "architectures": ["BertModel"],
         "model_type": "bert",

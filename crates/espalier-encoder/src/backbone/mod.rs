@@ -1,9 +1,12 @@
-//! A backbone: an encoder's weights with its tokenizer and pooling, from and to a Hugging Face directory, or from one file.
+//! A backbone: an encoder's weights with its tokenizer and pooling, from and to a Hugging Face
+//! directory, or from one file.
 
 mod directory;
 mod fresh;
 
-use crate::bundle::{self, Bundle, Contents, Opened, PackedFile, Storage, StoredAs, TOKENIZER_JSON};
+use crate::bundle::{
+    self, Bundle, Contents, Opened, PackedFile, Storage, StoredAs, TOKENIZER_JSON,
+};
 use crate::compute::Compute;
 use crate::error::{EncoderError, Result};
 use crate::files::{self, Staged};
@@ -61,21 +64,24 @@ enum Source {
 }
 
 impl Backbone {
-    /// Reads a Hugging Face directory: config.json, model.safetensors, and tokenizer.json or vocab.txt; sentence-transformers'
-    /// modules.json, pooling and sentence_bert_config.json where present. Or opens the one file that [`Backbone::pack`] wrote:
-    /// its matrices are packed when a model is first asked for, and its word embeddings are read in place.
+    /// Reads a Hugging Face directory: config.json, model.safetensors, and tokenizer.json or
+    /// vocab.txt; sentence-transformers' modules.json, pooling and sentence_bert_config.json where
+    /// present. Or opens the one file that [`Backbone::pack`] wrote: its matrices are packed when a
+    /// model is first asked for, and its word embeddings are read in place.
     ///
-    /// A packed file stays mapped and must not be written to meanwhile, only replaced by another of its name: see
-    /// [`espalier_kernels::mapped::Mapped`]. For files that somebody may write to there is [`Backbone::open_copied`].
+    /// A packed file stays mapped and must not be written to meanwhile, only replaced by another of
+    /// its name: see [`espalier_kernels::mapped::Mapped`]. For files that somebody may write to
+    /// there is [`Backbone::open_copied`].
     ///
     /// # Errors
-    /// [`EncoderError`] naming the file and what is wrong with it. Nothing is allocated by a size that has not been checked
-    /// against the weights' file.
+    /// [`EncoderError`] naming the file and what is wrong with it. Nothing is allocated by a size
+    /// that has not been checked against the weights' file.
     pub fn open(path: &Path) -> Result<Self> {
         Self::open_by(path, Mapped::open)
     }
 
-    /// [`Backbone::open`], but a packed file is copied into memory, all of it, and may change afterwards. Directories always are.
+    /// [`Backbone::open`], but a packed file is copied into memory, all of it, and may change
+    /// afterwards. Directories always are.
     ///
     /// # Errors
     /// As [`Backbone::open`].
@@ -106,18 +112,24 @@ impl Backbone {
     /// The same model with other weights, to which no head belongs.
     ///
     /// # Panics
-    /// If there are more or fewer weights than the architecture has, or the backbone is not [`Backbone::trainable`].
+    /// If there are more or fewer weights than the architecture has, or the backbone is not
+    /// [`Backbone::trainable`].
     pub fn with_weights(&self, weights: Vec<f32>) -> Self {
         let Source::Memory { side_files, .. } = &self.source else {
             panic!("with_weights: a packed backbone is for inference");
         };
-        assert_eq!(weights.len(), self.encoder.layout.len(), "with_weights: another number of weights");
+        assert_eq!(
+            weights.len(),
+            self.encoder.layout.len(),
+            "with_weights: another number of weights"
+        );
         let fingerprint = fingerprint(&self.encoder, &weights);
         let source = Source::Memory { weights, side_files: side_files.clone(), head: None };
         Self { fingerprint, source, packed: OnceLock::new(), ..self.clone() }
     }
 
-    /// The head of masked language modelling, if the model's file holds one whose scores are by the word embeddings.
+    /// The head of masked language modelling, if the model's file holds one whose scores are by the
+    /// word embeddings.
     pub fn mlm_head(&self) -> Option<&MlmHead> {
         match &self.source {
             Source::Memory { head, .. } => head.as_deref(),
@@ -137,11 +149,13 @@ impl Backbone {
         Self { source, ..self }
     }
 
-    /// The same model, computing in another precision. Weights stay what they are: f32 in memory, and in a packed file what
-    /// it was packed as, which can be multiplied as it is, bf16 in f32 too, and f32 in any precision.
+    /// The same model, computing in another precision. Weights stay what they are: f32 in memory,
+    /// and in a packed file what it was packed as, which can be multiplied as it is, bf16 in f32
+    /// too, and f32 in any precision.
     ///
     /// # Errors
-    /// [`EncoderError::StoredPrecision`] for a packed file that cannot be computed with in this precision.
+    /// [`EncoderError::StoredPrecision`] for a packed file that cannot be computed with in this
+    /// precision.
     pub fn with_precision(self, precision: Precision) -> Result<Self> {
         if let Source::Bundle(bundle) = &self.source
             && !bundle.computes_in(precision)
@@ -153,18 +167,22 @@ impl Backbone {
         Ok(Self { precision, packed, ..self })
     }
 
-    /// What the model computes in: f32, or what a packed file stores, unless [`Backbone::with_precision`] has said otherwise.
+    /// What the model computes in: f32, or what a packed file stores, unless
+    /// [`Backbone::with_precision`] has said otherwise.
     pub fn precision(&self) -> Precision {
         self.precision
     }
 
-    /// [`Backbone::with_precision`] as settings say it; [`Compute::Auto`] leaves a packed file of bf16 or bytes at what it stores.
+    /// [`Backbone::with_precision`] as settings say it; [`Compute::Auto`] leaves a packed file of
+    /// bf16 or bytes at what it stores.
     ///
     /// # Errors
     /// As [`Backbone::with_precision`].
     pub fn with_compute(self, compute: Compute) -> Result<Self> {
         match compute {
-            Compute::Auto if self.trainable().is_err() && self.precision != Precision::F32 => Ok(self),
+            Compute::Auto if self.trainable().is_err() && self.precision != Precision::F32 => {
+                Ok(self)
+            }
             compute => self.with_precision(compute.precision()),
         }
     }
@@ -180,15 +198,19 @@ impl Backbone {
     fn in_memory(&self) -> Result<(&[f32], &[SideFile])> {
         match &self.source {
             Source::Memory { weights, side_files, .. } => Ok((weights, side_files)),
-            Source::Bundle(bundle) => Err(EncoderError::InferenceOnly { path: bundle.path.clone() }),
+            Source::Bundle(bundle) => {
+                Err(EncoderError::InferenceOnly { path: bundle.path.clone() })
+            }
         }
     }
 
-    /// Writes a Hugging Face directory that [`Backbone::open`] and transformers read: with a head of masked language modelling one of
-    /// the class for that (`BertForMaskedLM`), else one of the bare encoder.
+    /// Writes a Hugging Face directory that [`Backbone::open`] and transformers read: with a head
+    /// of masked language modelling one of the class for that (`BertForMaskedLM`), else one of the
+    /// bare encoder.
     ///
     /// # Errors
-    /// [`EncoderError::Io`] when a file cannot be written, [`EncoderError::InferenceOnly`] as [`Backbone::trainable`].
+    /// [`EncoderError::Io`] when a file cannot be written, [`EncoderError::InferenceOnly`] as
+    /// [`Backbone::trainable`].
     pub fn save(&self, directory: &Path) -> Result<()> {
         let (weights, side_files) = self.in_memory()?;
         let (architecture, head) = (self.encoder.config.architecture, self.mlm_head());
@@ -206,42 +228,50 @@ impl Backbone {
         }
         let prefix = head.map_or(String::new(), |_| format!("{}.", architecture.name()));
         let tensors = self.encoder.layout.tensors.iter();
-        let tensors =
-            tensors.map(|spec| (format!("{prefix}{}", spec.name), spec.shape.clone(), &weights[spec.range.clone()]));
+        let tensors = tensors.map(|spec| {
+            (format!("{prefix}{}", spec.name), spec.shape.clone(), &weights[spec.range.clone()])
+        });
         let head = head.map(|head| head.tensors(architecture)).unwrap_or_default();
         let path = directory.join(WEIGHTS);
         // Last: without weights nobody takes the rest for a model.
         files.push((WEIGHTS, tensor_bytes(&path, Stored::F32, tensors.chain(head))?.into()));
-        let files: Vec<(&str, &[u8])> = files.iter().map(|(name, bytes)| (*name, bytes.as_ref())).collect();
+        let files: Vec<(&str, &[u8])> =
+            files.iter().map(|(name, bytes)| (*name, bytes.as_ref())).collect();
         files::write_set(directory, &files)
     }
 
-    /// Names of the matrices that a packed file stores, each with its number of elements: the word embeddings, and the
-    /// linear maps of each layer.
+    /// Names of the matrices that a packed file stores, each with its number of elements: the word
+    /// embeddings, and the linear maps of each layer.
     pub fn matrices(&self) -> Vec<(String, usize)> {
         bundle::matrices(&self.encoder.config)
     }
 
-    /// Writes the backbone as one file for inference, its matrices and word embeddings rounded as `storage` says: a precision,
-    /// with or without exceptions.
+    /// Writes the backbone as one file for inference, its matrices and word embeddings rounded as
+    /// `storage` says: a precision, with or without exceptions.
     ///
-    /// The file has this backbone's fingerprint, so that adapters of this backbone attach to it as well. It replaces one that is
-    /// there by another file of its name: whoever has that one mapped keeps it.
+    /// The file has this backbone's fingerprint, so that adapters of this backbone attach to it as
+    /// well. It replaces one that is there by another file of its name: whoever has that one mapped
+    /// keeps it.
     ///
     /// # Errors
-    /// As [`Backbone::save`], and [`EncoderError::NotFinite`] for weights that are, or are rounded to, no finite numbers.
+    /// As [`Backbone::save`], and [`EncoderError::NotFinite`] for weights that are, or are rounded
+    /// to, no finite numbers.
     pub fn pack(&self, storage: impl Into<Storage>, path: &Path) -> Result<PackedFile> {
         let (file, staged) = self.pack_staged(storage, path)?;
         staged.publish()?;
         Ok(file)
     }
 
-    /// [`Backbone::pack`] up to the last step: the file can be opened where it is staged, and has no
-    /// other name until it is published.
+    /// [`Backbone::pack`] up to the last step: the file can be opened where it is staged, and has
+    /// no other name until it is published.
     ///
     /// # Errors
     /// As [`Backbone::save`].
-    pub fn pack_staged(&self, storage: impl Into<Storage>, path: &Path) -> Result<(PackedFile, Staged)> {
+    pub fn pack_staged(
+        &self,
+        storage: impl Into<Storage>,
+        path: &Path,
+    ) -> Result<(PackedFile, Staged)> {
         let (weights, side_files) = self.in_memory()?;
         let json = side_files.iter().find(|&&(name, _)| name == TOKENIZER_JSON);
         let json = json.map_or(&[][..], |(_, bytes)| bytes);
@@ -256,7 +286,8 @@ impl Backbone {
         bundle::write(contents, &storage.into(), path)
     }
 
-    /// All weights, laid out as the encoder's layout says: of a packed file, which is laid out without matrices, the others.
+    /// All weights, laid out as the encoder's layout says: of a packed file, which is laid out
+    /// without matrices, the others.
     pub fn weights(&self) -> &[f32] {
         match &self.source {
             Source::Memory { weights, .. } => weights,
@@ -264,7 +295,8 @@ impl Backbone {
         }
     }
 
-    /// The backbone's identity: a SHA-256 over the names, shapes and values of its tensors, before they were packed.
+    /// The backbone's identity: a SHA-256 over the names, shapes and values of its tensors, before
+    /// they were packed.
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
     }
@@ -277,10 +309,13 @@ impl Backbone {
 
     fn packed_weights(&self) -> PackedWeights {
         match &self.source {
-            Source::Memory { weights, .. } => PackedWeights::new(&self.encoder, weights, self.precision),
+            Source::Memory { weights, .. } => {
+                PackedWeights::new(&self.encoder, weights, self.precision)
+            }
             Source::Bundle(bundle) => {
                 let (layers, words) = (&bundle.layers, bundle.words.clone());
-                let packed = PackedWeights::stored(&self.encoder.config, layers, words, self.precision);
+                let packed =
+                    PackedWeights::stored(&self.encoder.config, layers, words, self.precision);
                 bundle.release();
                 packed
             }
@@ -288,7 +323,8 @@ impl Backbone {
     }
 }
 
-/// A config.json of this class of transformers, in which the scores' matrix is that of the word embeddings.
+/// A config.json of this class of transformers, in which the scores' matrix is that of the word
+/// embeddings.
 fn of_class(class: &str, config: &[u8]) -> serde_json::Result<Map<String, Value>> {
     let mut config: Map<String, Value> = serde_json::from_slice(config)?;
     config.insert("architectures".into(), [class].into_iter().collect());

@@ -1,9 +1,15 @@
-//! XXH64, the checksum of bundles: as fast as memory, and good against accidents (not against malice).
+//! XXH64, the checksum of bundles: as fast as memory, and good against accidents (not against
+//! malice).
 //!
 //! As specified in xxHash's "xxh64 algorithm description", with seed 0.
 
-const PRIMES: [u64; 5] =
-    [0x9e37_79b1_85eb_ca87, 0xc2b2_ae3d_27d4_eb4f, 0x1656_67b1_9e37_79f9, 0x85eb_ca77_c2b2_ae63, 0x27d4_eb2f_1656_67c5];
+const PRIMES: [u64; 5] = [
+    0x9e37_79b1_85eb_ca87,
+    0xc2b2_ae3d_27d4_eb4f,
+    0x1656_67b1_9e37_79f9,
+    0x85eb_ca77_c2b2_ae63,
+    0x27d4_eb2f_1656_67c5,
+];
 
 /// The hash of `bytes`.
 pub(super) fn xxh64(bytes: &[u8]) -> u64 {
@@ -24,7 +30,9 @@ pub(super) fn xxh64(bytes: &[u8]) -> u64 {
         rest = tail;
     }
     for &byte in rest {
-        hash = (hash ^ u64::from(byte).wrapping_mul(PRIMES[4])).rotate_left(11).wrapping_mul(PRIMES[0]);
+        hash = (hash ^ u64::from(byte).wrapping_mul(PRIMES[4]))
+            .rotate_left(11)
+            .wrapping_mul(PRIMES[0]);
     }
     hash = (hash ^ (hash >> 33)).wrapping_mul(PRIMES[1]);
     hash = (hash ^ (hash >> 29)).wrapping_mul(PRIMES[2]);
@@ -40,7 +48,9 @@ fn stripes_hash(stripes: &[[u8; 32]]) -> u64 {
     }
     let turned = lanes.iter().zip([1, 7, 12, 18]).map(|(lane, by)| lane.rotate_left(by));
     let sum = turned.fold(0u64, u64::wrapping_add);
-    lanes.iter().fold(sum, |hash, &lane| (hash ^ round(0, lane)).wrapping_mul(PRIMES[0]).wrapping_add(PRIMES[3]))
+    lanes.iter().fold(sum, |hash, &lane| {
+        (hash ^ round(0, lane)).wrapping_mul(PRIMES[0]).wrapping_add(PRIMES[3])
+    })
 }
 
 fn round(lane: u64, word: u64) -> u64 {
@@ -55,7 +65,11 @@ mod tests {
     #[test]
     fn known_hashes() {
         let pangram = "The quick brown fox jumps over the lazy dog";
-        let cases = [("", 0xef46_db37_51d8_e999), ("abc", 0x44bc_2cf5_ad77_0999), (pangram, 0x0b24_2d36_1fda_71bc)];
+        let cases = [
+            ("", 0xef46_db37_51d8_e999),
+            ("abc", 0x44bc_2cf5_ad77_0999),
+            (pangram, 0x0b24_2d36_1fda_71bc),
+        ];
         for (text, hash) in cases {
             assert_eq!(xxh64(text.as_bytes()), hash, "{text:?}");
         }

@@ -40,7 +40,8 @@ impl Type {
     }
 }
 
-/// One section: where it lies, counted from the first multiple of [`ALIGNMENT`] after the header, and what it holds.
+/// One section: where it lies, counted from the first multiple of [`ALIGNMENT`] after the header,
+/// and what it holds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Section {
@@ -99,13 +100,18 @@ impl Header {
     /// Reads the header of a file's `bytes`, and where each of its sections lies in them.
     pub fn read(path: &Path, bytes: &[u8]) -> Result<(Self, Vec<Range<usize>>)> {
         let broken = |reason: String| EncoderError::Bundle { path: path.to_path_buf(), reason };
-        let truncated = || broken(format!("it ends after {} bytes, within the header", bytes.len()));
-        let rest = bytes.strip_prefix(&MAGIC).ok_or_else(|| broken("it does not start as a bundle does".into()))?;
+        let truncated =
+            || broken(format!("it ends after {} bytes, within the header", bytes.len()));
+        let rest = bytes
+            .strip_prefix(&MAGIC)
+            .ok_or_else(|| broken("it does not start as a bundle does".into()))?;
         let (version, rest) = rest.split_first_chunk().ok_or_else(truncated)?;
         let version = u32::from_le_bytes(*version);
         if version != VERSION {
-            let what =
-                format!("a bundle of version {version}; this program reads version {VERSION}: pack the backbone again");
+            let what = format!(
+                "a bundle of version {version}; this program reads version {VERSION}: pack the \
+                 backbone again"
+            );
             return Err(EncoderError::Unsupported { path: path.to_path_buf(), what });
         }
         let (length, rest) = rest.split_first_chunk().ok_or_else(truncated)?;
@@ -123,7 +129,8 @@ impl Header {
         Ok((header, ranges))
     }
 
-    /// Where the sections lie in a file: one after the other, at the next multiple of [`ALIGNMENT`], with zeros between them.
+    /// Where the sections lie in a file: one after the other, at the next multiple of
+    /// [`ALIGNMENT`], with zeros between them.
     fn ranges(&self, bytes: &[u8], header_end: usize) -> Result<Vec<Range<usize>>, String> {
         let first = header_end.next_multiple_of(ALIGNMENT);
         let (mut ranges, mut end) = (Vec::new(), header_end);
@@ -134,7 +141,9 @@ impl Header {
                 return Err(format!("section {name:?} is not where or what it should be"));
             }
             let gap = bytes.get(end..start).filter(|_| section.length <= bytes.len() - start);
-            let gap = gap.ok_or_else(|| format!("it ends after {} bytes, within section {name:?}", bytes.len()))?;
+            let gap = gap.ok_or_else(|| {
+                format!("it ends after {} bytes, within section {name:?}", bytes.len())
+            })?;
             if gap.iter().any(|&byte| byte != 0) {
                 return Err(format!("the bytes before section {name:?} are not zero"));
             }

@@ -1,4 +1,5 @@
-//! A backbone in one file, for devices: numbers in the type in which they are multiplied, mapped into memory where they lie.
+//! A backbone in one file, for devices: numbers in the type in which they are multiplied, mapped
+//! into memory where they lie.
 //!
 //! The format is described in docs/formats.md.
 
@@ -30,8 +31,8 @@ const WORDS: &str = "words";
 pub struct Storage {
     /// All but the following.
     pub dtype: Precision,
-    /// Names, as [`crate::Backbone::matrices`] gives them, of matrices that are stored in bf16 instead. In a file of bytes they are
-    /// multiplied in bf16, or in f32 where that is faster.
+    /// Names, as [`crate::Backbone::matrices`] gives them, of matrices that are stored in bf16
+    /// instead. In a file of bytes they are multiplied in bf16, or in f32 where that is faster.
     pub in_bf16: BTreeSet<String>,
 }
 
@@ -74,7 +75,8 @@ pub(crate) fn matrices(config: &EncoderConfig) -> Vec<(String, usize)> {
     std::iter::once(words).chain(maps).map(|(name, shape)| (name, shape.iter().product())).collect()
 }
 
-/// Names of the linear maps of a layer, with their outputs and inputs, in the order of [`crate::layout::LayerAt`].
+/// Names of the linear maps of a layer, with their outputs and inputs, in the order of
+/// [`crate::layout::LayerAt`].
 fn linear_maps(config: &EncoderConfig, layer: usize) -> [(String, [usize; 2]); 4] {
     let (hidden, inner) = (config.hidden_size, config.intermediate_size);
     let maps = [

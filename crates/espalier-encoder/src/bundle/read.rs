@@ -51,31 +51,40 @@ impl Bundle {
         check_threads()?;
         let file = bytes(path).map_err(EncoderError::io(path))?;
         let (header, ranges) = Header::read(path, file.bytes())?;
-        let sections = Sections { path, file: &file, list: header.sections.iter().zip(ranges).collect() };
+        let sections =
+            Sections { path, file: &file, list: header.sections.iter().zip(ranges).collect() };
         if let Some(what) = header.config.mistake() {
             return Err(EncoderError::unsupported(path, what));
         }
-        let Some(dtype) = Precision::ALL.into_iter().find(|precision| precision.name() == header.dtype) else {
-            return Err(sections.wrong(format!("its type {:?} is none of f32, bf16 and int8", header.dtype)));
+        let Some(dtype) =
+            Precision::ALL.into_iter().find(|precision| precision.name() == header.dtype)
+        else {
+            return Err(sections
+                .wrong(format!("its type {:?} is none of f32, bf16 and int8", header.dtype)));
         };
         if !(2..=header.config.longest_text()).contains(&header.max_tokens) {
-            return Err(sections.wrong(format!("texts of {} tokens are more than it has positions", header.max_tokens)));
+            return Err(sections.wrong(format!(
+                "texts of {} tokens are more than it has positions",
+                header.max_tokens
+            )));
         }
         let config = header.config.clone();
-        // The vocabulary is put together while the rest is checked, since both take milliseconds; if its section has been altered, that
-        // is what is said.
+        // The vocabulary is put together while the rest is checked, since both take milliseconds;
+        // if its section has been altered, that is what is said.
         let tokenizer = || sections.tokenizer(config.vocab_size, header.max_tokens);
         let (unaltered, tokenizer) = rayon::join(|| sections.check(), tokenizer);
         unaltered?;
         let tokenizer = tokenizer?;
         let layer = |layer| {
-            let [a, b, c, d] = linear_maps(&config, layer).map(|(name, shape)| sections.matrix(&name, dtype, shape));
+            let [a, b, c, d] = linear_maps(&config, layer)
+                .map(|(name, shape)| sections.matrix(&name, dtype, shape));
             Ok([a?, b?, c?, d?])
         };
         let words = sections.matrix(WORDS, dtype, [config.vocab_size, config.hidden_size])?;
         let layers = (0..config.num_hidden_layers).map(layer).collect::<Result<_>>()?;
         let encoder = Encoder::without_matrices(config.clone());
-        let parameters: View<f32> = sections.numbers(PARAMETERS, Type::F32, &[encoder.layout.len()])?;
+        let parameters: View<f32> =
+            sections.numbers(PARAMETERS, Type::F32, &[encoder.layout.len()])?;
         for spec in &encoder.layout.tensors {
             check_finite(path, &spec.name, &parameters[spec.range.clone()], |value| value)?;
         }
@@ -84,8 +93,8 @@ impl Bundle {
         Ok(Opened { encoder, tokenizer, text_vectors, fingerprint, bundle })
     }
 
-    /// Whether products can be computed in a precision: in the one that matrices are stored in, or from f32 in any, from
-    /// bf16 in f32.
+    /// Whether products can be computed in a precision: in the one that matrices are stored in, or
+    /// from f32 in any, from bf16 in f32.
     pub fn computes_in(&self, precision: Precision) -> bool {
         self.dtype == precision
             || self.dtype == Precision::F32
@@ -108,14 +117,20 @@ struct Sections<'a> {
 impl<'a> Sections<'a> {
     /// Compares all checksums, and looks for matrices that are not all numbers.
     fn check(&self) -> Result<()> {
-        let faults = self.list.par_iter().with_max_len(1).map(|(section, range)| self.check_section(section, range));
+        let faults = self
+            .list
+            .par_iter()
+            .with_max_len(1)
+            .map(|(section, range)| self.check_section(section, range));
         faults.find_map_first(Result::err).map_or(Ok(()), Err)
     }
 
     fn check_section(&self, section: &Section, range: &Range<usize>) -> Result<()> {
         let (name, bytes) = (&section.name, &self.file.bytes()[range.clone()]);
         if checksum(bytes) != section.checksum {
-            return Err(self.wrong(format!("section {name:?} does not have the checksum that it should")));
+            return Err(
+                self.wrong(format!("section {name:?} does not have the checksum that it should"))
+            );
         }
         match section.dtype {
             // By the names of its tensors, later on.
@@ -141,11 +156,16 @@ impl<'a> Sections<'a> {
         let (section, range) = self.section(name)?;
         if section.dtype != dtype || section.shape != shape {
             let (found, wanted) = (&section.shape, shape);
-            let reason = format!("section {name:?} is {:?} {found:?}; {dtype:?} {wanted:?} is needed", section.dtype);
+            let reason = format!(
+                "section {name:?} is {:?} {found:?}; {dtype:?} {wanted:?} is needed",
+                section.dtype
+            );
             return Err(self.wrong(reason));
         }
         let view = self.file.view(range.clone());
-        view.ok_or_else(|| self.wrong(format!("section {name:?} cannot be read in place on this machine")))
+        view.ok_or_else(|| {
+            self.wrong(format!("section {name:?} cannot be read in place on this machine"))
+        })
     }
 
     /// A matrix in the file's type, or in bf16.
@@ -174,7 +194,12 @@ impl<'a> Sections<'a> {
 
     fn tokenizer(&self, vocabulary: usize, max_tokens: usize) -> Result<Tokenizer> {
         if self.section(TOKENIZER_JSON).is_ok() {
-            return Tokenizer::from_json(self.path, &self.text(TOKENIZER_JSON)?, vocabulary, max_tokens);
+            return Tokenizer::from_json(
+                self.path,
+                &self.text(TOKENIZER_JSON)?,
+                vocabulary,
+                max_tokens,
+            );
         }
         let [settings, text, tokens] = WORDPIECE;
         let (settings, text) = (self.text(settings)?, self.text(text)?);

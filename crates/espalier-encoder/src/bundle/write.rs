@@ -1,7 +1,10 @@
 //! From a backbone in memory to one file.
 
 use super::header::{ALIGNMENT, Header, Section, Type, checksum};
-use super::{PARAMETERS, PackedFile, Storage, TOKENIZER_JSON, WORDPIECE, WORDS, linear_maps, scales_of, stored_type};
+use super::{
+    PARAMETERS, PackedFile, Storage, TOKENIZER_JSON, WORDPIECE, WORDS, linear_maps, scales_of,
+    stored_type,
+};
 use crate::error::Result;
 use crate::files::Staged;
 use crate::layout::Layout;
@@ -31,15 +34,25 @@ pub(crate) enum StoredAs<'a> {
 }
 
 /// Writes a bundle whose matrices are stored as `storage` says, up to the giving of its name.
-pub(crate) fn write(contents: Contents, storage: &Storage, path: &Path) -> Result<(PackedFile, Staged)> {
+pub(crate) fn write(
+    contents: Contents,
+    storage: &Storage,
+    path: &Path,
+) -> Result<(PackedFile, Staged)> {
     let mut sections = Sections { path, list: Vec::new(), bytes: Vec::new() };
     let (encoder, weights) = (contents.encoder, contents.weights);
     sections.parameters(encoder, weights)?;
     let at = &encoder.layout.embeddings;
     let config = &encoder.config;
-    sections.matrix(WORDS, storage.of(WORDS), [config.vocab_size, config.hidden_size], at.words(weights))?;
+    sections.matrix(
+        WORDS,
+        storage.of(WORDS),
+        [config.vocab_size, config.hidden_size],
+        at.words(weights),
+    )?;
     for (layer, at) in encoder.layout.layers.iter().enumerate() {
-        for ((name, shape), linear) in linear_maps(config, layer).into_iter().zip(at.linear_maps()) {
+        for ((name, shape), linear) in linear_maps(config, layer).into_iter().zip(at.linear_maps())
+        {
             sections.matrix(&name, storage.of(&name), shape, linear.of(weights).weight)?;
         }
     }
@@ -83,7 +96,8 @@ impl Sections<'_> {
     fn parameters(&mut self, encoder: &Encoder, weights: &[f32]) -> Result<()> {
         let small = Layout::without_matrices(&encoder.config);
         let all = &encoder.layout.tensors;
-        let kept = all.iter().filter(|spec| small.tensors.iter().any(|small| small.name == spec.name));
+        let kept =
+            all.iter().filter(|spec| small.tensors.iter().any(|small| small.name == spec.name));
         let mut bytes = Vec::new();
         for spec in kept {
             let values = &weights[spec.range.clone()];
@@ -100,7 +114,12 @@ impl Sections<'_> {
             StoredAs::WordPiece(stored) => {
                 self.text(settings, &stored.settings);
                 self.text(vocabulary, &stored.text);
-                let bytes = stored.tokens.as_flattened().iter().flat_map(|number| number.to_le_bytes()).collect();
+                let bytes = stored
+                    .tokens
+                    .as_flattened()
+                    .iter()
+                    .flat_map(|number| number.to_le_bytes())
+                    .collect();
                 self.push(tokens, Type::U32, &[stored.tokens.len(), 2], bytes);
             }
             StoredAs::Json(json) => self.text(TOKENIZER_JSON, json),
@@ -112,17 +131,30 @@ impl Sections<'_> {
     }
 
     /// A matrix, in bytes with its scales before it.
-    fn matrix(&mut self, name: &str, dtype: Precision, shape: [usize; 2], values: &[f32]) -> Result<()> {
+    fn matrix(
+        &mut self,
+        name: &str,
+        dtype: Precision,
+        shape: [usize; 2],
+        values: &[f32],
+    ) -> Result<()> {
         // The largest f32 are infinite in bf16.
         let stored = |x: f32| if dtype == Precision::Bf16 { Bf16::from_f32(x).to_f32() } else { x };
         check_finite(self.path, name, values, stored)?;
         let bytes = match dtype {
             Precision::F32 => little_endian(values).collect(),
-            Precision::Bf16 => values.iter().flat_map(|&x| Bf16::from_f32(x).to_bits().to_le_bytes()).collect(),
+            Precision::Bf16 => {
+                values.iter().flat_map(|&x| Bf16::from_f32(x).to_bits().to_le_bytes()).collect()
+            }
             Precision::Int8 => {
                 let (mut bytes, mut scales) = (vec![0; values.len()], vec![0.0; shape[0]]);
                 quantize_rows(values, &mut bytes, &mut scales);
-                self.push(&scales_of(name), Type::F32, &[shape[0]], little_endian(&scales).collect());
+                self.push(
+                    &scales_of(name),
+                    Type::F32,
+                    &[shape[0]],
+                    little_endian(&scales).collect(),
+                );
                 bytes.into_iter().map(|byte| byte as u8).collect()
             }
         };

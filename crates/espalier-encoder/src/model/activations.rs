@@ -4,7 +4,8 @@ use espalier_kernels::{Bf16, Element, Precision};
 
 /// What a forward pass leaves for its backward pass, and the memory that both work in.
 ///
-/// Buffers grow to the largest batch and stay, so that a training loop allocates nothing once it has seen one.
+/// Buffers grow to the largest batch and stay, so that a training loop allocates nothing once it
+/// has seen one.
 #[derive(Debug, Default)]
 pub struct Activations {
     pub(super) f32: Kept<f32>,
@@ -22,11 +23,14 @@ impl Activations {
         &self.output
     }
 
-    /// The input of layer `layer` in the last forward pass, [T, H]: for the first layer that ran, what it was given, or the
-    /// embeddings after LayerNorm; for the others, the output of the layer below.
+    /// The input of layer `layer` in the last forward pass, [T, H]: for the first layer that ran,
+    /// what it was given, or the embeddings after LayerNorm; for the others, the output of the
+    /// layer below.
     pub fn layer_input(&self, layer: usize) -> Vec<f32> {
         match self.precision {
-            Some(Precision::Bf16) => self.bf16.layer_input(layer).iter().map(|x| x.to_f32()).collect(),
+            Some(Precision::Bf16) => {
+                self.bf16.layer_input(layer).iter().map(|x| x.to_f32()).collect()
+            }
             _ => self.f32.layer_input(layer).to_vec(),
         }
     }
@@ -74,7 +78,8 @@ pub(super) struct LayerActivations<E> {
     /// attended + feed-forward, before LayerNorm, [T, H].
     pub(super) output_sum: Vec<f32>,
     pub(super) output_stats: Vec<RowStats>,
-    /// After the second LayerNorm, [T, H]; of the last layer that ran [`Activations::output`] holds it.
+    /// After the second LayerNorm, [T, H]; of the last layer that ran [`Activations::output`] holds
+    /// it.
     pub(super) output: Vec<E>,
     /// x A^T of each adapted module, [T, r].
     pub(super) down: [Vec<f32>; 6],

@@ -69,8 +69,8 @@ enum End {
 }
 
 impl Model<'_> {
-    /// Adds the gradients of everything trained among `layers`, which the last forward pass ran, from the gradient `d`
-    /// [T, H] at its result. `d` is used up as scratch.
+    /// Adds the gradients of everything trained among `layers`, which the last forward pass ran,
+    /// from the gradient `d` [T, H] at its result. `d` is used up as scratch.
     ///
     /// The walk down stops at the lowest layer that has anything to train.
     ///
@@ -95,8 +95,9 @@ impl Model<'_> {
         self.walk(Walk { layers, end }, batch, activations, d, gradients);
     }
 
-    /// As [`Model::backward`], but through all of `layers`, whatever is trained, and leaves the gradient at their input in `d`
-    /// [T, H] for whatever that came from. The embeddings are left out.
+    /// As [`Model::backward`], but through all of `layers`, whatever is trained, and leaves the
+    /// gradient at their input in `d` [T, H] for whatever that came from. The embeddings are left
+    /// out.
     ///
     /// # Panics
     /// As [`Model::forward`].
@@ -111,10 +112,19 @@ impl Model<'_> {
         self.walk(Walk { layers, end: End::Input }, batch, activations, d, gradients);
     }
 
-    fn walk(&self, walk: Walk, batch: &Batch, activations: &mut Activations, d: &mut [f32], gradients: Gradients) {
+    fn walk(
+        &self,
+        walk: Walk,
+        batch: &Batch,
+        activations: &mut Activations,
+        d: &mut [f32],
+        gradients: Gradients,
+    ) {
         let adapter = activations.adapter.as_ref();
         match self.packed.precision() {
-            Precision::Bf16 => self.walk_down(walk, batch, &mut activations.bf16, adapter, d, gradients),
+            Precision::Bf16 => {
+                self.walk_down(walk, batch, &mut activations.bf16, adapter, d, gradients)
+            }
             _ => self.walk_down(walk, batch, &mut activations.f32, adapter, d, gradients),
         }
     }
@@ -137,7 +147,14 @@ impl Model<'_> {
         for layer in layers.clone().rev() {
             let (x, kept) = (kept.layer_input(layer), &kept.layers[layer]);
             let passes_on = layer > layers.start || end != End::Layer;
-            let mut step = LayerBackward { model: self, layer, adapter, batch, kept, gradients: &mut gradients };
+            let mut step = LayerBackward {
+                model: self,
+                layer,
+                adapter,
+                batch,
+                kept,
+                gradients: &mut gradients,
+            };
             step.feed_forward(d, &mut scratch);
             step.attention(x, d, &mut scratch, passes_on);
         }
@@ -176,10 +193,12 @@ struct LayerBackward<'a, 'g, E> {
 }
 
 impl<'a, E: Element> LayerBackward<'a, '_, E> {
-    /// `d` [T, H]: the gradient at the layer's output on entry, at its feed-forward block's input on return.
+    /// `d` [T, H]: the gradient at the layer's output on entry, at its feed-forward block's input
+    /// on return.
     fn feed_forward(&mut self, d: &mut [f32], scratch: &mut BackwardScratch<E>) {
         let (model, kept) = (self.model, self.kept);
-        let (at, packed) = (&model.encoder.layout.layers[self.layer], model.packed.layer(self.layer));
+        let (at, packed) =
+            (&model.encoder.layout.layers[self.layer], model.packed.layer(self.layer));
         let weights = model.weights;
         let BackwardScratch { d_rows, d_inner, d_down, .. } = scratch;
 
@@ -196,13 +215,27 @@ impl<'a, E: Element> LayerBackward<'a, '_, E> {
         self.gradients.linear(&at.intermediate, &kept.attended, d_inner);
         let updates = self.adapted(&[Module::Intermediate], &kept.attended, d_inner, d_down);
         // The residual's gradient and the block's, [T, H].
-        linear(d_inner, packed.intermediate.backward(&at.intermediate, weights), None, &updates, Output::Add(d));
+        linear(
+            d_inner,
+            packed.intermediate.backward(&at.intermediate, weights),
+            None,
+            &updates,
+            Output::Add(d),
+        );
     }
 
-    /// `d` [T, H]: the gradient at the attention block's output on entry; at its input x [T, H] on return, if it `passes_on`.
-    fn attention(&mut self, x: &[E], d: &mut [f32], scratch: &mut BackwardScratch<E>, passes_on: bool) {
+    /// `d` [T, H]: the gradient at the attention block's output on entry; at its input x [T, H] on
+    /// return, if it `passes_on`.
+    fn attention(
+        &mut self,
+        x: &[E],
+        d: &mut [f32],
+        scratch: &mut BackwardScratch<E>,
+        passes_on: bool,
+    ) {
         let (model, kept) = (self.model, self.kept);
-        let (at, packed) = (&model.encoder.layout.layers[self.layer], model.packed.layer(self.layer));
+        let (at, packed) =
+            (&model.encoder.layout.layers[self.layer], model.packed.layer(self.layer));
         let (weights, config) = (model.weights, &model.encoder.config);
         let BackwardScratch { d_rows, d_qkv, d_context, d_down, .. } = scratch;
 
@@ -219,8 +252,16 @@ impl<'a, E: Element> LayerBackward<'a, '_, E> {
         let (heads, width) = (config.num_attention_heads, config.hidden_size);
         let shape = AttentionShape { offsets: &self.batch.offsets, heads, width };
         let bias_at = &model.encoder.layout.relative_bias;
-        let saved = AttentionForward { qkv: &kept.qkv, bias: &weights[bias_at.clone()], log_sum: &kept.log_sum };
-        let d_bias = self.gradients.weights.as_deref_mut().map_or(&mut [][..], |all| &mut all[bias_at.clone()]);
+        let saved = AttentionForward {
+            qkv: &kept.qkv,
+            bias: &weights[bias_at.clone()],
+            log_sum: &kept.log_sum,
+        };
+        let d_bias = self
+            .gradients
+            .weights
+            .as_deref_mut()
+            .map_or(&mut [][..], |all| &mut all[bias_at.clone()]);
         attention_backward(saved, shape, d_context, d_qkv, d_bias); // [T, 3H]
 
         self.gradients.linear(&at.qkv, x, d_qkv);
@@ -231,13 +272,21 @@ impl<'a, E: Element> LayerBackward<'a, '_, E> {
         }
     }
 
-    /// Adds the gradients of modules that share the input x [T, in] and whose outputs, with gradient `dy`, lie side by side;
-    /// returns the updates of the gradient at x.
-    fn adapted<'d>(&mut self, modules: &[Module], x: &[E], dy: &[E], d_down: &'d mut [Vec<f32>; 3]) -> Updates<'d>
+    /// Adds the gradients of modules that share the input x [T, in] and whose outputs, with
+    /// gradient `dy`, lie side by side; returns the updates of the gradient at x.
+    fn adapted<'d>(
+        &mut self,
+        modules: &[Module],
+        x: &[E],
+        dy: &[E],
+        d_down: &'d mut [Vec<f32>; 3],
+    ) -> Updates<'d>
     where
         'a: 'd,
     {
-        let (Some(packed), Some(lora)) = (self.adapter, self.model.adapter) else { return Updates::new() };
+        let (Some(packed), Some(lora)) = (self.adapter, self.model.adapter) else {
+            return Updates::new();
+        };
         let tokens = self.batch.tokens();
         let (stride, width) = (dy.len() / tokens, dy.len() / tokens / modules.len());
         let mut updates = Updates::new();
@@ -248,7 +297,8 @@ impl<'a, E: Element> LayerBackward<'a, '_, E> {
             d_down.resize(tokens * pair.rank, 0.0);
             packed.down_gradient(pair, dy, d_down);
             let gradient = self.gradients.adapter.as_deref_mut();
-            if let Some(gradient) = gradient.and_then(|all| lora.pair_mut(self.layer, module, all)) {
+            if let Some(gradient) = gradient.and_then(|all| lora.pair_mut(self.layer, module, all))
+            {
                 gradient.accumulate(pair.scale, x, dy, &self.kept.down[module as usize], d_down);
             }
             updates.push(packed.update_back(pair, d_down));

@@ -1,8 +1,9 @@
 //! Inference: token vectors alone, group by group.
 //!
-//! A batch is cut into groups of whole sequences that are small enough for a core's own cache, and each goes through all
-//! layers before the next one starts: activations never travel to memory, and threads meet only at the end. A group of its
-//! own is still shared out among threads, product by product.
+//! A batch is cut into groups of whole sequences that are small enough for a core's own cache, and
+//! each goes through all layers before the next one starts: activations never travel to memory, and
+//! threads meet only at the end. A group of its own is still shared out among threads, product by
+//! product.
 
 use super::Model;
 use super::activations::LayerActivations;
@@ -45,7 +46,9 @@ impl<'a> Adapters<'a> {
             let Some(adapter) = self.of(s) else { continue };
             let rows = batch.offsets[s] - start..batch.offsets[s + 1] - start;
             match branches.last_mut() {
-                Some((last, same)) if std::ptr::eq(*same, adapter) && last.end == rows.start => last.end = rows.end,
+                Some((last, same)) if std::ptr::eq(*same, adapter) && last.end == rows.start => {
+                    last.end = rows.end
+                }
                 _ => branches.push((rows, adapter)),
             }
         }
@@ -59,8 +62,14 @@ impl Model<'_> {
         self.encode_layers(0..self.encoder.layers(), None, batch)
     }
 
-    /// Runs some layers for their result alone, on token vectors `input` [T, H] or, without, on the embeddings of the batch.
-    pub fn encode_layers(&self, layers: Range<usize>, input: Option<&[f32]>, batch: &Batch) -> Vec<f32> {
+    /// Runs some layers for their result alone, on token vectors `input` [T, H] or, without, on the
+    /// embeddings of the batch.
+    pub fn encode_layers(
+        &self,
+        layers: Range<usize>,
+        input: Option<&[f32]>,
+        batch: &Batch,
+    ) -> Vec<f32> {
         let adapter = self.adapter.map(|lora| PackedLora::new(self.packed.precision(), lora));
         let adapters = adapter.as_ref().map_or(Adapters::None, Adapters::One);
         let mut out = vec![0.0; batch.tokens() * self.encoder.width()];
@@ -68,8 +77,8 @@ impl Model<'_> {
         out
     }
 
-    /// Runs some layers with adapters of the caller's choice; the model's own is left out. `input` as in
-    /// [`Model::encode_layers`]; `out` [T, H].
+    /// Runs some layers with adapters of the caller's choice; the model's own is left out. `input`
+    /// as in [`Model::encode_layers`]; `out` [T, H].
     ///
     /// # Panics
     /// If the shapes do not fit each other.
@@ -83,7 +92,10 @@ impl Model<'_> {
     ) {
         let width = self.encoder.width();
         assert_eq!(out.len(), batch.tokens() * width, "encode_branches: shapes do not fit");
-        assert!(input.is_none_or(|input| input.len() == out.len()), "encode_branches: shapes do not fit");
+        assert!(
+            input.is_none_or(|input| input.len() == out.len()),
+            "encode_branches: shapes do not fit"
+        );
         let (groups, mut rest) = (groups(batch), out);
         let mut parts = Vec::with_capacity(groups.len());
         for sequences in groups {
@@ -94,8 +106,10 @@ impl Model<'_> {
         }
         let run = |(sequences, out): (Range<usize>, &mut [f32])| {
             let branches = adapters.branches(batch, sequences.clone());
-            let input = input.map(|input| &input[batch.offsets[sequences.start] * width..][..out.len()]);
-            let group = Group { layers: layers.clone(), input, batch: batch.slice(sequences), branches };
+            let input =
+                input.map(|input| &input[batch.offsets[sequences.start] * width..][..out.len()]);
+            let group =
+                Group { layers: layers.clone(), input, batch: batch.slice(sequences), branches };
             match self.packed.precision() {
                 Precision::Bf16 => BF16.with(|pool| self.run_group(group, pool, out)),
                 _ => F32.with(|pool| self.run_group(group, pool, out)),
@@ -107,9 +121,15 @@ impl Model<'_> {
         }
     }
 
-    fn run_group<E: Element>(&self, group: Group, pool: &RefCell<Vec<Workspace<E>>>, out: &mut [f32]) {
+    fn run_group<E: Element>(
+        &self,
+        group: Group,
+        pool: &RefCell<Vec<Workspace<E>>>,
+        out: &mut [f32],
+    ) {
         let Group { layers, input, batch, branches } = group;
-        // While this thread waits for others inside a product it may be given another group, which takes another workspace.
+        // While this thread waits for others inside a product it may be given another group, which
+        // takes another workspace.
         let mut workspace = pool.borrow_mut().pop().unwrap_or_default();
         let Workspace { embedding, hidden, result, layer: kept } = &mut workspace;
         match input {
@@ -160,8 +180,8 @@ thread_local! {
     static BF16: RefCell<Vec<Workspace<Bf16>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Cuts a batch into even groups of at most about [`GROUP`] tokens, at least one sequence each: as many for one thread as for
-/// any other.
+/// Cuts a batch into even groups of at most about [`GROUP`] tokens, at least one sequence each: as
+/// many for one thread as for any other.
 fn groups(batch: &Batch) -> Vec<Range<usize>> {
     let count = match batch.tokens().div_ceil(GROUP) {
         few @ (0 | 1) => few,

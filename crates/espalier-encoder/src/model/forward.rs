@@ -11,7 +11,8 @@ use espalier_kernels::{Element, Precision};
 use std::ops::Range;
 
 impl Model<'_> {
-    /// Runs the whole encoder and keeps everything for [`Model::backward`]. The result is [`Activations::output`].
+    /// Runs the whole encoder and keeps everything for [`Model::backward`]. The result is
+    /// [`Activations::output`].
     ///
     /// # Panics
     /// If the weights are packed as bytes or come from a packed backbone, which are for inference.
@@ -19,8 +20,8 @@ impl Model<'_> {
         self.forward_layers(0..self.encoder.layers(), None, batch, activations);
     }
 
-    /// Runs some layers on token vectors `input` [T, H] (the output of the layer below) or, without, on the embeddings of the
-    /// batch, and keeps everything for [`Model::backward`].
+    /// Runs some layers on token vectors `input` [T, H] (the output of the layer below) or,
+    /// without, on the embeddings of the batch, and keeps everything for [`Model::backward`].
     ///
     /// # Panics
     /// As [`Model::forward`].
@@ -31,7 +32,10 @@ impl Model<'_> {
         batch: &Batch,
         activations: &mut Activations,
     ) {
-        assert!(self.encoder.layout.has_matrices(), "a packed backbone gives no activations to train on");
+        assert!(
+            self.encoder.layout.has_matrices(),
+            "a packed backbone gives no activations to train on"
+        );
         let Activations { f32, bf16, precision, output, adapter } = activations;
         *precision = Some(self.packed.precision());
         match self.adapter {
@@ -60,7 +64,12 @@ impl Model<'_> {
                 kept.input.clear();
                 kept.input.extend(input.iter().map(|&x| E::from_f32(x)));
             }
-            None => self.embed(batch, &mut kept.embedding_sum, &mut kept.embedding_stats, &mut kept.input),
+            None => self.embed(
+                batch,
+                &mut kept.embedding_sum,
+                &mut kept.embedding_stats,
+                &mut kept.input,
+            ),
         }
         if layers.is_empty() || batch.tokens() == 0 {
             output.clear();
@@ -83,7 +92,8 @@ impl Model<'_> {
         }
     }
 
-    /// Token vectors before the first layer: `sum` of the embeddings and `out` after LayerNorm, both [T, H].
+    /// Token vectors before the first layer: `sum` of the embeddings and `out` after LayerNorm,
+    /// both [T, H].
     pub(super) fn embed<E: Element>(
         &self,
         batch: &Batch,

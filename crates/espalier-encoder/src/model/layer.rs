@@ -22,8 +22,8 @@ pub(super) type Updates<'a> = SmallVec<[LowRank<'a>; 3]>;
 pub(super) const QKV: [Module; 3] = [Module::Query, Module::Key, Module::Value];
 
 impl Model<'_> {
-    /// Everything of a layer on x [T, H] but the LayerNorm at its end, which is left to [`Model::finish_layer`]. `keep` asks
-    /// for what only a backward pass needs.
+    /// Everything of a layer on x [T, H] but the LayerNorm at its end, which is left to
+    /// [`Model::finish_layer`]. `keep` asks for what only a backward pass needs.
     pub(super) fn layer<E: Element>(
         &self,
         layer: usize,
@@ -38,16 +38,24 @@ impl Model<'_> {
         let (weights, eps) = (self.weights, config.layer_norm_eps);
         let (tokens, width, inner) = (batch.tokens(), config.hidden_size, config.intermediate_size);
         kept.resize(tokens, width, inner, config.num_attention_heads);
-        let shape = AttentionShape { offsets: &batch.offsets, heads: config.num_attention_heads, width };
+        let shape =
+            AttentionShape { offsets: &batch.offsets, heads: config.num_attention_heads, width };
         let adapted = Adapted { layer, branches };
 
         let updates = adapted.updates(&QKV, x, width, &mut kept.down);
-        linear(x, packed.qkv.forward(), Some(at.qkv.of(weights).bias), &updates, Output::Store(&mut kept.qkv)); // [T, 3H]
+        linear(
+            x,
+            packed.qkv.forward(),
+            Some(at.qkv.of(weights).bias),
+            &updates,
+            Output::Store(&mut kept.qkv),
+        ); // [T, 3H]
         drop(updates);
         let bias = &weights[self.encoder.layout.relative_bias.clone()];
         attention(&kept.qkv, bias, shape, &mut kept.context, &mut kept.log_sum); // [T, H]
 
-        let updates = adapted.updates(&[Module::AttentionOutput], &kept.context, width, &mut kept.down);
+        let updates =
+            adapted.updates(&[Module::AttentionOutput], &kept.context, width, &mut kept.down);
         let output = Output::Residual { residual: x, out: &mut kept.attention_sum }; // [T, H]
         let bias = Some(at.attention_output.of(weights).bias);
         linear(&kept.context, packed.attention_output.forward(), bias, &updates, output);
@@ -55,7 +63,8 @@ impl Model<'_> {
         let norm = at.attention_norm.of(weights, eps);
         layer_norm(&kept.attention_sum, norm, &mut kept.attended, &mut kept.attention_stats);
 
-        let updates = adapted.updates(&[Module::Intermediate], &kept.attended, inner, &mut kept.down);
+        let updates =
+            adapted.updates(&[Module::Intermediate], &kept.attended, inner, &mut kept.down);
         let before = keep.then(|| {
             kept.intermediate.resize(tokens * inner, E::default());
             kept.intermediate.as_mut_slice()
@@ -67,7 +76,13 @@ impl Model<'_> {
 
         let updates = adapted.updates(&[Module::Output], &kept.activated, width, &mut kept.down);
         let output = Output::Residual { residual: &kept.attended, out: &mut kept.output_sum }; // [T, H]
-        linear(&kept.activated, packed.output.forward(), Some(at.output.of(weights).bias), &updates, output);
+        linear(
+            &kept.activated,
+            packed.output.forward(),
+            Some(at.output.of(weights).bias),
+            &updates,
+            output,
+        );
     }
 
     /// The LayerNorm at the end of a layer, [T, H].
@@ -77,7 +92,9 @@ impl Model<'_> {
         kept: &mut LayerActivations<E>,
         out: &mut Vec<O>,
     ) {
-        let norm = self.encoder.layout.layers[layer].output_norm.of(self.weights, self.encoder.config.layer_norm_eps);
+        let norm = self.encoder.layout.layers[layer]
+            .output_norm
+            .of(self.weights, self.encoder.config.layer_norm_eps);
         out.resize(kept.output_sum.len(), O::default());
         layer_norm(&kept.output_sum, norm, out, &mut kept.output_stats);
     }
@@ -90,7 +107,8 @@ struct Adapted<'a> {
 }
 
 impl Adapted<'_> {
-    /// The low-rank updates of modules that share the input x [T, in] and whose outputs are `width` columns each, side by side.
+    /// The low-rank updates of modules that share the input x [T, in] and whose outputs are `width`
+    /// columns each, side by side.
     fn updates<'d, E: Element>(
         &'d self,
         modules: &[Module],
@@ -103,7 +121,9 @@ impl Adapted<'_> {
         }
         let pairs = || {
             self.branches.iter().flat_map(|(rows, adapter)| {
-                let pair = |(part, &module): (usize, &Module)| Some((part, module, adapter.pair(self.layer, module)?));
+                let pair = |(part, &module): (usize, &Module)| {
+                    Some((part, module, adapter.pair(self.layer, module)?))
+                };
                 modules
                     .iter()
                     .enumerate()

@@ -4,7 +4,8 @@ use crate::lora::{Lora, Module};
 use espalier_kernels::Precision;
 use espalier_kernels::lora::PackedPair;
 
-/// A [`Lora`] in the form in which products read it. It no longer follows the values it was packed from.
+/// A [`Lora`] in the form in which products read it. It no longer follows the values it was packed
+/// from.
 #[derive(Clone, Debug)]
 pub struct PackedLora {
     precision: Precision,
@@ -16,11 +17,14 @@ pub struct PackedLora {
 impl PackedLora {
     /// Packs an adapter for a model whose products are computed in `precision`.
     pub fn new(precision: Precision, lora: &Lora) -> Self {
-        let pairs = (0..lora.sites.len()).map(|site| PackedPair::new(precision, lora.pair_at(site))).collect();
+        let pairs = (0..lora.sites.len())
+            .map(|site| PackedPair::new(precision, lora.pair_at(site)))
+            .collect();
         Self { precision, pairs, index: lora.index().to_vec() }
     }
 
-    /// Packs `lora` into `packed`: into the same memory when it has the same shape, as it has from step to step of a training.
+    /// Packs `lora` into `packed`: into the same memory when it has the same shape, as it has from
+    /// step to step of a training.
     pub fn pack_into(packed: &mut Option<Self>, precision: Precision, lora: &Lora) {
         match packed {
             Some(packed) if packed.precision == precision && packed.fits(lora) => {
@@ -44,6 +48,9 @@ impl PackedLora {
 
     /// Number of layers below the first that carries a pair, or all when there is none.
     pub fn trunk_layers(&self) -> usize {
-        self.index.iter().position(|sites| sites.iter().any(Option::is_some)).unwrap_or(self.index.len())
+        self.index
+            .iter()
+            .position(|sites| sites.iter().any(Option::is_some))
+            .unwrap_or(self.index.len())
     }
 }

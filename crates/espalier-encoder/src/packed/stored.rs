@@ -21,7 +21,8 @@ pub enum StoredMatrix {
 }
 
 impl StoredMatrix {
-    /// What its products are computed in, in a model of some precision: numbers kept in bf16 are not to be rounded to bytes.
+    /// What its products are computed in, in a model of some precision: numbers kept in bf16 are
+    /// not to be rounded to bytes.
     pub(super) fn product_precision(&self, model: Precision) -> Precision {
         match (self, model) {
             (Self::Bf16(_), Precision::Int8) => Compute::Auto.precision(),

@@ -38,7 +38,8 @@ impl PackedLinear {
         &self.forward
     }
 
-    /// W [out, in], packed at the first call from `weights`, which must be those that this was packed from.
+    /// W [out, in], packed at the first call from `weights`, which must be those that this was
+    /// packed from.
     pub fn backward(&self, at: &LinearAt, weights: &[f32]) -> &Packed {
         self.backward.get_or_init(|| Packed::new(self.precision, at.of(weights).matrix()))
     }
@@ -101,29 +102,39 @@ pub struct PackedWeights {
 }
 
 impl PackedWeights {
-    /// Packs the layers of `weights`, laid out as the encoder's layout says, for products in `precision`.
+    /// Packs the layers of `weights`, laid out as the encoder's layout says, for products in
+    /// `precision`.
     ///
     /// # Panics
     /// If the layout is one without matrices.
     pub fn new(encoder: &Encoder, weights: &[f32], precision: Precision) -> Self {
-        assert!(encoder.layout.has_matrices(), "PackedWeights: the flat vector of a packed backbone has no matrices");
-        let layers = encoder.layout.layers.iter().map(|at| PackedLayer::new(precision, at, weights)).collect();
+        assert!(
+            encoder.layout.has_matrices(),
+            "PackedWeights: the flat vector of a packed backbone has no matrices"
+        );
+        let layers = encoder
+            .layout
+            .layers
+            .iter()
+            .map(|at| PackedLayer::new(precision, at, weights))
+            .collect();
         Self { precision, layers, words: None }
     }
 
-    /// Packs stored `layers` (the maps of [`LayerAt::linear_maps`]) for products in `precision`, and keeps the table of
-    /// `words` where it lies.
+    /// Packs stored `layers` (the maps of [`LayerAt::linear_maps`]) for products in `precision`,
+    /// and keeps the table of `words` where it lies.
     ///
     /// # Panics
-    /// If a matrix does not have the shape that `config` says, or is stored in bytes but the precision is another one. One that
-    /// is stored in bf16 is never rounded to bytes.
+    /// If a matrix does not have the shape that `config` says, or is stored in bytes but the
+    /// precision is another one. One that is stored in bf16 is never rounded to bytes.
     pub fn stored(
         config: &EncoderConfig,
         layers: &[[StoredMatrix; 4]],
         words: StoredMatrix,
         precision: Precision,
     ) -> Self {
-        let layers = layers.iter().map(|weights| PackedLayer::stored(precision, config, weights)).collect();
+        let layers =
+            layers.iter().map(|weights| PackedLayer::stored(precision, config, weights)).collect();
         Self { precision, layers, words: Some(words) }
     }
 

@@ -9,15 +9,16 @@ pub struct Encoded {
     pub ids: Vec<u32>,
     /// For each token the index of its word, or `None` for special tokens.
     pub words: Vec<Option<u32>>,
-    /// For each token its first character and the one after its last: in the text, or, when words were given, in its word.
+    /// For each token its first character and the one after its last: in the text, or, when words
+    /// were given, in its word.
     pub spans: Vec<(usize, usize)>,
     /// Whether tokens were cut off because the text is longer than the model takes.
     pub truncated: bool,
 }
 
 impl Encoded {
-    /// For each of `count` words the index of its first token, or `None` when it has none (cut off, or nothing but
-    /// characters that the tokenizer drops).
+    /// For each of `count` words the index of its first token, or `None` when it has none (cut off,
+    /// or nothing but characters that the tokenizer drops).
     pub fn first_tokens(&self, count: usize) -> Vec<Option<usize>> {
         let mut first = vec![None; count];
         for (token, word) in self.words.iter().enumerate() {
@@ -28,7 +29,8 @@ impl Encoded {
         first
     }
 
-    /// For each of `count` words its tokens, or `None` when it has none or, as the last before a cut, perhaps not all of them.
+    /// For each of `count` words its tokens, or `None` when it has none or, as the last before a
+    /// cut, perhaps not all of them.
     pub fn whole_words(&self, count: usize) -> Vec<Option<Range<usize>>> {
         let mut tokens: Vec<Option<Range<usize>>> = vec![None; count];
         for (token, word) in self.words.iter().enumerate() {
@@ -42,7 +44,8 @@ impl Encoded {
         tokens
     }
 
-    /// The words of a text: first character and the one after the last, by the index that [`Encoded::words`] uses.
+    /// The words of a text: first character and the one after the last, by the index that
+    /// [`Encoded::words`] uses.
     pub fn word_spans(&self) -> Vec<(usize, usize)> {
         let mut spans = Vec::new();
         for (word, &(start, end)) in self.words.iter().zip(&self.spans) {

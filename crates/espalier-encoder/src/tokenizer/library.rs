@@ -5,40 +5,57 @@ use crate::error::{EncoderError, Result};
 use crate::panics::caught;
 use std::borrow::Cow;
 use std::path::Path;
-use tokenizers::{EncodeInput, PostProcessor, PostProcessorWrapper, PreTokenizerWrapper, Tokenizer, TruncationParams};
+use tokenizers::{
+    EncodeInput, PostProcessor, PostProcessorWrapper, PreTokenizerWrapper, Tokenizer,
+    TruncationParams,
+};
 
 /// A tokenizer of the library.
 #[derive(Clone, Debug)]
 pub struct Library {
     tokenizer: Tokenizer,
-    /// For byte-level BPE, in which a space is a part of the word after it: whether one is added before a text.
+    /// For byte-level BPE, in which a space is a part of the word after it: whether one is added
+    /// before a text.
     adds_space: Option<bool>,
 }
 
 impl Library {
     /// Reads tokenizer.json of any kind.
-    pub fn from_json(path: &Path, json: &[u8], vocabulary: usize, max_tokens: usize) -> Result<Self> {
+    pub fn from_json(
+        path: &Path,
+        json: &[u8],
+        vocabulary: usize,
+        max_tokens: usize,
+    ) -> Result<Self> {
         let fail = |reason: String| EncoderError::Tokenizer { path: path.to_path_buf(), reason };
-        let mut inner = Tokenizer::from_bytes(json).map_err(|error| fail(format!("not a tokenizer: {error}")))?;
+        let mut inner = Tokenizer::from_bytes(json)
+            .map_err(|error| fail(format!("not a tokenizer: {error}")))?;
         let highest = inner.get_vocab(true).into_values().max();
         fits(path, highest.ok_or_else(|| fail("the vocabulary is empty".into()))?, vocabulary)?;
-        let special = inner.get_post_processor().map_or(0, |processor| processor.added_tokens(false));
+        let special =
+            inner.get_post_processor().map_or(0, |processor| processor.added_tokens(false));
         leaves_room(special, max_tokens).map_err(fail)?;
         inner.with_padding(None);
         inner
-            .with_truncation(Some(TruncationParams { max_length: max_tokens, ..Default::default() }))
+            .with_truncation(Some(TruncationParams {
+                max_length: max_tokens,
+                ..Default::default()
+            }))
             .map_err(|error| fail(error.to_string()))?;
         let adds_space = inner.get_pre_tokenizer().and_then(byte_level);
         if adds_space.is_some() {
             trim_nothing(&mut inner);
         }
         let library = Self { adds_space, tokenizer: inner };
-        // A trial run: what a tokenizer cannot do (a word without an unknown token, say) should show here. On templates that
-        // name what there is not the library panics, which leaves nothing behind.
+        // A trial run: what a tokenizer cannot do (a word without an unknown token, say) should
+        // show here. On templates that name what there is not the library panics, which leaves
+        // nothing behind.
         let trial = || library.try_encode("The quick brown fox 1234 \u{4e2d}\u{1f642}");
-        let trial = caught(trial).ok_or_else(|| fail("the tokenizers library cannot run it".into()))?;
+        let trial =
+            caught(trial).ok_or_else(|| fail("the tokenizers library cannot run it".into()))?;
         let trial = trial.map_err(|error| fail(error.to_string()))?;
-        // The ids of the special tokens around a text are the post-processor's own, whatever the vocabulary says.
+        // The ids of the special tokens around a text are the post-processor's own, whatever the
+        // vocabulary says.
         fits(path, trial.ids.into_iter().max().unwrap_or(0), vocabulary)?;
         Ok(library)
     }
@@ -73,20 +90,26 @@ impl Library {
 
     /// Encodes a text; one that the library refuses becomes an empty one.
     pub fn encode(&self, text: &str) -> Encoded {
-        let mut encoded = self.try_encode(text).or_else(|_| self.try_encode("")).unwrap_or_default();
+        let mut encoded =
+            self.try_encode(text).or_else(|_| self.try_encode("")).unwrap_or_default();
         if self.adds_space.is_some() {
             leave_spaces_out(text, &mut encoded);
         }
         encoded
     }
 
-    /// Encodes a text in words. Byte-level BPE knows the words inside a text by the space before them, and has other tokens for
-    /// those without: so every word but the first gets one, and all have the tokens that they have in the words joined by spaces.
+    /// Encodes a text in words. Byte-level BPE knows the words inside a text by the space before
+    /// them, and has other tokens for those without: so every word but the first gets one, and all
+    /// have the tokens that they have in the words joined by spaces.
     pub fn encode_words(&self, words: &[impl AsRef<str>]) -> Encoded {
-        let lacks_space = |word: &str| self.adds_space == Some(false) && !word.is_empty() && !word.starts_with(' ');
-        let spaced = words.iter().map(AsRef::as_ref).enumerate().map(|(index, word)| match lacks_space(word) {
-            true if index > 0 => Cow::Owned(format!(" {word}")),
-            _ => Cow::Borrowed(word),
+        let lacks_space = |word: &str| {
+            self.adds_space == Some(false) && !word.is_empty() && !word.starts_with(' ')
+        };
+        let spaced = words.iter().map(AsRef::as_ref).enumerate().map(|(index, word)| {
+            match lacks_space(word) {
+                true if index > 0 => Cow::Owned(format!(" {word}")),
+                _ => Cow::Borrowed(word),
+            }
         });
         let spaced: Vec<Cow<str>> = spaced.collect();
         let mut encoded = self.try_encode(spaced.as_slice()).unwrap_or_default();
@@ -118,12 +141,16 @@ fn byte_level(pre_tokenizer: &PreTokenizerWrapper) -> Option<bool> {
     }
 }
 
-/// Has spaces left in the spans. Where the library takes them off, it takes those that it has itself added for a character of
-/// the text.
+/// Has spaces left in the spans. Where the library takes them off, it takes those that it has
+/// itself added for a character of the text.
 fn trim_nothing(tokenizer: &mut Tokenizer) {
     let processor = tokenizer.get_post_processor().cloned().map(|processor| match processor {
-        PostProcessorWrapper::Roberta(roberta) => PostProcessorWrapper::Roberta(roberta.trim_offsets(false)),
-        PostProcessorWrapper::ByteLevel(bytes) => PostProcessorWrapper::ByteLevel(bytes.trim_offsets(false)),
+        PostProcessorWrapper::Roberta(roberta) => {
+            PostProcessorWrapper::Roberta(roberta.trim_offsets(false))
+        }
+        PostProcessorWrapper::ByteLevel(bytes) => {
+            PostProcessorWrapper::ByteLevel(bytes.trim_offsets(false))
+        }
         other => other,
     });
     tokenizer.with_post_processor(processor);

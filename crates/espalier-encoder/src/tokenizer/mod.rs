@@ -21,8 +21,8 @@ use wordpiece::{Refusal, WordPiece};
 
 /// A Hugging Face tokenizer with the model's limit on length.
 ///
-/// BERT's own (`BertNormalizer`, `BertPreTokenizer`, WordPiece) is read and run by this crate; every other kind is left to the
-/// `tokenizers` library, which the feature of that name brings in.
+/// BERT's own (`BertNormalizer`, `BertPreTokenizer`, WordPiece) is read and run by this crate;
+/// every other kind is left to the `tokenizers` library, which the feature of that name brings in.
 #[derive(Clone, Debug)]
 pub struct Tokenizer {
     pipeline: Pipeline,
@@ -37,11 +37,12 @@ enum Pipeline {
 }
 
 impl Tokenizer {
-    /// Reads `tokenizer.json`, or builds a WordPiece tokenizer from `vocab.txt` and `tokenizer_config.json`.
+    /// Reads `tokenizer.json`, or builds a WordPiece tokenizer from `vocab.txt` and
+    /// `tokenizer_config.json`.
     ///
     /// # Errors
-    /// [`EncoderError::MissingFile`] when neither is there, and those of [`Tokenizer::from_json`] and
-    /// [`Tokenizer::from_vocabulary`].
+    /// [`EncoderError::MissingFile`] when neither is there, and those of [`Tokenizer::from_json`]
+    /// and [`Tokenizer::from_vocabulary`].
     pub fn read(directory: &Path, vocabulary: usize, max_tokens: usize) -> Result<Self> {
         let path = directory.join("tokenizer.json");
         if path.exists() {
@@ -59,7 +60,10 @@ impl Tokenizer {
                 max_tokens,
             );
         }
-        Err(EncoderError::MissingFile { directory: directory.to_path_buf(), file: "tokenizer.json or vocab.txt" })
+        Err(EncoderError::MissingFile {
+            directory: directory.to_path_buf(),
+            file: "tokenizer.json or vocab.txt",
+        })
     }
 
     /// Builds a tokenizer from what is in `tokenizer.json`; `path` is the file that errors name.
@@ -67,13 +71,20 @@ impl Tokenizer {
     /// Padding that it asks for is ignored, and truncation is set to `max_tokens` tokens.
     ///
     /// # Errors
-    /// [`EncoderError::Tokenizer`] when it cannot be used, [`EncoderError::TokenizerDoesNotFit`] when an id of it lies beyond
-    /// `vocabulary` rows of word embeddings, [`EncoderError::Unsupported`] when it is not BERT's and the feature `tokenizers`
-    /// is off.
-    pub fn from_json(path: &Path, json: &[u8], vocabulary: usize, max_tokens: usize) -> Result<Self> {
+    /// [`EncoderError::Tokenizer`] when it cannot be used, [`EncoderError::TokenizerDoesNotFit`]
+    /// when an id of it lies beyond `vocabulary` rows of word embeddings,
+    /// [`EncoderError::Unsupported`] when it is not BERT's and the feature `tokenizers` is off.
+    pub fn from_json(
+        path: &Path,
+        json: &[u8],
+        vocabulary: usize,
+        max_tokens: usize,
+    ) -> Result<Self> {
         match WordPiece::from_json(json, max_tokens) {
             Ok(wordpiece) => Self::new(path, wordpiece, vocabulary, max_tokens),
-            Err(Refusal::Broken(reason)) => Err(EncoderError::Tokenizer { path: path.to_path_buf(), reason }),
+            Err(Refusal::Broken(reason)) => {
+                Err(EncoderError::Tokenizer { path: path.to_path_buf(), reason })
+            }
             #[cfg(feature = "tokenizers")]
             Err(Refusal::NotBert(_)) => {
                 let library = Library::from_json(path, json, vocabulary, max_tokens)?;
@@ -82,17 +93,19 @@ impl Tokenizer {
             #[cfg(not(feature = "tokenizers"))]
             Err(Refusal::NotBert(what)) => Err(EncoderError::Unsupported {
                 path: path.to_path_buf(),
-                what: format!("{what}; for other tokenizers than BERT's, build with the feature `tokenizers`"),
+                what: format!(
+                    "{what}; for other tokenizers than BERT's, build with the feature `tokenizers`"
+                ),
             }),
         }
     }
 
-    /// Builds BERT's tokenizer from what is in `vocab.txt`, one token per line, and in `tokenizer_config.json`, if there is one;
-    /// `path` is the file that errors name.
+    /// Builds BERT's tokenizer from what is in `vocab.txt`, one token per line, and in
+    /// `tokenizer_config.json`, if there is one; `path` is the file that errors name.
     ///
     /// # Errors
-    /// [`EncoderError::Tokenizer`] when it cannot be used, [`EncoderError::TokenizerDoesNotFit`] when it has more lines than
-    /// there are rows of word embeddings, `vocabulary`.
+    /// [`EncoderError::Tokenizer`] when it cannot be used, [`EncoderError::TokenizerDoesNotFit`]
+    /// when it has more lines than there are rows of word embeddings, `vocabulary`.
     pub fn from_vocabulary(
         path: &Path,
         lines: &[u8],
@@ -106,12 +119,18 @@ impl Tokenizer {
         }
     }
 
-    /// Builds the tokenizer that [`Tokenizer::stored`] described; `path` is the file that errors name.
+    /// Builds the tokenizer that [`Tokenizer::stored`] described; `path` is the file that errors
+    /// name.
     ///
     /// # Errors
-    /// [`EncoderError::Tokenizer`] when it cannot be used, [`EncoderError::TokenizerDoesNotFit`] when an id of it lies beyond
-    /// `vocabulary` rows of word embeddings.
-    pub fn from_stored(path: &Path, stored: &StoredTokenizer, vocabulary: usize, max_tokens: usize) -> Result<Self> {
+    /// [`EncoderError::Tokenizer`] when it cannot be used, [`EncoderError::TokenizerDoesNotFit`]
+    /// when an id of it lies beyond `vocabulary` rows of word embeddings.
+    pub fn from_stored(
+        path: &Path,
+        stored: &StoredTokenizer,
+        vocabulary: usize,
+        max_tokens: usize,
+    ) -> Result<Self> {
         match WordPiece::from_stored(stored, max_tokens) {
             Ok(wordpiece) => Self::new(path, wordpiece, vocabulary, max_tokens),
             Err(reason) => Err(EncoderError::Tokenizer { path: path.to_path_buf(), reason }),
@@ -127,7 +146,12 @@ impl Tokenizer {
         }
     }
 
-    fn new(path: &Path, wordpiece: WordPiece, vocabulary: usize, max_tokens: usize) -> Result<Self> {
+    fn new(
+        path: &Path,
+        wordpiece: WordPiece,
+        vocabulary: usize,
+        max_tokens: usize,
+    ) -> Result<Self> {
         fits(path, wordpiece.highest_id(), vocabulary)?;
         Ok(Self { pipeline: Pipeline::WordPiece(Box::new(wordpiece)), max_tokens })
     }
@@ -151,7 +175,8 @@ impl Tokenizer {
         }
     }
 
-    /// The token that stands for a hidden one in masked language modelling: `[MASK]` or `<mask>`, and its id.
+    /// The token that stands for a hidden one in masked language modelling: `[MASK]` or `<mask>`,
+    /// and its id.
     pub fn mask(&self) -> Option<(&'static str, u32)> {
         ["[MASK]", "<mask>"].into_iter().find_map(|token| Some((token, self.added(token)?)))
     }
@@ -165,7 +190,8 @@ impl Tokenizer {
         }
     }
 
-    /// Whether an id is that of a token that is itself wherever a text contains it, as all special tokens are.
+    /// Whether an id is that of a token that is itself wherever a text contains it, as all special
+    /// tokens are.
     pub fn is_added(&self, id: u32) -> bool {
         match &self.pipeline {
             Pipeline::WordPiece(wordpiece) => wordpiece.is_added(id),
@@ -190,8 +216,8 @@ impl Tokenizer {
 
     /// Encodes one text.
     ///
-    /// A text that the tokenizer refuses becomes an empty one; with the tokenizers that [`Tokenizer::read`] accepts this does not
-    /// happen.
+    /// A text that the tokenizer refuses becomes an empty one; with the tokenizers that
+    /// [`Tokenizer::read`] accepts this does not happen.
     pub fn encode(&self, text: &str) -> Encoded {
         match &self.pipeline {
             Pipeline::WordPiece(wordpiece) => wordpiece.encode(text, self.max_tokens),
@@ -200,8 +226,8 @@ impl Tokenizer {
         }
     }
 
-    /// Encodes a text that is split into words already: the tokens of the words joined by spaces. `words` of the result index the
-    /// words given, and `spans` are within them.
+    /// Encodes a text that is split into words already: the tokens of the words joined by spaces.
+    /// `words` of the result index the words given, and `spans` are within them.
     pub fn encode_words(&self, words: &[impl AsRef<str>]) -> Encoded {
         match &self.pipeline {
             Pipeline::WordPiece(wordpiece) => wordpiece.encode_words(words, self.max_tokens),
@@ -215,7 +241,9 @@ impl Tokenizer {
 fn fits(path: &Path, highest: u32, vocabulary: usize) -> Result<()> {
     match (highest as usize) < vocabulary {
         true => Ok(()),
-        false => Err(EncoderError::TokenizerDoesNotFit { path: path.to_path_buf(), highest, vocabulary }),
+        false => {
+            Err(EncoderError::TokenizerDoesNotFit { path: path.to_path_buf(), highest, vocabulary })
+        }
     }
 }
 
@@ -223,6 +251,8 @@ fn fits(path: &Path, highest: u32, vocabulary: usize) -> Result<()> {
 fn leaves_room(special: usize, max_tokens: usize) -> Result<(), String> {
     match special <= max_tokens {
         true => Ok(()),
-        false => Err(format!("adds {special} special tokens to every text, but the model takes {max_tokens}")),
+        false => Err(format!(
+            "adds {special} special tokens to every text, but the model takes {max_tokens}"
+        )),
     }
 }

@@ -11,8 +11,8 @@ use tokenizers::normalizers::BertNormalizer;
 use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
 use tokenizers::processors::template::TemplateProcessing;
 use tokenizers::{
-    AddedToken, Model, NormalizedString, Normalizer, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer,
-    Tokenizer, Trainer,
+    AddedToken, Model, NormalizedString, Normalizer, OffsetReferential, OffsetType,
+    PreTokenizedString, PreTokenizer, Tokenizer, Trainer,
 };
 
 /// These come first, in this order.
@@ -44,24 +44,34 @@ impl TrainedTokenizer {
     /// The files that [`TrainedTokenizer::save`] writes.
     pub const FILES: [&str; 3] = ["tokenizer.json", "tokenizer_config.json", "vocab.txt"];
 
-    /// Makes a vocabulary of the most useful pieces of the words in `texts`: the special tokens, the most frequent characters, and what
-    /// merging the most frequent neighbours gives, again and again. The same texts give the same vocabulary.
+    /// Makes a vocabulary of the most useful pieces of the words in `texts`: the special tokens,
+    /// the most frequent characters, and what merging the most frequent neighbours gives, again and
+    /// again. The same texts give the same vocabulary.
     ///
     /// Memory grows with the different words, not with the texts.
     ///
     /// # Errors
-    /// [`EncoderError::Vocabulary`] when there are no words, or more characters than tokens are wanted, or more tokens than any
-    /// encoder has.
-    pub fn of_texts(texts: impl Iterator<Item = String> + Send, config: VocabularyConfig) -> Result<Self> {
+    /// [`EncoderError::Vocabulary`] when there are no words, or more characters than tokens are
+    /// wanted, or more tokens than any encoder has.
+    pub fn of_texts(
+        texts: impl Iterator<Item = String> + Send,
+        config: VocabularyConfig,
+    ) -> Result<Self> {
         let refused = |reason: String| EncoderError::Vocabulary { reason };
         let failed = |error: tokenizers::Error| refused(error.to_string());
         let normalizer = BertNormalizer::new(true, true, None, !config.cased);
         if config.size > LARGEST {
-            return Err(refused(format!("{} tokens are wanted; at most {LARGEST} can be", config.size)));
+            return Err(refused(format!(
+                "{} tokens are wanted; at most {LARGEST} can be",
+                config.size
+            )));
         }
         let characters: Mutex<BTreeMap<char, Uses>> = Mutex::default();
-        let mut trainer =
-            WordPieceTrainer::builder().show_progress(false).vocab_size(config.size).min_frequency(2).build();
+        let mut trainer = WordPieceTrainer::builder()
+            .show_progress(false)
+            .vocab_size(config.size)
+            .min_frequency(2)
+            .build();
         let words_of = |text: &str| {
             let words = words(&normalizer, text)?;
             let mut counted: BTreeMap<char, Uses> = BTreeMap::new();
@@ -75,17 +85,27 @@ impl TrainedTokenizer {
             Ok(words)
         };
         trainer.feed(texts, words_of).map_err(failed)?;
-        let alphabet = alphabet(characters.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()));
+        let alphabet =
+            alphabet(characters.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()));
         if alphabet.is_empty() {
             return Err(refused("the texts have no words".into()));
         }
-        // Given in order before it starts, since the library numbers characters as its hash map of words happens to show them.
-        let first = SPECIAL.iter().map(|token| token.to_string()).chain(single(&alphabet)).collect::<Vec<_>>();
+        // Given in order before it starts, since the library numbers characters as its hash map of
+        // words happens to show them.
+        let first = SPECIAL
+            .iter()
+            .map(|token| token.to_string())
+            .chain(single(&alphabet))
+            .collect::<Vec<_>>();
         if first.len() > config.size {
             let (least, size) = (first.len(), config.size);
-            return Err(refused(format!("{size} tokens are wanted, but the characters alone are {least}")));
+            return Err(refused(format!(
+                "{size} tokens are wanted, but the characters alone are {least}"
+            )));
         }
-        trainer.set_special_tokens(first.into_iter().map(|token| AddedToken::from(token, true)).collect());
+        trainer.set_special_tokens(
+            first.into_iter().map(|token| AddedToken::from(token, true)).collect(),
+        );
         trainer.set_initial_alphabet(alphabet.iter().map(|&(c, _)| c).collect::<HashSet<_>>());
         trainer.set_limit_alphabet(Some(alphabet.len()));
         let mut model = WordPiece::builder().unk_token("[UNK]".into()).build().map_err(failed)?;
@@ -104,7 +124,8 @@ impl TrainedTokenizer {
         self.len() == 0
     }
 
-    /// Writes `tokenizer.json`, `vocab.txt` and `tokenizer_config.json`, which transformers loads and [`Tokenizer::read`](super::Tokenizer::read) reads.
+    /// Writes `tokenizer.json`, `vocab.txt` and `tokenizer_config.json`, which transformers loads
+    /// and [`Tokenizer::read`](super::Tokenizer::read) reads.
     ///
     /// # Errors
     /// [`EncoderError::Io`] when a file cannot be written.
@@ -123,7 +144,8 @@ impl TrainedTokenizer {
         let [all, settings_file, vocabulary] = Self::FILES;
         let settings = files::json_bytes(&directory.join(settings_file), &settings)?;
         // tokenizer.json is first: alone, it is the whole tokenizer.
-        let set = [(all, json.as_bytes()), (settings_file, &settings), (vocabulary, lines.as_bytes())];
+        let set =
+            [(all, json.as_bytes()), (settings_file, &settings), (vocabulary, lines.as_bytes())];
         files::write_set(directory, &set)
     }
 }

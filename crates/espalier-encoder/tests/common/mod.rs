@@ -22,7 +22,8 @@ pub fn tiny_bert() -> Backbone {
     Backbone::open(&fixture("tiny-bert")).expect("fixtures/tiny-bert is a whole model")
 }
 
-/// What PyTorch, transformers and peft computed: see scripts/make_parity_fixtures.py and make_kin_fixtures.py.
+/// What PyTorch, transformers and peft computed: see scripts/make_parity_fixtures.py and
+/// make_kin_fixtures.py.
 pub struct Recorded {
     pub tensors: RawTensors,
     pub json: Value,
@@ -61,14 +62,17 @@ impl Recorded {
 
 /// Fails unless `found` is within 1e-4 of `recorded`, relative to the largest value of that tensor.
 ///
-/// Some gradients are zero in theory and recorded as zero: those of the keys' biases. In single precision they are sums
-/// of terms below 1 that cancel to about 1e-8, for which 1e-6 is allowed.
+/// Some gradients are zero in theory and recorded as zero: those of the keys' biases. In single
+/// precision they are sums of terms below 1 that cancel to about 1e-8, for which 1e-6 is allowed.
 pub fn assert_close(what: &str, found: &[f32], recorded: &[f32]) {
     assert_eq!(found.len(), recorded.len(), "{what}: number of values");
     let largest = recorded.iter().fold(0f32, |max, value| max.max(value.abs()));
     let tolerance = if largest == 0.0 { 1e-6 } else { 1e-4 * largest };
     for (i, (a, b)) in found.iter().zip(recorded).enumerate() {
-        assert!((a - b).abs() <= tolerance, "{what}[{i}] is {a}, recorded is {b}, which may differ by {tolerance}");
+        assert!(
+            (a - b).abs() <= tolerance,
+            "{what}[{i}] is {a}, recorded is {b}, which may differ by {tolerance}"
+        );
     }
 }
 
@@ -111,7 +115,8 @@ pub fn edit_tensors(path: &Path, edit: impl FnOnce(&mut RawTensors)) {
 
 /// The error of something that must fail, after checking that its message holds all of `parts`.
 pub fn refusal<T>(result: Result<T, EncoderError>, parts: &[&str]) -> EncoderError {
-    let error = result.err().unwrap_or_else(|| panic!("accepted, but should be refused with {parts:?}"));
+    let error =
+        result.err().unwrap_or_else(|| panic!("accepted, but should be refused with {parts:?}"));
     let message = error.to_string();
     for part in parts {
         assert!(message.contains(part), "the message lacks {part:?}: {message}");

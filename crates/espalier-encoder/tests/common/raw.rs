@@ -39,15 +39,20 @@ impl RawTensor {
 pub fn read(path: &Path) -> RawTensors {
     let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let file = SafeTensors::deserialize(&bytes).unwrap();
-    let raw =
-        |view: TensorView| RawTensor { dtype: view.dtype(), shape: view.shape().to_vec(), bytes: view.data().to_vec() };
+    let raw = |view: TensorView| RawTensor {
+        dtype: view.dtype(),
+        shape: view.shape().to_vec(),
+        bytes: view.data().to_vec(),
+    };
     file.tensors().into_iter().map(|(name, view)| (name, raw(view))).collect()
 }
 
 pub fn write(path: &Path, tensors: &RawTensors) {
     let views: Vec<(&String, TensorView)> = tensors
         .iter()
-        .map(|(name, raw)| (name, TensorView::new(raw.dtype, raw.shape.clone(), &raw.bytes).unwrap()))
+        .map(|(name, raw)| {
+            (name, TensorView::new(raw.dtype, raw.shape.clone(), &raw.bytes).unwrap())
+        })
         .collect();
     std::fs::write(path, safetensors::serialize(views, None).unwrap()).unwrap();
 }

@@ -60,10 +60,15 @@ impl Task {
         let layers = model.encoder.layers();
         let mut activations = Activations::default();
         model.forward(&self.batch, &mut activations);
-        let (logits, loss, head, mut d) = self.head_step(activations.output(), model.encoder.width());
+        let (logits, loss, head, mut d) =
+            self.head_step(activations.output(), model.encoder.width());
         let mut weights = vec![0.0; model.weights.len()];
         let mut adapter = vec![0.0; model.adapter.map_or(0, |lora| lora.values.len())];
-        let gradients = Gradients { weights: Some(&mut weights), embeddings: true, adapter: Some(&mut adapter) };
+        let gradients = Gradients {
+            weights: Some(&mut weights),
+            embeddings: true,
+            adapter: Some(&mut adapter),
+        };
         model.backward(0..layers, &self.batch, &mut activations, &mut d, gradients);
         Step { logits, loss, weights, adapter, head }
     }
@@ -85,7 +90,10 @@ impl Task {
 pub fn factors<'v>(lora: &Lora, values: &'v [f32]) -> Vec<(String, &'v [f32])> {
     let named = lora.sites.iter().flat_map(|site| {
         let name = lora.architecture.module_name(site.spec.layer, site.spec.module);
-        [(format!("{name}.lora_A.weight"), site.a.clone()), (format!("{name}.lora_B.weight"), site.b.clone())]
+        [
+            (format!("{name}.lora_A.weight"), site.a.clone()),
+            (format!("{name}.lora_B.weight"), site.b.clone()),
+        ]
     });
     named.map(|(name, range)| (name, &values[range])).collect()
 }
@@ -94,7 +102,8 @@ impl Step {
     /// Every gradient by the name that the script gives it.
     fn gradients(&self, model: Model, head: &Head) -> Vec<(String, &[f32])> {
         let tensors = model.encoder.layout.tensors.iter();
-        let mut named: Vec<_> = tensors.map(|spec| (spec.name.clone(), &self.weights[spec.range.clone()])).collect();
+        let mut named: Vec<_> =
+            tensors.map(|spec| (spec.name.clone(), &self.weights[spec.range.clone()])).collect();
         named.extend(model.adapter.iter().flat_map(|lora| factors(lora, &self.adapter)));
         let (weight, bias) = self.head.split_at(head.classes * head.width());
         named.extend([("head.weight".to_string(), weight), ("head.bias".to_string(), bias)]);
@@ -102,16 +111,25 @@ impl Step {
     }
 }
 
-/// Compares a step with a recorded case. Every recorded gradient is compared; `all` says that the case has recorded the
-/// gradient of everything.
+/// Compares a step with a recorded case. Every recorded gradient is compared; `all` says that the
+/// case has recorded the gradient of everything.
 pub fn compare(recorded: &Recorded, case: &str, task: &Task, model: Model, all: bool) {
     let step = task.step(model);
-    assert_close(&format!("{case}.logits"), &step.logits, &recorded.tensors[&format!("{case}.logits")].f32s());
+    assert_close(
+        &format!("{case}.logits"),
+        &step.logits,
+        &recorded.tensors[&format!("{case}.logits")].f32s(),
+    );
     let loss = recorded.scalar(&format!("{case}.loss"));
-    assert!((step.loss - loss).abs() <= 1e-4 * loss, "{case}.loss is {}, recorded is {loss}", step.loss);
+    assert!(
+        (step.loss - loss).abs() <= 1e-4 * loss,
+        "{case}.loss is {}, recorded is {loss}",
+        step.loss
+    );
 
     let prefix = format!("{case}.grad.");
-    let mut left: BTreeSet<&str> = recorded.tensors.keys().filter_map(|name| name.strip_prefix(&prefix)).collect();
+    let mut left: BTreeSet<&str> =
+        recorded.tensors.keys().filter_map(|name| name.strip_prefix(&prefix)).collect();
     assert!(!left.is_empty(), "{case}: no gradients recorded");
     for (name, gradient) in step.gradients(model, &task.head) {
         if left.remove(name.as_str()) {

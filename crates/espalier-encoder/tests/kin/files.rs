@@ -29,7 +29,8 @@ fn what_is_saved_opens_as_the_same_backbone() {
     }
 }
 
-/// Files of task models have the prefix of their architecture, and heads and buffers beside the encoder.
+/// Files of task models have the prefix of their architecture, and heads and buffers beside the
+/// encoder.
 #[test]
 fn names_may_have_the_prefix_of_the_architecture() {
     for name in KIN {
@@ -38,16 +39,26 @@ fn names_may_have_the_prefix_of_the_architecture() {
         let rename = |prefix: &str| {
             edit_tensors(&weights, |tensors| {
                 let renamed = std::mem::take(tensors).into_iter();
-                tensors.extend(renamed.map(|(tensor, value)| (format!("{prefix}.{tensor}"), value)));
-                tensors.insert("lm_head.dense.weight".into(), raw::RawTensor::zeros(Dtype::F32, &[2, 2]));
                 tensors
-                    .insert(format!("{prefix}.embeddings.position_ids"), raw::RawTensor::zeros(Dtype::I64, &[1, 36]));
+                    .extend(renamed.map(|(tensor, value)| (format!("{prefix}.{tensor}"), value)));
+                tensors.insert(
+                    "lm_head.dense.weight".into(),
+                    raw::RawTensor::zeros(Dtype::F32, &[2, 2]),
+                );
+                tensors.insert(
+                    format!("{prefix}.embeddings.position_ids"),
+                    raw::RawTensor::zeros(Dtype::I64, &[1, 36]),
+                );
             });
         };
         rename(name);
-        assert_eq!(Backbone::open(directory.path()).unwrap().fingerprint(), backbone(name).fingerprint());
+        assert_eq!(
+            Backbone::open(directory.path()).unwrap().fingerprint(),
+            backbone(name).fingerprint()
+        );
         rename("another");
-        let error = refusal(Backbone::open(directory.path()), &["embeddings.word_embeddings.weight"]);
+        let error =
+            refusal(Backbone::open(directory.path()), &["embeddings.word_embeddings.weight"]);
         assert!(matches!(error, EncoderError::MissingTensor { .. }), "{error}");
     }
 }
@@ -55,7 +66,8 @@ fn names_may_have_the_prefix_of_the_architecture() {
 #[test]
 fn a_packed_file_computes_what_the_directory_computes() {
     for name in KIN {
-        let (backbone, batch, directory) = (backbone(name), recorded(name).batch(), TempDir::new().unwrap());
+        let (backbone, batch, directory) =
+            (backbone(name), recorded(name).batch(), TempDir::new().unwrap());
         let (_adapter, adapter) = classifier(name, &backbone);
         for precision in Precision::ALL {
             let path = directory.path().join(format!("{precision}.espalier"));
@@ -63,13 +75,16 @@ fn a_packed_file_computes_what_the_directory_computes() {
             let file = Backbone::open(&path).unwrap();
             assert_eq!(file.encoder.config, backbone.encoder.config);
             assert_eq!(file.tokenizer.encode("the hotel"), backbone.tokenizer.encode("the hotel"));
-            let (hidden, exact) =
-                (file.model(Some(&adapter.lora)).encode(&batch), backbone.model(Some(&adapter.lora)).encode(&batch));
+            let (hidden, exact) = (
+                file.model(Some(&adapter.lora)).encode(&batch),
+                backbone.model(Some(&adapter.lora)).encode(&batch),
+            );
             if precision == Precision::F32 {
                 assert_eq!(bits(&hidden), bits(&exact), "{name}");
             }
             let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
-            let cosine = dot(&hidden, &exact) / (dot(&hidden, &hidden) * dot(&exact, &exact)).sqrt();
+            let cosine =
+                dot(&hidden, &exact) / (dot(&hidden, &hidden) * dot(&exact, &exact)).sqrt();
             assert!(cosine > 0.99, "{name}: {cosine} in {precision}");
         }
     }
@@ -113,8 +128,15 @@ fn targets_name_no_module_that_is_not_adapted() {
         for (first, other) in Module::ALL.into_iter().zip(Module::ALL.into_iter().cycle().skip(1)) {
             // One module of both layers; two modules, each of another layer.
             for sites in [vec![(0, first), (1, first)], vec![(0, first), (1, other)]] {
-                let spec = |&(layer, module)| SiteSpec { layer, module, rank: 1, alpha: 1.0, rank_stabilized: false };
-                adapter.lora = Lora::zeros(&backbone.encoder.config, sites.iter().map(spec).collect());
+                let spec = |&(layer, module)| SiteSpec {
+                    layer,
+                    module,
+                    rank: 1,
+                    alpha: 1.0,
+                    rank_stabilized: false,
+                };
+                adapter.lora =
+                    Lora::zeros(&backbone.encoder.config, sites.iter().map(spec).collect());
                 let directory = TempDir::new().unwrap();
                 adapter.save(directory.path()).unwrap();
                 let targets = read_json(&directory.path().join(CONFIG))["target_modules"].take();
@@ -142,13 +164,18 @@ fn the_head_of_a_text_classifier_has_a_class_with_one_linear_map() {
         assert_eq!(read_json(&directory.path().join(CONFIG))["task_type"], "TOKEN_CLS", "{name}");
         assert_eq!(Adapter::open(directory.path(), &backbone).unwrap(), adapter);
         // What peft saves for the class for texts is refused, not read without that layer.
-        edit_json(&directory.path().join("espalier.json"), |card| drop(card.as_object_mut().unwrap().remove("files")));
+        edit_json(&directory.path().join("espalier.json"), |card| {
+            drop(card.as_object_mut().unwrap().remove("files"))
+        });
         edit_tensors(&directory.path().join(WEIGHTS), |tensors| {
             let dense = if name == "distilbert" { "pre_classifier" } else { "classifier.dense" };
             let dense = format!("base_model.model.{dense}.weight");
             tensors.insert(dense, raw::RawTensor::zeros(Dtype::F32, &[32, 32]));
         });
-        refusal(Adapter::open(directory.path(), &backbone), &["classifier", "not one this engine knows"]);
+        refusal(
+            Adapter::open(directory.path(), &backbone),
+            &["classifier", "not one this engine knows"],
+        );
     }
 }
 
@@ -157,11 +184,16 @@ fn an_adapter_of_another_architecture_does_not_fit() {
     let [distilbert, mpnet] = ["distilbert", "mpnet"].map(backbone);
     let (_directory, adapter) = classifier("mpnet", &mpnet);
     assert!(adapter.check(&mpnet.encoder.config).is_ok());
-    let other =
-        espalier_encoder::EncoderConfig { architecture: Architecture::DistilBert, ..mpnet.encoder.config.clone() };
+    let other = espalier_encoder::EncoderConfig {
+        architecture: Architecture::DistilBert,
+        ..mpnet.encoder.config.clone()
+    };
     assert!(adapter.check(&other).is_err());
     let directory = copy_of("kin/mpnet/adapter");
-    refusal(Adapter::open_lora(directory.path(), &distilbert), &["mpnet.encoder.layer.1", "does not have"]);
+    refusal(
+        Adapter::open_lora(directory.path(), &distilbert),
+        &["mpnet.encoder.layer.1", "does not have"],
+    );
 }
 
 #[test]
@@ -169,22 +201,32 @@ fn what_the_engine_does_not_have_is_refused() {
     let cases: [(&str, Edit, &str); 11] = [
         ("distilbert", |c| c["activation"] = json!("relu"), "activation \"relu\""),
         ("distilbert", |c| c["dim"] = json!(0), "\"dim\" is 0"),
-        ("distilbert", |c| c["n_heads"] = json!(5), "\"dim\" 32 is not a multiple of \"n_heads\" 5"),
+        (
+            "distilbert",
+            |c| c["n_heads"] = json!(5),
+            "\"dim\" 32 is not a multiple of \"n_heads\" 5",
+        ),
         ("roberta", |c| c["hidden_act"] = json!("gelu_new"), "activation \"gelu_new\""),
         ("roberta", |c| c["position_embedding_type"] = json!("relative_key"), "relative_key"),
         ("roberta", |c| c["is_decoder"] = json!(true), "is_decoder"),
         ("roberta", |c| c["pad_token_id"] = json!(35), "first token has row 36"),
         ("roberta", |c| c["pad_token_id"] = json!(u64::MAX), "first token has row"),
         ("mpnet", |c| c["hidden_act"] = json!("relu"), "activation \"relu\""),
-        ("mpnet", |c| c["relative_attention_num_buckets"] = json!(64), "\"relative_attention_num_buckets\" 64"),
+        (
+            "mpnet",
+            |c| c["relative_attention_num_buckets"] = json!(64),
+            "\"relative_attention_num_buckets\" 64",
+        ),
         ("mpnet", |c| c["max_position_embeddings"] = json!(2), "first token has row 2"),
     ];
     for (name, edit, message) in cases {
         let error = refusal(edited(name, edit), &["config.json", message]);
         assert!(matches!(error, EncoderError::Unsupported { .. }), "{error}");
     }
-    for key in ["dim", "n_layers", "n_heads", "hidden_dim", "vocab_size", "max_position_embeddings"] {
-        let error = refusal(edited("distilbert", |c| drop(c.as_object_mut().unwrap().remove(key))), &[key]);
+    for key in ["dim", "n_layers", "n_heads", "hidden_dim", "vocab_size", "max_position_embeddings"]
+    {
+        let error =
+            refusal(edited("distilbert", |c| drop(c.as_object_mut().unwrap().remove(key))), &[key]);
         assert!(matches!(error, EncoderError::Json { .. }), "{error}");
     }
 }
@@ -214,7 +256,9 @@ fn the_files_of_byte_level_tokenizers_are_carried_along() {
         fs::write(directory.path().join(file), file).unwrap();
     }
     Backbone::open(directory.path()).unwrap().save(saved.path()).unwrap();
-    for file in ["vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json", "config.json"] {
+    for file in
+        ["vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json", "config.json"]
+    {
         let read = |directory: &TempDir| fs::read(directory.path().join(file)).unwrap();
         assert_eq!(read(&saved), read(&directory), "{file}");
     }

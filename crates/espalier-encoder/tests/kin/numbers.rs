@@ -23,13 +23,21 @@ fn every_gradient_with_lora_on_every_module() {
         let (recorded, backbone) = (recorded(name), backbone(name));
         let (_directory, adapter) = classifier(name, &backbone);
         assert_eq!(adapter.lora.sites.len(), Module::ALL.len());
-        compare(&recorded, "token", &task(&recorded, &adapter), backbone.model(Some(&adapter.lora)), true);
+        compare(
+            &recorded,
+            "token",
+            &task(&recorded, &adapter),
+            backbone.model(Some(&adapter.lora)),
+            true,
+        );
     }
 }
 
 /// The largest difference as a share of the largest value.
 fn difference(a: &[f32], b: &[f32]) -> f32 {
-    let largest = |values: &mut dyn Iterator<Item = f32>| values.fold(0f32, |largest, x| largest.max(x.abs()));
+    let largest = |values: &mut dyn Iterator<Item = f32>| {
+        values.fold(0f32, |largest, x| largest.max(x.abs()))
+    };
     largest(&mut a.iter().zip(b).map(|(a, b)| a - b)) / largest(&mut b.iter().copied())
 }
 
@@ -41,16 +49,28 @@ fn bf16_is_near_f32_forward_and_backward() {
         let (_directory, adapter) = classifier(name, &backbone);
         let task = task(&recorded, &adapter);
         let step = |backbone: &Backbone| -> Step { task.step(backbone.model(Some(&adapter.lora))) };
-        let (exact, rounded) = (step(&backbone), step(&backbone.clone().with_precision(Precision::Bf16).unwrap()));
+        let (exact, rounded) =
+            (step(&backbone), step(&backbone.clone().with_precision(Precision::Bf16).unwrap()));
         for spec in &backbone.encoder.layout.tensors {
             // Zero in theory: see `assert_close`.
-            if !["key.bias", "k_lin.bias", "attn.k.bias"].iter().any(|zero| spec.name.ends_with(zero)) {
-                let (exact, rounded) = (&exact.weights[spec.range.clone()], &rounded.weights[spec.range.clone()]);
+            if !["key.bias", "k_lin.bias", "attn.k.bias"]
+                .iter()
+                .any(|zero| spec.name.ends_with(zero))
+            {
+                let (exact, rounded) =
+                    (&exact.weights[spec.range.clone()], &rounded.weights[spec.range.clone()]);
                 let difference = difference(rounded, exact);
-                assert!(difference < 0.1, "{name}: the gradient of {} is {difference} off", spec.name);
+                assert!(
+                    difference < 0.1,
+                    "{name}: the gradient of {} is {difference} off",
+                    spec.name
+                );
             }
         }
-        assert!(difference(&rounded.logits, &exact.logits) < 0.05 && rounded.logits != exact.logits, "{name}");
+        assert!(
+            difference(&rounded.logits, &exact.logits) < 0.05 && rounded.logits != exact.logits,
+            "{name}"
+        );
     }
 }
 

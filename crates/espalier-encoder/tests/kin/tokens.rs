@@ -34,7 +34,8 @@ fn visible(text: &str, (start, end): (usize, usize)) -> String {
     text.chars().skip(start).take(end - start).filter(|c| !c.is_whitespace()).collect()
 }
 
-/// The recordings have a space before every word, as transformers asks for it; ours have none before the first, as in a text.
+/// The recordings have a space before every word, as transformers asks for it; ours have none
+/// before the first, as in a text.
 #[test]
 fn given_words_have_the_recorded_tokens_and_characters() {
     for name in KIN {
@@ -45,23 +46,32 @@ fn given_words_have_the_recorded_tokens_and_characters() {
                 let all = ids.iter().copied().zip(words.iter().copied());
                 all.filter(|(_, word)| name != "roberta" || *word != Some(0)).collect()
             };
-            let (found, expected) =
-                (compared(&encoded.ids, &encoded.words), compared(&recording.ids, &recording.words));
+            let (found, expected) = (
+                compared(&encoded.ids, &encoded.words),
+                compared(&recording.ids, &recording.words),
+            );
             assert_eq!(found, expected, "{name}: {words:?}");
             if name == "roberta" {
                 continue; // its characters: words_of_a_text_are_without_spaces
             }
-            for ((word, found), recorded) in encoded.words.iter().zip(encoded.spans).zip(recording.offsets) {
+            for ((word, found), recorded) in
+                encoded.words.iter().zip(encoded.spans).zip(recording.offsets)
+            {
                 let text = word.map_or("", |word| &words[word as usize]);
-                // For tokens that begin with the space before the word, the library counts this as a character of the word.
+                // For tokens that begin with the space before the word, the library counts this as
+                // a character of the word.
                 let spaced = recorded.0 == recorded.1;
-                assert!(visible(text, found) == visible(text, recorded) || spaced && found.0 == 0, "{name}: {words:?}");
+                assert!(
+                    visible(text, found) == visible(text, recorded) || spaced && found.0 == 0,
+                    "{name}: {words:?}"
+                );
             }
         }
     }
 }
 
-/// One rule for words given and for words found in a text; a given word that begins with a space has one to itself.
+/// One rule for words given and for words found in a text; a given word that begins with a space
+/// has one to itself.
 #[test]
 fn given_words_have_the_tokens_of_the_words_joined_by_spaces() {
     for name in KIN {
@@ -69,7 +79,11 @@ fn given_words_have_the_tokens_of_the_words_joined_by_spaces() {
             let mut words = recording.words_given.unwrap();
             words.retain(|word| !word.is_empty() && !word.contains(char::is_whitespace));
             let tokenizer = whole(name);
-            assert_eq!(tokenizer.encode_words(&words).ids, tokenizer.encode(&words.join(" ")).ids, "{name}: {words:?}");
+            assert_eq!(
+                tokenizer.encode_words(&words).ids,
+                tokenizer.encode(&words.join(" ")).ids,
+                "{name}: {words:?}"
+            );
         }
     }
 }
@@ -98,7 +112,8 @@ fn byte_level_tokenizers_are_refused_by_name() {
     assert!(matches!(error, espalier_encoder::EncoderError::Unsupported { .. }));
 }
 
-/// In byte-level BPE a space is a part of the word after it, but not of the entity that the word is.
+/// In byte-level BPE a space is a part of the word after it, but not of the entity that the word
+/// is.
 #[cfg(feature = "tokenizers")]
 #[test]
 fn words_of_a_text_are_without_spaces() {
@@ -117,15 +132,21 @@ fn words_of_a_text_are_without_spaces() {
             for text in [text, text.trim()] {
                 let encoded = tokenizer.encode(text);
                 let spans = encoded.word_spans();
-                let found: Vec<String> =
-                    spans.iter().map(|&(start, end)| text.chars().skip(start).take(end - start).collect()).collect();
+                let found: Vec<String> = spans
+                    .iter()
+                    .map(|&(start, end)| text.chars().skip(start).take(end - start).collect())
+                    .collect();
                 assert_eq!(found, words);
                 assert!(encoded.first_tokens(words.len()).iter().all(Option::is_some));
             }
-            // A word has the tokens that it has inside a text, each with its characters in the word.
+            // A word has the tokens that it has inside a text, each with its characters in the
+            // word.
             let encoded = tokenizer.encode_words(&["two", "", "hotels"]);
             assert_eq!(encoded.ids, tokenizer.encode("two hotels").ids);
-            assert_eq!(encoded.first_tokens(3).iter().map(Option::is_some).collect::<Vec<_>>(), [true, false, true]);
+            assert_eq!(
+                encoded.first_tokens(3).iter().map(Option::is_some).collect::<Vec<_>>(),
+                [true, false, true]
+            );
             assert_eq!(encoded.spans[encoded.spans.len() - 2].1, "hotels".len());
         }
     }

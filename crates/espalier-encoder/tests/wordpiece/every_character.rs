@@ -7,7 +7,9 @@ fn assert_every_character_is_the_same(normalizer: BertNormalizer) {
     let pair = Pair::new(bert(normalizer), UNLIMITED);
     let mut text = String::new();
     // Planes 4 to 13 are empty.
-    let characters = ('\0'..='\u{3ffff}').chain(('\u{40000}'..='\u{dffff}').step_by(61)).chain('\u{e0000}'..=char::MAX);
+    let characters = ('\0'..='\u{3ffff}')
+        .chain(('\u{40000}'..='\u{dffff}').step_by(61))
+        .chain('\u{e0000}'..=char::MAX);
     for (index, c) in characters.enumerate() {
         // Alone, next to itself in a word, and between marks that stand in the wrong order.
         text.extend([' ', c, ' ', 'a', c, c, 'b', ' ', '\u{e9}', c, '\u{323}']);

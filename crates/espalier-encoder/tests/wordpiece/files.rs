@@ -10,8 +10,12 @@ use std::path::Path;
 use tokenizers::models::wordpiece::WordPiece;
 use tokenizers::normalizers::BertNormalizer;
 
-const TEXTS: [&str; 4] =
-    ["", "Trains to LONDON, n\u{e9}e [MASK]", "\u{6771}\u{4eac} the<x> [X][X]X", "a e\u{301} b\n\u{e9}"];
+const TEXTS: [&str; 4] = [
+    "",
+    "Trains to LONDON, n\u{e9}e [MASK]",
+    "\u{6771}\u{4eac} the<x> [X][X]X",
+    "a e\u{301} b\n\u{e9}",
+];
 
 fn open(json: impl AsRef<[u8]>) -> Result<Tokenizer, EncoderError> {
     Tokenizer::from_json(Path::new("some/bundle"), json.as_ref(), 200, 48)
@@ -38,7 +42,8 @@ fn roberta(trim_offsets: bool, add_prefix_space: bool) -> Value {
         "add_prefix_space": add_prefix_space})
 }
 
-/// RoBERTa's special tokens around WordPiece; `<unk>` is looked for in the normalised text, `<mask>` takes spaces along.
+/// RoBERTa's special tokens around WordPiece; `<unk>` is looked for in the normalised text,
+/// `<mask>` takes spaces along.
 #[test]
 fn the_tokenizer_of_mpnet() {
     let json = fs::read_to_string(fixture("kin/mpnet/model/tokenizer.json")).unwrap();
@@ -69,23 +74,39 @@ fn the_same_tokenizer_may_be_written_in_other_ways() {
         template["single"] = single;
         template
     };
-    let (text, cls) =
-        (json!({"Sequence": {"id": "A", "type_id": 0}}), json!({"SpecialToken": {"id": "[CLS]", "type_id": 0}}));
+    let (text, cls) = (
+        json!({"Sequence": {"id": "A", "type_id": 0}}),
+        json!({"SpecialToken": {"id": "[CLS]", "type_id": 0}}),
+    );
     for json in [
-        changed("/post_processor", json!({"type": "BertProcessing", "sep": ["[SEP]", 3], "cls": ["[CLS]", 2]})),
+        changed(
+            "/post_processor",
+            json!({"type": "BertProcessing", "sep": ["[SEP]", 3], "cls": ["[CLS]", 2]}),
+        ),
         changed("/post_processor", template(json!([text]))),
         changed("/post_processor", template(json!([cls, cls, text]))),
         changed("/post_processor", template(json!([text, cls]))),
         changed("/normalizer/strip_accents", json!(true)),
         changed("/normalizer/clean_text", json!(false)),
         changed("/added_tokens", json!([])),
-        // Those that the vocabulary does not have get its next ids, whatever the file says; the longest counts.
+        // Those that the vocabulary does not have get its next ids, whatever the file says; the
+        // longest counts.
         changed(
             "/added_tokens",
-            json!([plain("[X]"), plain("[PAD]"), plain(""), plain("[X][X]"), plain("<x>"), plain("e")]),
+            json!([
+                plain("[X]"),
+                plain("[PAD]"),
+                plain(""),
+                plain("[X][X]"),
+                plain("<x>"),
+                plain("e")
+            ]),
         ),
         // Looked for in the normalised text, the longest first, also where a longer one has begun.
-        changed("/added_tokens", json!([normalized("THE"), normalized("the<x>"), normalized("\u{c9}e"), plain("<x>")])),
+        changed(
+            "/added_tokens",
+            json!([normalized("THE"), normalized("the<x>"), normalized("\u{c9}e"), plain("<x>")]),
+        ),
         changed("/post_processor", roberta(true, false)),
         changed("/post_processor", roberta(false, true)),
         changed("/decoder", Value::Null),
@@ -105,18 +126,36 @@ fn the_same_tokenizer_may_be_written_in_other_ways() {
 
 #[test]
 fn lines_of_a_vocabulary_may_end_in_any_way() {
-    let lines = "[UNK]\r\n[CLS] \n[SEP]\u{3000}\n\n\n##s\t\nthe\nTrain\ntrain\nthe\n,\r\r\nn\u{e9}e\nto";
+    let lines =
+        "[UNK]\r\n[CLS] \n[SEP]\u{3000}\n\n\n##s\t\nthe\nTrain\ntrain\nthe\n,\r\r\nn\u{e9}e\nto";
     for lower_case in [true, false] {
-        let config = json!({"do_lower_case": lower_case, "tokenize_chinese_chars": false, "other": 1}).to_string();
+        let config =
+            json!({"do_lower_case": lower_case, "tokenize_chinese_chars": false, "other": 1})
+                .to_string();
         let (path, max_tokens) = (Path::new("vocab.txt"), UNLIMITED);
-        let ours = Tokenizer::from_vocabulary(path, lines.as_bytes(), Some(config.as_bytes()), 20, max_tokens).unwrap();
-        let model = WordPiece::builder().vocab(WordPiece::read_bytes(lines.as_bytes()).unwrap()).build().unwrap();
-        let pair = Pair::of(ours, with_model(model, BertNormalizer::new(true, false, None, lower_case)));
+        let ours = Tokenizer::from_vocabulary(
+            path,
+            lines.as_bytes(),
+            Some(config.as_bytes()),
+            20,
+            max_tokens,
+        )
+        .unwrap();
+        let model = WordPiece::builder()
+            .vocab(WordPiece::read_bytes(lines.as_bytes()).unwrap())
+            .build()
+            .unwrap();
+        let pair =
+            Pair::of(ours, with_model(model, BertNormalizer::new(true, false, None, lower_case)));
         pair.assert_same("Trains to the train, n\u{e9}e N\u{c9}E [MASKS] \u{6771}\u{4eac}");
     }
     let config = Some(b"{".as_slice());
-    let error = Tokenizer::from_vocabulary(Path::new("some/bundle"), lines.as_bytes(), config, 20, 48);
-    assert!(matches!(refusal(error, &["some/bundle", "tokenizer_config.json"]), EncoderError::Tokenizer { .. }));
+    let error =
+        Tokenizer::from_vocabulary(Path::new("some/bundle"), lines.as_bytes(), config, 20, 48);
+    assert!(matches!(
+        refusal(error, &["some/bundle", "tokenizer_config.json"]),
+        EncoderError::Tokenizer { .. }
+    ));
 }
 
 /// Tokenizers that are not BERT's, and what about them is not.
@@ -134,7 +173,10 @@ fn others() -> Vec<(String, &'static str)> {
         (changed("/normalizer", normalizer), "normalizer: unknown field `other`"),
         (changed("/pre_tokenizer/type", json!("Whitespace")), "the pre_tokenizer is Whitespace"),
         (changed("/post_processor", Value::Null), "the post_processor is of no type"),
-        (changed("/post_processor", roberta(true, true)), "the post_processor is RobertaProcessing"),
+        (
+            changed("/post_processor", roberta(true, true)),
+            "the post_processor is RobertaProcessing",
+        ),
         (changed("/added_tokens/0", added_token("[MASK]", &[])), "the added token is [MASK] twice"),
         (added("single_word"), "the added token is [MASK], which is matched by rules"),
         (added("lstrip"), "the added token is [MASK], which is matched by rules"),
@@ -161,7 +203,8 @@ fn templates_that_the_library_panics_on_are_refused() {
     let special = json!([{"Sequence": {"id": "A", "type_id": 0}}, {"SpecialToken": {"id": "[MORE]", "type_id": 0}}]);
     for single in [second, special] {
         // What makes it the library's.
-        let mut json: Value = serde_json::from_str(&changed("/pre_tokenizer/type", json!("Whitespace"))).unwrap();
+        let mut json: Value =
+            serde_json::from_str(&changed("/pre_tokenizer/type", json!("Whitespace"))).unwrap();
         json["post_processor"]["single"] = single;
         let error = refusal(open(json.to_string()), &["some/bundle"]);
         assert!(matches!(error, EncoderError::Tokenizer { .. }), "{error}");
@@ -172,7 +215,8 @@ fn templates_that_the_library_panics_on_are_refused() {
 #[test]
 fn other_tokenizers_are_refused_by_name() {
     for (json, what) in others() {
-        let error = refusal(open(json), &["some/bundle", what, "build with the feature `tokenizers`"]);
+        let error =
+            refusal(open(json), &["some/bundle", what, "build with the feature `tokenizers`"]);
         assert!(matches!(error, EncoderError::Unsupported { .. }));
     }
 }
@@ -192,15 +236,24 @@ fn what_works_nowhere_is_refused() {
         (changed("/model/vocab/the", json!(-1)), "invalid value: integer `-1`"),
         (changed("/model/vocab/the", json!(1.5)), "invalid type: floating point `1.5`"),
         (changed("/model/vocab/the", json!(1u64 << 32)), "invalid value: integer `4294967296`"),
-        (changed("/model/max_input_chars_per_word", Value::Null), "the model has no max_input_chars_per_word"),
+        (
+            changed("/model/max_input_chars_per_word", Value::Null),
+            "the model has no max_input_chars_per_word",
+        ),
         (changed("/version", json!("2.0")), "not version 1.0"),
         (changed("/added_tokens", json!([{}])), "missing field `content`"),
-        (changed("/post_processor/special_tokens", json!({})), "[CLS] is not among its special tokens"),
+        (
+            changed("/post_processor/special_tokens", json!({})),
+            "[CLS] is not among its special tokens",
+        ),
         (changed("/post_processor", many), "adds 400020001 special tokens to every text"),
         (r#"{"model": {}, "more": 1}"#.into(), "unknown field `more`"),
         ("[".repeat(100_000), "not a tokenizer"),
     ] {
-        assert!(matches!(refusal(open(json), &["some/bundle", what]), EncoderError::Tokenizer { .. }));
+        assert!(matches!(
+            refusal(open(json), &["some/bundle", what]),
+            EncoderError::Tokenizer { .. }
+        ));
     }
     let error = refusal(open(changed("/model/vocab/the", json!(200))), &["highest id is 200"]);
     assert!(matches!(error, EncoderError::TokenizerDoesNotFit { .. }));

@@ -1,4 +1,5 @@
-//! BERT's tokenizer against the tokenizers library: every character, awkward texts, and files of all kinds.
+//! BERT's tokenizer against the tokenizers library: every character, awkward texts, and files of
+//! all kinds.
 
 #[path = "../common/mod.rs"]
 mod common;

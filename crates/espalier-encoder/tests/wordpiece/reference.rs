@@ -27,18 +27,23 @@ impl Pair {
     }
 
     pub fn from_json(json: &str, max_tokens: usize) -> Self {
-        let ours = Tokenizer::from_json(Path::new("tokenizer.json"), json.as_bytes(), ROWS, max_tokens).unwrap();
+        let ours =
+            Tokenizer::from_json(Path::new("tokenizer.json"), json.as_bytes(), ROWS, max_tokens)
+                .unwrap();
         // Or else the library would be compared with itself.
-        assert!(format!("{ours:?}").contains("pipeline: WordPiece("), "BERT's tokenizer is left to the library");
+        assert!(
+            format!("{ours:?}").contains("pipeline: WordPiece("),
+            "BERT's tokenizer is left to the library"
+        );
         Self::of(ours, json.parse().unwrap())
     }
 
     pub fn of(ours: Tokenizer, mut library: tokenizers::Tokenizer) -> Self {
         let truncation = TruncationParams { max_length: ours.max_tokens(), ..Default::default() };
         library.with_padding(None).with_truncation(Some(truncation)).unwrap();
-        let stored = ours
-            .stored()
-            .map(|stored| Tokenizer::from_stored(Path::new("packed"), &stored, ROWS, ours.max_tokens()).unwrap());
+        let stored = ours.stored().map(|stored| {
+            Tokenizer::from_stored(Path::new("packed"), &stored, ROWS, ours.max_tokens()).unwrap()
+        });
         Self { ours: stored.into_iter().chain([ours]).collect(), library }
     }
 
@@ -50,7 +55,9 @@ impl Pair {
     pub fn assert_same_words(&self, words: &[impl AsRef<str>]) {
         let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
         let expected = self.by_library(words.as_slice());
-        self.ours.iter().for_each(|ours| assert_eq!(ours.encode_words(&words), expected, "{words:?}"));
+        self.ours
+            .iter()
+            .for_each(|ours| assert_eq!(ours.encode_words(&words), expected, "{words:?}"));
     }
 
     fn by_library<'s>(&self, text: impl Into<EncodeInput<'s>>) -> Encoded {
@@ -83,15 +90,38 @@ pub fn with_model(model: WordPiece, normalizer: BertNormalizer) -> tokenizers::T
     tokenizer
 }
 
-/// Special tokens, some longer tokens, and every character alone and inside a word; of ideographs, of which every text is
-/// made alike, only those that others are decomposed into. One token per line.
+/// Special tokens, some longer tokens, and every character alone and inside a word; of ideographs,
+/// of which every text is made alike, only those that others are decomposed into. One token per
+/// line.
 pub fn vocabulary(prefix: &str) -> String {
-    let longer =
-        ["the", "ab", "abc", "bcd", "ing", "\u{e9}t", "et", "i\u{307}s", "ss", "\u{1100}\u{1161}", "##", "[mask"];
-    let plain = ['!'..='\u{33ff}', '\u{a000}'..='\u{abff}', '\u{d7a4}'..='\u{fffd}', '\u{10000}'..='\u{1ffff}'];
-    let characters = plain.into_iter().flatten().filter(|c| !('\u{e000}'..='\u{f8ff}').contains(c)).map(String::from);
+    let longer = [
+        "the",
+        "ab",
+        "abc",
+        "bcd",
+        "ing",
+        "\u{e9}t",
+        "et",
+        "i\u{307}s",
+        "ss",
+        "\u{1100}\u{1161}",
+        "##",
+        "[mask",
+    ];
+    let plain = [
+        '!'..='\u{33ff}',
+        '\u{a000}'..='\u{abff}',
+        '\u{d7a4}'..='\u{fffd}',
+        '\u{10000}'..='\u{1ffff}',
+    ];
+    let characters = plain
+        .into_iter()
+        .flatten()
+        .filter(|c| !('\u{e000}'..='\u{f8ff}').contains(c))
+        .map(String::from);
     let ideographs = ['\u{f900}'..='\u{faff}', '\u{2f800}'..='\u{2fa1f}'].into_iter().flatten();
-    let ideographs = ideographs.map(|c| NormalizedString::from(String::from(c)).nfd().get().to_string());
+    let ideographs =
+        ideographs.map(|c| NormalizedString::from(String::from(c)).nfd().get().to_string());
     let tokens = longer.map(String::from).into_iter().chain(characters).chain(ideographs);
     let tokens = tokens.flat_map(|token| [format!("{prefix}{token}"), token]);
     let special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"].map(String::from);

@@ -53,12 +53,16 @@ fn texts_known_for_trouble() {
         "The [CLS]ing[SEP] ##ing ## #",
         "\u{130}s \u{131}S I\u{307}s \u{3a3}\u{3c3}\u{3c2} \u{1e9e}\u{df} \u{fb01}\u{149}\u{1f0}",
         "e\u{301}\u{323}t \u{e9}\u{323}t \u{1eb9}\u{301}t a\u{5c4}\u{5bf}\u{5b0}",
-        "\u{f73}\u{f72}\u{f74} \u{344}\u{323} \u{1d160}\u{1d16d}\u{301} \u{302e}\u{323}a\u{302e}\u{302a}",
+        "\u{f73}\u{f72}\u{f74} \u{344}\u{323} \u{1d160}\u{1d16d}\u{301} \
+         \u{302e}\u{323}a\u{302e}\u{302a}",
         "\u{ac00}\u{ac01}\u{1100}\u{1161}\u{11a8}\u{302e}",
-        "\u{6771}\u{4eac}\u{301}\u{302e}a \u{f900}\u{2f800}\u{3400}\u{20000}\u{2b820}\u{2ceb0}\u{3042}",
+        "\u{6771}\u{4eac}\u{301}\u{302e}a \
+         \u{f900}\u{2f800}\u{3400}\u{20000}\u{2b820}\u{2ceb0}\u{3042}",
         "\u{1f468}\u{200d}\u{1f469}\u{200d}\u{1f467} \u{1f1e9}\u{1f1ea} 1\u{fe0f}\u{20e3}",
-        "\u{5e9}\u{5dc}\u{5d5}\u{5dd} \u{202e}abc\u{202c} \u{645}\u{631}\u{62d}\u{628}\u{627}\u{64b}",
-        "\u{d7ff}\u{e000}\u{fffd}\u{fffe}\u{ffff}\u{10ffff}\u{0}\u{7f}\u{85}\u{a0}\u{ad}\u{2028}\u{3000}\u{feff}",
+        "\u{5e9}\u{5dc}\u{5d5}\u{5dd} \u{202e}abc\u{202c} \
+         \u{645}\u{631}\u{62d}\u{628}\u{627}\u{64b}",
+        "\u{d7ff}\u{e000}\u{fffd}\u{fffe}\u{ffff}\u{10ffff}\u{0}\u{7f}\u{85}\u{a0}\u{ad}\u{2028}\\
+         u{3000}\u{feff}",
     ] {
         assert_same(text);
         PAIRS.iter().for_each(|pair| pair.assert_same_words(&[text, "", text]));
@@ -67,7 +71,8 @@ fn texts_known_for_trouble() {
 
 #[test]
 fn words_at_the_limits() {
-    // 100 characters are looked up and 101 are not; accents do not count, what letters turn into does.
+    // 100 characters are looked up and 101 are not; accents do not count, what letters turn into
+    // does.
     for length in [2, 3, 4, 99, 100, 101, 5000] {
         assert_same(&"a".repeat(length));
         assert_same(&"a\u{301}".repeat(length));
@@ -78,7 +83,9 @@ fn words_at_the_limits() {
     assert_same(&format!("a{}", "\u{301}\u{302e}\u{323}".repeat(500)));
     for length in 0..30 {
         assert_same(&"a! ".repeat(length));
-        PAIRS.iter().for_each(|pair| pair.assert_same_words(&vec!["abcde", "[MASK]", "-"][..length % 4]));
+        PAIRS
+            .iter()
+            .for_each(|pair| pair.assert_same_words(&vec!["abcde", "[MASK]", "-"][..length % 4]));
     }
 }
 
@@ -88,11 +95,13 @@ fn from(range: RangeInclusive<char>) -> BoxedStrategy<String> {
 
 /// Parts of texts, each kind as likely as the other.
 fn part() -> impl Strategy<Value = String> {
-    let said =
-        ["the", "abcdab", "ing", "\u{e9}t", "ss", " ", "  ", "\t", "\r\n", "-", "##", "[MASK]", "[SEP]", "[", "]"];
+    let said = [
+        "the", "abcdab", "ing", "\u{e9}t", "ss", " ", "  ", "\t", "\r\n", "-", "##", "[MASK]",
+        "[SEP]", "[", "]",
+    ];
     let odd = [
-        "\u{130}s", "\u{3a3}", "\u{df}", "\u{fb01}", "\u{0}", "\u{fffd}", "\u{feff}", "\u{200d}", "\u{d7ff}",
-        "\u{e000}",
+        "\u{130}s", "\u{3a3}", "\u{df}", "\u{fb01}", "\u{0}", "\u{fffd}", "\u{feff}", "\u{200d}",
+        "\u{d7ff}", "\u{e000}",
     ];
     Union::new([
         prop::sample::select(said.to_vec()).prop_map(String::from).boxed(),

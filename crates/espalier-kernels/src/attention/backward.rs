@@ -18,8 +18,8 @@ pub struct AttentionForward<'a, E> {
     pub log_sum: &'a [f32],
 }
 
-/// `d_qkv` [T, 3H] = gradient at queries, keys and values, from `d_out` [T, H]; `d_bias` [BUCKETS, heads], unless it is empty,
-/// += gradient at the bias.
+/// `d_qkv` [T, 3H] = gradient at queries, keys and values, from `d_out` [T, H]; `d_bias` [BUCKETS,
+/// heads], unless it is empty, += gradient at the bias.
 ///
 /// ```text
 /// dV = P^T dO,  dP = dO V^T,  dS = P * (dP - rowsum(P * dP)),  dQ = dS K / sqrt(d),  dK = dS^T Q / sqrt(d),  dB = dS
@@ -41,16 +41,31 @@ pub fn attention_backward<E: Element>(
     );
     let d_qkv = Blocks::new(d_qkv, 3 * shape.width);
     let asked = !d_bias.is_empty();
-    // What each task adds to the bias, [tasks, BUCKETS]: summed at the end, in the order of the tasks, whoever did them.
+    // What each task adds to the bias, [tasks, BUCKETS]: summed at the end, in the order of the
+    // tasks, whoever did them.
     let mut run = |parts: &mut [f32]| {
         let rows = Blocks::new(parts, BUCKETS);
         (0..shape.tasks()).into_par_iter().for_each(|index| {
             let task = shape.task(index);
             let HeadTask { length, padded_length, padded_width, .. } = task;
             let (all, scores) = (padded_length * padded_width, QUERIES * padded_length);
-            let (biases, d_biases) = (task.distances(saved.bias), if asked { 2 * length } else { 0 });
-            let sizes =
-                [all, all, all, all, all, all, all, all, scores, scores, QUERIES * padded_width, biases, d_biases];
+            let (biases, d_biases) =
+                (task.distances(saved.bias), if asked { 2 * length } else { 0 });
+            let sizes = [
+                all,
+                all,
+                all,
+                all,
+                all,
+                all,
+                all,
+                all,
+                scores,
+                scores,
+                QUERIES * padded_width,
+                biases,
+                d_biases,
+            ];
             // SAFETY: only this task writes this row.
             let part = if asked { unsafe { rows.row(index, 0, BUCKETS) } } else { &mut [] };
             with_zeros(sizes, |scratch| head(saved, shape, task, d_out, scratch, &d_qkv, part));
@@ -130,7 +145,8 @@ simd! {
         relative::gather(d_by_distance, length, d_bias);
         for (part, gradient) in [(1, d_k), (2, d_v)] {
             for (token, row) in gradient.chunks_exact(padded_width).take(length).enumerate() {
-                // SAFETY: only this task writes this head's key and value columns of this sequence's rows.
+                // SAFETY: only this task writes this head's key and value columns of this
+                // sequence's rows.
                 let to = unsafe { d_qkv.row(first + token, part * layer_width + head * width, width) };
                 for (to, &g) in to.iter_mut().zip(row) {
                     *to = E::from_f32(g);

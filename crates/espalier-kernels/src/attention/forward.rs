@@ -9,13 +9,19 @@ use crate::tasks;
 
 /// out = softmax(Q K^T / sqrt(d) + B) V for every head of every sequence.
 ///
-/// `qkv` [T, 3H] holds queries, keys and values side by side; `bias` [[`BUCKETS`](super::BUCKETS), heads] is what B is made
-/// of, or empty for none; `out` [T, H]; `log_sum` [T, heads] receives the
+/// `qkv` [T, 3H] holds queries, keys and values side by side; `bias` [[`BUCKETS`](super::BUCKETS),
+/// heads] is what B is made of, or empty for none; `out` [T, H]; `log_sum` [T, heads] receives the
 /// log-sum-exp of each row of scores.
 ///
 /// # Panics
 /// If the shapes do not fit each other.
-pub fn attention<E: Element>(qkv: &[E], bias: &[f32], shape: AttentionShape, out: &mut [E], log_sum: &mut [f32]) {
+pub fn attention<E: Element>(
+    qkv: &[E],
+    bias: &[f32],
+    shape: AttentionShape,
+    out: &mut [E],
+    log_sum: &mut [f32],
+) {
     shape.check(qkv, bias, out, log_sum);
     let out = Blocks::new(out, shape.width);
     let log_sum = Blocks::new(log_sum, shape.heads);
@@ -23,7 +29,15 @@ pub fn attention<E: Element>(qkv: &[E], bias: &[f32], shape: AttentionShape, out
         let task = shape.task(index);
         let HeadTask { padded_length, padded_width, .. } = task;
         let all = padded_length * padded_width;
-        let sizes = [all, all, all, all, QUERIES * padded_length, QUERIES * padded_width, task.distances(bias)];
+        let sizes = [
+            all,
+            all,
+            all,
+            all,
+            QUERIES * padded_length,
+            QUERIES * padded_width,
+            task.distances(bias),
+        ];
         with_parts(sizes, |scratch| head(qkv, bias, shape, task, scratch, &out, &log_sum));
     });
 }

@@ -1,7 +1,8 @@
 //! Multi-head self-attention over a ragged batch, forward and backward.
 //!
-//! A batch is the concatenation of its sequences, so a token attends to the rows between its sequence's two offsets and
-//! there is no mask. For one head of one sequence of l tokens, with d the width of a head:
+//! A batch is the concatenation of its sequences, so a token attends to the rows between its
+//! sequence's two offsets and there is no mask. For one head of one sequence of l tokens, with d
+//! the width of a head:
 //!
 //! ```text
 //! S = Q K^T / sqrt(d) + B  [l, l]
@@ -9,8 +10,9 @@
 //! O = P V                  [l, d]
 //! ```
 //!
-//! B is a bias by relative position ([`BUCKETS`]), or nothing. S and P exist only for a few rows at a time, in scratch. The forward pass keeps each row's log-sum-exp, from
-//! which the backward pass makes P again (as FlashAttention does, arXiv 2205.14135).
+//! B is a bias by relative position ([`BUCKETS`]), or nothing. S and P exist only for a few rows at
+//! a time, in scratch. The forward pass keeps each row's log-sum-exp, from which the backward pass
+//! makes P again (as FlashAttention does, arXiv 2205.14135).
 
 mod backward;
 mod forward;
@@ -72,7 +74,10 @@ impl AttentionShape<'_> {
 
     fn check<E>(&self, qkv: &[E], bias: &[f32], out: &[E], log_sum: &[f32]) {
         let tokens = self.tokens();
-        assert!(self.heads > 0 && self.width.is_multiple_of(self.heads), "attention: width is not a multiple of heads");
+        assert!(
+            self.heads > 0 && self.width.is_multiple_of(self.heads),
+            "attention: width is not a multiple of heads"
+        );
         assert!(self.offsets.is_sorted(), "attention: offsets decrease");
         assert!(
             qkv.len() == tokens * 3 * self.width
@@ -84,7 +89,8 @@ impl AttentionShape<'_> {
     }
 }
 
-/// One head of one sequence. Scratch matrices are padded to whole vectors, so no kernel needs an edge.
+/// One head of one sequence. Scratch matrices are padded to whole vectors, so no kernel needs an
+/// edge.
 #[derive(Clone, Copy)]
 struct HeadTask {
     first: usize,
@@ -99,13 +105,22 @@ impl HeadTask {
     /// The task's part (0: query, 1: key, 2: value) of row `token` of qkv [T, 3H].
     #[inline(always)]
     fn part<'a, E>(&self, qkv: &'a [E], layer_width: usize, part: usize, token: usize) -> &'a [E] {
-        let start = (self.first + token) * 3 * layer_width + part * layer_width + self.head * self.width;
+        let start =
+            (self.first + token) * 3 * layer_width + part * layer_width + self.head * self.width;
         &qkv[start..start + self.width]
     }
 
-    /// Copies a part, scaled, to the first rows and columns of a matrix, [l', d'], of which the rest becomes zero.
+    /// Copies a part, scaled, to the first rows and columns of a matrix, [l', d'], of which the
+    /// rest becomes zero.
     #[inline(always)]
-    fn gather<E: Element>(&self, qkv: &[E], layer_width: usize, part: usize, scale: f32, to: &mut [f32]) {
+    fn gather<E: Element>(
+        &self,
+        qkv: &[E],
+        layer_width: usize,
+        part: usize,
+        scale: f32,
+        to: &mut [f32],
+    ) {
         let (rows, padding) = to.split_at_mut(self.length * self.padded_width);
         for (token, row) in rows.chunks_exact_mut(self.padded_width).enumerate() {
             let (row, padding) = row.split_at_mut(self.width);

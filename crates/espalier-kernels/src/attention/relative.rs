@@ -1,8 +1,10 @@
-//! A bias of the scores by how far apart two tokens are, learnt for buckets of distances (T5, arXiv 1910.10683).
+//! A bias of the scores by how far apart two tokens are, learnt for buckets of distances (T5, arXiv
+//! 1910.10683).
 //!
-//! MPNet adds bias[bucket(j - i), head] to the score of query i and key j, with the same [`BUCKETS`, heads] in all its layers.
-//! In a sequence of l tokens there are 2l - 1 distances. A head's bias is spread out over them once, [2l - 1]: the row of query i
-//! is then l neighbours of these numbers, from l - 1 - i on, and so it is on the way back.
+//! MPNet adds bias[bucket(j - i), head] to the score of query i and key j, with the same
+//! [`BUCKETS`, heads] in all its layers. In a sequence of l tokens there are 2l - 1 distances. A
+//! head's bias is spread out over them once, [2l - 1]: the row of query i is then l neighbours of
+//! these numbers, from l - 1 - i on, and so it is on the way back.
 
 /// Buckets of distances, the second half for keys after their query.
 pub const BUCKETS: usize = 32;
@@ -11,9 +13,11 @@ const EXACT: usize = 8;
 
 /// The bucket of a key seen from a query, by how many tokens the key comes after it.
 ///
-/// Distances up to 7 have a bucket each; from 8 on, there are two buckets for each doubling, and the last holds all from 91 on.
+/// Distances up to 7 have a bucket each; from 8 on, there are two buckets for each doubling, and
+/// the last holds all from 91 on.
 pub fn bucket(distance: isize) -> usize {
-    // The k-th bucket of two to a doubling begins at 8 * 2^(k/2): the largest k with 2^k <= (d / 8)^2, in whole numbers.
+    // The k-th bucket of two to a doubling begins at 8 * 2^(k/2): the largest k with 2^k <= (d /
+    // 8)^2, in whole numbers.
     let far = distance.unsigned_abs().min(128);
     let near = match far < EXACT {
         true => far,
@@ -27,8 +31,15 @@ fn distances(length: usize) -> impl Iterator<Item = isize> {
     1 - length as isize..length as isize
 }
 
-/// Spreads out the bias [BUCKETS, heads] of one head, if there is any, over the distances in a sequence.
-pub(super) fn spread(bias: &[f32], heads: usize, head: usize, length: usize, by_distance: &mut [f32]) {
+/// Spreads out the bias [BUCKETS, heads] of one head, if there is any, over the distances in a
+/// sequence.
+pub(super) fn spread(
+    bias: &[f32],
+    heads: usize,
+    head: usize,
+    length: usize,
+    by_distance: &mut [f32],
+) {
     for (to, distance) in by_distance.iter_mut().zip(distances(length)) {
         *to = bias[bucket(distance) * heads + head];
     }

@@ -1,10 +1,11 @@
 //! The walk over the tiles of a product, and its division among threads.
 //!
-//! C is cut into blocks, one task each, which share nothing and need no barrier. A task goes panel by panel over its
-//! columns, and with each panel over its rows: the panel is read again and again from the second-level cache, and so
-//! are the block's rows of A, a tile's worth of which stays in the first. A tile covers the whole inner dimension, so
-//! that its sums are finished when they leave the registers and whatever is to become of them ([`Epilogue`]) happens
-//! while they are at hand.
+//! C is cut into blocks, one task each, which share nothing and need no barrier. A task goes panel
+//! by panel over its columns, and with each panel over its rows: the panel is read again and again
+//! from the second-level cache, and so are the block's rows of A, a tile's worth of which stays in
+//! the first. A tile covers the whole inner dimension, so that its sums are finished when they
+//! leave the registers and whatever is to become of them ([`Epilogue`]) happens while they are at
+//! hand.
 
 use super::kernel::{MAX_TILE, MicroKernel, Tile};
 use super::left::Left;
@@ -25,7 +26,8 @@ pub(crate) trait Epilogue: Sync {
     fn tile(&self, at: Place, sums: &mut [f32]);
 }
 
-/// Where a tile lies in C: its sums are `rows` rows, `stride` apart, of which the first `columns` are C's.
+/// Where a tile lies in C: its sums are `rows` rows, `stride` apart, of which the first `columns`
+/// are C's.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
     pub row: usize,
@@ -107,8 +109,8 @@ impl<E: Epilogue> Product<'_, E> {
                     steps: self.shape.steps,
                     sums: sums.0.as_mut_ptr(),
                 };
-                // SAFETY: `count` rows of A follow, of `steps` words each by the caller's promise; the panel was cut
-                // out as [steps, width]; `sums` has MAX_TILE numbers.
+                // SAFETY: `count` rows of A follow, of `steps` words each by the caller's promise;
+                // the panel was cut out as [steps, width]; `sums` has MAX_TILE numbers.
                 unsafe { (self.code.tile)(&tile) };
                 let at = Place { row, rows: count, column, columns, stride: width };
                 self.epilogue.tile(at, &mut sums.0[..count * width]);
@@ -118,16 +120,22 @@ impl<E: Epilogue> Product<'_, E> {
         unsafe { (self.code.leave)() };
     }
 
-    /// Rows and panels of the blocks that C is cut into: as few as keep the threads busy, and nearly square, because a
-    /// block of h x w elements reads h rows and w columns.
+    /// Rows and panels of the blocks that C is cut into: as few as keep the threads busy, and
+    /// nearly square, because a block of h x w elements reads h rows and w columns.
     fn block_shape(&self) -> (usize, usize) {
         let (m, n, row_bytes) = (self.left.rows, self.shape.columns, self.shape.steps * 4);
-        let operations = 2usize.saturating_mul(m).saturating_mul(n).saturating_mul(self.shape.steps);
+        let operations =
+            2usize.saturating_mul(m).saturating_mul(n).saturating_mul(self.shape.steps);
         let worth_it = operations / OPERATIONS_PER_TASK;
-        let wanted = if worth_it <= 1 { 1 } else { worth_it.min(TASKS_PER_THREAD * rayon::current_num_threads()) };
+        let wanted = if worth_it <= 1 {
+            1
+        } else {
+            worth_it.min(TASKS_PER_THREAD * rayon::current_num_threads())
+        };
         let (tile_rows, tile_columns) = (self.code.rows, self.code.columns);
         let in_cache = (BLOCK_BYTES / row_bytes.max(1)).max(tile_rows) / tile_rows * tile_rows;
-        let (mut height, mut panels) = (m.next_multiple_of(tile_rows).min(in_cache), self.shape.count());
+        let (mut height, mut panels) =
+            (m.next_multiple_of(tile_rows).min(in_cache), self.shape.count());
         while m.div_ceil(height) * self.shape.count().div_ceil(panels) < wanted {
             if height > panels * tile_columns && height > tile_rows {
                 height = (height / 2).next_multiple_of(tile_rows);

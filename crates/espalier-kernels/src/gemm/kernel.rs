@@ -1,4 +1,5 @@
-//! What an instruction set has to provide for one precision, and the choice among those that the machine offers.
+//! What an instruction set has to provide for one precision, and the choice among those that the
+//! machine offers.
 
 use super::kernels;
 use crate::precision::Precision;
@@ -9,9 +10,11 @@ pub(crate) const MAX_TILE: usize = 1024;
 /// Columns of the widest tile of any kernel (AVX-512: three vectors of 16).
 pub(crate) const MAX_COLUMNS: usize = 48;
 
-/// One small product: sums [rows, width] = rows of A * a panel of B, over the whole inner dimension.
+/// One small product: sums [rows, width] = rows of A * a panel of B, over the whole inner
+/// dimension.
 ///
-/// Operands are read as 32-bit words: one f32, two bf16 or four bytes that are neighbours along the inner dimension.
+/// Operands are read as 32-bit words: one f32, two bf16 or four bytes that are neighbours along the
+/// inner dimension.
 pub(super) struct Tile {
     /// First word of the first row of A; rows are `a_stride` bytes apart and need no alignment.
     pub a: *const u8,
@@ -25,15 +28,16 @@ pub(super) struct Tile {
     pub width: usize,
     /// Words along the inner dimension: a multiple of the kernel's `depth`.
     pub steps: usize,
-    /// Where the sums go, [rows, width]: f32, or i32 in the same memory for products of bytes. The kernel may write
-    /// all of [`MAX_TILE`] numbers.
+    /// Where the sums go, [rows, width]: f32, or i32 in the same memory for products of bytes. The
+    /// kernel may write all of [`MAX_TILE`] numbers.
     pub sums: *mut f32,
 }
 
 /// The innermost product, kept in registers.
 ///
-/// All kernels of f32 compute a sum the same way: from zero, in the order of the inner dimension. Those with fused
-/// multiply-add hence agree bit by bit, and so do all kernels of bytes, whose sums are exact.
+/// All kernels of f32 compute a sum the same way: from zero, in the order of the inner dimension.
+/// Those with fused multiply-add hence agree bit by bit, and so do all kernels of bytes, whose sums
+/// are exact.
 pub(super) struct MicroKernel {
     /// Rows of a full tile.
     pub rows: usize,
@@ -48,8 +52,8 @@ pub(super) struct MicroKernel {
     /// Computes a tile.
     ///
     /// # Safety
-    /// The processor has the kernel's instructions; the tile's pointers reach as far as [`Tile`] says; the call lies
-    /// between `enter` and `leave` on one thread.
+    /// The processor has the kernel's instructions; the tile's pointers reach as far as [`Tile`]
+    /// says; the call lies between `enter` and `leave` on one thread.
     pub tile: unsafe fn(&Tile),
     /// Prepares the thread for tiles.
     ///
@@ -77,10 +81,12 @@ pub enum Kernel {
     /// Tiles of 16 x 64 bytes: bf16 and bytes.
     #[cfg(target_arch = "x86_64")]
     Amx,
-    /// The kernel of [`Kernel::Amx`] with its tile instructions played by plain Rust: never chosen, but tested everywhere.
+    /// The kernel of [`Kernel::Amx`] with its tile instructions played by plain Rust: never chosen,
+    /// but tested everywhere.
     #[cfg(target_arch = "x86_64")]
     AmxEmulated,
-    /// 128-bit vectors: f32 with fused multiply-add, bytes where the dot-product instructions are there.
+    /// 128-bit vectors: f32 with fused multiply-add, bytes where the dot-product instructions are
+    /// there.
     #[cfg(target_arch = "aarch64")]
     Neon,
 }
@@ -98,8 +104,9 @@ impl Kernel {
         available[available.len() - 1]
     }
 
-    /// The fastest of a precision for a matrix of so many columns. A kernel of whose narrowest tile half would be padding, as of a
-    /// low-rank factor's on 512-bit vectors, gives way to one with narrower tiles: it is no slower then, and memory is half.
+    /// The fastest of a precision for a matrix of so many columns. A kernel of whose narrowest tile
+    /// half would be padding, as of a low-rank factor's on 512-bit vectors, gives way to one with
+    /// narrower tiles: it is no slower then, and memory is half.
     pub(super) fn best_for(precision: Precision, columns: usize) -> Kernel {
         let lanes = |kernel: &Kernel| kernel.code(precision).lanes;
         let fits = |kernel: &Kernel| lanes(kernel) < 2 * columns;
@@ -109,7 +116,11 @@ impl Kernel {
         }
         let narrower = |kernel: &&Kernel| kernel.on_vectors() && lanes(kernel) < lanes(&best);
         let narrower = Self::available(precision).iter().rev().filter(narrower);
-        *narrower.clone().find(|kernel| fits(kernel)).or(narrower.min_by_key(|kernel| lanes(kernel))).unwrap_or(&best)
+        *narrower
+            .clone()
+            .find(|kernel| fits(kernel))
+            .or(narrower.min_by_key(|kernel| lanes(kernel)))
+            .unwrap_or(&best)
     }
 
     /// Whether it has vectors, neither plain Rust nor tiles.
@@ -125,7 +136,10 @@ impl Kernel {
 
     /// Its code for a precision.
     pub(super) fn code(self, precision: Precision) -> &'static MicroKernel {
-        assert!(Self::available(precision).contains(&self), "this machine has no kernel {self:?} for {precision}");
+        assert!(
+            Self::available(precision).contains(&self),
+            "this machine has no kernel {self:?} for {precision}"
+        );
         kernels::code(self, precision)
     }
 }
@@ -141,9 +155,17 @@ mod tests {
             assert_eq!(Kernel::best_for(precision, best), Kernel::best(precision));
             for columns in 1..best {
                 let lanes = Kernel::best_for(precision, columns).code(precision).lanes;
-                let narrowest = Kernel::available(precision).iter().filter(|kernel| kernel.on_vectors());
-                let narrowest = narrowest.map(|kernel| kernel.code(precision).lanes).min().unwrap_or(best).min(best);
-                assert!(lanes < 2 * columns || lanes == narrowest, "{precision}, {columns} columns: {lanes} lanes");
+                let narrowest =
+                    Kernel::available(precision).iter().filter(|kernel| kernel.on_vectors());
+                let narrowest = narrowest
+                    .map(|kernel| kernel.code(precision).lanes)
+                    .min()
+                    .unwrap_or(best)
+                    .min(best);
+                assert!(
+                    lanes < 2 * columns || lanes == narrowest,
+                    "{precision}, {columns} columns: {lanes} lanes"
+                );
             }
         }
     }

@@ -14,8 +14,9 @@ use std::marker::PhantomData;
 const PAGE: usize = 1024;
 /// Rows that a task converts at a time.
 const ROWS: usize = 16;
-/// Rows of a transposed operand that a task makes at a time, and words of each that it turns at a time: both sides are read
-/// and written by whole cache lines, and not by more pages at a time than the processor keeps addresses of.
+/// Rows of a transposed operand that a task makes at a time, and words of each that it turns at a
+/// time: both sides are read and written by whole cache lines, and not by more pages at a time than
+/// the processor keeps addresses of.
 const STRIP: usize = 64;
 const BLOCK: usize = 64;
 
@@ -39,7 +40,11 @@ impl<'a> Left<'a> {
     }
 
     /// The matrix as it lies in memory, if a kernel can read it there.
-    fn in_place<T: Element>(a: Matrix<'a, T>, precision: Precision, code: &MicroKernel) -> Option<Self> {
+    fn in_place<T: Element>(
+        a: Matrix<'a, T>,
+        precision: Precision,
+        code: &MicroKernel,
+    ) -> Option<Self> {
         let whole = a.cols().is_multiple_of(precision.group() * code.depth);
         let fits = a.is_row_major() && T::PRECISION == precision && whole && a.rows() > 0;
         fits.then(|| Self {
@@ -51,7 +56,8 @@ impl<'a> Left<'a> {
     }
 }
 
-/// Hands `f` the rows of `a` in the words of `precision`: as they lie in memory where that is possible, else converted.
+/// Hands `f` the rows of `a` in the words of `precision`: as they lie in memory where that is
+/// possible, else converted.
 pub(super) fn with_left<T: Element, R>(
     precision: Precision,
     code: &MicroKernel,
@@ -62,7 +68,8 @@ pub(super) fn with_left<T: Element, R>(
         return f(left);
     }
     let steps = a.cols().div_ceil(precision.group()).next_multiple_of(code.depth);
-    // Rows a multiple of a page apart would compete for the same few places of the first-level cache.
+    // Rows a multiple of a page apart would compete for the same few places of the first-level
+    // cache.
     let stride = if steps.is_multiple_of(PAGE) { steps + PAGE / 64 } else { steps };
     with_words(a.rows() * stride, |words| {
         match a.is_row_major() {
@@ -111,9 +118,21 @@ fn turn_columns<T: Element>(precision: Precision, a: Matrix<T>, steps: usize, wo
 }
 
 /// Turns `count` columns that are words already, a cache line of each row of `out` at a time.
-fn turn_in_place(words: &[u32], stride: usize, (count, rows): (usize, usize), out: &mut [u32], steps: usize) {
+fn turn_in_place(
+    words: &[u32],
+    stride: usize,
+    (count, rows): (usize, usize),
+    out: &mut [u32],
+    steps: usize,
+) {
     for step in (0..count).step_by(BLOCK) {
-        transpose(&words[step * stride..], stride, (BLOCK.min(count - step), rows), &mut out[step..], steps);
+        transpose(
+            &words[step * stride..],
+            stride,
+            (BLOCK.min(count - step), rows),
+            &mut out[step..],
+            steps,
+        );
     }
     if count < steps {
         out.chunks_exact_mut(steps).for_each(|row| row[count..].fill(0));

@@ -1,6 +1,7 @@
 //! Views of matrices: where element (i, j) lies in a slice.
 
-/// A read-only matrix: element (i, j) is `data[i * row_stride + j * col_stride]`, one of the strides being 1.
+/// A read-only matrix: element (i, j) is `data[i * row_stride + j * col_stride]`, one of the
+/// strides being 1.
 #[derive(Clone, Copy, Debug)]
 pub struct Matrix<'a, T = f32> {
     data: &'a [T],
@@ -16,16 +17,24 @@ impl<'a, T: Copy> Matrix<'a, T> {
     /// # Panics
     /// If `data` has another length.
     pub fn new(data: &'a [T], rows: usize, cols: usize) -> Self {
-        assert_eq!(Some(data.len()), rows.checked_mul(cols), "Matrix::new: data is not {rows} x {cols}");
+        assert_eq!(
+            Some(data.len()),
+            rows.checked_mul(cols),
+            "Matrix::new: data is not {rows} x {cols}"
+        );
         Self::strided(data, rows, cols, cols)
     }
 
-    /// A matrix whose rows start `row_stride` elements apart, such as a block of columns of a wider one.
+    /// A matrix whose rows start `row_stride` elements apart, such as a block of columns of a wider
+    /// one.
     ///
     /// # Panics
     /// If the last row ends beyond `data`.
     pub fn strided(data: &'a [T], rows: usize, cols: usize, row_stride: usize) -> Self {
-        assert!(extent(rows, cols, row_stride) <= data.len(), "Matrix::strided: the last row ends beyond the data");
+        assert!(
+            extent(rows, cols, row_stride) <= data.len(),
+            "Matrix::strided: the last row ends beyond the data"
+        );
         Self { data, rows, cols, row_stride, col_stride: 1 }
     }
 
@@ -82,17 +91,25 @@ impl<'a> MatrixMut<'a> {
     /// # Panics
     /// If `data` has another length.
     pub fn new(data: &'a mut [f32], rows: usize, cols: usize) -> Self {
-        assert_eq!(Some(data.len()), rows.checked_mul(cols), "MatrixMut::new: data is not {rows} x {cols}");
+        assert_eq!(
+            Some(data.len()),
+            rows.checked_mul(cols),
+            "MatrixMut::new: data is not {rows} x {cols}"
+        );
         Self::strided(data, rows, cols, cols)
     }
 
-    /// A matrix whose rows start `row_stride` elements apart, such as a block of columns of a wider one.
+    /// A matrix whose rows start `row_stride` elements apart, such as a block of columns of a wider
+    /// one.
     ///
     /// # Panics
     /// If rows overlap, or the last row ends beyond `data`.
     pub fn strided(data: &'a mut [f32], rows: usize, cols: usize, row_stride: usize) -> Self {
         assert!(rows <= 1 || row_stride >= cols, "MatrixMut::strided: rows overlap");
-        assert!(extent(rows, cols, row_stride) <= data.len(), "MatrixMut::strided: the last row ends beyond the data");
+        assert!(
+            extent(rows, cols, row_stride) <= data.len(),
+            "MatrixMut::strided: the last row ends beyond the data"
+        );
         Self { data, rows, cols, row_stride }
     }
 
@@ -109,10 +126,14 @@ impl<'a> MatrixMut<'a> {
     /// The rows one after the other, of a matrix that has columns.
     pub(super) fn rows_mut(&mut self) -> impl Iterator<Item = &mut [f32]> {
         let cols = self.cols;
-        self.data.chunks_mut(self.row_stride.max(cols)).take(self.rows).map(move |row| &mut row[..cols])
+        self.data
+            .chunks_mut(self.row_stride.max(cols))
+            .take(self.rows)
+            .map(move |row| &mut row[..cols])
     }
 
-    /// Address of the first element and distance between rows. Every element of the matrix may be reached from it.
+    /// Address of the first element and distance between rows. Every element of the matrix may be
+    /// reached from it.
     pub(super) fn into_raw(self) -> (*mut f32, usize) {
         (self.data.as_mut_ptr(), self.row_stride)
     }
@@ -123,5 +144,8 @@ fn extent(rows: usize, cols: usize, row_stride: usize) -> usize {
     if rows == 0 || cols == 0 {
         return 0;
     }
-    (rows - 1).checked_mul(row_stride).and_then(|e| e.checked_add(cols)).expect("a matrix larger than the memory")
+    (rows - 1)
+        .checked_mul(row_stride)
+        .and_then(|e| e.checked_add(cols))
+        .expect("a matrix larger than the memory")
 }

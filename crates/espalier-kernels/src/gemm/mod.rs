@@ -3,15 +3,18 @@
 //! - [`gemm`]: C = start + alpha A B in f32
 //! - [`Packed`]: a right operand that is packed once and used often, such as a weight
 //!
-//! Both operands are brought into the form that the innermost loop reads: A as rows of 32-bit words (left.rs), which
-//! f32 and bf16 activations mostly are already, B as panels of columns (panels.rs). A word is one f32, two bf16 or four
-//! bytes, so that one walk (driver.rs) serves all precisions, and instruction sets differ in the micro-kernel alone
-//! (kernels/), which keeps a tile of sums in registers. That scheme is BLIS's (Van Zee and van de Geijn, ACM TOMS 41(3),
-//! 2015) without its outer loops: the inner dimension of an encoder's products is short enough to be walked in one go.
+//! Both operands are brought into the form that the innermost loop reads: A as rows of 32-bit words
+//! (left.rs), which f32 and bf16 activations mostly are already, B as panels of columns
+//! (panels.rs). A word is one f32, two bf16 or four bytes, so that one walk (driver.rs) serves all
+//! precisions, and instruction sets differ in the micro-kernel alone (kernels/), which keeps a tile
+//! of sums in registers. That scheme is BLIS's (Van Zee and van de Geijn, ACM TOMS 41(3), 2015)
+//! without its outer loops: the inner dimension of an encoder's products is short enough to be
+//! walked in one go.
 //!
-//! An element of C is always the same sum in the same order: it depends on its row of A, its column of B, k and
-//! alpha, and neither on the number of threads nor on the other rows and columns. So a batch of n texts gives bit by
-//! bit what n batches of one give. Between processors with and without fused multiply-add the last bits differ.
+//! An element of C is always the same sum in the same order: it depends on its row of A, its column
+//! of B, k and alpha, and neither on the number of threads nor on the other rows and columns. So a
+//! batch of n texts gives bit by bit what n batches of one give. Between processors with and
+//! without fused multiply-add the last bits differ.
 
 pub(crate) mod driver;
 pub(crate) mod kernel;
@@ -39,7 +42,8 @@ use update::{Target, Update};
 
 /// Steps along k between two visits to C: more would not leave panels in the second-level cache.
 ///
-/// The sums of an element are cut here, so that this number is part of what a product is, bit by bit.
+/// The sums of an element are cut here, so that this number is part of what a product is, bit by
+/// bit.
 const PIECE: usize = 2048;
 
 /// C = start + alpha * A B, for A [m, k], B [k, n], C [m, n]; any of m, n, k may be zero.
@@ -70,7 +74,8 @@ pub fn gemm_in<A: Element, B: Element>(
 /// [`gemm_in`] by a kernel of the caller's choice: lets tests and measurements reach every kernel.
 ///
 /// # Panics
-/// If the shapes do not fit each other, the precision is [`Precision::Int8`], or the machine cannot run the kernel.
+/// If the shapes do not fit each other, the precision is [`Precision::Int8`], or the machine cannot
+/// run the kernel.
 #[doc(hidden)]
 pub fn gemm_with<A: Element, B: Element>(
     kernel: Kernel,
@@ -105,8 +110,11 @@ pub fn gemm_with<A: Element, B: Element>(
         let shape = PanelShape::new(code, precision, depth, n);
         with_words(shape.words(), |words| {
             pack(precision, b, shape, words);
-            // SAFETY: `Kernel::code` has checked the instructions; `with_left` makes rows of the kernel's words.
-            with_left(precision, code, a, |left| unsafe { driver::multiply(code, left, shape, words, &update) });
+            // SAFETY: `Kernel::code` has checked the instructions; `with_left` makes rows of the
+            // kernel's words.
+            with_left(precision, code, a, |left| unsafe {
+                driver::multiply(code, left, shape, words, &update)
+            });
         });
     }
 }

@@ -35,8 +35,8 @@ impl Packed {
     /// Packs B for the fastest kernel that the machine has for this precision.
     ///
     /// # Panics
-    /// If the precision is [`Precision::Int8`] and the columns of B are not contiguous in memory (a weight [n, k] seen
-    /// through [`Matrix::t`] is what is meant).
+    /// If the precision is [`Precision::Int8`] and the columns of B are not contiguous in memory (a
+    /// weight [n, k] seen through [`Matrix::t`] is what is meant).
     pub fn new<T: Element>(precision: Precision, b: Matrix<T>) -> Self {
         Self::with_kernel(Kernel::best_for(precision, b.cols()), precision, b)
     }
@@ -44,11 +44,14 @@ impl Packed {
     /// Packs B = W^T for a stored weight W [n, k].
     ///
     /// # Panics
-    /// If W does not consist of rows of `k` > 0 numbers, or is stored in bytes but the precision is another one.
+    /// If W does not consist of rows of `k` > 0 numbers, or is stored in bytes but the precision is
+    /// another one.
     pub fn of_rows(precision: Precision, weight: Rows, k: usize) -> Self {
         match weight {
             Rows::F32(weight) => Self::new(precision, Matrix::new(weight, weight.len() / k, k).t()),
-            Rows::Bf16(weight) => Self::new(precision, Matrix::new(weight, weight.len() / k, k).t()),
+            Rows::Bf16(weight) => {
+                Self::new(precision, Matrix::new(weight, weight.len() / k, k).t())
+            }
             Rows::Int8 { bytes, scales } => {
                 assert_eq!(precision, Precision::Int8, "Packed: bytes are multiplied as bytes");
                 let columns = Matrix::new(bytes, scales.len(), k);
@@ -76,7 +79,14 @@ impl Packed {
 
     fn empty(kernel: Kernel, precision: Precision) -> Self {
         let _ = kernel.code(precision); // checks that the machine has it
-        Self { kernel, precision, k: 0, n: 0, words: Words::default(), columns: ColumnScales::default() }
+        Self {
+            kernel,
+            precision,
+            k: 0,
+            n: 0,
+            words: Words::default(),
+            columns: ColumnScales::default(),
+        }
     }
 
     /// Packs other values, of the same shape or not, into the same memory.
@@ -90,7 +100,9 @@ impl Packed {
         }
         let columns = b.t();
         assert!(columns.is_row_major(), "Packed: bytes are made of weights [n, k]");
-        self.pack_bytes(&|column, bytes| quantize_weights(&columns.from(column, 0)[..columns.cols()], bytes));
+        self.pack_bytes(&|column, bytes| {
+            quantize_weights(&columns.from(column, 0)[..columns.cols()], bytes)
+        });
     }
 
     fn fit(&mut self, k: usize, n: usize) {
@@ -115,7 +127,8 @@ impl Packed {
 
     /// Bytes of memory that the packed matrix takes.
     pub fn bytes(&self) -> usize {
-        size_of_val(self.words.as_slice()) + self.columns.scales.len() * (size_of::<f32>() + size_of::<i32>())
+        size_of_val(self.words.as_slice())
+            + self.columns.scales.len() * (size_of::<f32>() + size_of::<i32>())
     }
 
     fn shape(&self) -> PanelShape {
@@ -133,7 +146,8 @@ impl Packed {
             fill_padding(Precision::Int8, k, shape, index..index + 1, panel);
             let (first, columns, width) = shape.place(index);
             // SAFETY: only this task writes this panel's scales and sums.
-            let (scales, sums) = unsafe { (scales.row(index, 0, columns), sums.row(index, 0, columns)) };
+            let (scales, sums) =
+                unsafe { (scales.row(index, 0, columns), sums.row(index, 0, columns)) };
             let used = k.div_ceil(GROUP);
             with_words(SQUARE * used.max(1), |words| {
                 for c in (0..columns).step_by(SQUARE) {
@@ -166,13 +180,18 @@ impl Packed {
     /// If A has another number of columns than B has rows.
     pub(crate) fn multiply<T: Element>(&self, a: Matrix<T>, epilogue: &impl Epilogue) {
         assert_eq!(a.cols(), self.k, "A and the packed matrix differ in their inner dimension");
-        let (code, shape, words) = (self.kernel.code(self.precision), self.shape(), self.words.as_slice());
+        let (code, shape, words) =
+            (self.kernel.code(self.precision), self.shape(), self.words.as_slice());
         if self.precision != Precision::Int8 {
-            // SAFETY: `Kernel::code` has checked the instructions; `with_left` makes rows of the kernel's words.
-            return with_left(self.precision, code, a, |left| unsafe { multiply(code, left, shape, words, epilogue) });
+            // SAFETY: `Kernel::code` has checked the instructions; `with_left` makes rows of the
+            // kernel's words.
+            return with_left(self.precision, code, a, |left| unsafe {
+                multiply(code, left, shape, words, epilogue)
+            });
         }
         with_bytes(a, shape.steps, |left, rows| {
-            let dequantize = Dequantize { rows, columns: &self.columns, offset: code.offset, next: epilogue };
+            let dequantize =
+                Dequantize { rows, columns: &self.columns, offset: code.offset, next: epilogue };
             // SAFETY: as above; `with_bytes` makes rows of `steps` words.
             unsafe { multiply(code, left, shape, words, &dequantize) };
         });
@@ -186,7 +205,11 @@ simd! {
 }
 
 /// Hands `f` the rows of `a` as bytes, `steps` words each, with their scales.
-fn with_bytes<T: Element, R>(a: Matrix<T>, steps: usize, f: impl FnOnce(Left, &[RowScale]) -> R) -> R {
+fn with_bytes<T: Element, R>(
+    a: Matrix<T>,
+    steps: usize,
+    f: impl FnOnce(Left, &[RowScale]) -> R,
+) -> R {
     assert!(a.is_row_major(), "rows of activations are contiguous");
     let m = a.rows();
     let mut scales = vec![RowScale::default(); m];

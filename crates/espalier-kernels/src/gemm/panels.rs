@@ -1,7 +1,8 @@
 //! The right operand, packed into the order in which a micro-kernel reads it.
 //!
-//! B [k, n] becomes panels of as many columns as a tile has, [steps, width] words each: for each word along the inner
-//! dimension one of every column, side by side. The last panel may be narrower. Missing columns and steps are zeros.
+//! B [k, n] becomes panels of as many columns as a tile has, [steps, width] words each: for each
+//! word along the inner dimension one of every column, side by side. The last panel may be
+//! narrower. Missing columns and steps are zeros.
 
 use super::kernel::MicroKernel;
 use super::matrix::Matrix;
@@ -13,8 +14,8 @@ use crate::tasks;
 use crate::transpose::{SQUARE, transpose};
 use std::ops::Range;
 
-/// Steps of a panel that are written before the next panel's: panels lie whole pages apart, and writing to many at once
-/// would have them compete for the same places of the first-level cache.
+/// Steps of a panel that are written before the next panel's: panels lie whole pages apart, and
+/// writing to many at once would have them compete for the same places of the first-level cache.
 const STEPS: usize = 16;
 /// Panels that a task packs at most.
 const PANELS_PER_TASK: usize = 8;
@@ -62,9 +63,16 @@ impl PanelShape {
 }
 
 /// Packs `b` [k, n] into `words`, panel by panel on the threads of the pool.
-pub(super) fn pack<T: Element>(precision: Precision, b: Matrix<T>, shape: PanelShape, words: &mut [u32]) {
-    // A task takes neighbouring panels, so that it reads more than a few cache lines of each of B's rows.
-    let together = shape.count().div_ceil(2 * rayon::current_num_threads()).clamp(1, PANELS_PER_TASK);
+pub(super) fn pack<T: Element>(
+    precision: Precision,
+    b: Matrix<T>,
+    shape: PanelShape,
+    words: &mut [u32],
+) {
+    // A task takes neighbouring panels, so that it reads more than a few cache lines of each of B's
+    // rows.
+    let together =
+        shape.count().div_ceil(2 * rayon::current_num_threads()).clamp(1, PANELS_PER_TASK);
     tasks::each_piece(words, together * shape.width * shape.steps, &|task, words| {
         let panels = task * together..shape.count().min((task + 1) * together);
         fill_padding(precision, b.rows(), shape, panels.clone(), words);
@@ -73,7 +81,12 @@ pub(super) fn pack<T: Element>(precision: Precision, b: Matrix<T>, shape: PanelS
             false => {
                 for (index, panel) in panels.zip(words.chunks_mut(shape.width * shape.steps)) {
                     let (first, columns, width) = shape.place(index);
-                    columns_along(precision, b.block(0, first, b.rows(), columns).t(), width, panel);
+                    columns_along(
+                        precision,
+                        b.block(0, first, b.rows(), columns).t(),
+                        width,
+                        panel,
+                    );
                 }
             }
         }
@@ -81,7 +94,13 @@ pub(super) fn pack<T: Element>(precision: Precision, b: Matrix<T>, shape: PanelS
 }
 
 /// Zeros where B has no columns or no rows.
-pub(super) fn fill_padding(precision: Precision, k: usize, shape: PanelShape, panels: Range<usize>, words: &mut [u32]) {
+pub(super) fn fill_padding(
+    precision: Precision,
+    k: usize,
+    shape: PanelShape,
+    panels: Range<usize>,
+    words: &mut [u32],
+) {
     let used = k.div_ceil(precision.group());
     for (index, panel) in panels.zip(words.chunks_mut(shape.width * shape.steps)) {
         let (_, columns, width) = shape.place(index);
@@ -105,15 +124,27 @@ fn rows_across<T: Element>(
             let (first, columns, width) = shape.place(index);
             for step in start..used.min(start + STEPS) {
                 let p = step * group;
-                let second = (group > 1 && p + 1 < b.rows()).then(|| &b.from(p + 1, first)[..columns]);
-                words_across(precision, &b.from(p, first)[..columns], second, &mut panel[step * width..][..columns]);
+                let second =
+                    (group > 1 && p + 1 < b.rows()).then(|| &b.from(p + 1, first)[..columns]);
+                words_across(
+                    precision,
+                    &b.from(p, first)[..columns],
+                    second,
+                    &mut panel[step * width..][..columns],
+                );
             }
         }
     }
 }
 
-/// The columns of B, rows of `columns` [n, k], are contiguous: their words are turned, four columns at a time.
-fn columns_along<T: Element>(precision: Precision, columns: Matrix<T>, width: usize, panel: &mut [u32]) {
+/// The columns of B, rows of `columns` [n, k], are contiguous: their words are turned, four columns
+/// at a time.
+fn columns_along<T: Element>(
+    precision: Precision,
+    columns: Matrix<T>,
+    width: usize,
+    panel: &mut [u32],
+) {
     let steps = columns.cols().div_ceil(precision.group());
     if let Some(words) = words_in_place(precision, columns.from(0, 0)) {
         return transpose(words, columns.row_stride(), (columns.rows(), steps), panel, width);

@@ -1,20 +1,23 @@
-//! Numbers as bytes: weights with a scale per output, activations with a scale and a zero point per row.
+//! Numbers as bytes: weights with a scale per output, activations with a scale and a zero point per
+//! row.
 //!
-//! A weight w of output j is s_j q with q in -127..=127. An activation x of a row is s (u - z) with u
-//! in 0..=255, where s and z are such that the row's smallest and largest value, and zero, are met. A product of a row
-//! by an output is then exactly
+//! A weight w of output j is s_j q with q in -127..=127. An activation x of a row is s (u - z) with
+//! u in 0..=255, where s and z are such that the row's smallest and largest value, and zero, are
+//! met. A product of a row by an output is then exactly
 //!
 //! ```text
 //! s s_j (sum u q - z sum q)
 //! ```
 //!
-//! of which the first sum is what the kernels compute, in i32 without rounding, and the second is kept per output.
+//! of which the first sum is what the kernels compute, in i32 without rounding, and the second is
+//! kept per output.
 //!
-//! AVX2 has one instruction for u q + u' q' of neighbours, and 16 bits for the result: 255 times 128 is all that these hold. So
-//! s_j is such that the q of the same sign of two neighbours, which alone can add up, never exceed 128 together. The processor then needs
-//! no second instruction to keep signs and sizes apart, which takes as long again (measured: 161 against 81 GOP/s on a core of
-//! Zen 3), and steps are some 1.3 times as large as the largest weight alone would have them: most of what bytes lose is lost on
-//! activations.
+//! AVX2 has one instruction for u q + u' q' of neighbours, and 16 bits for the result: 255 times
+//! 128 is all that these hold. So s_j is such that the q of the same sign of two neighbours, which
+//! alone can add up, never exceed 128 together. The processor then needs no second instruction to
+//! keep signs and sizes apart, which takes as long again (measured: 161 against 81 GOP/s on a core
+//! of Zen 3), and steps are some 1.3 times as large as the largest weight alone would have them:
+//! most of what bytes lose is lost on activations.
 
 use super::driver::{Epilogue, Place};
 use crate::element::Element;
@@ -62,7 +65,8 @@ fn largest_of_neighbours<T: Element>(weights: &[T]) -> f32 {
 }
 
 simd! {
-    /// Quantises one row of activations to `bytes`, at least as many. Bytes beyond the row meet weights that are zero.
+    /// Quantises one row of activations to `bytes`, at least as many. Bytes beyond the row meet
+    /// weights that are zero.
     pub(super) fn quantize_row<T: Element>(row: &[T], bytes: &mut [u8]) -> RowScale {
         // Adding 1.5 * 2^23 rounds to the nearest integer and leaves its low byte in the low bits.
         const ROUND: f32 = 12_582_912.0;
@@ -93,7 +97,8 @@ fn extremes<T: Element>(row: &[T]) -> (f32, f32) {
         }
     }
     for (lane, x) in rest.iter().enumerate() {
-        (lowest[lane], highest[lane]) = (lower(lowest[lane], x.to_f32()), higher(highest[lane], x.to_f32()));
+        (lowest[lane], highest[lane]) =
+            (lower(lowest[lane], x.to_f32()), higher(highest[lane], x.to_f32()));
     }
     (lowest.into_iter().fold(0.0, lower), highest.into_iter().fold(0.0, higher))
 }

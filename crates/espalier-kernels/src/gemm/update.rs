@@ -53,8 +53,8 @@ pub(super) struct Update<'a> {
 impl Epilogue for Update<'_> {
     fn tile(&self, at: Place, sums: &mut [f32]) {
         for (row, sums) in at.each_row(sums) {
-            // SAFETY: the driver's tiles lie inside C, whose shape was checked against the operands', and this is the
-            // only tile that has these columns of this row.
+            // SAFETY: the driver's tiles lie inside C, whose shape was checked against the
+            // operands', and this is the only tile that has these columns of this row.
             let row = unsafe {
                 let start = self.c.first.add(row * self.c.stride + at.column);
                 std::slice::from_raw_parts_mut(start, at.columns)

@@ -1,12 +1,12 @@
-//! Rows of numbers as the 32-bit words that micro-kernels read: one f32, or two bf16 that are neighbours along the inner
-//! dimension.
+//! Rows of numbers as the 32-bit words that micro-kernels read: one f32, or two bf16 that are
+//! neighbours along the inner dimension.
 
 use crate::element::Element;
 use crate::precision::Precision;
 use crate::simd::simd;
 
-/// The words of a row whose elements are neighbours along the inner dimension, `out` [row / group]; a last group that
-/// is not full is filled up with zeros.
+/// The words of a row whose elements are neighbours along the inner dimension, `out` [row / group];
+/// a last group that is not full is filled up with zeros.
 pub(super) fn words_along<T: Element>(precision: Precision, row: &[T], out: &mut [u32]) {
     match precision {
         Precision::F32 => singles(row, out),
@@ -14,9 +14,14 @@ pub(super) fn words_along<T: Element>(precision: Precision, row: &[T], out: &mut
     }
 }
 
-/// The words of the rows of one group along the inner dimension, `out` [row]: one row for f32, two for bf16, of which
-/// the second may be missing.
-pub(super) fn words_across<T: Element>(precision: Precision, first: &[T], second: Option<&[T]>, out: &mut [u32]) {
+/// The words of the rows of one group along the inner dimension, `out` [row]: one row for f32, two
+/// for bf16, of which the second may be missing.
+pub(super) fn words_across<T: Element>(
+    precision: Precision,
+    first: &[T],
+    second: Option<&[T]>,
+    out: &mut [u32],
+) {
     match (precision, second) {
         (Precision::F32, _) => singles(first, out),
         (_, Some(second)) => pairs_across(first, second, out),
@@ -27,8 +32,8 @@ pub(super) fn words_across<T: Element>(precision: Precision, first: &[T], second
 /// Numbers as words without a copy, where each is one word already: f32 for products of f32.
 pub(super) fn words_in_place<T: Element>(precision: Precision, numbers: &[T]) -> Option<&[u32]> {
     let same = precision == Precision::F32 && T::PRECISION == Precision::F32;
-    // SAFETY: the only element type of this precision is f32, which is as large and as aligned as u32, and all bits are
-    // valid for both.
+    // SAFETY: the only element type of this precision is f32, which is as large and as aligned as
+    // u32, and all bits are valid for both.
     same.then(|| unsafe { std::slice::from_raw_parts(numbers.as_ptr().cast(), numbers.len()) })
 }
 

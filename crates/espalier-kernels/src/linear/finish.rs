@@ -26,7 +26,8 @@ impl<E: Element> Epilogue for Finish<'_, E> {
         for update in self.updates {
             update.add_to(at, sums);
         }
-        let bias = self.bias.map_or(&NO_BIAS[..at.columns], |bias| &bias[at.column..][..at.columns]);
+        let bias =
+            self.bias.map_or(&NO_BIAS[..at.columns], |bias| &bias[at.column..][..at.columns]);
         self.target.take(at, sums, bias);
     }
 }
@@ -68,7 +69,10 @@ impl<'a, E: Element> Target<'a, E> {
             }
             Output::Gelu { kept, out } => {
                 let elements = out.len();
-                assert!(kept.as_ref().is_none_or(|kept| kept.len() == elements), "linear: shapes do not fit");
+                assert!(
+                    kept.as_ref().is_none_or(|kept| kept.len() == elements),
+                    "linear: shapes do not fit"
+                );
                 (Kind::Gelu(kept.map(|kept| Blocks::new(kept, n)), Blocks::new(out, n)), elements)
             }
             Output::GeluGradient { kept, out } => {
@@ -102,8 +106,8 @@ impl<'a, E: Element> Target<'a, E> {
 }
 
 simd! {
-    /// Makes an output of a tile: a vector at a time, because rows of tiles are too short for the loops that the compiler makes
-    /// of rows.
+    /// Makes an output of a tile: a vector at a time, because rows of tiles are too short for the
+    /// loops that the compiler makes of rows.
     fn write<M: Make>(make: &M, at: Place, sums: &[f32], bias: &[f32], out: &Blocks<M::Out>) {
         let whole = at.columns / LANES * LANES;
         for start in (0..whole).step_by(LANES) {
@@ -138,7 +142,13 @@ fn write_columns<const FMA: bool, const WHOLE: bool, M: Make>(
 trait Make {
     type Out: Element;
 
-    fn of<const FMA: bool, const WHOLE: bool>(&self, y: Vector, row: usize, column: usize, width: usize) -> Vector;
+    fn of<const FMA: bool, const WHOLE: bool>(
+        &self,
+        y: Vector,
+        row: usize,
+        column: usize,
+        width: usize,
+    ) -> Vector;
 }
 
 struct Plain<E>(PhantomData<E>);
@@ -147,7 +157,13 @@ impl<E: Element> Make for Plain<E> {
     type Out = E;
 
     #[inline(always)]
-    fn of<const FMA: bool, const WHOLE: bool>(&self, y: Vector, _: usize, _: usize, _: usize) -> Vector {
+    fn of<const FMA: bool, const WHOLE: bool>(
+        &self,
+        y: Vector,
+        _: usize,
+        _: usize,
+        _: usize,
+    ) -> Vector {
         y
     }
 }
@@ -158,7 +174,13 @@ impl Make for Added<'_> {
     type Out = f32;
 
     #[inline(always)]
-    fn of<const FMA: bool, const WHOLE: bool>(&self, y: Vector, row: usize, column: usize, width: usize) -> Vector {
+    fn of<const FMA: bool, const WHOLE: bool>(
+        &self,
+        y: Vector,
+        row: usize,
+        column: usize,
+        width: usize,
+    ) -> Vector {
         // SAFETY: as in `write`, which makes its own slice when this one is gone.
         plus(load::<WHOLE, _>(unsafe { self.0.row(row, column, width) }), y)
     }
@@ -170,7 +192,13 @@ impl<E: Element> Make for Residual<'_, E> {
     type Out = f32;
 
     #[inline(always)]
-    fn of<const FMA: bool, const WHOLE: bool>(&self, y: Vector, row: usize, column: usize, width: usize) -> Vector {
+    fn of<const FMA: bool, const WHOLE: bool>(
+        &self,
+        y: Vector,
+        row: usize,
+        column: usize,
+        width: usize,
+    ) -> Vector {
         plus(load::<WHOLE, _>(&self.0.from(row, column)[..width]), y)
     }
 }
@@ -181,7 +209,13 @@ impl<E: Element> Make for Gelu<E> {
     type Out = E;
 
     #[inline(always)]
-    fn of<const FMA: bool, const WHOLE: bool>(&self, mut y: Vector, _: usize, _: usize, _: usize) -> Vector {
+    fn of<const FMA: bool, const WHOLE: bool>(
+        &self,
+        mut y: Vector,
+        _: usize,
+        _: usize,
+        _: usize,
+    ) -> Vector {
         for y in &mut y {
             *y = gelu::<FMA>(*y);
         }

@@ -8,12 +8,17 @@ use rayon::prelude::*;
 /// Columns a task takes when it sums a bias gradient.
 const COLUMNS: usize = 64;
 
-/// dW += dy^T x and db += column sums of dy, for x [T, in], dy [T, out], dW [out, in], db `[out]`, multiplied in the
-/// precision of the elements.
+/// dW += dy^T x and db += column sums of dy, for x [T, in], dy [T, out], dW [out, in], db `[out]`,
+/// multiplied in the precision of the elements.
 ///
 /// # Panics
 /// If the shapes do not fit each other.
-pub fn linear_parameter_gradients<E: Element>(x: &[E], dy: &[E], d_weight: &mut [f32], d_bias: &mut [f32]) {
+pub fn linear_parameter_gradients<E: Element>(
+    x: &[E],
+    dy: &[E],
+    d_weight: &mut [f32],
+    d_bias: &mut [f32],
+) {
     let outputs = d_bias.len();
     let (rows, inputs) = (dy.len() / outputs, d_weight.len() / outputs);
     let d_weight = MatrixMut::new(d_weight, outputs, inputs);
@@ -29,7 +34,10 @@ pub fn linear_parameter_gradients<E: Element>(x: &[E], dy: &[E], d_weight: &mut 
 pub fn bias_gradient<E: Element>(dy: &[E], d_bias: &mut [f32]) {
     let outputs = d_bias.len();
     assert!(dy.len().is_multiple_of(outputs), "bias_gradient: shapes do not fit");
-    d_bias.par_chunks_mut(COLUMNS).enumerate().for_each(|(block, db)| add_columns(dy, outputs, block * COLUMNS, db));
+    d_bias
+        .par_chunks_mut(COLUMNS)
+        .enumerate()
+        .for_each(|(block, db)| add_columns(dy, outputs, block * COLUMNS, db));
 }
 
 simd! {

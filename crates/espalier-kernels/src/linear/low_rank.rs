@@ -6,7 +6,8 @@ use crate::gemm::driver::Place;
 use crate::simd::{LANES, load, madd, simd, store};
 use std::ops::Range;
 
-/// Terms of the update's sum that are added at a time: as many vectors of `up` stay in registers over all rows of a tile.
+/// Terms of the update's sum that are added at a time: as many vectors of `up` stay in registers
+/// over all rows of a tile.
 const TERMS: usize = 8;
 
 /// A low-rank update of a block of the result: y[rows, columns] += scale down up.
@@ -51,7 +52,10 @@ impl LowRank<'_> {
     /// # Panics
     /// If the update does not fit a result [rows, columns], or its factors do not fit each other.
     pub(super) fn check(&self, rows: usize, columns: usize) {
-        assert!(self.columns.end <= columns && self.rows.end <= rows, "linear: an update lies outside of the result");
+        assert!(
+            self.columns.end <= columns && self.rows.end <= rows,
+            "linear: an update lies outside of the result"
+        );
         let rank = self.rank();
         assert!(
             self.down.len() == self.rows.len() * rank && self.up.len() == self.columns.len() * rank,
@@ -61,7 +65,8 @@ impl LowRank<'_> {
 
     /// Adds the update's part of a tile, if it has one.
     pub(super) fn add_to(&self, at: Place, sums: &mut [f32]) {
-        let columns = self.columns.start.max(at.column)..self.columns.end.min(at.column + at.columns);
+        let columns =
+            self.columns.start.max(at.column)..self.columns.end.min(at.column + at.columns);
         let rows = self.rows.start.max(at.row)..self.rows.end.min(at.row + at.rows);
         if rows.is_empty() || columns.is_empty() {
             return;
@@ -107,7 +112,8 @@ fn add_columns<const FMA: bool, const WHOLE: bool, U: Element>(
         for row in rows.clone() {
             let down = &update.down[(row - update.rows.start) * rank + term..][..terms];
             let downs = scaled(down, update.scale);
-            let sums = &mut sums[(row - at.row) * at.stride + columns.start - at.column..][..columns.len()];
+            let sums = &mut sums[(row - at.row) * at.stride + columns.start - at.column..]
+                [..columns.len()];
             let mut held = load::<WHOLE, f32>(sums);
             for (down, up) in downs.iter().zip(&ups) {
                 for i in 0..LANES {

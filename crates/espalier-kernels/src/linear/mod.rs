@@ -1,7 +1,8 @@
-//! Linear maps of rows by packed weights, with all that can be done while the sums are at hand: bias, low-rank updates,
-//! the residual, GELU and its gradient.
+//! Linear maps of rows by packed weights, with all that can be done while the sums are at hand:
+//! bias, low-rank updates, the residual, GELU and its gradient.
 //!
-//! Weights are stored as PyTorch stores them, W [out, in]: y = x W^T + b multiplies by W^T, the way back dx = dy W by W.
+//! Weights are stored as PyTorch stores them, W [out, in]: y = x W^T + b multiplies by W^T, the way
+//! back dx = dy W by W.
 
 mod finish;
 mod gradients;
@@ -48,7 +49,13 @@ pub enum Output<'a, E> {
 ///
 /// # Panics
 /// If the shapes do not fit each other.
-pub fn linear<E: Element>(x: &[E], weight: &Packed, bias: Option<&[f32]>, updates: &[LowRank], output: Output<E>) {
+pub fn linear<E: Element>(
+    x: &[E],
+    weight: &Packed,
+    bias: Option<&[f32]>,
+    updates: &[LowRank],
+    output: Output<E>,
+) {
     let n = weight.columns();
     assert!(bias.is_none_or(|bias| bias.len() == n), "linear: the bias is not as long as a row");
     let target = Target::new(output, n);

@@ -3,7 +3,8 @@
 use espalier_kernels::Element;
 use rayon::ThreadPoolBuilder;
 
-/// Random numbers from a seed (SplitMix64, as in Steele et al., "Fast splittable pseudorandom number generators").
+/// Random numbers from a seed (SplitMix64, as in Steele et al., "Fast splittable pseudorandom
+/// number generators").
 pub struct Random(pub u64);
 
 impl Random {

@@ -14,43 +14,55 @@ struct Quantized {
     step: f64,
     /// The whole number of steps that stands for each number.
     values: Vec<f64>,
-    /// One for each number so near the middle between two of them that f32 may decide for the other one; else zero.
+    /// One for each number so near the middle between two of them that f32 may decide for the other
+    /// one; else zero.
     doubts: Vec<f64>,
 }
 
 impl Quantized {
     /// s (u - z), u in 0..=255, the smallest and the largest number and zero being met.
     fn activations(row: &[f32]) -> Self {
-        let extreme = |pick: fn(f64, f64) -> f64| row.iter().fold(0.0, |extreme, &x| pick(extreme, x.into()));
+        let extreme =
+            |pick: fn(f64, f64) -> f64| row.iter().fold(0.0, |extreme, &x| pick(extreme, x.into()));
         let (lowest, highest) = (extreme(f64::min), extreme(f64::max));
         Self::of(row, (highest - lowest) / 255.0, lowest, 0.0..=255.0)
     }
 
-    /// s q, q in -127..=127, what two neighbours have above zero together, or below it, being at most 127.
+    /// s q, q in -127..=127, what two neighbours have above zero together, or below it, being at
+    /// most 127.
     fn weights(column: &[f32]) -> Self {
-        let above =
-            |sign: f64| column.chunks(2).map(move |pair| pair.iter().map(|&w| (sign * f64::from(w)).max(0.0)).sum());
+        let above = |sign: f64| {
+            column
+                .chunks(2)
+                .map(move |pair| pair.iter().map(|&w| (sign * f64::from(w)).max(0.0)).sum())
+        };
         let largest = above(1.0).chain(above(-1.0)).fold(0.0, f64::max);
         Self::of(column, largest / 127.0, 0.0, -127.0..=127.0)
     }
 
     /// `lowest`: the number at level zero, but for rounding; `levels`: those that a byte has.
     ///
-    /// A level of at most 255 is in f32 a product with an inverse (four roundings of 2^-24) and a sum (a half unit of the
-    /// last place below 256, 2^-17, and once more for the product): off by at most 255 * 4 * 2^-24 + 2 * 2^-17 < 1e-4.
+    /// A level of at most 255 is in f32 a product with an inverse (four roundings of 2^-24) and a
+    /// sum (a half unit of the last place below 256, 2^-17, and once more for the product): off by
+    /// at most 255 * 4 * 2^-24 + 2 * 2^-17 < 1e-4.
     fn of(numbers: &[f32], step: f64, lowest: f64, levels: RangeInclusive<f64>) -> Self {
         let steps = |x: f64| if step > 0.0 { x / step } else { 0.0 };
         let zero = steps(-lowest).round();
         let level = |x: &f32| steps(f64::from(*x)) + zero;
         let value = |x| level(x).round().clamp(*levels.start(), *levels.end()) - zero;
         let doubt = |x| f64::from((level(x) - level(x).floor() - 0.5).abs() < 1e-4);
-        Self { step, values: numbers.iter().map(value).collect(), doubts: numbers.iter().map(doubt).collect() }
+        Self {
+            step,
+            values: numbers.iter().map(value).collect(),
+            doubts: numbers.iter().map(doubt).collect(),
+        }
     }
 }
 
-/// The product of a row and a column, and how far from it a product of bytes may lie: what doubts about single numbers
-/// make of the sum, and at most seven roundings of 2^-24: the row's step (two), the column's (one), the sum of products
-/// of bytes as f32 (one) and their product (two), with one to spare for what is of second order.
+/// The product of a row and a column, and how far from it a product of bytes may lie: what doubts
+/// about single numbers make of the sum, and at most seven roundings of 2^-24: the row's step
+/// (two), the column's (one), the sum of products of bytes as f32 (one) and their product (two),
+/// with one to spare for what is of second order.
 fn model(row: &Quantized, column: &Quantized) -> (f64, f64) {
     let (mut sum, mut doubt) = (0.0, 0.0);
     for p in 0..row.values.len() {
@@ -63,10 +75,15 @@ fn model(row: &Quantized, column: &Quantized) -> (f64, f64) {
     (unit * sum, unit * (doubt + (sum.abs() + doubt) * 7.0 / (1u64 << 24) as f64))
 }
 
-/// Half a step of each number, from a sum of exact products: (x + s/2)(w + t/2) - x w, and what the model leaves open.
+/// Half a step of each number, from a sum of exact products: (x + s/2)(w + t/2) - x w, and what the
+/// model leaves open.
 fn half_steps(row: (&[f32], f64), column: (&[f32], f64)) -> f64 {
     let (s, t) = (0.5 * row.1, 0.5 * column.1);
-    row.0.iter().zip(column.0).map(|(x, w)| f64::from(x.abs()) * t + s * f64::from(w.abs()) + s * t).sum()
+    row.0
+        .iter()
+        .zip(column.0)
+        .map(|(x, w)| f64::from(x.abs()) * t + s * f64::from(w.abs()) + s * t)
+        .sum()
 }
 
 /// Checks x W^T, x [m, k], W [n, k]; all kernels agree to the bit, because their sums are exact.
@@ -88,11 +105,15 @@ fn check([m, n, k]: [usize; 3], x: &[f32], w: &[f32]) {
             assert!(error <= bound, "{m}x{n}x{k} at ({i}, {j}): {got} is not {want} +- {bound}");
 
             let (row, column) = (&x[i * k..][..k], &w[j * k..][..k]);
-            let exact: f64 = row.iter().zip(column).map(|(&x, &w)| f64::from(x) * f64::from(w)).sum();
+            let exact: f64 =
+                row.iter().zip(column).map(|(&x, &w)| f64::from(x) * f64::from(w)).sum();
             let steps = half_steps((row, rows[i].step), (column, columns[j].step));
             // The levels' own error, as above, is 1e-4 of a step.
             let error = (f64::from(got) - exact).abs();
-            assert!(error <= steps * 1.001 + bound, "{m}x{n}x{k} at ({i}, {j}): {got} for {exact} +- {steps}");
+            assert!(
+                error <= steps * 1.001 + bound,
+                "{m}x{n}x{k} at ({i}, {j}): {got} for {exact} +- {steps}"
+            );
         }
     }
 }
@@ -111,8 +132,8 @@ proptest! {
         check_lines(shape, seed);
     }
 
-    /// Weights that are the identity are exact in bytes, and show what became of each activation; activations of one 1
-    /// are exact as well, and show what became of each weight.
+    /// Weights that are the identity are exact in bytes, and show what became of each activation;
+    /// activations of one 1 are exact as well, and show what became of each weight.
     #[test]
     #[cfg_attr(miri, ignore = "slow")]
     fn are_the_nearest_to_what_they_stand_for(count in 1usize..20, length in 1usize..80, seed: u64) {
@@ -141,7 +162,8 @@ fn small_products_of_bytes() {
     check_lines([5, 9, 3], 1);
 }
 
-/// u = 255, and q = +-64 throughout or +-127 beside a zero or the other sign: the largest pairs of products there are.
+/// u = 255, and q = +-64 throughout or +-127 beside a zero or the other sign: the largest pairs of
+/// products there are.
 #[test]
 #[cfg_attr(miri, ignore = "slow")]
 fn the_largest_bytes_do_not_overflow() {
@@ -179,7 +201,10 @@ fn bf16_activations_are_quantised_as_the_numbers_that_they_are() {
     let (x, w) = (stored::<Bf16>(&lines(m, k, &mut random)), lines(n, k, &mut random));
     let packed = Packed::new(Precision::Int8, Matrix::new(&w, n, k).t());
     let widened: Vec<f32> = x.iter().map(|x| x.to_f32()).collect();
-    assert_eq!(bits(&product(Matrix::new(&x, m, k), &packed)), bits(&product(Matrix::new(&widened, m, k), &packed)));
+    assert_eq!(
+        bits(&product(Matrix::new(&x, m, k), &packed)),
+        bits(&product(Matrix::new(&widened, m, k), &packed))
+    );
 }
 
 #[test]

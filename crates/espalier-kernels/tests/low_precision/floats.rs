@@ -7,7 +7,8 @@ use espalier_kernels::gemm::{Kernel, Matrix, Packed};
 use espalier_kernels::{Bf16, Precision};
 use proptest::prelude::*;
 
-/// How far a bfloat16 may lie from the number that it is the nearest to, relative to that: eight significant bits.
+/// How far a bfloat16 may lie from the number that it is the nearest to, relative to that: eight
+/// significant bits.
 const BF16_ROUNDING: f64 = 1.0 / 256.0;
 
 fn as_bf16(x: f32) -> f32 {
@@ -16,12 +17,14 @@ fn as_bf16(x: f32) -> f32 {
 
 /// Checks x W^T, x [m, k], W [n, k], by every kernel of a precision.
 ///
-/// A product of two bf16 is exact in f32; with a fused multiply-add so is one of two f32, otherwise it is rounded. Then
-/// k - 1 additions (the first, to zero, is exact), each of which rounds, so that whatever their order each product takes
-/// part in at most k roundings of 2^-24, and the sum is wrong by at most 1.01 k 2^-24 of the sum of the products'
-/// absolute values (Higham, Accuracy and Stability of Numerical Algorithms, lemma 3.1 and section 3.1).
+/// A product of two bf16 is exact in f32; with a fused multiply-add so is one of two f32, otherwise
+/// it is rounded. Then k - 1 additions (the first, to zero, is exact), each of which rounds, so
+/// that whatever their order each product takes part in at most k roundings of 2^-24, and the sum
+/// is wrong by at most 1.01 k 2^-24 of the sum of the products' absolute values (Higham, Accuracy
+/// and Stability of Numerical Algorithms, lemma 3.1 and section 3.1).
 ///
-/// Against the numbers before rounding, each product is wrong by (1 + 2^-8)^2 - 1 of itself besides.
+/// Against the numbers before rounding, each product is wrong by (1 + 2^-8)^2 - 1 of itself
+/// besides.
 fn check(precision: Precision, [m, n, k]: [usize; 3], x: &[f32], w: &[f32]) {
     let (rounded, rounding): (fn(f32) -> f32, f64) = match precision {
         Precision::F32 => (|x| x, 0.0),
@@ -37,14 +40,21 @@ fn check(precision: Precision, [m, n, k]: [usize; 3], x: &[f32], w: &[f32]) {
                 let terms = || row.iter().zip(column);
                 let multiply = |(x, w): (f32, f32)| f64::from(x) * f64::from(w);
                 let want: f64 = terms().map(|(&x, &w)| multiply((rounded(x), rounded(w)))).sum();
-                let size: f64 = terms().map(|(&x, &w)| multiply((rounded(x), rounded(w))).abs()).sum();
+                let size: f64 =
+                    terms().map(|(&x, &w)| multiply((rounded(x), rounded(w))).abs()).sum();
                 let error = (f64::from(got) - want).abs();
-                assert!(error <= sums * size, "{precision} {kernel:?} {m}x{n}x{k}: {got} is not {want}");
+                assert!(
+                    error <= sums * size,
+                    "{precision} {kernel:?} {m}x{n}x{k}: {got} is not {want}"
+                );
 
                 let exact: f64 = terms().map(|(&x, &w)| multiply((x, w))).sum();
                 let exact_size: f64 = terms().map(|(&x, &w)| multiply((x, w)).abs()).sum();
                 let error = (f64::from(got) - exact).abs();
-                assert!(error <= sums * size + rounding * exact_size, "{precision} {kernel:?}: {got} for {exact}");
+                assert!(
+                    error <= sums * size + rounding * exact_size,
+                    "{precision} {kernel:?}: {got} for {exact}"
+                );
             }
         }
     }
@@ -67,15 +77,16 @@ proptest! {
     }
 }
 
-/// A part of a tile, and the least product that fills all four registers of an AMX tile, which costs Miri a minute.
+/// A part of a tile, and the least product that fills all four registers of an AMX tile, which
+/// costs Miri a minute.
 #[test]
 fn small_products_of_floats() {
     check_both([5, 9, 3], 1);
     check_both([17, 17, 1], 2);
 }
 
-/// An inner dimension that is a multiple of every kernel's, so that bf16 activations are read where they lie, and one
-/// that is not, so that they are copied: both as if f32 were rounded on the way.
+/// An inner dimension that is a multiple of every kernel's, so that bf16 activations are read where
+/// they lie, and one that is not, so that they are copied: both as if f32 were rounded on the way.
 #[test]
 #[cfg_attr(miri, ignore = "slow")]
 fn activations_are_rounded_as_they_are_stored() {
@@ -85,14 +96,18 @@ fn activations_are_rounded_as_they_are_stored() {
         let stored = stored::<Bf16>(&x);
         for &kernel in Kernel::available(Precision::Bf16) {
             let packed = Packed::with_kernel(kernel, Precision::Bf16, Matrix::new(&w, 50, k).t());
-            let [of_f32, of_bf16] =
-                [product(Matrix::new(&x, 37, k), &packed), product(Matrix::new(&stored, 37, k), &packed)];
+            let [of_f32, of_bf16] = [
+                product(Matrix::new(&x, 37, k), &packed),
+                product(Matrix::new(&stored, 37, k), &packed),
+            ];
             assert_eq!(bits(&of_f32), bits(&of_bf16), "{kernel:?} k {k}");
         }
         let widened: Vec<f32> = stored.iter().map(|x| x.to_f32()).collect();
         let packed = Packed::new(Precision::F32, Matrix::new(&w, 50, k).t());
-        let [of_f32, of_bf16] =
-            [product(Matrix::new(&widened, 37, k), &packed), product(Matrix::new(&stored, 37, k), &packed)];
+        let [of_f32, of_bf16] = [
+            product(Matrix::new(&widened, 37, k), &packed),
+            product(Matrix::new(&stored, 37, k), &packed),
+        ];
         assert_eq!(bits(&of_f32), bits(&of_bf16), "f32, k {k}");
     }
 }
@@ -117,8 +132,13 @@ fn weights_may_lie_in_any_way() {
                 Matrix::strided(&w_apart, n, k, k + gap).t(),
                 Matrix::strided(&transposed_apart, k, n, n + gap),
             ]
-            .map(|b| bits(&product(Matrix::new(&x, 5, k), &Packed::with_kernel(kernel, precision, b))));
-            assert!(products.iter().all(|product| *product == products[0]), "{precision} {kernel:?}");
+            .map(|b| {
+                bits(&product(Matrix::new(&x, 5, k), &Packed::with_kernel(kernel, precision, b)))
+            });
+            assert!(
+                products.iter().all(|product| *product == products[0]),
+                "{precision} {kernel:?}"
+            );
         }
     }
 }

@@ -8,7 +8,11 @@ pub fn shapes() -> impl Strategy<Value = [usize; 3]> {
     let m = prop::sample::select(&[1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33]);
     let n = prop::sample::select(&[1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 47, 48, 49, 96, 97]);
     let k = prop::sample::select(&[1, 2, 3, 4, 5, 31, 32, 33, 63, 64, 65, 127, 128, 129]);
-    [prop_oneof![m, 1usize..40].boxed(), prop_oneof![n, 1usize..110].boxed(), prop_oneof![k, 1usize..150].boxed()]
+    [
+        prop_oneof![m, 1usize..40].boxed(),
+        prop_oneof![n, 1usize..110].boxed(),
+        prop_oneof![k, 1usize..150].boxed(),
+    ]
 }
 
 /// A matrix [count, length] of lines of all kinds, each kind by chance.

@@ -1,5 +1,5 @@
-//! Products of packed weights, in every precision and by every kernel that the machine can run: how far they may lie from
-//! the exact ones, and what must agree bit for bit.
+//! Products of packed weights, in every precision and by every kernel that the machine can run: how
+//! far they may lie from the exact ones, and what must agree bit for bit.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -14,7 +14,8 @@ use espalier_kernels::{Element, Precision};
 
 /// Every precision with each of its kernels.
 fn kernels() -> impl Iterator<Item = (Precision, Kernel)> {
-    let of = |precision| Kernel::available(precision).iter().map(move |&kernel| (precision, kernel));
+    let of =
+        |precision| Kernel::available(precision).iter().map(move |&kernel| (precision, kernel));
     Precision::ALL.into_iter().flat_map(of)
 }
 

@@ -1,5 +1,5 @@
-//! What every precision and kernel promises to the bit: an element depends on its row, its column and the length of both
-//! alone.
+//! What every precision and kernel promises to the bit: an element depends on its row, its column
+//! and the length of both alone.
 
 use crate::common::*;
 use crate::lines::{lines, shapes};
@@ -11,8 +11,8 @@ use proptest::prelude::*;
 /// What an element of C starts from.
 type Before<'a> = &'a dyn Fn(usize, usize) -> f32;
 
-/// A batch of n rows against n batches of one, activations with gaps between them against dense ones, all columns against
-/// one alone.
+/// A batch of n rows against n batches of one, activations with gaps between them against dense
+/// ones, all columns against one alone.
 fn check<E: Element>([m, n, k]: [usize; 3], seed: u64) {
     const GAP: usize = 3;
     let mut random = Random(seed);
@@ -23,14 +23,28 @@ fn check<E: Element>([m, n, k]: [usize; 3], seed: u64) {
     for (precision, kernel) in kernels() {
         let packed = Packed::with_kernel(kernel, precision, Matrix::new(&w, n, k).t());
         let batch = product(Matrix::new(&x, m, k), &packed);
-        let one_by_one: Vec<_> = x.chunks(k).flat_map(|row| product(Matrix::new(row, 1, k), &packed)).collect();
-        assert_eq!(bits(&one_by_one), bits(&batch), "{precision} {kernel:?} {m}x{n}x{k}: a batch and its rows");
+        let one_by_one: Vec<_> =
+            x.chunks(k).flat_map(|row| product(Matrix::new(row, 1, k), &packed)).collect();
+        assert_eq!(
+            bits(&one_by_one),
+            bits(&batch),
+            "{precision} {kernel:?} {m}x{n}x{k}: a batch and its rows"
+        );
         let strided = product(Matrix::strided(&apart, m, k, k + GAP), &packed);
-        assert_eq!(bits(&strided), bits(&batch), "{precision} {kernel:?} {m}x{n}x{k}: rows with gaps");
-        let alone = Packed::with_kernel(kernel, precision, Matrix::new(&w[column * k..][..k], 1, k).t());
+        assert_eq!(
+            bits(&strided),
+            bits(&batch),
+            "{precision} {kernel:?} {m}x{n}x{k}: rows with gaps"
+        );
+        let alone =
+            Packed::with_kernel(kernel, precision, Matrix::new(&w[column * k..][..k], 1, k).t());
         let alone = product(Matrix::new(&x, m, k), &alone);
         let of_batch: Vec<f32> = batch[column..].iter().step_by(n).copied().collect();
-        assert_eq!(bits(&alone), bits(&of_batch), "{precision} {kernel:?} {m}x{n}x{k}: column {column} alone");
+        assert_eq!(
+            bits(&alone),
+            bits(&of_batch),
+            "{precision} {kernel:?} {m}x{n}x{k}: column {column} alone"
+        );
     }
 }
 
@@ -104,7 +118,10 @@ fn the_number_of_threads_does_not_matter() {
         };
         let one = on_threads(1, run);
         for threads in [2, 3, 8] {
-            assert!(on_threads(threads, run) == one, "{precision} {kernel:?}: {threads} threads differ from one");
+            assert!(
+                on_threads(threads, run) == one,
+                "{precision} {kernel:?}: {threads} threads differ from one"
+            );
         }
     }
 }

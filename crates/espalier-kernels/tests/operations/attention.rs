@@ -19,7 +19,13 @@ fn run<E: Stored>(qkv: &[E], bias: &[f32], d_out: &[E], shape: AttentionShape) -
     let mut log_sum = vec![f32::NAN; shape.tokens() * shape.heads];
     let mut d_bias = vec![1.0; bias.len()];
     attention(qkv, bias, shape, &mut out, &mut log_sum);
-    attention_backward(AttentionForward { qkv, bias, log_sum: &log_sum }, shape, d_out, &mut d_qkv, &mut d_bias);
+    attention_backward(
+        AttentionForward { qkv, bias, log_sum: &log_sum },
+        shape,
+        d_out,
+        &mut d_qkv,
+        &mut d_bias,
+    );
     Run { out, log_sum, d_qkv, d_bias }
 }
 
@@ -30,7 +36,8 @@ fn check<E: Stored>(lengths: &[usize], heads: usize, head_width: usize, seed: u6
 /// The gradient at a few elements only, since each difference costs two passes.
 fn check_long<E: Stored>(lengths: &[usize], heads: usize, head_width: usize, seed: u64) {
     let some = |random: &mut Random, elements| {
-        let chosen: BTreeSet<usize> = random.below(12, elements).iter().map(|&i| i as usize).collect();
+        let chosen: BTreeSet<usize> =
+            random.below(12, elements).iter().map(|&i| i as usize).collect();
         chosen.into_iter().collect()
     };
     check_at::<E>(lengths, heads, head_width, seed, some);
@@ -106,8 +113,8 @@ proptest! {
     }
 }
 
-/// One token, which attends to itself; no token; head widths that are not multiples of the vector; sequences around one
-/// vector of keys (16) and one block of queries (32).
+/// One token, which attends to itself; no token; head widths that are not multiples of the vector;
+/// sequences around one vector of keys (16) and one block of queries (32).
 #[test]
 #[cfg_attr(miri, ignore = "slow")]
 fn matches_the_oracle_at_odd_sizes() {
@@ -127,7 +134,8 @@ fn matches_the_oracle_at_odd_sizes() {
     }
 }
 
-/// One head of one small sequence and an empty one: small enough for an interpreter that looks for undefined behaviour.
+/// One head of one small sequence and an empty one: small enough for an interpreter that looks for
+/// undefined behaviour.
 #[test]
 fn attention_small() {
     let lengths = [3, 0, 2];
@@ -207,7 +215,8 @@ fn refuses_a_bias_of_another_number_of_heads() {
     attention(&[0.0f32; 3], &[0.0; 2 * BUCKETS], shape, &mut [0.0], &mut [0.0]);
 }
 
-/// As transformers' relative_position_bucket gives them for MPNet: the first distance of each bucket.
+/// As transformers' relative_position_bucket gives them for MPNet: the first distance of each
+/// bucket.
 #[test]
 fn buckets_begin_where_those_of_mpnet_begin() {
     let first = [0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 23, 32, 46, 64, 91];

@@ -31,7 +31,8 @@ impl Case {
     fn forward(&self) -> Vec<f32> {
         let mut out = vec![f32::NAN; self.ids.len() * self.width];
         let Self { width, words, positions, token_type, .. } = self;
-        let tables = EmbeddingTables { width: *width, words: Rows::F32(words), positions, token_type };
+        let tables =
+            EmbeddingTables { width: *width, words: Rows::F32(words), positions, token_type };
         embed(tables, &self.ids, &self.at, &mut out);
         out
     }
@@ -60,14 +61,23 @@ fn check_case(case: &Case, seed: u64) {
     let (mut random, tokens, width) = (Random(!seed), case.ids.len(), case.width);
     let d_out = random.vec(tokens * width);
     let (w, p, t) = (wide(&case.words), wide(&case.positions), wide(&case.token_type));
-    let embed = |w: &[f64], p: &[f64], t: &[f64]| oracle::embed(width, w, p, t, &case.ids, &case.at);
+    let embed =
+        |w: &[f64], p: &[f64], t: &[f64]| oracle::embed(width, w, p, t, &case.ids, &case.at);
     assert_close("out", &case.forward(), &embed(&w, &p, &t));
 
     let loss = |w: &[f64], p: &[f64], t: &[f64]| oracle::dot(&embed(w, p, t), &wide(&d_out));
     let gradients = case.backward(&d_out);
     assert_close("d_words", &gradients[0], &plus(&case.words, &gradient(&w, |w| loss(w, &p, &t))));
-    assert_close("d_positions", &gradients[1], &plus(&case.positions, &gradient(&p, |p| loss(&w, p, &t))));
-    assert_close("d_token_type", &gradients[2], &plus(&case.token_type, &gradient(&t, |t| loss(&w, &p, t))));
+    assert_close(
+        "d_positions",
+        &gradients[1],
+        &plus(&case.positions, &gradient(&p, |p| loss(&w, p, &t))),
+    );
+    assert_close(
+        "d_token_type",
+        &gradients[2],
+        &plus(&case.token_type, &gradient(&t, |t| loss(&w, &p, t))),
+    );
 }
 
 proptest! {

@@ -1,4 +1,5 @@
-//! Tensors that PyTorch made: fixtures/parity.safetensors, written by scripts/make_parity_fixtures.py.
+//! Tensors that PyTorch made: fixtures/parity.safetensors, written by
+//! scripts/make_parity_fixtures.py.
 
 use safetensors::{Dtype, SafeTensors};
 
@@ -9,7 +10,9 @@ pub fn tensor(name: &str) -> Vec<f64> {
     let tensors = SafeTensors::deserialize(&bytes).expect("a safetensors file");
     let view = tensors.tensor(name).expect(name);
     match view.dtype() {
-        Dtype::F32 => view.data().as_chunks().0.iter().map(|&b| f32::from_le_bytes(b) as f64).collect(),
+        Dtype::F32 => {
+            view.data().as_chunks().0.iter().map(|&b| f32::from_le_bytes(b) as f64).collect()
+        }
         Dtype::F64 => view.data().as_chunks().0.iter().map(|&b| f64::from_le_bytes(b)).collect(),
         other => panic!("{name} is {other:?}"),
     }

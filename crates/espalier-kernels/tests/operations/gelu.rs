@@ -1,4 +1,5 @@
-//! GELU where it happens: behind a product, here one by 1, which changes nothing. The way back alone must be the same.
+//! GELU where it happens: behind a product, here one by 1, which changes nothing. The way back
+//! alone must be the same.
 
 use crate::fixture::{tensor, tensor_f32};
 use crate::oracle;
@@ -52,13 +53,17 @@ proptest! {
     }
 }
 
-/// 401 points of -8..8. Left of -5 GELU is a difference of numbers near one: an absolute error of x times the rounding of 1.
+/// 401 points of -8..8. Left of -5 GELU is a difference of numbers near one: an absolute error of x
+/// times the rounding of 1.
 #[test]
 #[cfg_attr(miri, ignore = "reads a file")]
 fn matches_pytorch() {
     let x = tensor_f32("gelu.x");
     for (x, (y, want)) in x.iter().zip(forward::<f32>(&x).iter().zip(tensor("gelu.y"))) {
-        assert!((*y as f64 - want).abs() < 1e-6 * (1.0 + want.abs()), "gelu({x}) is {y}, not {want}");
+        assert!(
+            (*y as f64 - want).abs() < 1e-6 * (1.0 + want.abs()),
+            "gelu({x}) is {y}, not {want}"
+        );
     }
     let slopes = backward(&x, &vec![1.0; x.len()]);
     for (x, (slope, want)) in x.iter().zip(slopes.iter().zip(tensor("gelu.derivative"))) {

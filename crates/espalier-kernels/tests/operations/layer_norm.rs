@@ -15,14 +15,24 @@ fn forward<E: Stored>(x: &[f32], weight: &[f32], bias: &[f32]) -> (Vec<E>, Vec<R
 }
 
 /// The gradient, and its copy in the element type.
-fn backward<E: Stored>(x: &[f32], stats: &[RowStats], weight: &[f32], dy: &[f32]) -> (Vec<f32>, Vec<E>) {
+fn backward<E: Stored>(
+    x: &[f32],
+    stats: &[RowStats],
+    weight: &[f32],
+    dy: &[f32],
+) -> (Vec<f32>, Vec<E>) {
     let (mut dx, mut copy) = (dy.to_vec(), vec![E::from_f32(f32::NAN); dy.len()]);
     layer_norm_backward(x, stats, weight, &mut dx, &mut copy);
     (dx, copy)
 }
 
 /// Gradients of weight and bias, added to `start`.
-fn parameter_gradients(x: &[f32], stats: &[RowStats], dy: &[f32], start: &[f32]) -> (Vec<f32>, Vec<f32>) {
+fn parameter_gradients(
+    x: &[f32],
+    stats: &[RowStats],
+    dy: &[f32],
+    start: &[f32],
+) -> (Vec<f32>, Vec<f32>) {
     let (mut d_weight, mut d_bias) = (start.to_vec(), start.to_vec());
     layer_norm_parameter_gradients(x, stats, dy, &mut d_weight, &mut d_bias);
     (d_weight, d_bias)
@@ -37,7 +47,9 @@ fn check<E: Stored>(tokens: usize, width: usize, seed: u64) {
     let (out, stats) = forward::<E>(&x, &weight, &bias);
     assert_close("out", &out, &oracle::layer_norm(&xw, &w, &b, eps));
 
-    let loss = |x: &[f64], w: &[f64], b: &[f64]| oracle::dot(&oracle::layer_norm(x, w, b, eps), &wide(&dy));
+    let loss = |x: &[f64], w: &[f64], b: &[f64]| {
+        oracle::dot(&oracle::layer_norm(x, w, b, eps), &wide(&dy))
+    };
     let (dx, copy) = backward::<E>(&x, &stats, &weight, &dy);
     assert_close("dx", &dx, &gradient(&xw, |x| loss(x, &w, &b)));
     assert_eq!(bits(&copy), bits(&stored::<E>(&dx)), "the copy");
@@ -48,7 +60,8 @@ fn check<E: Stored>(tokens: usize, width: usize, seed: u64) {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
-    /// Eight values or more: one has variance zero and nothing to say, and few close ones amplify rounding without bound.
+    /// Eight values or more: one has variance zero and nothing to say, and few close ones amplify
+    /// rounding without bound.
     #[test]
     #[cfg_attr(miri, ignore = "slow")]
     fn matches_the_oracle(tokens in 0usize..20, width in 8usize..40, seed: u64) {
@@ -111,5 +124,11 @@ fn refuses_a_bias_of_another_width() {
 #[test]
 #[should_panic(expected = "shapes do not fit")]
 fn refuses_a_copy_of_another_length() {
-    layer_norm_backward(&[0.0; 8], &[RowStats::default(); 2], &[1.0; 4], &mut [0.0; 8], &mut [0.0f32; 7]);
+    layer_norm_backward(
+        &[0.0; 8],
+        &[RowStats::default(); 2],
+        &[1.0; 4],
+        &mut [0.0; 8],
+        &mut [0.0f32; 7],
+    );
 }

@@ -1,4 +1,5 @@
-//! Every output of a linear map, with and without bias and updates, by every kernel of every precision.
+//! Every output of a linear map, with and without bias and updates, by every kernel of every
+//! precision.
 
 use crate::oracle;
 use crate::support::*;
@@ -37,8 +38,18 @@ impl Update {
     }
 
     fn as_low_rank(&self) -> LowRank<'_> {
-        let up = if self.rows.len().is_multiple_of(2) { Up::F32(&self.up) } else { Up::Bf16(&self.halves) };
-        LowRank { rows: self.rows.clone(), columns: self.columns.clone(), scale: SCALE, down: &self.down, up }
+        let up = if self.rows.len().is_multiple_of(2) {
+            Up::F32(&self.up)
+        } else {
+            Up::Bf16(&self.halves)
+        };
+        LowRank {
+            rows: self.rows.clone(),
+            columns: self.columns.clone(),
+            scale: SCALE,
+            down: &self.down,
+            up,
+        }
     }
 }
 
@@ -72,7 +83,9 @@ impl<E: Stored> Case<E> {
             x: stored(&random.vec(rows * inputs)),
             weight: rounded::<E>(&random.vec(outputs * inputs)),
             bias: shape.bias.then(|| random.vec(outputs)),
-            updates: (0..shape.updates).map(|_| Update::random(rows, outputs, &mut random)).collect(),
+            updates: (0..shape.updates)
+                .map(|_| Update::random(rows, outputs, &mut random))
+                .collect(),
             other: stored(&random.spread(rows * outputs, 3.0)),
             start: random.vec(rows * outputs),
             shape,
@@ -83,7 +96,8 @@ impl<E: Stored> Case<E> {
         Matrix::new(&self.weight, self.shape.outputs, self.shape.inputs).t()
     }
 
-    /// x W^T: in f64, or of bytes, whose rounding is not the matter here, as the plain product has it.
+    /// x W^T: in f64, or of bytes, whose rounding is not the matter here, as the plain product has
+    /// it.
     fn product(&self, precision: Precision) -> Vec<f64> {
         let Shape { rows, inputs, outputs, .. } = self.shape;
         if precision != Precision::Int8 {
@@ -91,7 +105,12 @@ impl<E: Stored> Case<E> {
         }
         let mut product = vec![f32::NAN; rows * outputs];
         let c = MatrixMut::new(&mut product, rows, outputs);
-        Packed::new(precision, self.transposed_weight()).gemm(1.0, Matrix::new(&self.x, rows, inputs), Start::Zero, c);
+        Packed::new(precision, self.transposed_weight()).gemm(
+            1.0,
+            Matrix::new(&self.x, rows, inputs),
+            Start::Zero,
+            c,
+        );
         wide(&product)
     }
 
@@ -99,11 +118,18 @@ impl<E: Stored> Case<E> {
     fn oracle(&self, precision: Precision) -> Vec<f64> {
         let (mut y, outputs) = (self.product(precision), self.shape.outputs);
         if let Some(bias) = &self.bias {
-            y.chunks_mut(outputs).for_each(|row| row.iter_mut().zip(bias).for_each(|(y, &b)| *y += f64::from(b)));
+            y.chunks_mut(outputs)
+                .for_each(|row| row.iter_mut().zip(bias).for_each(|(y, &b)| *y += f64::from(b)));
         }
         for Update { rows, columns, down, up, .. } in &self.updates {
             let down: Vec<f64> = down.iter().map(|&x| f64::from(SCALE) * f64::from(x)).collect();
-            oracle::add_low_rank(&mut y, outputs, (rows.clone(), columns.clone()), &down, &wide(up));
+            oracle::add_low_rank(
+                &mut y,
+                outputs,
+                (rows.clone(), columns.clone()),
+                &down,
+                &wide(up),
+            );
         }
         y
     }
@@ -115,10 +141,12 @@ impl<E: Stored> Case<E> {
 
     fn check(&self, precision: Precision) {
         let y = self.oracle(precision);
-        let with = |other: Vec<f64>| other.iter().zip(&y).map(|(other, y)| other + y).collect::<Vec<_>>();
+        let with =
+            |other: Vec<f64>| other.iter().zip(&y).map(|(other, y)| other + y).collect::<Vec<_>>();
         let (added, residual) = (with(wide(&self.start)), with(wide(&self.other)));
         let slope = |x: f64| gradient(&[x], |x| oracle::gelu(x)[0])[0];
-        let through: Vec<f64> = wide(&self.other).iter().zip(&y).map(|(&x, y)| slope(x) * y).collect();
+        let through: Vec<f64> =
+            wide(&self.other).iter().zip(&y).map(|(&x, y)| slope(x) * y).collect();
         let activated = oracle::gelu(&y);
 
         for kernel in kernels(precision) {
@@ -156,7 +184,10 @@ impl<E: Stored> Case<E> {
 
 /// Miri needs ten seconds for one emulated tile instruction, which `low_precision` spends once.
 fn kernels(precision: Precision) -> impl Iterator<Item = Kernel> {
-    Kernel::available(precision).iter().copied().filter(|&kernel| !cfg!(miri) || kernel == Kernel::Portable)
+    Kernel::available(precision)
+        .iter()
+        .copied()
+        .filter(|&kernel| !cfg!(miri) || kernel == Kernel::Portable)
 }
 
 fn check_all(shape: Shape, seed: u64) {
@@ -195,8 +226,12 @@ fn updates_of_any_block() {
         let (halves, up) = (stored(&up), rounded::<Bf16>(&up));
         Update { down: random.vec(rows.len() * rank), up, halves, rows, columns }
     };
-    let updates =
-        vec![update(0..3, 20..20, 0), update(2..2, 0..20, 2), update(0..3, 0..20, 5), update(1..2, 15..17, 1)];
+    let updates = vec![
+        update(0..3, 20..20, 0),
+        update(2..2, 0..20, 2),
+        update(0..3, 0..20, 5),
+        update(1..2, 15..17, 1),
+    ];
     Case::<f32> { updates, ..Case::random(shape, 3) }.check(Precision::F32);
 }
 
@@ -234,7 +269,13 @@ fn does_not_depend_on_threads_or_other_rows() {
             };
             let mut out = vec![E::default(); rows.len() * shape.outputs];
             let x = &case.x[rows.start * shape.inputs..rows.end * shape.inputs];
-            linear(x, &weight, case.bias.as_deref(), &[update], Output::Gelu { kept: None, out: &mut out });
+            linear(
+                x,
+                &weight,
+                case.bias.as_deref(),
+                &[update],
+                Output::Gelu { kept: None, out: &mut out },
+            );
             out.iter().map(|v| v.to_f32()).collect::<Vec<_>>()
         };
         assert_independent_of_threads(|| vec![run(0..shape.rows)]);
@@ -268,24 +309,60 @@ fn refuses_a_bias_of_another_length() {
 #[test]
 #[should_panic(expected = "outside of the result")]
 fn refuses_an_update_beyond_the_rows() {
-    try_linear(4, None, &[LowRank { rows: 1..3, columns: 0..2, scale: 1.0, down: &[0.0; 2], up: Up::F32(&[0.0; 2]) }]);
+    try_linear(
+        4,
+        None,
+        &[LowRank {
+            rows: 1..3,
+            columns: 0..2,
+            scale: 1.0,
+            down: &[0.0; 2],
+            up: Up::F32(&[0.0; 2]),
+        }],
+    );
 }
 
 #[test]
 #[should_panic(expected = "outside of the result")]
 fn refuses_an_update_beyond_the_columns() {
-    try_linear(4, None, &[LowRank { rows: 0..2, columns: 1..3, scale: 1.0, down: &[0.0; 2], up: Up::F32(&[0.0; 2]) }]);
+    try_linear(
+        4,
+        None,
+        &[LowRank {
+            rows: 0..2,
+            columns: 1..3,
+            scale: 1.0,
+            down: &[0.0; 2],
+            up: Up::F32(&[0.0; 2]),
+        }],
+    );
 }
 
 #[test]
 #[should_panic(expected = "factors do not fit")]
 fn refuses_an_update_of_two_ranks() {
-    try_linear(4, None, &[LowRank { rows: 0..2, columns: 0..2, scale: 1.0, down: &[0.0; 2], up: Up::F32(&[0.0; 4]) }]);
+    try_linear(
+        4,
+        None,
+        &[LowRank {
+            rows: 0..2,
+            columns: 0..2,
+            scale: 1.0,
+            down: &[0.0; 2],
+            up: Up::F32(&[0.0; 4]),
+        }],
+    );
 }
 
 #[test]
 #[should_panic(expected = "shapes do not fit")]
 fn refuses_a_residual_of_another_shape() {
     let weight = Packed::new(Precision::F32, Matrix::new(&[1.0; 4], 2, 2));
-    linear(&[0.0; 4], &weight, None, &[], Output::Residual { residual: &[0.0; 2], out: &mut [0.0; 4] });
+    linear(
+        &[0.0; 4],
+        &weight,
+        None,
+        &[],
+        Output::Residual { residual: &[0.0; 2], out: &mut [0.0; 4] },
+    );
 }

@@ -9,7 +9,8 @@ use proptest::prelude::*;
 
 fn check<E: Stored>(rows: usize, inputs: usize, outputs: usize, seed: u64) {
     let mut random = Random(seed);
-    let (x, dy) = (stored::<E>(&random.vec(rows * inputs)), stored::<E>(&random.vec(rows * outputs))); // [T, in], [T, out]
+    let (x, dy) =
+        (stored::<E>(&random.vec(rows * inputs)), stored::<E>(&random.vec(rows * outputs))); // [T, in], [T, out]
     let (weight, bias) = (rounded::<E>(&random.vec(outputs * inputs)), random.vec(outputs)); // [out, in], [out]
     let (xw, ww, bw, dyw) = (wide(&x), wide(&weight), wide(&bias), wide(&dy));
     let loss = |x: &[f64], w: &[f64], b: &[f64]| oracle::dot(&oracle::linear(x, w, b), &dyw);

@@ -35,7 +35,11 @@ struct Passes<E> {
 
 impl<E: Stored> Case<E> {
     /// `around`: columns left and right of the block.
-    fn random([rows, inputs, outputs, rank]: [usize; 4], around: (usize, usize), seed: u64) -> Self {
+    fn random(
+        [rows, inputs, outputs, rank]: [usize; 4],
+        around: (usize, usize),
+        seed: u64,
+    ) -> Self {
         let mut random = Random(seed);
         let outer = around.0 + outputs + around.1;
         Self {
@@ -69,13 +73,25 @@ impl<E: Stored> Case<E> {
         let weight = Matrix::new(&self.weight, self.outer, self.inputs);
         let mut y = nan(rows * self.outer);
         let update = packed.update(0..rows, self.block.clone(), &down);
-        linear(&self.x, &Packed::new(E::PRECISION, weight.t()), None, &[update], Output::Store(&mut y));
+        linear(
+            &self.x,
+            &Packed::new(E::PRECISION, weight.t()),
+            None,
+            &[update],
+            Output::Store(&mut y),
+        );
 
         let mut d_down = vec![f32::NAN; rows * self.rank];
         packed.down_gradient(self.pair(), self.dy_of_block(), &mut d_down);
         let mut dx = nan(rows * self.inputs);
         let update = packed.update_back(self.pair(), &d_down);
-        linear(&self.dy, &Packed::new(E::PRECISION, weight), None, &[update], Output::Store(&mut dx));
+        linear(
+            &self.dy,
+            &Packed::new(E::PRECISION, weight),
+            None,
+            &[update],
+            Output::Store(&mut dx),
+        );
         Passes { y, down, d_down, dx }
     }
 
@@ -104,7 +120,8 @@ impl<E: Stored> Case<E> {
         assert_close("y", &y, &self.adapted(&x, &a, &b)); // the other columns too: not adapted
         assert_close("dx", &dx, &gradient(&x, |x| oracle::dot(&self.adapted(x, &a, &b), &dy)));
 
-        // The loss behind `down`. Gradients are products of what the activations' type holds, `down` and `d_down` too.
+        // The loss behind `down`. Gradients are products of what the activations' type holds,
+        // `down` and `d_down` too.
         let dy = self.block_of(&dy);
         let scaled = |down: &[f64], b: &[f64]| {
             oracle::linear(down, b, &vec![0.0; self.block.len()])
@@ -118,7 +135,13 @@ impl<E: Stored> Case<E> {
         let mut random = Random(1);
         let (start_a, start_b) = (random.vec(a.len()), random.vec(b.len()));
         let (mut da, mut db) = (start_a.clone(), start_b.clone());
-        LoraPairMut { a: &mut da, b: &mut db }.accumulate(SCALE, &self.x, self.dy_of_block(), &down, &d_down);
+        LoraPairMut { a: &mut da, b: &mut db }.accumulate(
+            SCALE,
+            &self.x,
+            self.dy_of_block(),
+            &down,
+            &d_down,
+        );
         let want_a = gradient(&a, |a| oracle::dot(&project(&x, a), &d_held));
         assert_close("dA", &da, &plus(&start_a, &want_a));
         assert_close("dB", &db, &plus(&start_b, &gradient(&b, |b| of_down(&held, b))));
@@ -162,7 +185,10 @@ fn packing_again_is_packing_anew() {
         let mut packed = PackedPair::new(E::PRECISION, LoraPair { scale: 0.5, ..one.pair() });
         bits_of(&one, &packed); // makes what only the way back reads
         packed.pack(other.pair());
-        assert_eq!(bits_of(&other, &packed), bits_of(&other, &PackedPair::new(E::PRECISION, other.pair())));
+        assert_eq!(
+            bits_of(&other, &packed),
+            bits_of(&other, &PackedPair::new(E::PRECISION, other.pair()))
+        );
     }
     check::<f32>();
     check::<Bf16>();
@@ -174,7 +200,8 @@ fn pairs_beside_bytes_are_of_the_faster_precision() {
     let mut case = Case::<f32>::random([4, 17, 19, 3], (5, 0), 4);
     round_through_bf16(&mut case.b);
     let faster = if processor().fast_bf16 { Precision::Bf16 } else { Precision::F32 };
-    let [bytes, faster] = [Precision::Int8, faster].map(|precision| PackedPair::new(precision, case.pair()));
+    let [bytes, faster] =
+        [Precision::Int8, faster].map(|precision| PackedPair::new(precision, case.pair()));
     assert_eq!(bits_of(&case, &bytes), bits_of(&case, &faster));
 }
 
@@ -187,11 +214,16 @@ fn rows_of_one_batch_may_have_different_pairs() {
     let pairs = [&one, &other].map(|case| PackedPair::new(Precision::F32, case.pair()));
     let x_of = |rows: Range<usize>| &one.x[rows.start * one.inputs..rows.end * one.inputs];
     let run = |rows: Range<usize>, parts: &[(&PackedPair, Range<usize>)]| {
-        let mut downs: Vec<_> = parts.iter().map(|(_, part)| vec![f32::NAN; part.len() * one.rank]).collect();
+        let mut downs: Vec<_> =
+            parts.iter().map(|(_, part)| vec![f32::NAN; part.len() * one.rank]).collect();
         let mut updates = Vec::new();
         for ((pair, part), down) in parts.iter().zip(&mut downs) {
             pair.down(x_of(part.clone()), down);
-            updates.push(pair.update(part.start - rows.start..part.end - rows.start, one.block.clone(), down));
+            updates.push(pair.update(
+                part.start - rows.start..part.end - rows.start,
+                one.block.clone(),
+                down,
+            ));
         }
         let mut y = vec![f32::NAN; rows.len() * one.outer];
         linear(x_of(rows), &weight, None, &updates, Output::Store(&mut y));

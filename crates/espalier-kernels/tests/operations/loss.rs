@@ -76,8 +76,8 @@ proptest! {
     }
 }
 
-/// More elements than one task takes (4096), with remainders. The gradient here by its formula: differences would take
-/// thousands of passes.
+/// More elements than one task takes (4096), with remainders. The gradient here by its formula:
+/// differences would take thousands of passes.
 #[test]
 fn matches_the_oracle_beyond_one_task() {
     let mut random = Random(1);
@@ -90,7 +90,9 @@ fn matches_the_oracle_beyond_one_task() {
     let mut want = Vec::new();
     for (row, target) in wide(&scores).chunks(classes).zip(&targets) {
         let sum: f64 = row.iter().map(|s| s.exp()).sum();
-        want.extend((0..classes).map(|c| row[c].exp() / sum - (*target == Some(c as u32)) as u8 as f64));
+        want.extend(
+            (0..classes).map(|c| row[c].exp() / sum - (*target == Some(c as u32)) as u8 as f64),
+        );
     }
     // Times the rows: the tolerance is one of gradients of the size of one.
     assert_close("d_scores", &d_scores.iter().map(|d| d * rows as f32).collect::<Vec<_>>(), &want);
@@ -110,11 +112,15 @@ fn does_not_depend_on_threads() {
     let mut random = Random(2);
     let scores = random.spread(1001 * 9, 8.0);
     let targets: Vec<_> = random.below(1001, 9).into_iter().map(Some).collect();
-    let marks: Vec<bool> = targets.iter().cycle().take(scores.len()).map(|&t| t > Some(4)).collect();
+    let marks: Vec<bool> =
+        targets.iter().cycle().take(scores.len()).map(|&t| t > Some(4)).collect();
     let losses = [1, 2, 3].map(|threads| {
         on_threads(threads, || {
             let (mut categorical, mut binary) = (scores.clone(), scores.clone());
-            let losses = [cross_entropy(&mut categorical, &targets, 9), binary_cross_entropy(&mut binary, &marks)];
+            let losses = [
+                cross_entropy(&mut categorical, &targets, 9),
+                binary_cross_entropy(&mut binary, &marks),
+            ];
             (losses.map(f64::to_bits), bits(&categorical), bits(&binary))
         })
     });
@@ -128,14 +134,18 @@ fn rows_without_a_target_give_nothing() {
     assert_eq!(scores, [0.0; 4]);
 }
 
-/// Scores whose exponentials leave f32. Wrong by 100 against a far better class: the loss is that distance.
+/// Scores whose exponentials leave f32. Wrong by 100 against a far better class: the loss is that
+/// distance.
 #[test]
 fn large_scores_do_not_overflow() {
     let mut scores = [1000.0, 900.0, 0.0];
     assert_loss(cross_entropy(&mut scores, &[Some(1)], 3), 100.0);
     assert_close("d_scores", &scores, &[1.0, -1.0, 0.0]);
     let mut scores = [500.0, -500.0, 500.0, -500.0];
-    assert_loss(binary_cross_entropy(&mut scores, &[true, false, false, true]), (500.0 + 500.0) / 4.0);
+    assert_loss(
+        binary_cross_entropy(&mut scores, &[true, false, false, true]),
+        (500.0 + 500.0) / 4.0,
+    );
     assert_close("d_scores", &scores, &[0.0, 0.0, 0.25, -0.25]);
 }
 

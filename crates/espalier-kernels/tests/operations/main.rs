@@ -1,5 +1,6 @@
-//! Every operation against its slow f64 version in `oracle`: the forward pass directly, the backward pass against finite
-//! differences of it; and the promises about threads and batches, bit for bit.
+//! Every operation against its slow f64 version in `oracle`: the forward pass directly, the
+//! backward pass against finite differences of it; and the promises about threads and batches, bit
+//! for bit.
 //!
 //! Miri, which looks for undefined behaviour, is given those operations that are not all safe code.
 

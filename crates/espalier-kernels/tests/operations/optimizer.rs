@@ -14,10 +14,18 @@ const STEP: AdamWStep = AdamWStep {
     gradient_scale: 1.0,
 };
 
-/// Weights and moments after one step per row of gradients, by the formula of arXiv 1711.05101, in f64.
+/// Weights and moments after one step per row of gradients, by the formula of arXiv 1711.05101, in
+/// f64.
 fn oracle(step: AdamWStep, weights: &[f32], gradients: &[Vec<f32>]) -> [Vec<f64>; 3] {
-    let [rate, decay, beta1, beta2, eps, scale] =
-        [step.learning_rate, step.weight_decay, step.beta1, step.beta2, step.eps, step.gradient_scale].map(f64::from);
+    let [rate, decay, beta1, beta2, eps, scale] = [
+        step.learning_rate,
+        step.weight_decay,
+        step.beta1,
+        step.beta2,
+        step.eps,
+        step.gradient_scale,
+    ]
+    .map(f64::from);
     let (mut w, mut m, mut v) = (wide(weights), vec![0.0; weights.len()], vec![0.0; weights.len()]);
     for (gradients, t) in gradients.iter().zip(1..) {
         for i in 0..w.len() {
@@ -32,7 +40,8 @@ fn oracle(step: AdamWStep, weights: &[f32], gradients: &[Vec<f32>]) -> [Vec<f64>
 }
 
 fn run(step: AdamWStep, weights: &[f32], gradients: &[Vec<f32>]) -> [Vec<f32>; 3] {
-    let (mut w, mut m, mut v) = (weights.to_vec(), vec![0.0; weights.len()], vec![0.0; weights.len()]);
+    let (mut w, mut m, mut v) =
+        (weights.to_vec(), vec![0.0; weights.len()], vec![0.0; weights.len()]);
     for (gradients, t) in gradients.iter().zip(1..) {
         adamw(AdamWStep { step: t, ..step }, &mut w, &mut gradients.to_vec(), &mut m, &mut v);
     }
@@ -108,7 +117,8 @@ fn adamw_matches_pytorch() {
     }
 }
 
-/// Clipping as `clip_grad_norm_` does it: gradients times max_norm / (norm + 1e-6), where that is below one.
+/// Clipping as `clip_grad_norm_` does it: gradients times max_norm / (norm + 1e-6), where that is
+/// below one.
 #[test]
 fn clipped_adamw_matches_pytorch() {
     let mut w = tensor_f32("adamw.start");
@@ -118,10 +128,19 @@ fn clipped_adamw_matches_pytorch() {
     for (t, (gradient, want)) in (1..).zip(gradients.chunks(50).zip(want.chunks(50))) {
         let gradient_scale = (1.0 / (sum_of_squares(gradient).sqrt() + 1e-6)).min(1.0) as f32;
         clipped += (gradient_scale < 1.0) as u32;
-        adamw(AdamWStep { step: t, gradient_scale, ..STEP }, &mut w, &mut gradient.to_vec(), &mut m, &mut v);
+        adamw(
+            AdamWStep { step: t, gradient_scale, ..STEP },
+            &mut w,
+            &mut gradient.to_vec(),
+            &mut m,
+            &mut v,
+        );
         assert_close_within(1e-6, "weights", &w, want);
     }
-    assert!((1..5).contains(&clipped), "the fixture has steps on both sides of the limit, {clipped} above it");
+    assert!(
+        (1..5).contains(&clipped),
+        "the fixture has steps on both sides of the limit, {clipped} above it"
+    );
 }
 
 #[test]
@@ -156,13 +175,18 @@ fn gradients_are_zero_after_an_update() {
     assert_eq!(gradients, [0.0; 2]);
 }
 
-/// Moments decay by a factor a step where gradients stay zero: they must reach zero itself, not linger among subnormal numbers.
+/// Moments decay by a factor a step where gradients stay zero: they must reach zero itself, not
+/// linger among subnormal numbers.
 #[test]
 fn moments_never_become_subnormal() {
-    let (mut w, mut m, mut v) = ([0.5f32; 3], [1.5e-38f32, -1.2e-38, 1e-3], [1.2e-38f32, 1.3e-38, 1e-6]);
+    let (mut w, mut m, mut v) =
+        ([0.5f32; 3], [1.5e-38f32, -1.2e-38, 1e-3], [1.2e-38f32, 1.3e-38, 1e-6]);
     for t in 1..300 {
         adamw(AdamWStep { step: t, ..STEP }, &mut w, &mut [0.0, 1e-25, 1e-3], &mut m, &mut v);
-        assert!(m.iter().chain(&v).all(|x| *x == 0.0 || x.is_normal()), "{m:?} {v:?} after step {t}");
+        assert!(
+            m.iter().chain(&v).all(|x| *x == 0.0 || x.is_normal()),
+            "{m:?} {v:?} after step {t}"
+        );
     }
     assert_eq!((m[0], v[0], m[1], v[1]), (0.0, 0.0, 0.0, 0.0));
 }

@@ -6,7 +6,8 @@ pub fn erf(x: f64) -> f64 {
     if x.abs() > 6.0 {
         return x.signum(); // to 2e-17
     }
-    // 2/sqrt(pi) e^(-x^2) sum of 2^n x^(2n+1) / (2n+1)!!: all terms of one sign, so nothing cancels.
+    // 2/sqrt(pi) e^(-x^2) sum of 2^n x^(2n+1) / (2n+1)!!: all terms of one sign, so nothing
+    // cancels.
     let (mut term, mut sum) = (x, x);
     for n in 1..200 {
         term *= 2.0 * x * x / (2 * n + 1) as f64;
@@ -26,7 +27,9 @@ pub fn layer_norm(x: &[f64], weight: &[f64], bias: &[f64], eps: f64) -> Vec<f64>
     for row in x.chunks(width) {
         let mean = row.iter().sum::<f64>() / width as f64;
         let variance = row.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / width as f64;
-        out.extend((0..width).map(|c| (row[c] - mean) / (variance + eps).sqrt() * weight[c] + bias[c]));
+        out.extend(
+            (0..width).map(|c| (row[c] - mean) / (variance + eps).sqrt() * weight[c] + bias[c]),
+        );
     }
     out
 }
@@ -58,12 +61,14 @@ pub fn add_low_rank(
     for (i, row) in rows.clone().enumerate() {
         for (j, column) in columns.clone().enumerate() {
             let rank = down.len() / rows.len();
-            y[row * width + column] += (0..rank).map(|r| down[i * rank + r] * up[r * columns.len() + j]).sum::<f64>();
+            y[row * width + column] +=
+                (0..rank).map(|r| down[i * rank + r] * up[r * columns.len() + j]).sum::<f64>();
         }
     }
 }
 
-/// The bucket of the distance from a query to a key, as T5's authors write it, for 32 buckets and distances up to 128.
+/// The bucket of the distance from a query to a key, as T5's authors write it, for 32 buckets and
+/// distances up to 128.
 fn bucket(query: usize, key: usize) -> usize {
     let distance = query.abs_diff(key);
     let far = 8.0 + (distance as f64 / 8.0).ln() / 16f64.ln() * 8.0;
@@ -71,15 +76,24 @@ fn bucket(query: usize, key: usize) -> usize {
     if key > query { 16 + near } else { near }
 }
 
-/// qkv [T, 3H], bias [32, heads] or nothing -> out [T, H] and the log-sum-exp of the scores, [T, heads].
-pub fn attention(qkv: &[f64], bias: &[f64], offsets: &[usize], heads: usize, width: usize) -> (Vec<f64>, Vec<f64>) {
+/// qkv [T, 3H], bias [32, heads] or nothing -> out [T, H] and the log-sum-exp of the scores, [T,
+/// heads].
+pub fn attention(
+    qkv: &[f64],
+    bias: &[f64],
+    offsets: &[usize],
+    heads: usize,
+    width: usize,
+) -> (Vec<f64>, Vec<f64>) {
     let d = width / heads;
     let tokens = offsets[offsets.len() - 1];
     let (mut out, mut log_sum) = (vec![0.0; tokens * width], vec![0.0; tokens * heads]);
     for bounds in offsets.windows(2) {
         for head in 0..heads {
             // Part 0 is the query, 1 the key, 2 the value: [d].
-            let part = |part: usize, token: usize| &qkv[token * 3 * width + part * width + head * d..][..d];
+            let part = |part: usize, token: usize| {
+                &qkv[token * 3 * width + part * width + head * d..][..d]
+            };
             for i in bounds[0]..bounds[1] {
                 let keys = bounds[0]..bounds[1];
                 let bias = |j| bias.get(bucket(i, j) * heads + head).unwrap_or(&0.0);
@@ -99,7 +113,14 @@ pub fn attention(qkv: &[f64], bias: &[f64], offsets: &[usize], heads: usize, wid
 }
 
 /// words [vocabulary, H], positions [longest, H], token_type [H] or nothing -> [T, H].
-pub fn embed(width: usize, words: &[f64], positions: &[f64], token_type: &[f64], ids: &[u32], at: &[u32]) -> Vec<f64> {
+pub fn embed(
+    width: usize,
+    words: &[f64],
+    positions: &[f64],
+    token_type: &[f64],
+    ids: &[u32],
+    at: &[u32],
+) -> Vec<f64> {
     let mut out = Vec::new();
     for (&id, &at) in ids.iter().zip(at) {
         let (id, at) = (id as usize, at as usize);
@@ -133,20 +154,28 @@ pub fn cls_pool(x: &[f64], offsets: &[usize], width: usize) -> Vec<f64> {
 
 /// Each row of x [n, H] over its length; a zero row stays zero.
 pub fn l2_normalize(x: &[f64], width: usize) -> Vec<f64> {
-    x.chunks(width).flat_map(|row| row.iter().map(|v| v / dot(row, row).sqrt().max(1e-12))).collect()
+    x.chunks(width)
+        .flat_map(|row| row.iter().map(|v| v / dot(row, row).sqrt().max(1e-12)))
+        .collect()
 }
 
-/// scores [n, C] -> mean of ln(sum of exp(scores)) - score of the target, over the rows that have one.
+/// scores [n, C] -> mean of ln(sum of exp(scores)) - score of the target, over the rows that have
+/// one.
 pub fn cross_entropy(scores: &[f64], targets: &[Option<u32>], classes: usize) -> f64 {
-    let rows = scores.chunks(classes).zip(targets).filter_map(|(row, target)| Some((row, (*target)? as usize)));
-    let losses: Vec<f64> =
-        rows.map(|(row, target)| row.iter().map(|s| s.exp()).sum::<f64>().ln() - row[target]).collect();
+    let rows = scores
+        .chunks(classes)
+        .zip(targets)
+        .filter_map(|(row, target)| Some((row, (*target)? as usize)));
+    let losses: Vec<f64> = rows
+        .map(|(row, target)| row.iter().map(|s| s.exp()).sum::<f64>().ln() - row[target])
+        .collect();
     losses.iter().sum::<f64>() / losses.len().max(1) as f64
 }
 
 /// Mean of -ln sigmoid(s) where the target is true, of -ln (1 - sigmoid(s)) where it is false.
 pub fn binary_cross_entropy(scores: &[f64], targets: &[bool]) -> f64 {
-    let loss = |(s, &target): (&f64, &bool)| if target { (-s).exp().ln_1p() } else { s.exp().ln_1p() };
+    let loss =
+        |(s, &target): (&f64, &bool)| if target { (-s).exp().ln_1p() } else { s.exp().ln_1p() };
     scores.iter().zip(targets).map(loss).sum::<f64>() / scores.len().max(1) as f64
 }
 

@@ -6,7 +6,14 @@ use proptest::prelude::*;
 type Pool = fn(&[f32], &[usize], usize, &mut [f32]);
 type PoolOracle = fn(&[f64], &[usize], usize) -> Vec<f64>;
 
-fn check(forward: Pool, backward: Pool, oracle: PoolOracle, lengths: &[usize], width: usize, seed: u64) {
+fn check(
+    forward: Pool,
+    backward: Pool,
+    oracle: PoolOracle,
+    lengths: &[usize],
+    width: usize,
+    seed: u64,
+) {
     let mut random = Random(seed);
     let offsets = offsets(lengths);
     let (tokens, sequences) = (offsets[lengths.len()], lengths.len());

@@ -8,15 +8,18 @@ use espalier_kernels::{Bf16, Element};
 
 /// How far an f32 result may lie from the f64 one, as a share of the largest value of the tensor.
 ///
-/// One f32 rounding is 6e-8; the sums here have up to some hundred terms, and `exp` and `erf` are good to 2e-7: together
-/// some 1e-6. Elements near zero are differences of large terms and carry the rounding of those, hence the largest value as
-/// the measure. A wrong or missing term shows at 1e-2 and more.
+/// One f32 rounding is 6e-8; the sums here have up to some hundred terms, and `exp` and `erf` are
+/// good to 2e-7: together some 1e-6. Elements near zero are differences of large terms and carry
+/// the rounding of those, hence the largest value as the measure. A wrong or missing term shows at
+/// 1e-2 and more.
 const TOLERANCE: f64 = 1e-5;
 
-/// An element type with the relative error of storing a number in it, beyond what [`TOLERANCE`] covers.
+/// An element type with the relative error of storing a number in it, beyond what [`TOLERANCE`]
+/// covers.
 ///
-/// Arithmetic is f32 whatever the type, and operands are given to the oracle as they were stored, so that one
-/// rounding of each result is all that Bf16 adds: 2^-8, half the distance of numbers with eight significant bits.
+/// Arithmetic is f32 whatever the type, and operands are given to the oracle as they were stored,
+/// so that one rounding of each result is all that Bf16 adds: 2^-8, half the distance of numbers
+/// with eight significant bits.
 pub trait Stored: Element {
     const ROUNDING: f64;
 }
@@ -40,7 +43,10 @@ pub fn assert_close_within<E: Stored>(tolerance: f64, what: &str, got: &[E], wan
     for (i, (&got, &want)) in got.iter().zip(want).enumerate() {
         let got = f64::from(got.to_f32());
         let (error, bound) = ((got - want).abs(), tolerance * largest + E::ROUNDING * want.abs());
-        assert!(error <= bound, "{what}[{i}]: {got} is not {want} (error {error:.1e}, at most {bound:.1e})");
+        assert!(
+            error <= bound,
+            "{what}[{i}]: {got} is not {want} (error {error:.1e}, at most {bound:.1e})"
+        );
     }
 }
 
@@ -86,8 +92,8 @@ pub fn offsets(lengths: &[usize]) -> Vec<usize> {
 
 /// Runs `f` on pools of one, two and three threads and asserts that its results agree bit for bit.
 pub fn assert_independent_of_threads(f: impl Fn() -> Vec<Vec<f32>> + Sync) {
-    let [one, two, three] =
-        [1, 2, 3].map(|threads| on_threads(threads, || f().iter().map(|v| bits(v)).collect::<Vec<_>>()));
+    let [one, two, three] = [1, 2, 3]
+        .map(|threads| on_threads(threads, || f().iter().map(|v| bits(v)).collect::<Vec<_>>()));
     assert!(one == two, "two threads differ from one");
     assert!(one == three, "three threads differ from one");
 }

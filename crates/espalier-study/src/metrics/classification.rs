@@ -11,8 +11,8 @@ use super::ratio;
 pub struct ClassificationScores {
     /// Share of texts with the right class.
     pub accuracy: f64,
-    /// Mean of the F1 of every class that occurs in the gold or the predicted labels, as scikit-learn's
-    /// `f1_score(average="macro", zero_division=0)`.
+    /// Mean of the F1 of every class that occurs in the gold or the predicted labels, as
+    /// scikit-learn's `f1_score(average="macro", zero_division=0)`.
     pub macro_f1: f64,
     /// Number of texts.
     pub n: usize,
@@ -23,7 +23,11 @@ pub struct ClassificationScores {
 /// # Panics
 /// When the two differ in length: the scores would be meaningless.
 pub fn classification_scores(gold: &[String], predicted: &[String]) -> ClassificationScores {
-    assert_eq!(gold.len(), predicted.len(), "gold and predicted must have the same number of labels");
+    assert_eq!(
+        gold.len(),
+        predicted.len(),
+        "gold and predicted must have the same number of labels"
+    );
     // Of each class: texts that are both gold and predicted, and gold plus predicted texts.
     let mut classes: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
     let mut right = 0;
@@ -36,7 +40,8 @@ pub fn classification_scores(gold: &[String], predicted: &[String]) -> Classific
         classes.entry(predicted).or_default().1 += 1;
     }
     // F1 = 2 correct / (gold + predicted)
-    let sum: f64 = classes.values().map(|&(correct, occurrences)| ratio(2 * correct, occurrences)).sum();
+    let sum: f64 =
+        classes.values().map(|&(correct, occurrences)| ratio(2 * correct, occurrences)).sum();
     let macro_f1 = if classes.is_empty() { 0.0 } else { sum / classes.len() as f64 };
     ClassificationScores { accuracy: ratio(right, gold.len()), macro_f1, n: gold.len() }
 }
@@ -50,8 +55,8 @@ mod tests {
         classification_scores(&labels(gold), &labels(predicted))
     }
 
-    /// a: 1 correct of 2 gold and 1 predicted: F1 = 2/3. b: 1 of 1 and 2: 2/3. c, gold only: 0. d, predicted only: 0.
-    /// Macro over a, b, c, d: (2/3 + 2/3) / 4 = 1/3. Accuracy 2/4.
+    /// a: 1 correct of 2 gold and 1 predicted: F1 = 2/3. b: 1 of 1 and 2: 2/3. c, gold only: 0. d,
+    /// predicted only: 0. Macro over a, b, c, d: (2/3 + 2/3) / 4 = 1/3. Accuracy 2/4.
     #[test]
     fn counts_by_hand() {
         let scores = scores("a a b c", "a b b d");
@@ -63,7 +68,10 @@ mod tests {
     fn extremes() {
         let perfect = ClassificationScores { accuracy: 1.0, macro_f1: 1.0, n: 3 };
         assert_eq!(scores("a b c", "a b c"), perfect);
-        assert_eq!(scores("a a", "b b"), ClassificationScores { accuracy: 0.0, macro_f1: 0.0, n: 2 });
+        assert_eq!(
+            scores("a a", "b b"),
+            ClassificationScores { accuracy: 0.0, macro_f1: 0.0, n: 2 }
+        );
         assert_eq!(scores("", ""), ClassificationScores { accuracy: 0.0, macro_f1: 0.0, n: 0 });
     }
 

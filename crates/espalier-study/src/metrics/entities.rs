@@ -1,4 +1,5 @@
-//! Entity-level precision, recall and F1: an entity is correct when its words and its label both are.
+//! Entity-level precision, recall and F1: an entity is correct when its words and its label both
+//! are.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::AddAssign;
@@ -39,12 +40,21 @@ pub struct NerScores {
 /// Scores predicted tag sequences against gold ones, sentence by sentence.
 ///
 /// # Panics
-/// When the two differ in the number of sentences or of tags of a sentence: the scores would be meaningless.
+/// When the two differ in the number of sentences or of tags of a sentence: the scores would be
+/// meaningless.
 pub fn entity_scores(gold: &[Vec<String>], predicted: &[Vec<String>]) -> NerScores {
-    assert_eq!(gold.len(), predicted.len(), "gold and predicted must have the same number of sentences");
+    assert_eq!(
+        gold.len(),
+        predicted.len(),
+        "gold and predicted must have the same number of sentences"
+    );
     let (mut strict, mut lenient) = (ByLabel::new(), ByLabel::new());
     for (i, (gold, predicted)) in gold.iter().zip(predicted).enumerate() {
-        assert_eq!(gold.len(), predicted.len(), "gold and predicted must have the same number of tags (sentence {i})");
+        assert_eq!(
+            gold.len(),
+            predicted.len(),
+            "gold and predicted must have the same number of tags (sentence {i})"
+        );
         count(entities_strict(gold), entities_strict(predicted), &mut strict);
         count(entities_lenient(gold), entities_lenient(predicted), &mut lenient);
     }
@@ -57,7 +67,11 @@ pub fn entity_scores(gold: &[Vec<String>], predicted: &[Vec<String>]) -> NerScor
 /// # Panics
 /// When the two differ in the number of texts.
 pub fn answer_scores(gold: &[Vec<Entity>], predicted: &[Vec<Entity>]) -> NerScores {
-    assert_eq!(gold.len(), predicted.len(), "gold and predicted must have the same number of texts");
+    assert_eq!(
+        gold.len(),
+        predicted.len(),
+        "gold and predicted must have the same number of texts"
+    );
     let mut counts = ByLabel::new();
     for (gold, predicted) in gold.iter().zip(predicted) {
         count(gold.clone(), predicted.clone(), &mut counts);
@@ -70,7 +84,10 @@ impl NerScores {
         Self {
             strict: total(&strict).scores(),
             lenient: total(&lenient).scores(),
-            per_label: strict.into_iter().map(|(label, counts)| (label, counts.scores().f1)).collect(),
+            per_label: strict
+                .into_iter()
+                .map(|(label, counts)| (label, counts.scores().f1))
+                .collect(),
         }
     }
 }
@@ -137,8 +154,8 @@ mod tests {
         assert!((scores.f1 - f1).abs() < 1e-15, "F1 is {}, not {f1}", scores.f1);
     }
 
-    /// Gold: a 0..2, b 3..4 | a 0..1. Predicted, strict: a 0..2, b 3..4 | a 1..2; the I-b of the first sentence
-    /// continues nothing, and leniently is an entity b 2..3 (then B-b is another).
+    /// Gold: a 0..2, b 3..4 | a 0..1. Predicted, strict: a 0..2, b 3..4 | a 1..2; the I-b of the
+    /// first sentence continues nothing, and leniently is an entity b 2..3 (then B-b is another).
     /// Strict: 2 correct of 3 predicted and 3 gold: F1 = 2*2/6. Lenient: 2 of 4 and 3: F1 = 2*2/7.
     /// By label: a: 1 correct, 2 gold, 2 predicted: F1 1/2; b: 1, 1, 1: F1 1.
     #[test]
@@ -149,16 +166,25 @@ mod tests {
         assert_scores(scores.strict, 3, 3, 2, 4.0 / 6.0);
         assert_scores(scores.lenient, 3, 4, 2, 4.0 / 7.0);
         assert_eq!((scores.lenient.precision, scores.lenient.recall), (0.5, 2.0 / 3.0));
-        assert_eq!(scores.per_label, BTreeMap::from([("a".to_owned(), 0.5), ("b".to_owned(), 1.0)]));
+        assert_eq!(
+            scores.per_label,
+            BTreeMap::from([("a".to_owned(), 0.5), ("b".to_owned(), 1.0)])
+        );
     }
 
-    /// The same words with another label, and the same label with another end, are both wrong; an entity is looked for
-    /// in its own sentence only.
+    /// The same words with another label, and the same label with another end, are both wrong; an
+    /// entity is looked for in its own sentence only.
     #[test]
     fn an_entity_is_its_sentence_words_and_label() {
-        let scores = entity_scores(&sentences(&["B-a I-a", "B-a O", "B-b"]), &sentences(&["B-a O", "B-b O", "O"]));
+        let scores = entity_scores(
+            &sentences(&["B-a I-a", "B-a O", "B-b"]),
+            &sentences(&["B-a O", "B-b O", "O"]),
+        );
         assert_scores(scores.strict, 3, 2, 0, 0.0);
-        assert_eq!(scores.per_label, BTreeMap::from([("a".to_owned(), 0.0), ("b".to_owned(), 0.0)]));
+        assert_eq!(
+            scores.per_label,
+            BTreeMap::from([("a".to_owned(), 0.0), ("b".to_owned(), 0.0)])
+        );
     }
 
     /// seqeval with `zero_division=0`: no entity at all scores 0, not 1.
@@ -171,12 +197,14 @@ mod tests {
         assert_eq!((only_gold.precision, only_gold.recall, only_gold.f1), (0.0, 0.0, 0.0));
     }
 
-    /// A part of an entity, and an entity in another text, are wrong: 1 correct, 3 gold, 3 predicted.
+    /// A part of an entity, and an entity in another text, are wrong: 1 correct, 3 gold, 3
+    /// predicted.
     #[test]
     fn answers_are_right_by_their_characters() {
         let entity = |start, end| Entity { start, end, label: "a".into() };
         let gold = [vec![entity(0, 8), entity(10, 12)], vec![entity(0, 2)]];
-        let scores = answer_scores(&gold, &[vec![entity(0, 2), entity(10, 12), entity(14, 16)], vec![]]);
+        let scores =
+            answer_scores(&gold, &[vec![entity(0, 2), entity(10, 12), entity(14, 16)], vec![]]);
         assert_scores(scores.strict, 3, 3, 1, 1.0 / 3.0);
         assert_eq!(scores.strict, scores.lenient);
     }

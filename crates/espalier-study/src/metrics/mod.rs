@@ -1,7 +1,7 @@
 //! Scores of predictions against gold labels, all in [0, 1].
 //!
-//! A ratio whose denominator is zero (the precision of no prediction, the recall of no gold entity) counts as 0, as
-//! seqeval and scikit-learn do with `zero_division=0`.
+//! A ratio whose denominator is zero (the precision of no prediction, the recall of no gold entity)
+//! counts as 0, as seqeval and scikit-learn do with `zero_division=0`.
 
 mod classification;
 mod entities;

@@ -1,7 +1,8 @@
 //! A backbone in bytes whose adapters keep their scores: packing with a gate.
 //!
-//! Every adapter is scored on its task before and after. If bytes everywhere cost one of them more than the budget, the
-//! matrices that do the most harm stay in bf16: as few as will do, in the order of their sensitivity.
+//! Every adapter is scored on its task before and after. If bytes everywhere cost one of them more
+//! than the budget, the matrices that do the most harm stay in bf16: as few as will do, in the
+//! order of their sensitivity.
 
 mod sensitivity;
 
@@ -79,8 +80,8 @@ pub enum Stage {
 /// Packs `backbone` into the file `out` in bytes, such that no subject loses more than the budget.
 ///
 /// # Errors
-/// [`espalier_train::TrainError`] when an adapter is not one for its examples, or a file cannot be written. Nothing is left at `out` unless
-/// the budget was kept.
+/// [`espalier_train::TrainError`] when an adapter is not one for its examples, or a file cannot be
+/// written. Nothing is left at `out` unless the budget was kept.
 pub fn quantize(
     backbone: &Backbone,
     subjects: &[Subject],
@@ -92,11 +93,12 @@ pub fn quantize(
     let reference = backbone.clone().with_precision(Precision::F32)?;
     let before = scores(&reference, subjects)?;
     let pack = |in_bf16: &[String]| Trial::pack(backbone, in_bf16, out);
-    let grade = |in_bf16: &[String], observe: &mut dyn FnMut(Stage)| -> Result<(Trial, Vec<Grade>)> {
-        observe(Stage::Scoring(Some(in_bf16.len())));
-        let (file, packed) = pack(in_bf16)?;
-        Ok((file, grades(subjects, &before, &scores(&packed, subjects)?)))
-    };
+    let grade =
+        |in_bf16: &[String], observe: &mut dyn FnMut(Stage)| -> Result<(Trial, Vec<Grade>)> {
+            observe(Stage::Scoring(Some(in_bf16.len())));
+            let (file, packed) = pack(in_bf16)?;
+            Ok((file, grades(subjects, &before, &scores(&packed, subjects)?)))
+        };
     let keeps = |grades: &[Grade]| grades.iter().all(|grade| grade.drop() <= budget.max_drop);
 
     let (file, grades) = grade(&[], &mut observe)?;
@@ -105,7 +107,8 @@ pub fn quantize(
         return Ok(Quantized { file, in_bf16: Vec::new(), grades });
     }
     observe(Stage::Ranking);
-    let order = by_sensitivity(&reference, subjects, |in_bf16| pack(in_bf16).map(|(_, packed)| packed))?;
+    let order =
+        by_sensitivity(&reference, subjects, |in_bf16| pack(in_bf16).map(|(_, packed)| packed))?;
     let (_, grades) = grade(&order, &mut observe)?;
     if !keeps(&grades) {
         return Ok(Quantized { file: None, in_bf16: order, grades });
@@ -133,7 +136,11 @@ fn scores(backbone: &Backbone, subjects: &[Subject]) -> Result<Vec<(&'static str
     subjects.iter().map(score).collect()
 }
 
-fn grades(subjects: &[Subject], before: &[(&'static str, f64)], after: &[(&'static str, f64)]) -> Vec<Grade> {
+fn grades(
+    subjects: &[Subject],
+    before: &[(&'static str, f64)],
+    after: &[(&'static str, f64)],
+) -> Vec<Grade> {
     let pairs = subjects.iter().zip(before.iter().zip(after));
     let grade = |(subject, (&(score, before), &(_, after))): (&Subject, _)| {
         let (name, examples) = (subject.name.clone(), subject.examples.len());
@@ -142,7 +149,8 @@ fn grades(subjects: &[Subject], before: &[(&'static str, f64)], after: &[(&'stat
     pairs.map(grade).collect()
 }
 
-/// A packed file that is only tried, and goes unless it is published. What is scored is what is shipped.
+/// A packed file that is only tried, and goes unless it is published. What is scored is what is
+/// shipped.
 struct Trial {
     file: PackedFile,
     staged: Staged,
@@ -150,7 +158,8 @@ struct Trial {
 
 impl Trial {
     fn pack(backbone: &Backbone, in_bf16: &[String], out: &Path) -> Result<(Self, Backbone)> {
-        let storage = Storage { dtype: Precision::Int8, in_bf16: in_bf16.iter().cloned().collect() };
+        let storage =
+            Storage { dtype: Precision::Int8, in_bf16: in_bf16.iter().cloned().collect() };
         let (file, staged) = backbone.pack_staged(storage, out)?;
         let packed = Backbone::open(staged.partial())?;
         Ok((Self { file, staged }, packed))

@@ -7,8 +7,9 @@ use espalier_train::Result;
 /// Texts that are looked at.
 const TEXTS: usize = 128;
 
-/// The backbone's matrices, those first that do the most harm for their size: how much nearer token vectors come to those of
-/// `reference` when a matrix stays in bf16, per byte that this costs. `pack` packs with some matrices in bf16.
+/// The backbone's matrices, those first that do the most harm for their size: how much nearer token
+/// vectors come to those of `reference` when a matrix stays in bf16, per byte that this costs.
+/// `pack` packs with some matrices in bf16.
 ///
 /// Scores are no good for this: they move by whole examples, and most single matrices move none.
 pub(super) fn by_sensitivity(
@@ -21,7 +22,11 @@ pub(super) fn by_sensitivity(
     let vectors = |backbone: &Backbone| backbone.model(None).encode(&batch); // [T, H]
     let (wanted, width) = (vectors(reference), reference.encoder.width());
     let error = |in_bf16: &[String]| {
-        Ok::<_, espalier_train::TrainError>(mean_distance(&wanted, &vectors(&pack(in_bf16)?), width))
+        Ok::<_, espalier_train::TrainError>(mean_distance(
+            &wanted,
+            &vectors(&pack(in_bf16)?),
+            width,
+        ))
     };
 
     let in_bytes = error(&[])?;
@@ -40,16 +45,27 @@ fn texts(backbone: &Backbone, subjects: &[Subject]) -> Vec<Encoded> {
     let tokenizer = &backbone.tokenizer;
     let of_subject = |subject: &Subject| -> Vec<Encoded> {
         let step = subject.examples.len().div_ceil(each).max(1);
-        subject.examples.texts().into_iter().step_by(step).map(|text| tokenizer.encode(text)).collect()
+        subject
+            .examples
+            .texts()
+            .into_iter()
+            .step_by(step)
+            .map(|text| tokenizer.encode(text))
+            .collect()
     };
     subjects.iter().flat_map(of_subject).collect()
 }
 
 /// Mean over rows of one minus the cosine, of x and y [n, H].
 fn mean_distance(x: &[f32], y: &[f32], width: usize) -> f64 {
-    let dot = |x: &[f32], y: &[f32]| x.iter().zip(y).map(|(&x, &y)| f64::from(x) * f64::from(y)).sum::<f64>();
-    let distance = |(x, y): (&[f32], &[f32])| 1.0 - dot(x, y) / (dot(x, x) * dot(y, y)).sqrt().max(f64::MIN_POSITIVE);
-    x.chunks_exact(width).zip(y.chunks_exact(width)).map(distance).sum::<f64>() / (x.len() / width).max(1) as f64
+    let dot = |x: &[f32], y: &[f32]| {
+        x.iter().zip(y).map(|(&x, &y)| f64::from(x) * f64::from(y)).sum::<f64>()
+    };
+    let distance = |(x, y): (&[f32], &[f32])| {
+        1.0 - dot(x, y) / (dot(x, x) * dot(y, y)).sqrt().max(f64::MIN_POSITIVE)
+    };
+    x.chunks_exact(width).zip(y.chunks_exact(width)).map(distance).sum::<f64>()
+        / (x.len() / width).max(1) as f64
 }
 
 #[cfg(test)]

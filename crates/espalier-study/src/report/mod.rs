@@ -93,8 +93,9 @@ impl Report {
         seconds: f64,
     ) -> Self {
         let strategies = comparison.outcomes.iter().map(|outcome| {
-            let of_task =
-                |task: &Task| (task.name.clone(), Mean::of(&comparison.headlines(outcome.strategy, &task.name)));
+            let of_task = |task: &Task| {
+                (task.name.clone(), Mean::of(&comparison.headlines(outcome.strategy, &task.name)))
+            };
             let of_family = |family| {
                 let by_seed = family_headlines(&comparison.cells, outcome.strategy, family);
                 (family, Mean::of(&by_seed.into_values().collect::<Vec<_>>()))
@@ -103,7 +104,11 @@ impl Report {
                 strategy: outcome.strategy,
                 seconds: outcome.seconds,
                 tasks: tasks.iter().map(of_task).collect(),
-                families: [Family::Ner, Family::Tc].into_iter().map(of_family).filter(|(_, m)| m.n > 0).collect(),
+                families: [Family::Ner, Family::Tc]
+                    .into_iter()
+                    .map(of_family)
+                    .filter(|(_, m)| m.n > 0)
+                    .collect(),
                 steps: outcome.steps.clone(),
             }
         });

@@ -6,7 +6,8 @@ use espalier_encoder::Family;
 use espalier_encoder::text::escape;
 use std::fmt::Write;
 
-/// One row per strategy: points on each task, then the mean of each family with its interval over seeds.
+/// One row per strategy: points on each task, then the mean of each family with its interval over
+/// seeds.
 pub fn table(report: &Report) -> String {
     let mut out = format!("{:<14}", "strategy");
     let names: Vec<_> = report.tasks.iter().map(|task| escape(&task.name)).collect();
@@ -18,10 +19,15 @@ pub fn table(report: &Report) -> String {
     for row in &report.strategies {
         let _ = write!(out, "{:<14}", row.strategy);
         for (task, width) in report.tasks.iter().zip(&widths) {
-            let _ = write!(out, "{:>width$}", row.tasks.get(&task.name).map_or(String::new(), points));
+            let _ =
+                write!(out, "{:>width$}", row.tasks.get(&task.name).map_or(String::new(), points));
         }
         for family in [Family::Ner, Family::Tc] {
-            let _ = write!(out, "{:>16}", row.families.get(&family).map_or(String::new(), with_interval));
+            let _ = write!(
+                out,
+                "{:>16}",
+                row.families.get(&family).map_or(String::new(), with_interval)
+            );
         }
         out.push('\n');
     }

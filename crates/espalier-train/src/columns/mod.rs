@@ -1,7 +1,9 @@
-//! Two encoders side by side, a column for each family, that exchange token vectors: a cross-stitch network (Misra et al., arXiv
-//! 1604.03539). It breaks the rule of one backbone, and is there to be compared with.
+//! Two encoders side by side, a column for each family, that exchange token vectors: a cross-stitch
+//! network (Misra et al., arXiv 1604.03539). It breaks the rule of one backbone, and is there to be
+//! compared with.
 //!
-//! With x_ner and x_tc [T, H] what layer l gives in either column, the layers above it (or, at the end, the objectives) read
+//! With x_ner and x_tc [T, H] what layer l gives in either column, the layers above it (or, at the
+//! end, the objectives) read
 //!
 //! ```text
 //! [ x_ner' ]         [ x_ner ]
@@ -9,8 +11,9 @@
 //! [ x_tc'  ]         [ x_tc  ]
 //! ```
 //!
-//! There is no such unit between the embeddings and the first layer: both columns start from the same table, and a unit stands where
-//! weights of either column have made something of their own, as in the paper.
+//! There is no such unit between the embeddings and the first layer: both columns start from the
+//! same table, and a unit stands where weights of either column have made something of their own,
+//! as in the paper.
 
 mod network;
 mod save;
@@ -33,8 +36,9 @@ pub struct SecondColumn {
 }
 
 impl SecondColumn {
-    /// The identity of both columns together, `first` being the NER family's: a SHA-256 over their fingerprints and the stitches.
-    /// Adapters bear it, so that none is ever taken for one of a column alone.
+    /// The identity of both columns together, `first` being the NER family's: a SHA-256 over their
+    /// fingerprints and the stitches. Adapters bear it, so that none is ever taken for one of a
+    /// column alone.
     pub fn fingerprint(&self, first: &Backbone) -> String {
         let mut hash = Sha256::new();
         for column in [first, &self.backbone] {

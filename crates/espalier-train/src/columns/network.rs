@@ -38,8 +38,8 @@ pub(crate) struct StitchedGradients<'g> {
 }
 
 impl Stitched<'_> {
-    /// Runs some layers on `input` [T, 2H] or, without, on the embeddings of the batch, and keeps everything for
-    /// [`Stitched::backward`]. The result is [`StitchedActivations::output`].
+    /// Runs some layers on `input` [T, 2H] or, without, on the embeddings of the batch, and keeps
+    /// everything for [`Stitched::backward`]. The result is [`StitchedActivations::output`].
     pub(crate) fn forward(
         &self,
         layers: Range<usize>,
@@ -55,14 +55,23 @@ impl Stitched<'_> {
                 let x = x.as_ref().map(|x| x[column].as_slice());
                 model.forward_layers(layer..layer + 1, x, batch, &mut kept[layer][column]);
             }
-            x = Some(mix(self.stitches.unit(layer, self.family), kept[layer].each_ref().map(Activations::output)));
+            x = Some(mix(
+                self.stitches.unit(layer, self.family),
+                kept[layer].each_ref().map(Activations::output),
+            ));
         }
         *output = x.map_or_else(Vec::new, |[own, _]| own);
     }
 
     /// Runs some layers for their result alone, in both columns: 2 x [T, H].
-    pub(crate) fn encode(&self, layers: Range<usize>, input: Option<&[f32]>, batch: &Batch) -> [Vec<f32>; 2] {
-        let embeddings = || self.columns.each_ref().map(|model| model.encode_layers(0..0, None, batch));
+    pub(crate) fn encode(
+        &self,
+        layers: Range<usize>,
+        input: Option<&[f32]>,
+        batch: &Batch,
+    ) -> [Vec<f32>; 2] {
+        let embeddings =
+            || self.columns.each_ref().map(|model| model.encode_layers(0..0, None, batch));
         let mut x = input.map_or_else(embeddings, |input| self.apart(input));
         for layer in layers {
             for (model, x) in self.columns.iter().zip(&mut x) {
@@ -73,8 +82,8 @@ impl Stitched<'_> {
         x
     }
 
-    /// Adds the gradients of everything trained among `layers`, which the last forward pass ran, from the gradient at its result,
-    /// `d` [T, H].
+    /// Adds the gradients of everything trained among `layers`, which the last forward pass ran,
+    /// from the gradient at its result, `d` [T, H].
     pub(crate) fn backward(
         &self,
         layers: Range<usize>,
@@ -88,7 +97,13 @@ impl Stitched<'_> {
             let kept = &mut activations.layers[layer];
             let at_mixtures = d.each_ref().map(Vec::as_slice);
             if let Some(stitches) = gradients.stitches.as_deref_mut() {
-                accumulate(stitches, layer, self.family, at_mixtures, kept.each_ref().map(Activations::output));
+                accumulate(
+                    stitches,
+                    layer,
+                    self.family,
+                    at_mixtures,
+                    kept.each_ref().map(Activations::output),
+                );
             }
             d = unmix(self.stitches.unit(layer, self.family), at_mixtures);
             for (column, model) in self.columns.iter().enumerate() {
@@ -105,14 +120,21 @@ impl Stitched<'_> {
     /// The two columns' vectors [T, H] of `x` [T, 2H].
     fn apart(&self, x: &[f32]) -> [Vec<f32>; 2] {
         let width = self.columns[0].encoder.width();
-        [0, 1]
-            .map(|column| x.chunks_exact(2 * width).flat_map(|row| &row[column * width..][..width]).copied().collect())
+        [0, 1].map(|column| {
+            x.chunks_exact(2 * width)
+                .flat_map(|row| &row[column * width..][..width])
+                .copied()
+                .collect()
+        })
     }
 
     /// Two columns' vectors [T, H] side by side, [T, 2H].
     pub(crate) fn side_by_side(&self, [own, other]: [Vec<f32>; 2]) -> Vec<f32> {
         let width = self.columns[0].encoder.width();
-        own.chunks_exact(width).zip(other.chunks_exact(width)).flat_map(|(own, other)| [own, other].concat()).collect()
+        own.chunks_exact(width)
+            .zip(other.chunks_exact(width))
+            .flat_map(|(own, other)| [own, other].concat())
+            .collect()
     }
 }
 

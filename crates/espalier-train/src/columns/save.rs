@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 #[derive(Serialize, Deserialize)]
 struct StitchesFile {
     format: u32,
-    /// S_l of each layer, first to last; rows are what a column gets, columns from which: `ner`, then `tc`.
+    /// S_l of each layer, first to last; rows are what a column gets, columns from which: `ner`,
+    /// then `tc`.
     stitches: Vec<[[f32; 2]; 2]>,
 }
 
@@ -35,21 +36,35 @@ impl SecondColumn {
     pub fn save(&self, run: &Path) -> Result<()> {
         let directory = Self::directory(run);
         self.backbone.save(&directory.join("tc"))?;
-        let stitches = self.stitches.values.as_chunks::<4>().0.iter().map(|&[a, b, c, d]| [[a, b], [c, d]]).collect();
-        Ok(files::write_json(&directory.join("stitches.json"), &StitchesFile { format: FORMAT, stitches })?)
+        let stitches = self
+            .stitches
+            .values
+            .as_chunks::<4>()
+            .0
+            .iter()
+            .map(|&[a, b, c, d]| [[a, b], [c, d]])
+            .collect();
+        Ok(files::write_json(
+            &directory.join("stitches.json"),
+            &StitchesFile { format: FORMAT, stitches },
+        )?)
     }
 
     /// Reads what stands beside the encoder `first` in the directory of a run.
     ///
     /// # Errors
-    /// [`TrainError::Encoder`] when a file cannot be read, [`TrainError::Init`] when the column or the stitches do not fit `first`.
+    /// [`TrainError::Encoder`] when a file cannot be read, [`TrainError::Init`] when the column or
+    /// the stitches do not fit `first`.
     pub fn open(run: &Path, first: &Backbone) -> Result<Self> {
         let directory = Self::directory(run);
         let path = directory.join("stitches.json");
         let file: StitchesFile = files::read_json(&path)?;
         let unfit = |reason: &str| TrainError::Init(format!("{}: {reason}", path.display()));
         if file.format != FORMAT {
-            return Err(unfit(&format!("format {} is not one this program reads; it reads {FORMAT}", file.format)));
+            return Err(unfit(&format!(
+                "format {} is not one this program reads; it reads {FORMAT}",
+                file.format
+            )));
         }
         let second = Self {
             backbone: Backbone::open(&directory.join("tc"))?,

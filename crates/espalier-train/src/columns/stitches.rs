@@ -6,12 +6,14 @@ use espalier_kernels::optimizer::{blend, dot};
 /// A 2 x 2 matrix for each layer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stitches {
-    /// S, [L, 2, 2]: what the NER column gets of itself and of the classification column, then what the latter gets of both.
+    /// S, [L, 2, 2]: what the NER column gets of itself and of the classification column, then what
+    /// the latter gets of both.
     pub values: Vec<f32>,
 }
 
 impl Stitches {
-    /// The same for every layer: each column keeps `own` of itself and gets `other` of the other one.
+    /// The same for every layer: each column keeps `own` of itself and gets `other` of the other
+    /// one.
     pub fn new(layers: usize, own: f32, other: f32) -> Self {
         Self { values: [own, other, other, own].repeat(layers) }
     }
@@ -34,7 +36,8 @@ impl Stitches {
 /// Where a unit has its numbers.
 const PLACES: [(usize, usize); 4] = [(0, 0), (0, 1), (1, 0), (1, 1)];
 
-/// The place in [`Stitches::values`] of what column `to` gets of column `from`, the family's own column being 0.
+/// The place in [`Stitches::values`] of what column `to` gets of column `from`, the family's own
+/// column being 0.
 fn place(layer: usize, family: Family, to: usize, from: usize) -> usize {
     let first = usize::from(family == Family::Tc);
     4 * layer + 2 * (to ^ first) + (from ^ first)
@@ -55,7 +58,13 @@ pub(super) fn unmix([[a, b], [c, d]]: [[f32; 2]; 2], gradients: [&[f32]; 2]) -> 
 }
 
 /// Adds d x^T, the gradient of the unit above `layer`, to `gradients` [L, 2, 2].
-pub(super) fn accumulate(gradients: &mut [f32], layer: usize, family: Family, d: [&[f32]; 2], x: [&[f32]; 2]) {
+pub(super) fn accumulate(
+    gradients: &mut [f32],
+    layer: usize,
+    family: Family,
+    d: [&[f32]; 2],
+    x: [&[f32]; 2],
+) {
     for (to, from) in PLACES {
         gradients[place(layer, family, to, from)] += dot(d[to], x[from]) as f32;
     }
@@ -73,7 +82,11 @@ mod tests {
         let of_ner = mix(stitches.unit(1, Family::Ner), [ner, tc]);
         assert_eq!(of_ner, [vec![1.0 + 10.0, 10.0 - 2.0], vec![3.0 + 20.0, 30.0 - 4.0]]);
         let [own, other] = mix(stitches.unit(1, Family::Tc), [tc, ner]);
-        assert_eq!([other, own], of_ner, "the classification family sees the same with the columns swapped");
+        assert_eq!(
+            [other, own],
+            of_ner,
+            "the classification family sees the same with the columns swapped"
+        );
 
         // d = (1, 0), (0, 1): S^T d is (1, 3), (2, 4), and d x^T is ((1, 5), (10, -1)).
         let d: [&[f32]; 2] = [&[1.0, 0.0], &[0.0, 1.0]];

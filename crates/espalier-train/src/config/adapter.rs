@@ -44,7 +44,11 @@ impl Default for AdapterConfig {
 impl AdapterConfig {
     /// The adapter's shape on an encoder of L layers.
     pub fn lora(&self, encoder_layers: usize) -> LoraConfig {
-        let layers = if self.layers == 0 { LoraConfig::for_layers(encoder_layers).layers } else { self.layers };
+        let layers = if self.layers == 0 {
+            LoraConfig::for_layers(encoder_layers).layers
+        } else {
+            self.layers
+        };
         LoraConfig { layers, modules: self.modules.clone(), rank: self.rank, alpha: self.alpha }
     }
 }

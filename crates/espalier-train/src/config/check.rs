@@ -17,7 +17,8 @@ impl PrefinetuneConfig {
     /// Checks the ranges of all values, and that the strategy's families have corpora.
     ///
     /// # Errors
-    /// [`TrainError::ConfigValue`] naming the key, the value and the rule; [`TrainError::NoCorpus`].
+    /// [`TrainError::ConfigValue`] naming the key, the value and the rule;
+    /// [`TrainError::NoCorpus`].
     pub fn check(&self) -> Result<()> {
         let (train, ner, tc, mlm) = (&self.train, &self.ner, &self.tc, &self.mlm);
         let (adapter, stitch) = (&self.adapter, &self.stitch);
@@ -38,7 +39,12 @@ impl PrefinetuneConfig {
             ("adapter.weight_decay", adapter.weight_decay),
             ("stitch.learning_rate", stitch.learning_rate),
         ] {
-            require(key, value, value.is_finite() && value >= 0.0, "it must be a number of at least 0")?;
+            require(
+                key,
+                value,
+                value.is_finite() && value >= 0.0,
+                "it must be a number of at least 0",
+            )?;
         }
         for (key, value) in [
             ("ner.scale", ner.scale),
@@ -48,10 +54,17 @@ impl PrefinetuneConfig {
         ] {
             require(key, value, value.is_finite() && value > 0.0, "it must be a number above 0")?;
         }
-        for (key, value) in [("ner.bias", ner.bias), ("stitch.own", stitch.own), ("stitch.other", stitch.other)] {
+        for (key, value) in
+            [("ner.bias", ner.bias), ("stitch.own", stitch.own), ("stitch.other", stitch.other)]
+        {
             require(key, value, value.is_finite(), "it must be a number")?;
         }
-        require("tc.source_exponent", tc.source_exponent, tc.source_exponent.is_finite(), "it must be a number")?;
+        require(
+            "tc.source_exponent",
+            tc.source_exponent,
+            tc.source_exponent.is_finite(),
+            "it must be a number",
+        )?;
         for (key, warmup) in [
             ("train.warmup", Some(train.warmup)),
             ("ner.projection_warmup", ner.projection_warmup),
@@ -62,25 +75,64 @@ impl PrefinetuneConfig {
             require(key, warmup, (0.0..=1.0).contains(&warmup), "it must be between 0 and 1")?;
         }
         let trains = train.precision != Compute::Int8;
-        require("train.precision", train.precision, trains, "int8 is for inference; give auto, f32 or bf16")?;
+        require(
+            "train.precision",
+            train.precision,
+            trains,
+            "int8 is for inference; give auto, f32 or bf16",
+        )?;
         require("train.steps", train.steps, train.steps > 0, "it must be at least 1")?;
-        require("train.validate_every", train.validate_every, train.validate_every > 0, "it must be at least 1")?;
+        require(
+            "train.validate_every",
+            train.validate_every,
+            train.validate_every > 0,
+            "it must be at least 1",
+        )?;
         let validates = train.patience == 0 || train.validation > 0;
-        require("train.patience", train.patience, validates, "stopping early needs train.validation above 0")?;
-        require("train.keep_checkpoints", train.keep_checkpoints, train.keep_checkpoints > 0, "it must be at least 1")?;
-        require("tc.batch", tc.batch, tc.batch > 1, "it must be at least 2: the other pairs are the negatives")?;
-        for (key, batch) in [("ner.batch", ner.batch), ("tc.batch", tc.batch), ("mlm.batch", mlm.batch)] {
+        require(
+            "train.patience",
+            train.patience,
+            validates,
+            "stopping early needs train.validation above 0",
+        )?;
+        require(
+            "train.keep_checkpoints",
+            train.keep_checkpoints,
+            train.keep_checkpoints > 0,
+            "it must be at least 1",
+        )?;
+        require(
+            "tc.batch",
+            tc.batch,
+            tc.batch > 1,
+            "it must be at least 2: the other pairs are the negatives",
+        )?;
+        for (key, batch) in
+            [("ner.batch", ner.batch), ("tc.batch", tc.batch), ("mlm.batch", mlm.batch)]
+        {
             require(key, batch, BATCHES.contains(&batch), BATCH_RULE)?;
         }
         let share = mlm.probability > 0.0 && mlm.probability <= 1.0;
         require("mlm.probability", mlm.probability, share, "it must be above 0 and at most 1")?;
         let room = mlm.max_tokens >= 3;
-        require("mlm.max_tokens", mlm.max_tokens, room, "it must be at least 3: two special tokens and one to hide")?;
-        let tokenizer = !self.starts_from_scratch() || !self.scratch.tokenizer.as_os_str().is_empty();
-        let rule = "a fresh encoder needs the directory of one; make it by espalier tokenizer train";
+        require(
+            "mlm.max_tokens",
+            mlm.max_tokens,
+            room,
+            "it must be at least 3: two special tokens and one to hide",
+        )?;
+        let tokenizer =
+            !self.starts_from_scratch() || !self.scratch.tokenizer.as_os_str().is_empty();
+        let rule =
+            "a fresh encoder needs the directory of one; make it by espalier tokenizer train";
         require("scratch.tokenizer", "empty", tokenizer, rule)?;
         require("adapter.rank", adapter.rank, RANKS.contains(&adapter.rank), RANK_RULE)?;
-        require("adapter.modules", "empty", !adapter.modules.is_empty(), "it must name at least one module")?;
+        require(
+            "adapter.modules",
+            "empty",
+            !adapter.modules.is_empty(),
+            "it must name at least one module",
+        )?;
         for objective in Objective::ALL {
             for weight in self.corpora(objective).iter().map(|corpus| corpus.weight) {
                 require(
@@ -99,36 +151,71 @@ impl PrefinetuneConfig {
             "what is kept is of the last step; set train.patience to 0",
         )?;
         if ner.objective() == NerObjective::Distill {
-            require("ner.keep_concepts", "true", !ner.keep_concepts, "distillation has no concepts to keep")?;
-            let (layer, fits) = (ner.distill.layer, ner.distill.loss != DistillLoss::Kl || ner.distill.layer == 0);
-            require("ner.distill.layer", layer, fits, "a further layer goes with cosine or mse, not with kl")?;
+            require(
+                "ner.keep_concepts",
+                "true",
+                !ner.keep_concepts,
+                "distillation has no concepts to keep",
+            )?;
+            let (layer, fits) =
+                (ner.distill.layer, ner.distill.loss != DistillLoss::Kl || ner.distill.layer == 0);
+            require(
+                "ner.distill.layer",
+                layer,
+                fits,
+                "a further layer goes with cosine or mse, not with kl",
+            )?;
         }
         let alternating = train.composition == Composition::Alternating;
         let apart = alternating && self.strategy.combine().is_some();
-        require("train.composition", "alternating", !apart, "pcgrad compares both families' gradients in every step")?;
+        require(
+            "train.composition",
+            "alternating",
+            !apart,
+            "pcgrad compares both families' gradients in every step",
+        )?;
         for &objective in self.strategy.objectives() {
             if self.corpora(objective).is_empty() {
                 let (strategy, key) = (self.strategy.name().into(), objective.corpora_key());
                 return Err(TrainError::NoCorpus { strategy, objective, key });
             }
-            if objective == Objective::Ner && ner.objective() == NerObjective::Distill && ner.teacher.is_none() {
+            if objective == Objective::Ner
+                && ner.objective() == NerObjective::Distill
+                && ner.teacher.is_none()
+            {
                 return Err(TrainError::NoTeacher);
             }
         }
         Ok(())
     }
 
-    /// Checks that both families' gradients meet on the shared weights in every step, which the conflict meter measures.
+    /// Checks that both families' gradients meet on the shared weights in every step, which the
+    /// conflict meter measures.
     pub(crate) fn check_measurable(&self) -> Result<()> {
         let shared = self.strategy.trains_theta() && !self.strategy.has_family_columns();
         let meets = shared && self.strategy.objectives().len() == 2;
-        require("strategy", self.strategy, meets, "no two gradients meet under it; take joint, pcgrad or tpl")?;
+        require(
+            "strategy",
+            self.strategy,
+            meets,
+            "no two gradients meet under it; take joint, pcgrad or tpl",
+        )?;
         let both = self.train.composition == Composition::Both;
-        require("train.composition", "alternating", both, "gradients are compared within a step; take both")
+        require(
+            "train.composition",
+            "alternating",
+            both,
+            "gradients are compared within a step; take both",
+        )
     }
 }
 
-fn require(key: &'static str, value: impl std::fmt::Display, holds: bool, rule: &'static str) -> Result<()> {
+fn require(
+    key: &'static str,
+    value: impl std::fmt::Display,
+    holds: bool,
+    rule: &'static str,
+) -> Result<()> {
     match holds {
         true => Ok(()),
         false => Err(TrainError::ConfigValue { key, value: value.to_string(), rule }),

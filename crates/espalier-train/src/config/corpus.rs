@@ -9,7 +9,8 @@ use std::path::PathBuf;
 /// A corpus file with its weight: `"a.jsonl"`, or `{ path = "a.jsonl", weight = 2.0 }`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CorpusConfig {
-    /// The file; a relative path counts from the configuration file, else from the working directory.
+    /// The file; a relative path counts from the configuration file, else from the working
+    /// directory.
     pub path: PathBuf,
     /// How many times more often than by its size alone it is drawn from; above 0.
     pub weight: f64,
@@ -68,7 +69,8 @@ impl<'de> Deserialize<'de> for CorpusConfig {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<CorpusConfig, A::Error> {
-                let Weighted { path, weight } = Weighted::deserialize(MapAccessDeserializer::new(map))?;
+                let Weighted { path, weight } =
+                    Weighted::deserialize(MapAccessDeserializer::new(map))?;
                 Ok(CorpusConfig { path, weight })
             }
         }
@@ -82,15 +84,24 @@ mod tests {
     use crate::config::{NerConfig, PrefinetuneConfig};
 
     fn corpora(text: &str) -> Result<Vec<CorpusConfig>, String> {
-        toml::from_str::<PrefinetuneConfig>(text).map(|config| config.ner.corpora).map_err(|error| error.to_string())
+        toml::from_str::<PrefinetuneConfig>(text)
+            .map(|config| config.ner.corpora)
+            .map_err(|error| error.to_string())
     }
 
     #[test]
     fn a_path_has_weight_one() {
-        let expected = vec![CorpusConfig::from("a.jsonl"), CorpusConfig { path: "b.csv".into(), weight: 2.5 }];
-        assert_eq!(corpora("ner.corpora = [\"a.jsonl\", { path = \"b.csv\", weight = 2.5 }]"), Ok(expected.clone()));
+        let expected =
+            vec![CorpusConfig::from("a.jsonl"), CorpusConfig { path: "b.csv".into(), weight: 2.5 }];
         assert_eq!(
-            corpora("[[ner.corpora]]\npath = \"a.jsonl\"\n[[ner.corpora]]\npath = \"b.csv\"\nweight = 2.5"),
+            corpora("ner.corpora = [\"a.jsonl\", { path = \"b.csv\", weight = 2.5 }]"),
+            Ok(expected.clone())
+        );
+        assert_eq!(
+            corpora(
+                "[[ner.corpora]]\npath = \"a.jsonl\"\n[[ner.corpora]]\npath = \"b.csv\"\nweight = \
+                 2.5"
+            ),
             Ok(expected)
         );
     }

@@ -23,6 +23,13 @@ pub struct MlmConfig {
 
 impl Default for MlmConfig {
     fn default() -> Self {
-        Self { corpora: Vec::new(), batch: 64, max_tokens: 128, probability: 0.15, whole_words: false, weight: 1.0 }
+        Self {
+            corpora: Vec::new(),
+            batch: 64,
+            max_tokens: 128,
+            probability: 0.15,
+            whole_words: false,
+            weight: 1.0,
+        }
     }
 }

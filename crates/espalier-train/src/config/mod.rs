@@ -32,12 +32,13 @@ use std::path::{Path, PathBuf};
 /// The value of `backbone` that asks for an encoder that has not learnt anything yet.
 pub const SCRATCH: &str = "scratch";
 
-/// Everything that decides a run. What a file leaves out has the default shown by [`PrefinetuneConfig::default`].
+/// Everything that decides a run. What a file leaves out has the default shown by
+/// [`PrefinetuneConfig::default`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PrefinetuneConfig {
-    /// The encoder to start from: a directory, a relative path counting as those of corpora, or a hub id; or [`SCRATCH`], for a fresh
-    /// one.
+    /// The encoder to start from: a directory, a relative path counting as those of corpora, or a
+    /// hub id; or [`SCRATCH`], for a fresh one.
     pub backbone: String,
     /// Which strategy.
     pub strategy: Strategy,
@@ -65,8 +66,8 @@ pub struct PrefinetuneConfig {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ConflictConfig {
-    /// Measure at every so many steps where both families' gradients meet on the shared weights; 0 for never. It changes nothing of
-    /// the training.
+    /// Measure at every so many steps where both families' gradients meet on the shared weights; 0
+    /// for never. It changes nothing of the training.
     pub every: usize,
 }
 
@@ -96,9 +97,10 @@ fn text_of(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     let length = File::open(path)?.take(LARGEST + 1).read_to_string(&mut text)? as u64;
     match length > LARGEST {
-        true => {
-            Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("a configuration has at most {LARGEST} bytes")))
-        }
+        true => Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("a configuration has at most {LARGEST} bytes"),
+        )),
         false => Ok(text),
     }
 }
@@ -107,10 +109,11 @@ impl PrefinetuneConfig {
     /// Reads a TOML file and applies overrides of the form `key=value`, `train.steps=200`.
     ///
     /// # Errors
-    /// [`TrainError`] for a file that cannot be read or parsed, an unknown key (naming the nearest known one), or a value that is
-    /// out of range.
+    /// [`TrainError`] for a file that cannot be read or parsed, an unknown key (naming the nearest
+    /// known one), or a value that is out of range.
     pub fn read(path: &Path, overrides: &[String]) -> Result<Self> {
-        let text = text_of(path).map_err(|cause| TrainError::ConfigFile { path: path.to_path_buf(), cause })?;
+        let text = text_of(path)
+            .map_err(|cause| TrainError::ConfigFile { path: path.to_path_buf(), cause })?;
         let mut config = parse::parse(&text, &path.display().to_string(), overrides)?;
         let directory = path.parent().unwrap_or(Path::new(""));
         for path in config.all_paths_mut() {
@@ -120,7 +123,9 @@ impl PrefinetuneConfig {
             }
         }
         for model in config.models_mut() {
-            if let Some(beside) = directory.join(&*model).to_str().filter(|beside| Path::new(beside).exists()) {
+            if let Some(beside) =
+                directory.join(&*model).to_str().filter(|beside| Path::new(beside).exists())
+            {
                 *model = beside.into();
             }
         }
@@ -143,8 +148,10 @@ impl PrefinetuneConfig {
 
     /// The files and directories that it names, but for encoders.
     pub(crate) fn all_paths_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
-        let corpora = self.ner.corpora.iter_mut().chain(&mut self.tc.corpora).chain(&mut self.mlm.corpora);
-        let tokenizer = Some(&mut self.scratch.tokenizer).filter(|path| !path.as_os_str().is_empty());
+        let corpora =
+            self.ner.corpora.iter_mut().chain(&mut self.tc.corpora).chain(&mut self.mlm.corpora);
+        let tokenizer =
+            Some(&mut self.scratch.tokenizer).filter(|path| !path.as_os_str().is_empty());
         let paths = corpora.map(|corpus| &mut corpus.path).chain(tokenizer);
         paths.chain(&mut self.ner.teacher_cache).chain(&mut self.ner.distill.adapter)
     }
@@ -155,7 +162,8 @@ impl PrefinetuneConfig {
         Some(&mut self.backbone).filter(|_| !scratch).into_iter().chain(&mut self.ner.teacher)
     }
 
-    /// The same configuration with every value that follows another one, or may be absent, spelled out, so that it shows all keys.
+    /// The same configuration with every value that follows another one, or may be absent, spelled
+    /// out, so that it shows all keys.
     fn spelled_out(&self) -> Self {
         let (mut config, train) = (self.clone(), &self.train);
         let ner = &mut config.ner;
@@ -175,8 +183,10 @@ impl PrefinetuneConfig {
         config
     }
 
-    /// The configuration as TOML: every value but those that follow another one, which are left out.
+    /// The configuration as TOML: every value but those that follow another one, which are left
+    /// out.
     pub fn to_toml(&self) -> String {
-        toml::to_string_pretty(self).unwrap_or_else(|error| unreachable!("plain values always serialise: {error}"))
+        toml::to_string_pretty(self)
+            .unwrap_or_else(|error| unreachable!("plain values always serialise: {error}"))
     }
 }

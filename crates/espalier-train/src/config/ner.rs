@@ -11,7 +11,8 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct NerConfig {
-    /// Concept corpora, or any sentences to distil on. A sentence comes from a file in proportion to its size times its weight.
+    /// Concept corpora, or any sentences to distil on. A sentence comes from a file in proportion
+    /// to its size times its weight.
     pub corpora: Vec<CorpusConfig>,
     /// `concepts` or `distill`; `None`: [`NerConfig::objective`].
     pub objective: Option<NerObjective>,
@@ -19,7 +20,8 @@ pub struct NerConfig {
     pub batch: usize,
     /// Weight of the loss; `None`: that of the objective, [`NerConfig::weight`].
     pub weight: Option<f32>,
-    /// Peak learning rate of what the objective maps vectors by: P and Q, or the projections and heads of distillation.
+    /// Peak learning rate of what the objective maps vectors by: P and Q, or the projections and
+    /// heads of distillation.
     pub projection_learning_rate: f32,
     /// Weight decay of the projections.
     pub projection_weight_decay: f32,
@@ -43,7 +45,8 @@ pub struct NerConfig {
     pub concept_warmup: Option<f32>,
     /// Whether the concept encoder and the projections are kept at the end, for zero-shot NER.
     pub keep_concepts: bool,
-    /// The teacher of distillation: a directory, a packed file, a relative path counting as those of corpora, or a hub id.
+    /// The teacher of distillation: a directory, a packed file, a relative path counting as those
+    /// of corpora, or a hub id.
     pub teacher: Option<String>,
     /// What the teacher computes in.
     pub teacher_precision: Compute,
@@ -82,7 +85,8 @@ pub struct DistillConfig {
     pub loss: DistillLoss,
     /// How much a word of an annotated entity counts; the others count 1.
     pub entity_weight: f32,
-    /// A further layer of the teacher, from 1, that the student's word vectors match as well; 0 for none.
+    /// A further layer of the teacher, from 1, that the student's word vectors match as well; 0 for
+    /// none.
     pub layer: usize,
     /// Weight of that layer's loss beside that of the last.
     pub layer_weight: f32,
@@ -93,8 +97,8 @@ pub struct DistillConfig {
 }
 
 impl NerConfig {
-    /// What tokens learn: where the configuration does not say, from a teacher if it names one, since that makes the better student
-    /// (docs/method.md).
+    /// What tokens learn: where the configuration does not say, from a teacher if it names one,
+    /// since that makes the better student (docs/method.md).
     pub fn objective(&self) -> NerObjective {
         self.objective.unwrap_or(match self.teacher {
             Some(_) => NerObjective::Distill,
@@ -102,8 +106,9 @@ impl NerConfig {
         })
     }
 
-    /// The weight of the loss. Means over all token x concept pairs, most of them easy negatives, and of differences of vectors have gradients
-    /// far smaller than InfoNCE's; where the configuration names no weight, that of the objective makes them about as large.
+    /// The weight of the loss. Means over all token x concept pairs, most of them easy negatives,
+    /// and of differences of vectors have gradients far smaller than InfoNCE's; where the
+    /// configuration names no weight, that of the objective makes them about as large.
     pub fn weight(&self) -> f32 {
         self.weight.unwrap_or(match (self.objective(), self.distill.loss) {
             (NerObjective::Concepts, _) | (NerObjective::Distill, DistillLoss::Cosine) => 30.0,

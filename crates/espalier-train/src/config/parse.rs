@@ -7,13 +7,16 @@ use toml::{Table, Value};
 
 /// Parses `text` (from `origin`, for messages), applies the overrides, and checks every key.
 pub(super) fn parse(text: &str, origin: &str, overrides: &[String]) -> Result<PrefinetuneConfig> {
-    let syntax = |origin: &str, problem: String| TrainError::ConfigSyntax { origin: origin.into(), problem };
+    let syntax =
+        |origin: &str, problem: String| TrainError::ConfigSyntax { origin: origin.into(), problem };
     let known = known_keys();
     let mut table: Table = text.parse().map_err(|error| syntax(origin, problem(&error, text)))?;
     check_keys(&table, "", origin, &known)?;
     for assignment in overrides {
         let origin = format!("--set {}", excerpt(assignment, 200));
-        let (key, value) = assignment.split_once('=').ok_or_else(|| syntax(&origin, "write it as key=value".into()))?;
+        let (key, value) = assignment
+            .split_once('=')
+            .ok_or_else(|| syntax(&origin, "write it as key=value".into()))?;
         if !known.iter().any(|known| known == key.trim()) {
             return Err(unknown(key.trim(), &origin, &known));
         }
@@ -59,7 +62,8 @@ fn set(table: &mut Table, key: &str, value: Value) {
     }
 }
 
-/// Every key that a configuration may hold, dotted: those of the default one, every value spelled out.
+/// Every key that a configuration may hold, dotted: those of the default one, every value spelled
+/// out.
 fn known_keys() -> Vec<String> {
     fn collect(table: &Table, prefix: &str, keys: &mut Vec<String>) {
         for (key, value) in table {
@@ -81,7 +85,9 @@ fn check_keys(table: &Table, prefix: &str, origin: &str, known: &[String]) -> Re
         let full = format!("{prefix}{key}");
         let is_section = known.iter().any(|known| known.starts_with(&format!("{full}.")));
         match value {
-            Value::Table(inner) if is_section => check_keys(inner, &format!("{full}."), origin, known)?,
+            Value::Table(inner) if is_section => {
+                check_keys(inner, &format!("{full}."), origin, known)?
+            }
             _ if is_section || known.contains(&full) => {}
             _ => return Err(unknown(&full, origin, known)),
         }
@@ -95,7 +101,8 @@ fn unknown(key: &str, origin: &str, known: &[String]) -> TrainError {
         let last = |key: &str| key.rsplit('.').next().unwrap_or_default().to_string();
         strsim::jaro_winkler(key, candidate).max(strsim::jaro_winkler(&last(key), &last(candidate)))
     };
-    let nearest = known.iter().map(|known| (nearness(known), known)).max_by(|a, b| a.0.total_cmp(&b.0));
+    let nearest =
+        known.iter().map(|known| (nearness(known), known)).max_by(|a, b| a.0.total_cmp(&b.0));
     let hint = match nearest {
         Some((nearness, known)) if nearness > 0.75 => format!("did you mean {known:?}?"),
         _ => format!("known keys: {}", known.join(", ")),
@@ -129,29 +136,51 @@ mod tests {
         let objective = |text: &str| parsed(text, &[]).unwrap().ner.objective();
         assert_eq!(objective(""), NerObjective::Concepts);
         assert_eq!(objective("[ner]\nteacher = \"t\"\n"), NerObjective::Distill);
-        assert_eq!(objective("[ner]\nteacher = \"t\"\nobjective = \"concepts\"\n"), NerObjective::Concepts);
+        assert_eq!(
+            objective("[ner]\nteacher = \"t\"\nobjective = \"concepts\"\n"),
+            NerObjective::Concepts
+        );
     }
 
     #[test]
     fn overrides_win_and_need_no_quotes() {
         // A schedule of its own is a key that no default shows.
-        assert_eq!(parsed("", &["adapter.schedule=cosine"]).unwrap().adapter.schedule, Some(Schedule::Cosine));
-        let overrides = ["train.steps=1", "strategy=joint", "train.optimizer = \"sgd\"", "ner.corpora=[\"a.jsonl\"]"];
+        assert_eq!(
+            parsed("", &["adapter.schedule=cosine"]).unwrap().adapter.schedule,
+            Some(Schedule::Cosine)
+        );
+        let overrides = [
+            "train.steps=1",
+            "strategy=joint",
+            "train.optimizer = \"sgd\"",
+            "ner.corpora=[\"a.jsonl\"]",
+        ];
         let config = parsed("[train]\nsteps = 9\n", &overrides).unwrap();
         assert_eq!((config.train.steps, config.strategy), (1, Strategy::Joint));
         assert_eq!(config.train.optimizer, OptimizerKind::Sgd);
         assert_eq!(config.ner.corpora, ["a.jsonl".into()]);
         let config = parsed("", &["tc.corpora=[{path=\"a.jsonl\",weight=2}, \"b.csv\"]"]).unwrap();
-        assert_eq!(config.tc.corpora, [CorpusConfig { path: "a.jsonl".into(), weight: 2.0 }, "b.csv".into()]);
+        assert_eq!(
+            config.tc.corpora,
+            [CorpusConfig { path: "a.jsonl".into(), weight: 2.0 }, "b.csv".into()]
+        );
     }
 
     #[test]
     fn unknown_keys_are_refused_with_the_nearest_known_one() {
         for (text, overrides, want) in [
-            ("[train]\nstep = 9\n", vec![], "run.toml: unknown key \"train.step\"; did you mean \"train.steps\"?"),
+            (
+                "[train]\nstep = 9\n",
+                vec![],
+                "run.toml: unknown key \"train.step\"; did you mean \"train.steps\"?",
+            ),
             ("learning_rat = 1\n", vec![], "learning_rate\"?"),
             ("[tc]\n[tc.deep]\nx = 1\n", vec![], "unknown key \"tc.deep\""),
-            ("", vec!["ner.bach=3"], "--set ner.bach=3: unknown key \"ner.bach\"; did you mean \"ner.batch\"?"),
+            (
+                "",
+                vec!["ner.bach=3"],
+                "--set ner.bach=3: unknown key \"ner.bach\"; did you mean \"ner.batch\"?",
+            ),
             ("zzzzzz = 1\n", vec![], "known keys: "),
         ] {
             let message = parsed(text, &overrides).unwrap_err().to_string();
@@ -188,7 +217,10 @@ mod tests {
             ("", vec!["train.steps"]),
             ("train = 3", vec![]),
         ] {
-            assert!(matches!(parsed(text, &overrides), Err(TrainError::ConfigSyntax { .. })), "{text} {overrides:?}");
+            assert!(
+                matches!(parsed(text, &overrides), Err(TrainError::ConfigSyntax { .. })),
+                "{text} {overrides:?}"
+            );
         }
     }
 }

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ScratchConfig {
-    /// The directory of its tokenizer, as `espalier tokenizer train` writes it; a relative path counts as those of corpora.
+    /// The directory of its tokenizer, as `espalier tokenizer train` writes it; a relative path
+    /// counts as those of corpora.
     pub tokenizer: PathBuf,
     /// L, transformer layers.
     pub layers: usize,
@@ -23,6 +24,13 @@ pub struct ScratchConfig {
 
 impl Default for ScratchConfig {
     fn default() -> Self {
-        Self { tokenizer: PathBuf::new(), layers: 4, width: 256, heads: 4, inner: 1024, positions: 128 }
+        Self {
+            tokenizer: PathBuf::new(),
+            layers: 4,
+            width: 256,
+            heads: 4,
+            inner: 1024,
+            positions: 128,
+        }
     }
 }

@@ -12,7 +12,8 @@ pub struct TcConfig {
     pub corpora: Vec<CorpusConfig>,
     /// Pairs per batch.
     pub batch: usize,
-    /// Texts that are embedded at a time, for batches whose activations do not fit into memory; 0 for all of the batch at once.
+    /// Texts that are embedded at a time, for batches whose activations do not fit into memory; 0
+    /// for all of the batch at once.
     pub chunk: usize,
     /// Weight of the loss.
     pub weight: f32,

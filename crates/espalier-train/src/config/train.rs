@@ -27,13 +27,16 @@ pub struct TrainConfig {
     pub weight_decay: f32,
     /// Whether word, position and type embeddings stay as they are.
     pub freeze_embeddings: bool,
-    /// What matrix products are computed in. Weights, sums, losses and the optimizer are f32 in any case.
+    /// What matrix products are computed in. Weights, sums, losses and the optimizer are f32 in any
+    /// case.
     pub precision: Compute,
-    /// Examples of each family that are held out for validation, at most a tenth of them; 0 for no validation.
+    /// Examples of each family that are held out for validation, at most a tenth of them; 0 for no
+    /// validation.
     pub validation: usize,
     /// Steps from one validation to the next.
     pub validate_every: usize,
-    /// Validations without improvement after which the run ends with the best weights; 0 for never, and the last weights.
+    /// Validations without improvement after which the run ends with the best weights; 0 for never,
+    /// and the last weights.
     pub patience: usize,
     /// Steps from one checkpoint to the next; 0 for one at the end or when the run is interrupted.
     pub checkpoint_every: usize,
@@ -94,7 +97,14 @@ impl Default for TrainConfig {
 
 impl TrainConfig {
     /// Schedule and steps of warm-up of parameters that may have their own.
-    pub(crate) fn pace(&self, schedule: Option<Schedule>, warmup: Option<f32>) -> (Schedule, usize) {
-        (schedule.unwrap_or(self.schedule), (warmup.unwrap_or(self.warmup) * self.steps as f32) as usize)
+    pub(crate) fn pace(
+        &self,
+        schedule: Option<Schedule>,
+        warmup: Option<f32>,
+    ) -> (Schedule, usize) {
+        (
+            schedule.unwrap_or(self.schedule),
+            (warmup.unwrap_or(self.warmup) * self.steps as f32) as usize,
+        )
     }
 }

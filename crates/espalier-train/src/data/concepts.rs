@@ -54,7 +54,11 @@ const INCLUSIVE: [&str; 1] = ["ner"];
 /// The first record that cannot be read or is not valid; a file without records.
 pub fn read_concepts(path: &Path) -> Result<Vec<ConceptSentence>, DataError> {
     let sentences = sentences(path, Annotation::Required)?.collect::<Result<Vec<_>, _>>()?;
-    if sentences.is_empty() { Err(DataError::Empty { path: path.to_owned() }) } else { Ok(sentences) }
+    if sentences.is_empty() {
+        Err(DataError::Empty { path: path.to_owned() })
+    } else {
+        Ok(sentences)
+    }
 }
 
 /// The sentences of a file one by one.
@@ -111,7 +115,8 @@ pub(super) fn sentence(
     Ok(ConceptSentence { tokens, spans })
 }
 
-const WANTED: &str = "\"tokens\" and \"spans\" (or \"text\" and \"spans\" or \"entities\", \"tokenized_text\" and \"ner\", \"tokens\" and \"tags\")";
+const WANTED: &str = "\"tokens\" and \"spans\" (or \"text\" and \"spans\" or \"entities\", \
+                      \"tokenized_text\" and \"ner\", \"tokens\" and \"tags\")";
 
 const WANTED_ANY: &str = "\"tokens\" or \"text\" (or \"words\", \"tokenized_text\")";
 
@@ -121,7 +126,11 @@ pub(super) fn tags(found: super::row::Found, tokens: usize) -> Result<Vec<String
         return Err(RecordError::NumericTags);
     }
     let tags = texts(found)?;
-    if tags.len() == tokens { Ok(tags) } else { Err(RecordError::TagCount { tokens, tags: tags.len() }) }
+    if tags.len() == tokens {
+        Ok(tags)
+    } else {
+        Err(RecordError::TagCount { tokens, tags: tags.len() })
+    }
 }
 
 #[cfg(test)]
@@ -132,7 +141,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(name);
         std::fs::write(&path, text).unwrap();
-        read_concepts(&path).map_err(|error| error.to_string().replace(&format!("{}/", dir.path().display()), ""))
+        read_concepts(&path)
+            .map_err(|error| error.to_string().replace(&format!("{}/", dir.path().display()), ""))
     }
 
     fn read(text: &str) -> Result<Vec<ConceptSentence>, String> {
@@ -141,7 +151,10 @@ mod tests {
 
     fn new_york() -> ConceptSentence {
         let city = ConceptSpan { start: 1, end: 3, concept: "city".into() };
-        ConceptSentence { tokens: ["to", "New", "York"].map(str::to_owned).into(), spans: vec![city] }
+        ConceptSentence {
+            tokens: ["to", "New", "York"].map(str::to_owned).into(),
+            spans: vec![city],
+        }
     }
 
     #[test]
@@ -158,7 +171,10 @@ mod tests {
         ] {
             assert_eq!(read(row), Ok(vec![new_york()]), "{row}");
         }
-        assert_eq!(read_named("c.conll", "to TO O\nNew NNP I-city\nYork NNP I-city\n"), Ok(vec![new_york()]));
+        assert_eq!(
+            read_named("c.conll", "to TO O\nNew NNP I-city\nYork NNP I-city\n"),
+            Ok(vec![new_york()])
+        );
         assert_eq!(read(r#"{"tokens":["a"],"spans":[]}"#).unwrap()[0].spans, []);
     }
 
@@ -169,7 +185,10 @@ mod tests {
             (r#"{"start":2,"end":1,"type":"x"}"#, "span 2..1 does not fit a sentence of 2 tokens"),
             (r#"{"start":0,"end":3,"type":"x"}"#, "span 0..3 does not fit a sentence of 2 tokens"),
             (r#"{"start":0,"end":1,"type":" "}"#, "\"type\" is blank"),
-            (r#"{"start":-1,"end":1,"type":"x"}"#, "\"start\" is a negative number, not a whole number"),
+            (
+                r#"{"start":-1,"end":1,"type":"x"}"#,
+                "\"start\" is a negative number, not a whole number",
+            ),
             (
                 r#"{"start":0,"end":1}"#,
                 "\"type\" or \"label\" of a span expected, but the record has \"end\", \"start\"",
@@ -177,7 +196,8 @@ mod tests {
             ("3", "\"spans\" is a number, not a list of spans"),
             ("[1,2]", "\"spans\" is a list of others, not a list of [start, end, label]"),
         ] {
-            let error = read(&format!("\n{{\"tokens\":[\"a\",\"b\"],\"spans\":[{spans}]}}\n")).unwrap_err();
+            let error =
+                read(&format!("\n{{\"tokens\":[\"a\",\"b\"],\"spans\":[{spans}]}}\n")).unwrap_err();
             assert!(error.starts_with(&format!("c.jsonl:2: {message}")), "{error}");
         }
     }
@@ -191,7 +211,10 @@ mod tests {
             (r#"{"tokens":"a","spans":[]}"#, "\"tokens\" is a text, not a list"),
             (r#"{"tokens":["a"],"ner_tags":[3]}"#, "tags are numbers"),
             (r#"{"tokens":["a"],"tags":[]}"#, "1 tokens but 0 tags"),
-            (r#"{"tokens":["a"],"ner":[[0,18446744073709551615,"x"]]}"#, "span 0..18446744073709551615 does not fit"),
+            (
+                r#"{"tokens":["a"],"ner":[[0,18446744073709551615,"x"]]}"#,
+                "span 0..18446744073709551615 does not fit",
+            ),
             (r#"{"text":" ","spans":[]}"#, "\"text\" is blank"),
             (
                 r#"{"text":"ab","spans":[{"start":1,"end":3,"type":"x"}]}"#,

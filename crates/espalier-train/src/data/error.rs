@@ -108,7 +108,8 @@ pub enum DataError {
     },
     /// A run cannot be resumed on other corpora than it began with.
     #[error(
-        "the corpora are not those that the run began with ({found} records, not {expected}): start it anew, or give it the same files"
+        "the corpora are not those that the run began with ({found} records, not {expected}): \
+         start it anew, or give it the same files"
     )]
     OtherCorpus {
         /// Number of records then.
@@ -150,7 +151,9 @@ pub enum DataError {
         second: String,
     },
     /// A label fraction outside (0, 1].
-    #[error("label fraction {0} is out of range: give a number above 0 and at most 1 (0.1 for 10 %)")]
+    #[error(
+        "label fraction {0} is out of range: give a number above 0 and at most 1 (0.1 for 10 %)"
+    )]
     Fraction(f64),
 }
 
@@ -170,7 +173,8 @@ pub enum RecordError {
     },
     /// A tag is of no scheme.
     #[error(
-        "tag {tag:?} is of no scheme known here: tags are \"O\" and, before a label, \"B-\" and \"I-\" (IOB), with \"E-\" and \"S-\" (IOBES) or \"L-\" and \"U-\" (BILOU)"
+        "tag {tag:?} is of no scheme known here: tags are \"O\" and, before a label, \"B-\" and \
+         \"I-\" (IOB), with \"E-\" and \"S-\" (IOBES) or \"L-\" and \"U-\" (BILOU)"
     )]
     Tag {
         /// The text found.
@@ -178,12 +182,14 @@ pub enum RecordError {
     },
     /// Tags are numbers, whose names are elsewhere.
     #[error(
-        "tags are numbers: write them as text, such as \"B-person\"; only whoever made the file knows which is which"
+        "tags are numbers: write them as text, such as \"B-person\"; only whoever made the file \
+         knows which is which"
     )]
     NumericTags,
     /// Tags of two schemes in one file.
     #[error(
-        "a mixture of tag schemes: {tag:?} closes entities here ({scheme}), but {other}; write the file in one scheme"
+        "a mixture of tag schemes: {tag:?} closes entities here ({scheme}), but {other}; write \
+         the file in one scheme"
     )]
     MixedSchemes {
         /// A tag of the scheme that closes entities.
@@ -194,7 +200,10 @@ pub enum RecordError {
         other: String,
     },
     /// A span is empty, reversed or leaves the sentence.
-    #[error("span {start}..{end} does not fit a sentence of {tokens} tokens: start < end <= {tokens}, end exclusive")]
+    #[error(
+        "span {start}..{end} does not fit a sentence of {tokens} tokens: start < end <= {tokens}, \
+         end exclusive"
+    )]
     Span {
         /// First word.
         start: usize,
@@ -204,7 +213,10 @@ pub enum RecordError {
         tokens: usize,
     },
     /// A span of characters is empty, reversed or leaves the text.
-    #[error("span {start}..{end} does not fit a text of {chars} characters: start < end <= {chars}, end exclusive")]
+    #[error(
+        "span {start}..{end} does not fit a text of {chars} characters: start < end <= {chars}, \
+         end exclusive"
+    )]
     CharacterSpan {
         /// First character.
         start: usize,
@@ -251,7 +263,10 @@ pub enum RecordError {
         found: &'static str,
     },
     /// A row of a table has another number of columns than the header.
-    #[error("{found} column(s) where the header has {header}: a quote or a separator too few or too many?")]
+    #[error(
+        "{found} column(s) where the header has {header}: a quote or a separator too few or too \
+         many?"
+    )]
     Columns {
         /// Columns of the header.
         header: usize,
@@ -279,7 +294,8 @@ pub enum RecordError {
     OneColumn,
     /// The texts of a pair are labelled as not alike.
     #[error(
-        "the pair is labelled {label}: keep only pairs whose texts belong together (\"entailment\", 1), and leave the label out"
+        "the pair is labelled {label}: keep only pairs whose texts belong together \
+         (\"entailment\", 1), and leave the label out"
     )]
     NotAlike {
         /// The label.
@@ -293,7 +309,8 @@ pub enum RecordError {
     },
     /// The keys of a task's record say neither NER nor classification, or both.
     #[error(
-        "cannot tell the kind of task: a record has either \"tokens\" and \"tags\" or \"text\" and \"spans\" (NER), or \"text\" and \"label\" (classification); this one has {found}"
+        "cannot tell the kind of task: a record has either \"tokens\" and \"tags\" or \"text\" \
+         and \"spans\" (NER), or \"text\" and \"label\" (classification); this one has {found}"
     )]
     UnknownKind {
         /// The keys that are there.
@@ -301,7 +318,8 @@ pub enum RecordError {
     },
     /// The keys of a record belong to no kind of data.
     #[error(
-        "neither text pairs, nor sentences with concepts, nor labelled examples, nor running text: the record has {found}; docs/formats.md lists the keys that are understood"
+        "neither text pairs, nor sentences with concepts, nor labelled examples, nor running \
+         text: the record has {found}; docs/formats.md lists the keys that are understood"
     )]
     NoKind {
         /// The keys that are there.

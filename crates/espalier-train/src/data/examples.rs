@@ -1,4 +1,5 @@
-//! Labelled examples of one split of a task: sentences with tags (NER) or texts with a class (classification).
+//! Labelled examples of one split of a task: sentences with tags (NER) or texts with a class
+//! (classification).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -32,8 +33,10 @@ impl AnnotatedText {
     pub fn from_tags(words: &[impl AsRef<str>], tags: &[impl AsRef<str>]) -> Self {
         let words: Vec<String> = words.iter().map(|word| word.as_ref().to_owned()).collect();
         let (text, words) = joined(&words);
-        let in_characters = |entity: Entity| entity_at(&words, entity.start, entity.end, entity.label);
-        let entities = entities_lenient(tags).into_iter().filter(|entity| entity.end <= words.len());
+        let in_characters =
+            |entity: Entity| entity_at(&words, entity.start, entity.end, entity.label);
+        let entities =
+            entities_lenient(tags).into_iter().filter(|entity| entity.end <= words.len());
         Self { entities: entities.map(in_characters).collect(), text }
     }
 }
@@ -70,7 +73,8 @@ impl Examples {
         self.len() == 0
     }
 
-    /// How often each label occurs: entities of a label for NER, texts of a class for classification.
+    /// How often each label occurs: entities of a label for NER, texts of a class for
+    /// classification.
     pub fn label_counts(&self) -> BTreeMap<String, usize> {
         let mut counts = BTreeMap::new();
         for i in 0..self.len() {
@@ -84,7 +88,9 @@ impl Examples {
     /// The labels of example `i`: one for each of its entities, or its class.
     pub(super) fn labels_of(&self, i: usize) -> Vec<String> {
         match self {
-            Examples::Ner(rows) => rows[i].entities.iter().map(|entity| entity.label.clone()).collect(),
+            Examples::Ner(rows) => {
+                rows[i].entities.iter().map(|entity| entity.label.clone()).collect()
+            }
             Examples::Classification(rows) => vec![rows[i].label.clone()],
         }
     }
@@ -92,7 +98,9 @@ impl Examples {
     /// The examples at `indices`, in their order.
     pub(super) fn select(&self, indices: &[usize]) -> Examples {
         match self {
-            Examples::Ner(rows) => Examples::Ner(indices.iter().map(|&i| rows[i].clone()).collect()),
+            Examples::Ner(rows) => {
+                Examples::Ner(indices.iter().map(|&i| rows[i].clone()).collect())
+            }
             Examples::Classification(rows) => {
                 Examples::Classification(indices.iter().map(|&i| rows[i].clone()).collect())
             }
@@ -145,10 +153,11 @@ pub(super) enum Example {
 
 pub(super) const TEXT: [&str; 4] = ["text", "sentence", "utterance", "content"];
 /// Where a label has a name and a number, the name comes first.
-pub(super) const LABEL: [&str; 7] = ["label_text", "label_name", "label", "intent", "class", "category", "sentiment"];
+pub(super) const LABEL: [&str; 7] =
+    ["label_text", "label_name", "label", "intent", "class", "category", "sentiment"];
 
-/// Reads a split. The first record says whether it is NER or classification, and all others must agree. Tags of every scheme become
-/// BIO2; a number or a truth value as a label becomes its text.
+/// Reads a split. The first record says whether it is NER or classification, and all others must
+/// agree. Tags of every scheme become BIO2; a number or a truth value as a label becomes its text.
 ///
 /// # Errors
 /// The first record that cannot be read or is not valid; a file without records.
@@ -162,8 +171,13 @@ pub(super) fn read_examples_of(path: &Path, mut kind: Option<Kind>) -> Result<Ex
     let mut tags = TagReader::default();
     for item in Records::open(path)? {
         let (line, value) = item?;
-        let example = example(&value, line, &mut tags).and_then(|example| of_one_kind(example, &mut kind));
-        match example.map_err(|problem| DataError::Record { path: path.to_owned(), line, problem })? {
+        let example =
+            example(&value, line, &mut tags).and_then(|example| of_one_kind(example, &mut kind));
+        match example.map_err(|problem| DataError::Record {
+            path: path.to_owned(),
+            line,
+            problem,
+        })? {
             Example::Ner(sentence) => sentences.push(sentence),
             Example::Classification(text) => texts.push(text),
         }
@@ -176,7 +190,11 @@ pub(super) fn read_examples_of(path: &Path, mut kind: Option<Kind>) -> Result<Ex
 }
 
 /// A record as an example: which keys are there says what kind it is.
-pub(super) fn example(value: &Value, line: usize, reader: &mut TagReader) -> Result<Example, RecordError> {
+pub(super) fn example(
+    value: &Value,
+    line: usize,
+    reader: &mut TagReader,
+) -> Result<Example, RecordError> {
     let row = Row::of(value)?;
     let label = row.find(&LABEL).filter(|(_, label)| !label.is_array());
     match (row.find(&TOKENS), row.find(&TAGS), row.find(&TEXT), row.find(&SPANS), label) {
@@ -196,7 +214,12 @@ pub(super) fn example(value: &Value, line: usize, reader: &mut TagReader) -> Res
     }
 }
 
-fn tagged(tokens: Vec<String>, found: Found, line: usize, reader: &mut TagReader) -> Result<Example, RecordError> {
+fn tagged(
+    tokens: Vec<String>,
+    found: Found,
+    line: usize,
+    reader: &mut TagReader,
+) -> Result<Example, RecordError> {
     let tags = tags(found, tokens.len())?;
     let entities = reader.read(line, &tags)?;
     let (text, words) = joined(&tokens);
@@ -204,7 +227,11 @@ fn tagged(tokens: Vec<String>, found: Found, line: usize, reader: &mut TagReader
 }
 
 /// A text whose words stand at `words`, with spans of words for its entities.
-fn annotated(text: String, words: &[WordSpan], spans: Vec<ConceptSpan>) -> Result<Example, RecordError> {
+fn annotated(
+    text: String,
+    words: &[WordSpan],
+    spans: Vec<ConceptSpan>,
+) -> Result<Example, RecordError> {
     if words.is_empty() {
         return Err(RecordError::NoTokens);
     }
@@ -227,7 +254,8 @@ fn labelled(text: String, (key, label): Found) -> Result<Example, RecordError> {
     Ok(Example::Classification(LabelledText { text, label }))
 }
 
-/// Lets an example pass that is of `kind`, which the first example decides if it is not known before.
+/// Lets an example pass that is of `kind`, which the first example decides if it is not known
+/// before.
 fn of_one_kind(example: Example, kind: &mut Option<Kind>) -> Result<Example, RecordError> {
     let found = match example {
         Example::Ner(_) => Kind::Ner,
@@ -255,7 +283,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(name);
         std::fs::write(&path, text).unwrap();
-        read_examples(&path).map_err(|error| error.to_string().replace(&format!("{}/", dir.path().display()), ""))
+        read_examples(&path)
+            .map_err(|error| error.to_string().replace(&format!("{}/", dir.path().display()), ""))
     }
 
     #[test]
@@ -286,16 +315,25 @@ mod tests {
             r#"{"tokens":["a"],"tags":["O"],"text":"a","label":"x"}"#,
         ] {
             let error = read(&format!("\n{row}\n")).unwrap_err();
-            assert!(error.starts_with("train.jsonl:2: cannot tell the kind of task"), "{row}: {error}");
+            assert!(
+                error.starts_with("train.jsonl:2: cannot tell the kind of task"),
+                "{row}: {error}"
+            );
         }
     }
 
     #[test]
     fn a_mixture_of_kinds_is_refused() {
         let error = read(&format!("{NER}\n{TEXT}\n")).unwrap_err();
-        assert!(error.starts_with("train.jsonl:2: a classification record among NER records"), "{error}");
+        assert!(
+            error.starts_with("train.jsonl:2: a classification record among NER records"),
+            "{error}"
+        );
         let error = read(&format!("{TEXT}\n{TEXT}\n{NER}\n")).unwrap_err();
-        assert!(error.starts_with("train.jsonl:3: a NER record among classification records"), "{error}");
+        assert!(
+            error.starts_with("train.jsonl:3: a NER record among classification records"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -306,7 +344,11 @@ mod tests {
             (NER, r#"{"tokens":["a"],"tags":["X-person"]}"#, "tag \"X-person\" is of no scheme"),
             (NER, r#"{"tokens":["a"],"tags":["S-person"]}"#, "a mixture of tag schemes"),
             (NER, r#"{"tokens":["a"],"tags":[1]}"#, "tags are numbers"),
-            (NER, r#"{"text":"a b","spans":[[0,3,"x"],[2,3,"y"]]}"#, "spans 0..2 (\"x\") and 1..2 (\"y\") share words"),
+            (
+                NER,
+                r#"{"text":"a b","spans":[[0,3,"x"],[2,3,"y"]]}"#,
+                "spans 0..2 (\"x\") and 1..2 (\"y\") share words",
+            ),
             (TEXT, r#"{"text":"a","label":" "}"#, "\"label\" is blank"),
             (TEXT, r#"{"text":"a","label":0.5}"#, "\"label\" is a fraction, not a text"),
             (TEXT, r#"{"text":3,"label":"x"}"#, "\"text\" is a number, not a text"),

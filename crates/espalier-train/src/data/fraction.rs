@@ -1,12 +1,15 @@
 //! Label fractions: a smaller training set that is part of every larger one with the same seed.
 //!
-//! All examples are put into one order by the seed, and a fraction is what comes first in it. That makes fractions
-//! nested. What "first" means depends on the kind of task, so that no label is lost needlessly:
+//! All examples are put into one order by the seed, and a fraction is what comes first in it. That
+//! makes fractions nested. What "first" means depends on the kind of task, so that no label is lost
+//! needlessly:
 //!
-//! - Classification: the first `ceil(f n)` examples of each class of `n` examples, so every class keeps at least one.
-//! - NER: a sentence that is the first in the order to hold some entity label moves to the front, and the first
-//!   `ceil(f n)` of the `n` sentences are taken. At most one sentence a label moves, and every label occurs as soon as
-//!   those sentences fit into the fraction; all others are a plain random sample.
+//! - Classification: the first `ceil(f n)` examples of each class of `n` examples, so every class
+//!   keeps at least one.
+//! - NER: a sentence that is the first in the order to hold some entity label moves to the front,
+//!   and the first `ceil(f n)` of the `n` sentences are taken. At most one sentence a label moves,
+//!   and every label occurs as soon as those sentences fit into the fraction; all others are a
+//!   plain random sample.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +19,8 @@ use rand_chacha::ChaCha8Rng;
 
 use super::{DataError, Examples};
 
-/// The fraction `f` of the examples, drawn by `seed` as the module describes, in their original order.
+/// The fraction `f` of the examples, drawn by `seed` as the module describes, in their original
+/// order.
 ///
 /// # Errors
 /// [`DataError::Fraction`] unless `0 < f <= 1`.
@@ -53,7 +57,8 @@ fn first_with_labels_in_front(examples: &Examples, order: &[usize], f: f64) -> V
     front.into_iter().chain(rest).take(share(f, order.len())).collect()
 }
 
-/// `ceil(f n)`, where a product that rounding put a hair above a whole number (0.07 * 100) counts as that number.
+/// `ceil(f n)`, where a product that rounding put a hair above a whole number (0.07 * 100) counts
+/// as that number.
 fn share(f: f64, n: usize) -> usize {
     ((f * n as f64 - 1e-9).ceil().max(1.0) as usize).min(n)
 }
@@ -97,14 +102,17 @@ mod tests {
     fn numbers(examples: &Examples) -> Vec<usize> {
         match examples {
             Examples::Ner(rows) => rows.iter().map(|row| row.text.parse().unwrap()).collect(),
-            Examples::Classification(rows) => rows.iter().map(|row| row.text.parse().unwrap()).collect(),
+            Examples::Classification(rows) => {
+                rows.iter().map(|row| row.text.parse().unwrap()).collect()
+            }
         }
     }
 
     #[test]
     fn classes_are_stratified_and_never_lost() {
         // ceil(0.1 * 30), ceil(0.1 * 5), ceil(0.1 * 1)
-        let counts = |f| fraction(&texts(), f, 1).unwrap().label_counts().into_values().collect::<Vec<_>>();
+        let counts =
+            |f| fraction(&texts(), f, 1).unwrap().label_counts().into_values().collect::<Vec<_>>();
         assert_eq!(counts(0.1), [3, 1, 1]);
         assert_eq!(counts(0.5), [15, 3, 1]);
         assert_eq!(counts(0.001), [1, 1, 1]);
@@ -123,7 +131,8 @@ mod tests {
     fn a_smaller_fraction_is_part_of_a_larger_one() {
         for examples in [texts(), sentences()] {
             for seed in 0..5 {
-                let nested = [0.01, 0.02, 0.1, 0.33, 0.5, 1.0].map(|f| numbers(&fraction(&examples, f, seed).unwrap()));
+                let nested = [0.01, 0.02, 0.1, 0.33, 0.5, 1.0]
+                    .map(|f| numbers(&fraction(&examples, f, seed).unwrap()));
                 for pair in nested.windows(2) {
                     assert!(pair[0].iter().all(|i| pair[1].contains(i)), "{pair:?}");
                 }

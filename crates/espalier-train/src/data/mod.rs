@@ -8,8 +8,9 @@
 //! | NER task | `{"tokens": [...], "tags": ["B-person", "O", ...]}` |
 //! | classification task | `{"text": "...", "label": "..."}` |
 //!
-//! Records are lines of JSON, rows of CSV, TSV or Parquet, or sentences in CoNLL columns; docs/formats.md lists the other keys that are
-//! understood. Further keys are ignored. Files of text may be compressed by gzip or zstd.
+//! Records are lines of JSON, rows of CSV, TSV or Parquet, or sentences in CoNLL columns;
+//! docs/formats.md lists the other keys that are understood. Further keys are ignored. Files of
+//! text may be compressed by gzip or zstd.
 
 pub mod check;
 mod concepts;

@@ -39,21 +39,29 @@ const KEYS: [(&str, &[&str]); 8] = [
 const MORE_POSITIVES: [&str; 2] = ["positives", "pos"];
 const NEGATIVES: [&str; 5] = ["negative", "negatives", "hard_negative", "hard_negatives", "neg"];
 
-/// Reads a corpus of text pairs. A pair without a source gets the name of the file (`wiki` for `data/wiki.jsonl.gz`).
+/// Reads a corpus of text pairs. A pair without a source gets the name of the file (`wiki` for
+/// `data/wiki.jsonl.gz`).
 ///
 /// # Errors
-/// The first record that cannot be read, has no two texts, or has a blank one; a file without records.
+/// The first record that cannot be read, has no two texts, or has a blank one; a file without
+/// records.
 pub fn read_pairs(path: &Path) -> Result<Vec<TextPair>, DataError> {
     let pairs = pairs(path)?.collect::<Result<Vec<_>, _>>()?;
     if pairs.is_empty() { Err(DataError::Empty { path: path.to_owned() }) } else { Ok(pairs) }
 }
 
 /// The pairs of a file one by one.
-pub(super) fn pairs(path: &Path) -> Result<impl Iterator<Item = Result<TextPair, DataError>>, DataError> {
+pub(super) fn pairs(
+    path: &Path,
+) -> Result<impl Iterator<Item = Result<TextPair, DataError>>, DataError> {
     let (owned, source) = (path.to_owned(), stem(path));
     Ok(Records::open(path)?.map(move |item| {
         let (line, value) = item?;
-        pair(&value, &source).map_err(|problem| DataError::Record { path: owned.clone(), line, problem })
+        pair(&value, &source).map_err(|problem| DataError::Record {
+            path: owned.clone(),
+            line,
+            problem,
+        })
     }))
 }
 
@@ -82,7 +90,13 @@ pub(super) fn pair(value: &Value, source: &str) -> Result<TextPair, RecordError>
     }
     let mut positives = positives.into_iter();
     let negatives = row.find(&NEGATIVES).map(one_or_more).transpose()?.unwrap_or_default();
-    assembled(Some(filled(anchor)?.to_owned()), positives.next(), positives.collect(), negatives, source)
+    assembled(
+        Some(filled(anchor)?.to_owned()),
+        positives.next(),
+        positives.collect(),
+        negatives,
+        source,
+    )
 }
 
 const WANTED: &str = "\"anchor\" and \"positive\" (or \"query\" and \"positive\", \"question\" and \"answer\", \"sentence1\" and \"sentence2\", \"text1\" and \"text2\", \"premise\" and \"hypothesis\", \"title\" and \"body\", \"set\")";
@@ -107,13 +121,19 @@ fn assembled(
     }
 }
 
-/// Sentence pairs of classification data have a label, and only one of its values means that they belong together.
+/// Sentence pairs of classification data have a label, and only one of its values means that they
+/// belong together.
 fn belongs_together(row: Row, anchor: &str) -> Result<(), RecordError> {
-    let Some((_, label)) = row.find(&["label", "gold_label", "is_duplicate"]) else { return Ok(()) };
+    let Some((_, label)) = row.find(&["label", "gold_label", "is_duplicate"]) else {
+        return Ok(());
+    };
     let yes = match label {
-        Value::String(label) => ["entailment", "1", "true", "paraphrase", "duplicate"].contains(&label.as_str()),
+        Value::String(label) => {
+            ["entailment", "1", "true", "paraphrase", "duplicate"].contains(&label.as_str())
+        }
         Value::Bool(label) => *label,
-        // In natural language inference numbers are classes, and which is entailment differs from file to file.
+        // In natural language inference numbers are classes, and which is entailment differs from
+        // file to file.
         label => anchor != "premise" && label.as_f64() == Some(1.0),
     };
     if yes { Ok(()) } else { Err(RecordError::NotAlike { label: label.to_string() }) }
@@ -135,7 +155,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(name);
         std::fs::write(&path, text).unwrap();
-        read_pairs(&path).map_err(|error| error.to_string().replace(&format!("{}/", dir.path().display()), ""))
+        read_pairs(&path)
+            .map_err(|error| error.to_string().replace(&format!("{}/", dir.path().display()), ""))
     }
 
     fn read(text: &str) -> Result<Vec<TextPair>, String> {
@@ -148,8 +169,9 @@ mod tests {
 
     #[test]
     fn reads_pairs_and_names_their_source() {
-        let pairs =
-            read("{\"anchor\":\"a\",\"positive\":\"b\"}\n{\"anchor\":\"c\",\"positive\":\"d\",\"source\":\"wiki\"}\n");
+        let pairs = read(
+            "{\"anchor\":\"a\",\"positive\":\"b\"}\n{\"anchor\":\"c\",\"positive\":\"d\",\"source\":\"wiki\"}\n",
+        );
         let pair = |a: &str, b: &str, s: &str| TextPair {
             anchor: a.into(),
             positive: b.into(),
@@ -166,10 +188,19 @@ mod tests {
             (json!({"query": "a", "positive": "b"}), json!([["a", "b"], [], []])),
             (json!({"question": "a", "answer": "b", "id": 7}), json!([["a", "b"], [], []])),
             (json!({"sentence1": "a", "sentence2": "b", "label": 1}), json!([["a", "b"], [], []])),
-            (json!({"text1": "a", "text2": "b", "is_duplicate": true}), json!([["a", "b"], [], []])),
-            (json!({"premise": "a", "hypothesis": "b", "label": "entailment"}), json!([["a", "b"], [], []])),
+            (
+                json!({"text1": "a", "text2": "b", "is_duplicate": true}),
+                json!([["a", "b"], [], []]),
+            ),
+            (
+                json!({"premise": "a", "hypothesis": "b", "label": "entailment"}),
+                json!([["a", "b"], [], []]),
+            ),
             (json!({"title": "a", "body": "b"}), json!([["a", "b"], [], []])),
-            (json!({"anchor": "a", "positive": "b", "negative": "n"}), json!([["a", "b"], [], ["n"]])),
+            (
+                json!({"anchor": "a", "positive": "b", "negative": "n"}),
+                json!([["a", "b"], [], ["n"]]),
+            ),
             (
                 json!({"anchor": "a", "positive": "b", "hard_negatives": ["n", "m"]}),
                 json!([["a", "b"], [], ["n", "m"]]),
@@ -178,7 +209,10 @@ mod tests {
                 json!({"anchor": "a", "positive": "b", "positives": ["c"], "negative": null}),
                 json!([["a", "b"], ["c"], []]),
             ),
-            (json!({"query": "a", "pos": ["b", "c"], "neg": ["n"]}), json!([["a", "b"], ["c"], ["n"]])),
+            (
+                json!({"query": "a", "pos": ["b", "c"], "neg": ["n"]}),
+                json!([["a", "b"], ["c"], ["n"]]),
+            ),
             (json!({"set": ["a", "b", "c"]}), json!([["a", "b"], ["c"], []])),
             (json!(["a", "b"]), json!([["a", "b"], [], []])),
             (json!(["a", "b", "n"]), json!([["a", "b"], [], ["n"]])),
@@ -190,7 +224,10 @@ mod tests {
     #[test]
     fn tables_hold_pairs_too() {
         let pairs = read_named("t.tsv", "Query\tPositive\tsource\na\tb\ts\n").unwrap();
-        assert_eq!((texts(&pairs[0]), pairs[0].source.as_str()), (json!([["a", "b"], [], []]), "s"));
+        assert_eq!(
+            (texts(&pairs[0]), pairs[0].source.as_str()),
+            (json!([["a", "b"], [], []]), "s")
+        );
         let error = read_named("t.csv", "question,answer\na,b\nc,\n").unwrap_err();
         assert!(error.starts_with("t.csv:3: \"answer\" is blank"), "{error}");
     }
@@ -223,7 +260,10 @@ mod tests {
             (json!({"set": "a"}), "\"set\" is a text, not a list"),
             (json!(["a"]), "fewer than two texts"),
             (json!(3), "\"record\" is a number, not an object"),
-            (json!({"premise": "a", "hypothesis": "b", "label": "neutral"}), "the pair is labelled \"neutral\""),
+            (
+                json!({"premise": "a", "hypothesis": "b", "label": "neutral"}),
+                "the pair is labelled \"neutral\"",
+            ),
             (json!({"premise": "a", "hypothesis": "b", "label": 1}), "the pair is labelled 1"),
             (json!({"sentence1": "a", "sentence2": "b", "label": 0}), "the pair is labelled 0"),
         ] {

@@ -33,8 +33,9 @@ pub enum Role {
     Further,
 }
 
-/// The pieces of a file, in the order of its documents, none longer than `max_tokens`. Documents are cut where they are too long for one,
-/// between words if there is a place, and nothing of them is left out.
+/// The pieces of a file, in the order of its documents, none longer than `max_tokens`. Documents
+/// are cut where they are too long for one, between words if there is a place, and nothing of them
+/// is left out.
 pub(super) fn pieces(
     path: &Path,
     tokenizer: &Tokenizer,
@@ -49,7 +50,10 @@ pub(super) fn pieces(
                 return None;
             }
             let pieces = |document: Result<String, DataError>| match document {
-                Ok(text) => cut(&tokenizer.encode(&text), &tokenizer, max_tokens).into_iter().map(Ok).collect(),
+                Ok(text) => cut(&tokenizer.encode(&text), &tokenizer, max_tokens)
+                    .into_iter()
+                    .map(Ok)
+                    .collect(),
                 Err(error) => vec![Err(error)],
             };
             let block: Vec<Vec<_>> = block.into_par_iter().map(pieces).collect();
@@ -74,11 +78,14 @@ fn cut(text: &Encoded, tokenizer: &Tokenizer, max_tokens: usize) -> Vec<TextPiec
     let (mut start, mut pieces) = (before, Vec::new());
     while start < end {
         let most = end.min(start + room);
-        let between_words = (start + 1..most + 1).rev().find(|&cut| cut == end || role(cut) != Role::Further);
+        let between_words =
+            (start + 1..most + 1).rev().find(|&cut| cut == end || role(cut) != Role::Further);
         let next = between_words.unwrap_or(most);
-        let around = |range: std::ops::Range<usize>| range.map(|token| (text.ids[token], Role::Special));
+        let around =
+            |range: std::ops::Range<usize>| range.map(|token| (text.ids[token], Role::Special));
         let inside = (start..next).map(|token| (text.ids[token], role(token)));
-        let (ids, roles) = around(0..before).chain(inside).chain(around(end..text.ids.len())).unzip();
+        let (ids, roles) =
+            around(0..before).chain(inside).chain(around(end..text.ids.len())).unzip();
         pieces.push(TextPiece { ids, roles });
         start = next;
     }

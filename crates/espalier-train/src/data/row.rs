@@ -23,7 +23,9 @@ impl<'a> Row<'a> {
 
     /// The first of `keys` that the record has.
     pub fn find(self, keys: &[&'static str]) -> Option<Found<'a>> {
-        keys.iter().find_map(|&key| self.0.get(key).filter(|value| !value.is_null()).map(|value| (key, value)))
+        keys.iter().find_map(|&key| {
+            self.0.get(key).filter(|value| !value.is_null()).map(|value| (key, value))
+        })
     }
 
     /// The keys, for messages.
@@ -58,7 +60,9 @@ pub(super) fn texts((key, value): Found) -> Result<Vec<String>, RecordError> {
 /// A text that says something, or a list of such texts.
 pub(super) fn one_or_more((key, value): Found) -> Result<Vec<String>, RecordError> {
     match value {
-        Value::Array(items) => items.iter().map(|item| filled((key, item)).map(str::to_owned)).collect(),
+        Value::Array(items) => {
+            items.iter().map(|item| filled((key, item)).map(str::to_owned)).collect()
+        }
         _ => Ok(vec![filled((key, value))?.to_owned()]),
     }
 }
@@ -71,14 +75,20 @@ pub(super) fn list((key, value): Found<'_>) -> Result<&Vec<Value>, RecordError> 
 /// A whole number of at least 0.
 pub(super) fn index((key, value): Found) -> Result<usize, RecordError> {
     let number = value.as_u64().and_then(|number| usize::try_from(number).ok());
-    number.ok_or(RecordError::Type { key, expected: "a whole number of at least 0", found: type_name(value) })
+    number.ok_or(RecordError::Type {
+        key,
+        expected: "a whole number of at least 0",
+        found: type_name(value),
+    })
 }
 
 pub(super) fn type_name(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "true or false",
-        Value::Number(number) if number.as_i64().is_some_and(|number| number < 0) => "a negative number",
+        Value::Number(number) if number.as_i64().is_some_and(|number| number < 0) => {
+            "a negative number"
+        }
         Value::Number(number) if number.is_f64() => "a fraction",
         Value::Number(_) => "a number",
         Value::String(_) => "a text",

@@ -1,9 +1,10 @@
 //! Tag schemes: IOB1, IOB2, IOBES and BILOU are told apart and read as entities.
 //!
-//! `B-x` begins an entity of label x, `I-x` continues it, `E-x` or `L-x` is its last word, `S-x` or `U-x` its only one. In IOB1 an entity
-//! begins with `I-x`, and with `B-x` only right after another of its label. One reading fits all of them: a tag continues the entity before
-//! it if that is still open, has the same label, and the tag does not begin one; so the scheme need not be known beforehand, and what
-//! is collected meanwhile shows whether all tags of a file are of one.
+//! `B-x` begins an entity of label x, `I-x` continues it, `E-x` or `L-x` is its last word, `S-x` or
+//! `U-x` its only one. In IOB1 an entity begins with `I-x`, and with `B-x` only right after another
+//! of its label. One reading fits all of them: a tag continues the entity before it if that is
+//! still open, has the same label, and the tag does not begin one; so the scheme need not be known
+//! beforehand, and what is collected meanwhile shows whether all tags of a file are of one.
 
 use super::{ConceptSpan, RecordError};
 
@@ -42,7 +43,9 @@ pub(super) fn split_tag(tag: &str) -> Option<(char, &str)> {
     let (prefix, label) = tag.split_once('-')?;
     let mut letters = prefix.chars();
     match (letters.next(), letters.next()) {
-        (Some(letter @ ('B' | 'I' | 'E' | 'S' | 'L' | 'U')), None) if !label.trim().is_empty() => Some((letter, label)),
+        (Some(letter @ ('B' | 'I' | 'E' | 'S' | 'L' | 'U')), None) if !label.trim().is_empty() => {
+            Some((letter, label))
+        }
         _ => None,
     }
 }
@@ -52,7 +55,8 @@ pub(super) fn split_tag(tag: &str) -> Option<(char, &str)> {
 pub(super) struct TagReader {
     /// A tag with `E-` or `S-`, and one with `L-` or `U-`.
     closing: [Option<String>; 2],
-    /// A place where an entity of several words, or one that began with `B-`, ended without a closing tag.
+    /// A place where an entity of several words, or one that began with `B-`, ended without a
+    /// closing tag.
     unclosed: Option<usize>,
     /// A place where a tag other than `B-`, `S-` or `U-` began an entity.
     stray: Option<usize>,
@@ -66,8 +70,10 @@ impl TagReader {
         let mut entities: Vec<ConceptSpan> = Vec::new();
         let mut open = false;
         for (i, tag) in tags.iter().enumerate() {
-            let (prefix, label) = split_tag(tag).ok_or_else(|| RecordError::Tag { tag: tag.clone() })?;
-            let before = entities.last_mut().filter(|entity| entity.end == i && entity.concept == label);
+            let (prefix, label) =
+                split_tag(tag).ok_or_else(|| RecordError::Tag { tag: tag.clone() })?;
+            let before =
+                entities.last_mut().filter(|entity| entity.end == i && entity.concept == label);
             let adjacent = before.is_some();
             match before {
                 Some(entity) if open && matches!(prefix, 'I' | 'E' | 'L') => entity.end = i + 1,
@@ -75,7 +81,11 @@ impl TagReader {
                     self.end(open, place);
                     if prefix != 'O' {
                         self.begin(prefix, adjacent, place);
-                        entities.push(ConceptSpan { start: i, end: i + 1, concept: label.to_owned() });
+                        entities.push(ConceptSpan {
+                            start: i,
+                            end: i + 1,
+                            concept: label.to_owned(),
+                        });
                     }
                 }
             }
@@ -107,11 +117,17 @@ impl TagReader {
     fn check(&self) -> Result<(), RecordError> {
         let [iobes, bilou] = &self.closing;
         let closing = iobes.as_ref().map(|tag| (tag, Scheme::Iobes));
-        let Some((tag, scheme)) = closing.or(bilou.as_ref().map(|tag| (tag, Scheme::Bilou))) else { return Ok(()) };
+        let Some((tag, scheme)) = closing.or(bilou.as_ref().map(|tag| (tag, Scheme::Bilou))) else {
+            return Ok(());
+        };
         let other = match (iobes, bilou, self.unclosed, self.stray) {
             (Some(_), Some(other), ..) => format!("there is also {other:?} (BILOU)"),
-            (_, _, Some(place), _) => format!("an entity of the sentence at {place} ends without such a tag"),
-            (_, _, _, Some(place)) => format!("an entity of the sentence at {place} has no beginning"),
+            (_, _, Some(place), _) => {
+                format!("an entity of the sentence at {place} ends without such a tag")
+            }
+            (_, _, _, Some(place)) => {
+                format!("an entity of the sentence at {place} has no beginning")
+            }
             _ => return Ok(()),
         };
         Err(RecordError::MixedSchemes { tag: tag.clone(), scheme: scheme.name(), other })
@@ -147,7 +163,9 @@ mod tests {
     fn written(entities: &[ConceptSpan], words: usize, scheme: Scheme) -> Vec<String> {
         let mut tags = vec!["O".to_owned(); words];
         for (n, entity) in entities.iter().enumerate() {
-            let adjacent = n > 0 && entities[n - 1].end == entity.start && entities[n - 1].concept == entity.concept;
+            let adjacent = n > 0
+                && entities[n - 1].end == entity.start
+                && entities[n - 1].concept == entity.concept;
             for (i, tag) in tags.iter_mut().enumerate().take(entity.end).skip(entity.start) {
                 let (first, last) = (i == entity.start, i + 1 == entity.end);
                 let prefix = match (scheme, first, last) {
@@ -225,15 +243,18 @@ mod tests {
         for (sentences, message) in [
             (
                 &["S-x", "U-x"][..],
-                "a mixture of tag schemes: \"S-x\" closes entities here (IOBES), but there is also \"U-x\" (BILOU)",
+                "a mixture of tag schemes: \"S-x\" closes entities here (IOBES), but there is \
+                 also \"U-x\" (BILOU)",
             ),
             (
                 &["O", "B-x I-x O", "O S-y"],
-                "\"S-y\" closes entities here (IOBES), but an entity of the sentence at 2 ends without such a tag",
+                "\"S-y\" closes entities here (IOBES), but an entity of the sentence at 2 ends \
+                 without such a tag",
             ),
             (
                 &["B-x L-x", "B-x"],
-                "\"L-x\" closes entities here (BILOU), but an entity of the sentence at 2 ends without such a tag",
+                "\"L-x\" closes entities here (BILOU), but an entity of the sentence at 2 ends \
+                 without such a tag",
             ),
             (&["S-x", "O E-x"], "an entity of the sentence at 2 has no beginning"),
             (&["B-x Q-x"], "tag \"Q-x\" is of no scheme known here"),
@@ -251,7 +272,8 @@ mod tests {
         assert_eq!(read(&["O"]), Ok(None));
         let tags = ["B-x", "I-y", "I-y", "O", "I-x"].map(str::to_owned);
         let entities = TagReader::default().read(1, &tags).unwrap();
-        let span = |start, end, concept: &str| ConceptSpan { start, end, concept: concept.to_owned() };
+        let span =
+            |start, end, concept: &str| ConceptSpan { start, end, concept: concept.to_owned() };
         assert_eq!(entities, [span(0, 1, "x"), span(1, 3, "y"), span(4, 5, "x")]);
     }
 }

@@ -21,9 +21,13 @@ pub(super) enum End {
 
 /// The spans of a record, objects or `[start, end, label]`; not yet compared with the text.
 pub(super) fn spans(found: Found, end: End) -> Result<Vec<ConceptSpan>, RecordError> {
-    let spans = list(found)?.iter().map(|span| one(found.0, span)).collect::<Result<Vec<_>, _>>()?;
+    let spans =
+        list(found)?.iter().map(|span| one(found.0, span)).collect::<Result<Vec<_>, _>>()?;
     let add = usize::from(end == End::Inclusive);
-    Ok(spans.into_iter().map(|span| ConceptSpan { end: span.end.saturating_add(add), ..span }).collect())
+    Ok(spans
+        .into_iter()
+        .map(|span| ConceptSpan { end: span.end.saturating_add(add), ..span })
+        .collect())
 }
 
 fn one(key: &'static str, span: &Value) -> Result<ConceptSpan, RecordError> {
@@ -40,20 +44,30 @@ fn one(key: &'static str, span: &Value) -> Result<ConceptSpan, RecordError> {
         },
         Value::Object(_) => {
             let row = Row::of(span)?;
-            let need = |keys: &[&'static str], wanted| row.find(keys).ok_or_else(|| row.missing(wanted));
+            let need =
+                |keys: &[&'static str], wanted| row.find(keys).ok_or_else(|| row.missing(wanted));
             (
                 need(&START, "\"start\" of a span")?,
                 need(&END, "\"end\" of a span")?,
                 need(&LABEL, "\"type\" or \"label\" of a span")?,
             )
         }
-        _ => return Err(RecordError::Type { key, expected: "a list of spans", found: type_name(span) }),
+        _ => {
+            return Err(RecordError::Type {
+                key,
+                expected: "a list of spans",
+                found: type_name(span),
+            });
+        }
     };
     Ok(ConceptSpan { start: index(start)?, end: index(end)?, concept: filled(label)?.to_owned() })
 }
 
 /// Checks that spans of words lie in a sentence of `tokens` words.
-pub(super) fn in_words(spans: Vec<ConceptSpan>, tokens: usize) -> Result<Vec<ConceptSpan>, RecordError> {
+pub(super) fn in_words(
+    spans: Vec<ConceptSpan>,
+    tokens: usize,
+) -> Result<Vec<ConceptSpan>, RecordError> {
     match spans.iter().find(|span| span.start >= span.end || span.end > tokens) {
         Some(&ConceptSpan { start, end, .. }) => Err(RecordError::Span { start, end, tokens }),
         None => Ok(spans),
@@ -62,7 +76,10 @@ pub(super) fn in_words(spans: Vec<ConceptSpan>, tokens: usize) -> Result<Vec<Con
 
 /// Where the words of a text are, and its spans of characters as spans of words. A word that a span
 /// touches belongs to it.
-pub(super) fn to_words(text: &str, spans: Vec<ConceptSpan>) -> Result<(Vec<WordSpan>, Vec<ConceptSpan>), RecordError> {
+pub(super) fn to_words(
+    text: &str,
+    spans: Vec<ConceptSpan>,
+) -> Result<(Vec<WordSpan>, Vec<ConceptSpan>), RecordError> {
     let words = word_spans(text);
     let chars = text.chars().count();
     let to_word = |span: ConceptSpan| {
@@ -87,7 +104,9 @@ pub(super) fn disjoint(mut spans: Vec<ConceptSpan>) -> Result<Vec<ConceptSpan>, 
     spans.dedup();
     let shown = |span: &ConceptSpan| format!("{}..{} ({:?})", span.start, span.end, span.concept);
     match spans.windows(2).find(|pair| pair[1].start < pair[0].end) {
-        Some([first, second]) => Err(RecordError::Overlap { first: shown(first), second: shown(second) }),
+        Some([first, second]) => {
+            Err(RecordError::Overlap { first: shown(first), second: shown(second) })
+        }
         _ => Ok(spans),
     }
 }
@@ -104,7 +123,8 @@ mod tests {
     #[test]
     fn characters_become_words() {
         let text = "Zoë flew to São-Paulo .";
-        let (words, spans) = to_words(text, vec![span(0, 3, "a"), span(12, 21, "b"), span(13, 14, "c")]).unwrap();
+        let (words, spans) =
+            to_words(text, vec![span(0, 3, "a"), span(12, 21, "b"), span(13, 14, "c")]).unwrap();
         assert_eq!(words_at(text, &words), ["Zoë", "flew", "to", "São", "-", "Paulo", "."]);
         // The last one cuts a word, which then belongs to it.
         assert_eq!(spans, [span(0, 1, "a"), span(3, 6, "b"), span(3, 4, "c")]);
@@ -115,7 +135,10 @@ mod tests {
         let refused = |start, end| to_words("a  b", vec![span(start, end, "x")]).unwrap_err();
         assert_eq!(refused(0, 5), RecordError::CharacterSpan { start: 0, end: 5, chars: 4 });
         assert_eq!(refused(2, 2), RecordError::CharacterSpan { start: 2, end: 2, chars: 4 });
-        assert_eq!(refused(usize::MAX, 0), RecordError::CharacterSpan { start: usize::MAX, end: 0, chars: 4 });
+        assert_eq!(
+            refused(usize::MAX, 0),
+            RecordError::CharacterSpan { start: usize::MAX, end: 0, chars: 4 }
+        );
         assert_eq!(refused(1, 3), RecordError::NoWord { start: 1, end: 3 });
     }
 

@@ -1,4 +1,5 @@
-//! A downstream task: a folder with a file for training and, optionally, one each for choosing settings and for testing.
+//! A downstream task: a folder with a file for training and, optionally, one each for choosing
+//! settings and for testing.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -23,12 +24,12 @@ pub struct Task {
 }
 
 impl Task {
-    /// Opens a task folder. Each split is a file of its name with the ending of any format, `train.jsonl` or `test.conll.gz`;
-    /// `validation`, `valid` and `val` are other names of `dev`.
+    /// Opens a task folder. Each split is a file of its name with the ending of any format,
+    /// `train.jsonl` or `test.conll.gz`; `validation`, `valid` and `val` are other names of `dev`.
     ///
     /// # Errors
-    /// No training split; a split without records; the first line that cannot be read, is not valid, or is of another
-    /// kind than the training examples.
+    /// No training split; a split without records; the first line that cannot be read, is not
+    /// valid, or is of another kind than the training examples.
     pub fn open(dir: &Path) -> Result<Task, DataError> {
         let path = find_split(dir, "train")?.ok_or_else(|| missing(dir, "train"))?;
         let train = read_examples_of(&path, None).map_err(|error| match error {
@@ -57,26 +58,40 @@ impl Task {
         self.train.label_counts().into_keys().collect()
     }
 
-    /// What a person should know before trusting scores on this task, one sentence each: labels seen once in training,
-    /// labels that only dev or test have, test examples that are also in training.
+    /// What a person should know before trusting scores on this task, one sentence each: labels
+    /// seen once in training, labels that only dev or test have, test examples that are also in
+    /// training.
     pub fn warnings(&self) -> Vec<String> {
         let counts = self.train.label_counts();
         let mut warnings = Vec::new();
-        let once: Vec<&str> =
-            counts.iter().filter(|&(_, &count)| count == 1).map(|(label, _)| label.as_str()).collect();
+        let once: Vec<&str> = counts
+            .iter()
+            .filter(|&(_, &count)| count == 1)
+            .map(|(label, _)| label.as_str())
+            .collect();
         if !once.is_empty() {
             warnings.push(format!("{}: seen only once in train: {}", self.name, first_few(once)));
         }
         for (split, examples) in [("dev", &self.dev), ("test", &self.test)] {
-            let unknown = examples.as_ref().map(|examples| labels_beyond(examples, &counts)).unwrap_or_default();
+            let unknown = examples
+                .as_ref()
+                .map(|examples| labels_beyond(examples, &counts))
+                .unwrap_or_default();
             if !unknown.is_empty() {
-                warnings.push(format!("{}: in {split} but never in train: {}", self.name, first_few(unknown)));
+                warnings.push(format!(
+                    "{}: in {split} but never in train: {}",
+                    self.name,
+                    first_few(unknown)
+                ));
             }
         }
         let shared = self.test.as_ref().map_or(0, |test| test.count_shared_with(&self.train));
         if shared > 0 {
             let total = self.test.as_ref().map_or(0, Examples::len);
-            warnings.push(format!("{}: {shared} of {total} test examples are also in train", self.name));
+            warnings.push(format!(
+                "{}: {shared} of {total} test examples are also in train",
+                self.name
+            ));
         }
         warnings
     }
@@ -114,13 +129,16 @@ pub(super) fn find_split(dir: &Path, split: &str) -> Result<Option<PathBuf>, Dat
     match found.as_slice() {
         [] => Ok(None),
         [name] => file_of(dir.join(name)).map(Some),
-        [first, second, ..] => {
-            Err(DataError::TwoSplits { dir: dir.to_owned(), first: first.clone(), second: second.clone() })
-        }
+        [first, second, ..] => Err(DataError::TwoSplits {
+            dir: dir.to_owned(),
+            first: first.clone(),
+            second: second.clone(),
+        }),
     }
 }
 
-/// The path itself, if it is that of a file or leads to one: a pipe or a device would be waited for, or have no end.
+/// The path itself, if it is that of a file or leads to one: a pipe or a device would be waited
+/// for, or have no end.
 fn file_of(path: PathBuf) -> Result<PathBuf, DataError> {
     match path.metadata() {
         Ok(metadata) if !metadata.is_file() => Err(DataError::NotAFile { path }),
@@ -159,17 +177,28 @@ mod tests {
         for (name, content) in files {
             fs::write(dir.join(name), content).unwrap();
         }
-        Task::open(&dir).map_err(|error| error.to_string().replace(&format!("{}/", parent.path().display()), ""))
+        Task::open(&dir).map_err(|error| {
+            error.to_string().replace(&format!("{}/", parent.path().display()), "")
+        })
     }
 
     #[test]
     fn opens_the_splits_that_are_there() {
-        let train = ("train.jsonl", text("sky", "blue") + &text("rose", "red") + &text("blood", "red"));
+        let train =
+            ("train.jsonl", text("sky", "blue") + &text("rose", "red") + &text("blood", "red"));
         let task = open(std::slice::from_ref(&train)).unwrap();
-        assert_eq!((task.name.as_str(), task.train.len(), &task.dev, &task.test), ("colours", 3, &None, &None));
+        assert_eq!(
+            (task.name.as_str(), task.train.len(), &task.dev, &task.test),
+            ("colours", 3, &None, &None)
+        );
         assert_eq!(task.labels(), ["blue", "red"]);
         // The content, not the name, says whether a file is compressed.
-        let task = open(&[train, ("dev.jsonl.gz", text("sea", "blue")), ("test.jsonl", text("fire", "red"))]).unwrap();
+        let task = open(&[
+            train,
+            ("dev.jsonl.gz", text("sea", "blue")),
+            ("test.jsonl", text("fire", "red")),
+        ])
+        .unwrap();
         assert_eq!((task.dev.unwrap().len(), task.test.unwrap().len()), (1, 1));
     }
 
@@ -182,16 +211,26 @@ mod tests {
             ("notes.txt", "not a split".into()),
         ]);
         let task = task.unwrap();
-        assert_eq!((task.train.len(), task.dev.unwrap().len(), task.test.unwrap().len()), (1, 1, 1));
+        assert_eq!(
+            (task.train.len(), task.dev.unwrap().len(), task.test.unwrap().len()),
+            (1, 1, 1)
+        );
     }
 
     #[test]
     fn a_split_that_is_there_twice_is_refused() {
         let train = || text("sky", "blue");
         let error = open(&[("train.jsonl", train()), ("train.jsonl.gz", train())]).unwrap_err();
-        assert!(error.starts_with("colours: both train.jsonl and train.jsonl.gz are here"), "{error}");
-        let error =
-            open(&[("train.jsonl", train()), ("dev.csv", String::new()), ("val.csv", String::new())]).unwrap_err();
+        assert!(
+            error.starts_with("colours: both train.jsonl and train.jsonl.gz are here"),
+            "{error}"
+        );
+        let error = open(&[
+            ("train.jsonl", train()),
+            ("dev.csv", String::new()),
+            ("val.csv", String::new()),
+        ])
+        .unwrap_err();
         assert!(error.starts_with("colours: both dev.csv and val.csv are here"), "{error}");
     }
 
@@ -202,7 +241,8 @@ mod tests {
 
     #[test]
     fn a_folder_without_train_says_which_file_is_expected() {
-        let expected = "colours: no train.jsonl here, nor with .csv, .tsv, .conll or .parquet: a task folder holds train.jsonl and, optionally, dev.jsonl and test.jsonl";
+        let expected = "colours: no train.jsonl here, nor with .csv, .tsv, .conll or .parquet: a \
+                        task folder holds train.jsonl and, optionally, dev.jsonl and test.jsonl";
         assert_eq!(open(&[("test.jsonl", text("a", "b"))]).unwrap_err(), expected);
         let error = Task::open(Path::new("no/such/colours")).unwrap_err();
         assert_eq!(error.to_string(), format!("no/such/{expected}"));
@@ -218,15 +258,23 @@ mod tests {
     #[test]
     fn empty_splits_are_refused() {
         let error = open(&[("train.jsonl", "\n".into())]).unwrap_err();
-        assert_eq!(error, "colours/train.jsonl: task has no training examples: put one record on each line");
-        let error = open(&[("train.jsonl", text("a", "b")), ("test.jsonl", String::new())]).unwrap_err();
+        assert_eq!(
+            error,
+            "colours/train.jsonl: task has no training examples: put one record on each line"
+        );
+        let error =
+            open(&[("train.jsonl", text("a", "b")), ("test.jsonl", String::new())]).unwrap_err();
         assert_eq!(error, "colours/test.jsonl: holds no records");
     }
 
     #[test]
     fn splits_of_another_kind_are_refused() {
-        let error = open(&[("train.jsonl", text("a", "b")), ("test.jsonl", NER.into())]).unwrap_err();
-        assert!(error.starts_with("colours/test.jsonl:1: a NER record among classification records"), "{error}");
+        let error =
+            open(&[("train.jsonl", text("a", "b")), ("test.jsonl", NER.into())]).unwrap_err();
+        assert!(
+            error.starts_with("colours/test.jsonl:1: a NER record among classification records"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -245,12 +293,18 @@ mod tests {
 
     #[test]
     fn warnings_list_a_few_labels() {
-        let many = |prefix: &str| (0..20_000).map(|i| text(&format!("t{i}"), &format!("{prefix}{i}"))).collect();
-        let warnings = open(&[("train.jsonl", many("l")), ("test.jsonl", many("m"))]).unwrap().warnings();
+        let many = |prefix: &str| {
+            (0..20_000).map(|i| text(&format!("t{i}"), &format!("{prefix}{i}"))).collect()
+        };
+        let warnings =
+            open(&[("train.jsonl", many("l")), ("test.jsonl", many("m"))]).unwrap().warnings();
+        assert!(warnings[0].ends_with(
+            "l0, l1, l10, l100, l1000, l10000, l10001, l10002, l10003, l10004 and 19990 more"
+        ));
         assert!(
-            warnings[0].ends_with("l0, l1, l10, l100, l1000, l10000, l10001, l10002, l10003, l10004 and 19990 more")
+            warnings.len() == 3 && warnings.iter().all(|warning| warning.len() < 200),
+            "{warnings:?}"
         );
-        assert!(warnings.len() == 3 && warnings.iter().all(|warning| warning.len() < 200), "{warnings:?}");
     }
 
     #[test]
@@ -281,7 +335,9 @@ mod tests {
 
     #[test]
     fn does_not_warn_of_sound_data() {
-        let task = open(&[("train.jsonl", NER.repeat(2)), ("test.jsonl", NER.replace("Ada", "Bob"))]).unwrap();
+        let task =
+            open(&[("train.jsonl", NER.repeat(2)), ("test.jsonl", NER.replace("Ada", "Bob"))])
+                .unwrap();
         assert_eq!(task.warnings(), Vec::<String>::new());
         let task = open(&[("train.jsonl", NER.repeat(2)), ("test.jsonl", NER.into())]).unwrap();
         assert_eq!(task.warnings(), ["colours: 1 of 1 test examples are also in train"]);

@@ -9,11 +9,15 @@ use super::input::{Format, Records};
 use super::row::{Row, filled};
 use super::{DataError, RecordError};
 
-/// The documents of a corpus one by one: the texts of its records or, in a `.txt` file, what stands between blank lines.
+/// The documents of a corpus one by one: the texts of its records or, in a `.txt` file, what stands
+/// between blank lines.
 ///
 /// # Errors
-/// When the file cannot be opened; as an item, the record that cannot be read, has no text or a blank one.
-pub fn documents(path: &Path) -> Result<impl Iterator<Item = Result<String, DataError>> + Send + use<>, DataError> {
+/// When the file cannot be opened; as an item, the record that cannot be read, has no text or a
+/// blank one.
+pub fn documents(
+    path: &Path,
+) -> Result<impl Iterator<Item = Result<String, DataError>> + Send + use<>, DataError> {
     let owned = path.to_owned();
     Ok(Records::open_as(path, Format::of_texts(path))?.map(move |item| {
         let (line, value) = item?;
@@ -27,7 +31,9 @@ pub(super) fn document(value: &Value) -> Result<String, RecordError> {
         return Ok(filled(("record", value))?.to_owned());
     }
     let row = Row::of(value)?;
-    let found = row.find(&TEXT).ok_or_else(|| row.missing("\"text\" (or \"sentence\", \"utterance\", \"content\")"))?;
+    let found = row
+        .find(&TEXT)
+        .ok_or_else(|| row.missing("\"text\" (or \"sentence\", \"utterance\", \"content\")"))?;
     Ok(filled(found)?.to_owned())
 }
 
@@ -40,7 +46,9 @@ mod tests {
         let path = dir.path().join(name);
         std::fs::write(&path, text).unwrap();
         let texts = documents(&path).and_then(|documents| documents.collect());
-        texts.map_err(|error: DataError| error.to_string().replace(&format!("{}/", dir.path().display()), ""))
+        texts.map_err(|error: DataError| {
+            error.to_string().replace(&format!("{}/", dir.path().display()), "")
+        })
     }
 
     #[test]
@@ -58,8 +66,14 @@ mod tests {
     #[test]
     fn what_is_no_text_is_refused_with_its_line() {
         for (text, message) in [
-            ("{\"text\": \" \"}", "c.jsonl:1: \"text\" is blank: give it a text or leave the record out"),
-            ("\"a\"\n\"\"", "c.jsonl:2: \"record\" is blank: give it a text or leave the record out"),
+            (
+                "{\"text\": \" \"}",
+                "c.jsonl:1: \"text\" is blank: give it a text or leave the record out",
+            ),
+            (
+                "\"a\"\n\"\"",
+                "c.jsonl:2: \"record\" is blank: give it a text or leave the record out",
+            ),
             ("{\"text\": 3}", "c.jsonl:1: \"text\" is a number, not a text"),
             ("[\"a\"]", "c.jsonl:1: \"record\" is a list, not an object with named values"),
         ] {

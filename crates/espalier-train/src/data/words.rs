@@ -21,7 +21,8 @@ pub(super) fn word_spans(text: &str) -> Vec<WordSpan> {
 
 /// The words at `spans`.
 pub(super) fn words_at(text: &str, spans: &[WordSpan]) -> Vec<String> {
-    let starts: Vec<usize> = text.char_indices().map(|(byte, _)| byte).chain([text.len()]).collect();
+    let starts: Vec<usize> =
+        text.char_indices().map(|(byte, _)| byte).chain([text.len()]).collect();
     spans.iter().map(|&(start, end)| text[starts[start]..starts[end]].to_owned()).collect()
 }
 
@@ -80,7 +81,10 @@ mod tests {
             ("", &[][..]),
             (" \n", &[]),
             ("Fly to Oslo!", &["Fly", "to", "Oslo", "!"]),
-            ("O'Neil's  «naïve» café…", &["O", "'", "Neil", "'", "s", "«", "naïve", "»", "café", "…"]),
+            (
+                "O'Neil's  «naïve» café…",
+                &["O", "'", "Neil", "'", "s", "«", "naïve", "»", "café", "…"],
+            ),
             ("北京 a𝒳", &["北", "京", "a𝒳"]),
         ] {
             assert_eq!(words_at(text, &word_spans(text)), words, "{text}");

@@ -24,7 +24,8 @@ pub struct FinetuneConfig {
     pub clip_norm: f32,
     /// Seed of the head, a fresh adapter and the order of examples.
     pub seed: u64,
-    /// Shape of a fresh adapter, where none is given to start from; `None` means [`LoraConfig::for_layers`].
+    /// Shape of a fresh adapter, where none is given to start from; `None` means
+    /// [`LoraConfig::for_layers`].
     pub lora: Option<LoraConfig>,
 }
 
@@ -55,15 +56,30 @@ impl FinetuneConfig {
             ("warmup", self.warmup.to_string(), share, "it must be between 0 and 1"),
             ("rank", rank.to_string(), RANKS.contains(&rank), RANK_RULE),
             ("alpha", alpha.to_string(), alpha.is_finite(), "it must be a number"),
-            ("learning-rate", self.learning_rate.to_string(), number(self.learning_rate), "it must be at least 0"),
+            (
+                "learning-rate",
+                self.learning_rate.to_string(),
+                number(self.learning_rate),
+                "it must be at least 0",
+            ),
             (
                 "head-learning-rate",
                 self.head_learning_rate.to_string(),
                 number(self.head_learning_rate),
                 "it must be at least 0",
             ),
-            ("weight-decay", self.weight_decay.to_string(), number(self.weight_decay), "it must be at least 0"),
-            ("clip-norm", self.clip_norm.to_string(), number(self.clip_norm), "it must be at least 0"),
+            (
+                "weight-decay",
+                self.weight_decay.to_string(),
+                number(self.weight_decay),
+                "it must be at least 0",
+            ),
+            (
+                "clip-norm",
+                self.clip_norm.to_string(),
+                number(self.clip_norm),
+                "it must be at least 0",
+            ),
         ];
         match rules.into_iter().find(|(_, _, holds, _)| !holds) {
             Some((key, value, _, rule)) => Err(TrainError::ConfigValue { key, value, rule }),

@@ -7,7 +7,8 @@ use crate::prefinetune::Prefinetuned;
 use espalier_encoder::{Adapter, Backbone, Family, Lora};
 use std::path::Path;
 
-/// The encoder under adapters, which stays as it is: a backbone, or two columns of which each family reads its own.
+/// The encoder under adapters, which stays as it is: a backbone, or two columns of which each
+/// family reads its own.
 #[derive(Clone, Copy, Debug)]
 pub struct Frozen<'a> {
     backbone: &'a Backbone,
@@ -55,7 +56,11 @@ impl<'a> Frozen<'a> {
             Family::Ner => &second.backbone,
             Family::Tc => self.backbone,
         };
-        Network::Stitched(Stitched { columns: [own, other.model(None)], stitches: &second.stitches, family })
+        Network::Stitched(Stitched {
+            columns: [own, other.model(None)],
+            stitches: &second.stitches,
+            family,
+        })
     }
 
     pub(super) fn trainable(&self) -> Result<()> {

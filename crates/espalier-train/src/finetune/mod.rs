@@ -1,7 +1,8 @@
-//! Fine-tuning: a small adapter and a head for one task, on the frozen encoder, or on one of two frozen columns.
+//! Fine-tuning: a small adapter and a head for one task, on the frozen encoder, or on one of two
+//! frozen columns.
 //!
-//! Layers below the first adapted one, the trunk, do not change, so they run once over the task's texts and training starts from
-//! what they gave.
+//! Layers below the first adapted one, the trunk, do not change, so they run once over the task's
+//! texts and training starts from what they gave.
 
 mod config;
 mod frozen;
@@ -33,15 +34,16 @@ pub struct FinetuneStep {
     pub loss: f64,
 }
 
-/// Trains an adapter and a head on `train`, calling `observe` after each step. The encoder is a backbone, or what
-/// [`prefinetune`](crate::prefinetune()) gave.
+/// Trains an adapter and a head on `train`, calling `observe` after each step. The encoder is a
+/// backbone, or what [`prefinetune`](crate::prefinetune()) gave.
 ///
-/// The adapter starts from `init` (a family's) or fresh, and its numbers are rounded to bfloat16 at the end. The same seed, data and machine give the same adapter to the bit,
-/// whatever the number of threads.
+/// The adapter starts from `init` (a family's) or fresh, and its numbers are rounded to bfloat16 at
+/// the end. The same seed, data and machine give the same adapter to the bit, whatever the number
+/// of threads.
 ///
 /// # Errors
-/// [`TrainError`] when there is nothing to learn (no examples), a setting is out of range, `init` does not fit the encoder, or the
-/// loss is no longer a number.
+/// [`TrainError`] when there is nothing to learn (no examples), a setting is out of range, `init`
+/// does not fit the encoder, or the loss is no longer a number.
 pub fn finetune<'a>(
     encoder: impl Into<Frozen<'a>>,
     init: Option<&Lora>,
@@ -84,9 +86,15 @@ pub fn family_of(examples: &Examples) -> Family {
 }
 
 /// What `espalier.json` says about the training.
-fn provenance(train: &Examples, init: Option<&Lora>, config: &FinetuneConfig) -> BTreeMap<String, serde_json::Value> {
+fn provenance(
+    train: &Examples,
+    init: Option<&Lora>,
+    config: &FinetuneConfig,
+) -> BTreeMap<String, serde_json::Value> {
     // By way of text, which writes 0.005 and not the f64 that an f32 of 0.005 widens to.
-    let config = serde_json::to_string(config).and_then(|text| serde_json::from_str(&text)).unwrap_or_default();
+    let config = serde_json::to_string(config)
+        .and_then(|text| serde_json::from_str(&text))
+        .unwrap_or_default();
     BTreeMap::from([
         (AdapterCard::WORDS.to_string(), AdapterCard::OF_TOKENIZER.into()),
         ("examples".to_string(), train.len().into()),

@@ -29,26 +29,46 @@ impl Network<'_> {
     pub(super) fn trunk(&self, first: usize, batch: &Batch) -> Vec<f32> {
         match self {
             Self::Single(model) => model.encode_layers(0..first, None, batch),
-            Self::Stitched(stitched) => stitched.side_by_side(stitched.encode(0..first, None, batch)),
+            Self::Stitched(stitched) => {
+                stitched.side_by_side(stitched.encode(0..first, None, batch))
+            }
         }
     }
 
-    /// Runs the layers from `first` on, on what came out of the trunk, for their result alone: [T, H].
+    /// Runs the layers from `first` on, on what came out of the trunk, for their result alone: [T,
+    /// H].
     pub(super) fn encode(&self, first: usize, input: &[f32], batch: &Batch) -> Vec<f32> {
         match self {
-            Self::Single(model) => model.encode_layers(first..model.encoder.layers(), Some(input), batch),
+            Self::Single(model) => {
+                model.encode_layers(first..model.encoder.layers(), Some(input), batch)
+            }
             Self::Stitched(stitched) => {
-                let [own, _] = stitched.encode(first..stitched.columns[0].encoder.layers(), Some(input), batch);
+                let [own, _] = stitched.encode(
+                    first..stitched.columns[0].encoder.layers(),
+                    Some(input),
+                    batch,
+                );
                 own
             }
         }
     }
 
     /// As [`Network::encode`], but keeps what [`Network::backward`] needs.
-    pub(super) fn forward<'m>(&self, first: usize, input: &[f32], batch: &Batch, memory: &'m mut Memory) -> &'m [f32] {
+    pub(super) fn forward<'m>(
+        &self,
+        first: usize,
+        input: &[f32],
+        batch: &Batch,
+        memory: &'m mut Memory,
+    ) -> &'m [f32] {
         match self {
             Self::Single(model) => {
-                model.forward_layers(first..model.encoder.layers(), Some(input), batch, &mut memory.single);
+                model.forward_layers(
+                    first..model.encoder.layers(),
+                    Some(input),
+                    batch,
+                    &mut memory.single,
+                );
                 memory.single.output()
             }
             Self::Stitched(stitched) => {
@@ -59,8 +79,8 @@ impl Network<'_> {
         }
     }
 
-    /// Adds the gradient of the adapter to `adapter`, from that at the result of the last [`Network::forward`], `d` [T, H], which is
-    /// used up.
+    /// Adds the gradient of the adapter to `adapter`, from that at the result of the last
+    /// [`Network::forward`], `d` [T, H], which is used up.
     pub(super) fn backward(
         &self,
         first: usize,
@@ -72,11 +92,20 @@ impl Network<'_> {
         let gradients = Gradients { adapter: Some(adapter), ..Gradients::default() };
         match self {
             Self::Single(model) => {
-                model.backward(first..model.encoder.layers(), batch, &mut memory.single, d, gradients);
+                model.backward(
+                    first..model.encoder.layers(),
+                    batch,
+                    &mut memory.single,
+                    d,
+                    gradients,
+                );
             }
             Self::Stitched(stitched) => {
                 let layers = first..stitched.columns[0].encoder.layers();
-                let gradients = StitchedGradients { columns: [gradients, Gradients::default()], stitches: None };
+                let gradients = StitchedGradients {
+                    columns: [gradients, Gradients::default()],
+                    stitches: None,
+                };
                 stitched.backward(layers, batch, &mut memory.stitched, d, gradients);
             }
         }

@@ -20,15 +20,21 @@ pub enum Predictions {
     Labels(Vec<String>),
 }
 
-/// Runs the adapter over the examples' texts: what the runtime answers on them. There are no entities
-/// beyond the model's longest text.
+/// Runs the adapter over the examples' texts: what the runtime answers on them. There are no
+/// entities beyond the model's longest text.
 ///
 /// # Errors
 /// [`TrainError::Init`] when the adapter is for the other kind of task, or has no head.
-pub fn predict<'a>(encoder: impl Into<Frozen<'a>>, adapter: &Adapter, examples: &Examples) -> Result<Predictions> {
+pub fn predict<'a>(
+    encoder: impl Into<Frozen<'a>>,
+    adapter: &Adapter,
+    examples: &Examples,
+) -> Result<Predictions> {
     let (encoder, family) = (encoder.into(), family_of(examples));
     let head = adapter.head.as_ref();
-    let head = head.ok_or_else(|| TrainError::Init("this adapter has no head: it gives vectors only".into()))?;
+    let head = head.ok_or_else(|| {
+        TrainError::Init("this adapter has no head: it gives vectors only".into())
+    })?;
     let width = encoder.backbone(family).encoder.width();
     let trunk = Trunk::new(encoder, examples, adapter.lora.trunk_layers());
     let network = encoder.network(family, Some(&adapter.lora));
@@ -41,7 +47,8 @@ pub fn predict<'a>(encoder: impl Into<Frozen<'a>>, adapter: &Adapter, examples: 
     let mut scores = Vec::new();
     match (examples, &adapter.card.output) {
         (Examples::Ner(_), Output::Tags { tags }) => {
-            let tags = TagSet::from_tags(tags.clone()).map_err(|error| TrainError::Init(error.to_string()))?;
+            let tags = TagSet::from_tags(tags.clone())
+                .map_err(|error| TrainError::Init(error.to_string()))?;
             let mut predicted = Vec::with_capacity(examples.len());
             for picked in all.chunks(EXAMPLES) {
                 let (batch, hidden) = hidden(picked);
@@ -60,13 +67,21 @@ pub fn predict<'a>(encoder: impl Into<Frozen<'a>>, adapter: &Adapter, examples: 
                 let (batch, hidden) = hidden(picked);
                 adapter.card.pooling.forward(&hidden, &batch, width, &mut pooled); // [n, H]
                 head.forward(&pooled, &mut scores); // [n, C]
-                predicted.extend(scores.chunks_exact(labels.len()).map(|row| labels[best_class(row).0].clone()));
+                predicted.extend(
+                    scores.chunks_exact(labels.len()).map(|row| labels[best_class(row).0].clone()),
+                );
             }
             Ok(Predictions::Labels(predicted))
         }
         (_, output) => {
-            let gives = if matches!(output, Output::Tags { .. }) { "finds entities" } else { "labels texts" };
-            Err(TrainError::Init(format!("this adapter {gives}, and the task's examples are of the other kind")))
+            let gives = if matches!(output, Output::Tags { .. }) {
+                "finds entities"
+            } else {
+                "labels texts"
+            };
+            Err(TrainError::Init(format!(
+                "this adapter {gives}, and the task's examples are of the other kind"
+            )))
         }
     }
 }

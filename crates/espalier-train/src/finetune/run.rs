@@ -47,8 +47,11 @@ impl<'a> Run<'a> {
         memory::check_batch(&backbone.encoder.config, layers, config.batch.min(train.len()))?;
         let output = output_of(train);
         let mut rng = generator(config.seed, "head");
-        let head = Head::fresh(backbone.encoder.width(), output.classes().unwrap_or(0), uniform(&mut rng));
-        let group = |length, learning_rate| Group::new(length, learning_rate, vec![(0..length, config.weight_decay)]);
+        let head =
+            Head::fresh(backbone.encoder.width(), output.classes().unwrap_or(0), uniform(&mut rng));
+        let group = |length, learning_rate| {
+            Group::new(length, learning_rate, vec![(0..length, config.weight_decay)])
+        };
         let warmup = (config.warmup * config.steps as f32) as usize;
         let trunk = Trunk::new(encoder, train, lora.trunk_layers());
         Ok(Self {
@@ -60,7 +63,13 @@ impl<'a> Run<'a> {
             order: Shuffled::new(train.len(), generator(config.seed, "order")),
             lora_group: group(lora.values.len(), config.learning_rate),
             head_group: group(head.values.len(), config.head_learning_rate),
-            optimizer: Optimizer::new(OptimizerKind::AdamW, Schedule::Linear, config.steps, warmup, config.clip_norm),
+            optimizer: Optimizer::new(
+                OptimizerKind::AdamW,
+                Schedule::Linear,
+                config.steps,
+                warmup,
+                config.clip_norm,
+            ),
             memory: Memory::default(),
             objective: Classification::default(),
             lora,
@@ -79,10 +88,19 @@ impl<'a> Run<'a> {
         let hidden = network.forward(first, &input, &batch, &mut self.memory); // [T, H]
         let d_head = &mut self.head_group.gradients;
         let loss = match self.family {
-            Family::Ner => self.objective.tokens(&self.head, hidden, &self.targets.of_tokens(&picked), d_head),
+            Family::Ner => {
+                self.objective.tokens(&self.head, hidden, &self.targets.of_tokens(&picked), d_head)
+            }
             Family::Tc => {
                 let pooling = self.encoder.backbone(self.family).text_vectors.pooling;
-                self.objective.texts(&self.head, pooling, hidden, &batch, &self.targets.of_texts(&picked), d_head)
+                self.objective.texts(
+                    &self.head,
+                    pooling,
+                    hidden,
+                    &batch,
+                    &self.targets.of_texts(&picked),
+                    d_head,
+                )
             }
         };
         if !loss.is_finite() {

@@ -22,7 +22,8 @@ impl Trunk {
     pub(super) fn new(encoder: Frozen, examples: &Examples, first: usize) -> Self {
         let family = family_of(examples);
         let tokenizer = &encoder.backbone(family).tokenizer;
-        let encoded: Vec<Encoded> = examples.texts().par_iter().map(|text| tokenizer.encode(text)).collect();
+        let encoded: Vec<Encoded> =
+            examples.texts().par_iter().map(|text| tokenizer.encode(text)).collect();
         let network = encoder.network(family, None);
         let mut hidden = Vec::with_capacity(encoded.len());
         for batch in batches(&encoded) {

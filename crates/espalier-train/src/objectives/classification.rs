@@ -3,7 +3,8 @@
 use espalier_encoder::{Batch, Head, Pooling};
 use espalier_kernels::loss::{cross_entropy, weighted_cross_entropy};
 
-/// Softmax cross-entropy of a head, averaged over what has a target; holds the buffers of its passes.
+/// Softmax cross-entropy of a head, averaged over what has a target; holds the buffers of its
+/// passes.
 #[derive(Debug, Default)]
 pub struct Classification {
     /// Gradient at the token vectors, [T, H], of the last loss.
@@ -23,14 +24,21 @@ pub struct WeightedTargets {
 }
 
 impl Classification {
-    /// Loss of token vectors `hidden` [T, H] against `targets` `[T]`, each with its weight in the mean; tokens without a
-    /// target do not count.
+    /// Loss of token vectors `hidden` [T, H] against `targets` `[T]`, each with its weight in the
+    /// mean; tokens without a target do not count.
     ///
-    /// The head's gradient is added to `d_head`; that at the token vectors is left in [`Classification::d_hidden`].
+    /// The head's gradient is added to `d_head`; that at the token vectors is left in
+    /// [`Classification::d_hidden`].
     ///
     /// # Panics
     /// If the shapes do not fit each other.
-    pub fn tokens(&mut self, head: &Head, hidden: &[f32], targets: &WeightedTargets, d_head: &mut [f32]) -> f64 {
+    pub fn tokens(
+        &mut self,
+        head: &Head,
+        hidden: &[f32],
+        targets: &WeightedTargets,
+        d_head: &mut [f32],
+    ) -> f64 {
         head.forward(hidden, &mut self.scores); // [T, C]
         let WeightedTargets { classes, weights } = targets;
         let loss = weighted_cross_entropy(&mut self.scores, classes, weights, head.classes);
@@ -38,7 +46,8 @@ impl Classification {
         loss
     }
 
-    /// Loss of the pooled vectors of n texts, out of their token vectors `hidden` [T, H], against `targets` `[n]`.
+    /// Loss of the pooled vectors of n texts, out of their token vectors `hidden` [T, H], against
+    /// `targets` `[n]`.
     ///
     /// Gradients go where those of [`Classification::tokens`] go.
     ///

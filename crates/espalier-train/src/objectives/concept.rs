@@ -1,11 +1,12 @@
-//! Contrast of tokens with concepts (NuNER, arXiv 2402.15343): every token against every concept of the batch.
+//! Contrast of tokens with concepts (NuNER, arXiv 2402.15343): every token against every concept of
+//! the batch.
 
 use espalier_kernels::gemm::{Matrix, MatrixMut, Start, gemm};
 use espalier_kernels::loss::binary_cross_entropy;
 use espalier_kernels::pooling::{l2_normalize, l2_normalize_backward};
 
-/// Binary cross-entropy of sigmoid(s_ij) against "token i lies in an entity of concept j", averaged over all token x concept
-/// pairs of the batch, with s_ij = scale cos(P h_i, Q c_j) + bias.
+/// Binary cross-entropy of sigmoid(s_ij) against "token i lies in an entity of concept j", averaged
+/// over all token x concept pairs of the batch, with s_ij = scale cos(P h_i, Q c_j) + bias.
 #[derive(Clone, Copy, Debug)]
 pub struct ConceptObjective {
     /// Factor of the cosine.
@@ -79,10 +80,15 @@ impl ConceptObjective {
         weight: f32,
         gradients: ConceptGradients,
     ) -> f64 {
-        let ConceptGradients { hidden: d_hidden, concepts: d_concepts, projections: d_projections } = gradients;
+        let ConceptGradients { hidden: d_hidden, concepts: d_concepts, projections: d_projections } =
+            gradients;
         let width = projections.width;
         let (n, concepts) = (batch.tokens.len(), batch.concepts.len() / width);
-        assert_eq!(batch.targets.len(), n * concepts, "ConceptObjective: targets are not tokens x concepts");
+        assert_eq!(
+            batch.targets.len(),
+            n * concepts,
+            "ConceptObjective: targets are not tokens x concepts"
+        );
         d_hidden.clear();
         d_hidden.resize(hidden.len(), 0.0);
         d_concepts.clear();
@@ -90,27 +96,50 @@ impl ConceptObjective {
         if n == 0 || concepts == 0 {
             return 0.0;
         }
-        let h: Vec<f32> = batch.tokens.iter().flat_map(|&t| &hidden[t * width..(t + 1) * width]).copied().collect();
+        let h: Vec<f32> = batch
+            .tokens
+            .iter()
+            .flat_map(|&t| &hidden[t * width..(t + 1) * width])
+            .copied()
+            .collect();
         let (p, q) = projections.matrices();
         let (u, u_norms) = project(Matrix::new(&h, n, width), p); // [n, H]
         let (v, v_norms) = project(Matrix::new(batch.concepts, concepts, width), q); // [J, H]
 
         let mut scores = vec![self.bias; n * concepts]; // [n, J]
         let (u_matrix, v_matrix) = (Matrix::new(&u, n, width), Matrix::new(&v, concepts, width));
-        gemm(self.scale, u_matrix, v_matrix.t(), Start::Accumulate, MatrixMut::new(&mut scores, n, concepts));
+        gemm(
+            self.scale,
+            u_matrix,
+            v_matrix.t(),
+            Start::Accumulate,
+            MatrixMut::new(&mut scores, n, concepts),
+        );
         let loss = binary_cross_entropy(&mut scores, batch.targets);
 
         let d_scores = Matrix::new(&scores, n, concepts);
         let factor = self.scale * weight;
         let (mut d_u, mut d_v) = (vec![0.0; u.len()], vec![0.0; v.len()]);
         gemm(factor, d_scores, v_matrix, Start::Zero, MatrixMut::new(&mut d_u, n, width));
-        gemm(factor, d_scores.t(), u_matrix, Start::Zero, MatrixMut::new(&mut d_v, concepts, width));
+        gemm(
+            factor,
+            d_scores.t(),
+            u_matrix,
+            Start::Zero,
+            MatrixMut::new(&mut d_v, concepts, width),
+        );
         l2_normalize_backward(&u, &u_norms, width, &mut d_u);
         l2_normalize_backward(&v, &v_norms, width, &mut d_v);
 
         let (d_p, d_q) = d_projections.split_at_mut(width * width);
         let (d_u, d_v) = (Matrix::new(&d_u, n, width), Matrix::new(&d_v, concepts, width));
-        gemm(1.0, d_u.t(), Matrix::new(&h, n, width), Start::Accumulate, MatrixMut::new(d_p, width, width));
+        gemm(
+            1.0,
+            d_u.t(),
+            Matrix::new(&h, n, width),
+            Start::Accumulate,
+            MatrixMut::new(d_p, width, width),
+        );
         let c = Matrix::new(batch.concepts, concepts, width);
         gemm(1.0, d_v.t(), c, Start::Accumulate, MatrixMut::new(d_q, width, width));
         gemm(1.0, d_v, q, Start::Zero, MatrixMut::new(d_concepts, concepts, width));

@@ -1,4 +1,5 @@
-//! Contrast of text pairs: InfoNCE with in-batch and hard negatives, both ways (arXiv 1807.03748, 2103.00020, 2004.04906).
+//! Contrast of text pairs: InfoNCE with in-batch and hard negatives, both ways (arXiv 1807.03748,
+//! 2103.00020, 2004.04906).
 
 use espalier_kernels::gemm::{Matrix, MatrixMut, Start, gemm};
 use espalier_kernels::loss::cross_entropy;
@@ -6,7 +7,8 @@ use espalier_kernels::pooling::{l2_normalize, l2_normalize_backward};
 use std::collections::HashSet;
 use std::hash::Hash;
 
-/// Scores are computed for this many texts at a time, so that memory grows with the batch and not with its square.
+/// Scores are computed for this many texts at a time, so that memory grows with the batch and not
+/// with its square.
 const ROWS: usize = 256;
 
 /// Symmetric InfoNCE on n pairs of text vectors (a_i, p_i) and q hard negatives:
@@ -17,8 +19,8 @@ const ROWS: usize = 256;
 /// loss = 1/2 [ mean_i CE(S_i., i) + mean_(j <= n) CE(S_.j, j) ]
 /// ```
 ///
-/// An anchor with several positives makes as many pairs, which are no negatives of each other (see [`false_negatives`]). Hard
-/// negatives take part on the way from anchors to texts alone.
+/// An anchor with several positives makes as many pairs, which are no negatives of each other (see
+/// [`false_negatives`]). Hard negatives take part on the way from anchors to texts alone.
 #[derive(Clone, Copy, Debug)]
 pub struct PairObjective {
     /// tau: the smaller, the more the hardest negatives count.
@@ -26,10 +28,11 @@ pub struct PairObjective {
 }
 
 impl PairObjective {
-    /// The loss. `anchors` [n, H] and `candidates` [n + q, H] (the positives in order, then the hard negatives) become the
-    /// gradients of `weight * loss` at them.
+    /// The loss. `anchors` [n, H] and `candidates` [n + q, H] (the positives in order, then the
+    /// hard negatives) become the gradients of `weight * loss` at them.
     ///
-    /// `excluded` [n, n + q] marks the (anchor, candidate) entries that are no negatives; empty, there are none.
+    /// `excluded` [n, n + q] marks the (anchor, candidate) entries that are no negatives; empty,
+    /// there are none.
     ///
     /// # Panics
     /// If the shapes do not fit each other.
@@ -53,7 +56,8 @@ impl PairObjective {
         let way = OneWay { temperature: self.temperature, width, weight: 0.5 * weight };
         let forth = way.loss(anchors, candidates, is_excluded, &mut d_anchors, &mut d_candidates);
         let (positives, d_positives) = (&candidates[..n * width], &mut d_candidates[..n * width]);
-        let back = way.loss(positives, anchors, |j, i| is_excluded(i, j), d_positives, &mut d_anchors);
+        let back =
+            way.loss(positives, anchors, |j, i| is_excluded(i, j), d_positives, &mut d_anchors);
 
         l2_normalize_backward(anchors, &anchor_norms, width, &mut d_anchors);
         l2_normalize_backward(candidates, &candidate_norms, width, &mut d_candidates);
@@ -71,7 +75,8 @@ struct OneWay {
 }
 
 impl OneWay {
-    /// The mean loss of `queries` [n, H] among `keys` [m, H], all of length one. The gradients of `weight * loss` are added.
+    /// The mean loss of `queries` [n, H] among `keys` [m, H], all of length one. The gradients of
+    /// `weight * loss` are added.
     fn loss(
         &self,
         queries: &[f32],
@@ -89,9 +94,17 @@ impl OneWay {
             let block = start * width..(start + rows) * width;
             let q = Matrix::new(&queries[block.clone()], rows, width);
             scores.resize(rows * m, 0.0);
-            gemm(1.0 / self.temperature, q, k.t(), Start::Zero, MatrixMut::new(&mut scores, rows, m));
+            gemm(
+                1.0 / self.temperature,
+                q,
+                k.t(),
+                Start::Zero,
+                MatrixMut::new(&mut scores, rows, m),
+            );
             for (i, row) in scores.chunks_exact_mut(m).enumerate() {
-                for (j, score) in row.iter_mut().enumerate().filter(|(j, _)| excluded(start + i, *j)) {
+                for (j, score) in
+                    row.iter_mut().enumerate().filter(|(j, _)| excluded(start + i, *j))
+                {
                     debug_assert_ne!(j, start + i, "what is right for a query cannot be excluded");
                     *score = f32::NEG_INFINITY;
                 }
@@ -102,19 +115,30 @@ impl OneWay {
 
             let factor = self.weight * share as f32 / self.temperature;
             let d_scores = Matrix::new(&scores, rows, m);
-            gemm(factor, d_scores, k, Start::Accumulate, MatrixMut::new(&mut d_queries[block], rows, width));
+            gemm(
+                factor,
+                d_scores,
+                k,
+                Start::Accumulate,
+                MatrixMut::new(&mut d_queries[block], rows, width),
+            );
             gemm(factor, d_scores.t(), q, Start::Accumulate, MatrixMut::new(d_keys, m, width));
         }
         total
     }
 }
 
-/// Marks the entries of n anchors and the candidates, [n, n + q], that are no negatives: candidate j, unless it is anchor i's
-/// own positive, is right for anchor i all the same, because the two pairs share an anchor or a positive, because the texts are
-/// one and the same, or because a hard negative is a positive of that very anchor in another pair.
+/// Marks the entries of n anchors and the candidates, [n, n + q], that are no negatives: candidate
+/// j, unless it is anchor i's own positive, is right for anchor i all the same, because the two
+/// pairs share an anchor or a positive, because the texts are one and the same, or because a hard
+/// negative is a positive of that very anchor in another pair.
 ///
 /// Empty where no text comes twice, which is the usual case.
-pub fn false_negatives<T: Copy + Eq + Hash>(anchors: &[T], positives: &[T], negatives: &[T]) -> Vec<bool> {
+pub fn false_negatives<T: Copy + Eq + Hash>(
+    anchors: &[T],
+    positives: &[T],
+    negatives: &[T],
+) -> Vec<bool> {
     let (n, m) = (anchors.len(), positives.len() + negatives.len());
     let texts: HashSet<T> = anchors.iter().chain(positives).chain(negatives).copied().collect();
     if texts.len() == n + m {
@@ -123,9 +147,13 @@ pub fn false_negatives<T: Copy + Eq + Hash>(anchors: &[T], positives: &[T], nega
     let pairs: HashSet<(T, T)> = anchors.iter().copied().zip(positives.iter().copied()).collect();
     let mut excluded = Vec::with_capacity(n * m);
     for i in 0..n {
-        let of_pair = |j: usize| anchors[i] == anchors[j] || positives[i] == positives[j] || anchors[i] == positives[j];
+        let of_pair = |j: usize| {
+            anchors[i] == anchors[j] || positives[i] == positives[j] || anchors[i] == positives[j]
+        };
         excluded.extend((0..n).map(|j| i != j && of_pair(j)));
-        excluded.extend(negatives.iter().map(|&text| anchors[i] == text || pairs.contains(&(anchors[i], text))));
+        excluded.extend(
+            negatives.iter().map(|&text| anchors[i] == text || pairs.contains(&(anchors[i], text))),
+        );
     }
     excluded
 }

@@ -21,8 +21,9 @@ pub enum DistillLoss {
     Kl,
 }
 
-/// A loss on word vectors h_w of the student and what the teacher says of the words, t_w, with P a linear map to the teacher's width,
-/// LN the normalisation of a row without affine map, and every word counting by its weight a_w:
+/// A loss on word vectors h_w of the student and what the teacher says of the words, t_w, with P a
+/// linear map to the teacher's width, LN the normalisation of a row without affine map, and every
+/// word counting by its weight a_w:
 ///
 /// ```text
 /// cosine: sum_w a_w [1 - cos(P h_w, t_w)] / sum_w a_w
@@ -30,8 +31,9 @@ pub enum DistillLoss {
 /// kl:     sum_w a_w tau^2 KL(softmax(t_w / tau) || softmax((P h_w + b) / tau)) / sum_w a_w
 /// ```
 ///
-/// The last is that of Hinton et al. (arXiv 1503.02531), t_w being scores of the teacher's tags; tau^2 keeps the size of the gradients
-/// independent of tau. The first two leave the map's bias at zero; it is for the caller not to train it.
+/// The last is that of Hinton et al. (arXiv 1503.02531), t_w being scores of the teacher's tags;
+/// tau^2 keeps the size of the gradients independent of tau. The first two leave the map's bias at
+/// zero; it is for the caller not to train it.
 #[derive(Clone, Copy, Debug)]
 pub struct Distillation {
     /// Which of them.
@@ -54,11 +56,19 @@ pub struct WordBatch<'a> {
 impl Distillation {
     /// The loss, 0 where no word counts. `map` goes from H to D.
     ///
-    /// `d_vectors` [n, H] is overwritten with the gradient of `weight * loss`; that of the map is added to `d_map`.
+    /// `d_vectors` [n, H] is overwritten with the gradient of `weight * loss`; that of the map is
+    /// added to `d_map`.
     ///
     /// # Panics
     /// If the shapes do not fit each other.
-    pub fn loss(&self, words: WordBatch, map: &Head, weight: f32, d_vectors: &mut Vec<f32>, d_map: &mut [f32]) -> f64 {
+    pub fn loss(
+        &self,
+        words: WordBatch,
+        map: &Head,
+        weight: f32,
+        d_vectors: &mut Vec<f32>,
+        d_map: &mut [f32],
+    ) -> f64 {
         let n = words.weights.len();
         let fits = words.vectors.len() == n * map.width() && words.targets.len() == n * map.classes;
         assert!(fits, "Distillation: shapes do not fit");
@@ -139,7 +149,8 @@ fn kl(y: &mut [f32], t: &[f32], classes: usize, tau: f32, share: impl Fn(usize) 
 /// Logarithms of softmax(scores / tau).
 fn log_softmax(scores: &[f32], tau: f32) -> Vec<f64> {
     let max = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let scaled: Vec<f64> = scores.iter().map(|score| f64::from(score - max) / f64::from(tau)).collect();
+    let scaled: Vec<f64> =
+        scores.iter().map(|score| f64::from(score - max) / f64::from(tau)).collect();
     let log_sum = scaled.iter().map(|score| score.exp()).sum::<f64>().ln();
     scaled.into_iter().map(|score| score - log_sum).collect()
 }
@@ -149,7 +160,13 @@ mod tests {
     use super::*;
 
     /// The loss as it is defined, in f64, of words of three numbers against rows of `d`.
-    fn plain(loss: DistillLoss, tau: f64, [h, p, b]: [&[f64]; 3], t: &[f64], weights: &[f64]) -> f64 {
+    fn plain(
+        loss: DistillLoss,
+        tau: f64,
+        [h, p, b]: [&[f64]; 3],
+        t: &[f64],
+        weights: &[f64],
+    ) -> f64 {
         let d = b.len();
         let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
         let softmax = |x: &[f64]| {
@@ -166,15 +183,19 @@ mod tests {
             match loss {
                 DistillLoss::Cosine => 1.0 - dot(&y, t) / (dot(&y, &y) * dot(t, t)).sqrt(),
                 DistillLoss::Mse => {
-                    normal(&y).iter().zip(normal(t)).map(|(y, t)| (y - t).powi(2)).sum::<f64>() / d as f64
+                    normal(&y).iter().zip(normal(t)).map(|(y, t)| (y - t).powi(2)).sum::<f64>()
+                        / d as f64
                 }
                 DistillLoss::Kl => {
-                    softmax(t).iter().zip(softmax(&y)).map(|(t, y)| t * (t / y).ln()).sum::<f64>() * tau * tau
+                    softmax(t).iter().zip(softmax(&y)).map(|(t, y)| t * (t / y).ln()).sum::<f64>()
+                        * tau
+                        * tau
                 }
             }
         };
         let losses = h.chunks(3).zip(t.chunks(d)).map(word);
-        losses.zip(weights).map(|(loss, weight)| loss * weight).sum::<f64>() / weights.iter().sum::<f64>()
+        losses.zip(weights).map(|(loss, weight)| loss * weight).sum::<f64>()
+            / weights.iter().sum::<f64>()
     }
 
     /// Numbers without a pattern that shows, from -1 to 1.
@@ -199,7 +220,10 @@ mod tests {
             let (mut d_vectors, mut d_map) = (Vec::new(), vec![0.0; map.values.len()]);
             let found = objective.loss(words, &map, weight, &mut d_vectors, &mut d_map);
             let expected = plain(loss, tau, [&h, &p, &b], &t, &weights);
-            assert!((found - expected).abs() < 1e-6 * expected, "{loss:?}: {found}, not {expected}");
+            assert!(
+                (found - expected).abs() < 1e-6 * expected,
+                "{loss:?}: {found}, not {expected}"
+            );
 
             let (d_p, d_b) = d_map.split_at(d * 3);
             for (which, found) in [d_vectors.as_slice(), d_p, d_b].into_iter().enumerate() {
@@ -222,7 +246,10 @@ mod tests {
     #[test]
     fn what_is_equal_has_no_loss_and_what_does_not_count_has_none_either() {
         let vectors = narrow(&noise(6, 1.0));
-        let map = Head { classes: 3, values: vec![1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0] };
+        let map = Head {
+            classes: 3,
+            values: vec![1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0],
+        };
         for loss in [DistillLoss::Cosine, DistillLoss::Mse, DistillLoss::Kl] {
             for (targets, weights) in [(vectors.clone(), [1.0, 2.0]), (vec![0.5; 6], [0.0, 0.0])] {
                 let words = WordBatch { vectors: &vectors, targets: &targets, weights: &weights };
@@ -230,7 +257,10 @@ mod tests {
                 let objective = Distillation { loss, temperature: 2.0 };
                 let found = objective.loss(words, &map, 1.0, &mut d_vectors, &mut d_map);
                 assert!(found.abs() < 1e-6, "{loss:?}: {found}");
-                assert!(d_vectors.iter().chain(&d_map).all(|d| d.abs() < 1e-6), "{loss:?}: {d_vectors:?} {d_map:?}");
+                assert!(
+                    d_vectors.iter().chain(&d_map).all(|d| d.abs() < 1e-6),
+                    "{loss:?}: {d_vectors:?} {d_map:?}"
+                );
             }
         }
     }

@@ -6,9 +6,10 @@ use rand_chacha::ChaCha8Rng;
 
 /// How tokens are hidden.
 ///
-/// Each token of a text, or with `whole_words` each word with all its tokens, is chosen with the same probability, by itself. Of the
-/// chosen tokens 80 % become the mask, 10 % a random token, and 10 % stay, so that the encoder cannot rely on a token that it sees.
-/// Special tokens are never chosen.
+/// Each token of a text, or with `whole_words` each word with all its tokens, is chosen with the
+/// same probability, by itself. Of the chosen tokens 80 % become the mask, 10 % a random token, and
+/// 10 % stay, so that the encoder cannot rely on a token that it sees. Special tokens are never
+/// chosen.
 #[derive(Clone, Copy, Debug)]
 pub struct Masking {
     /// Probability that a token, or a word, is chosen.
@@ -101,13 +102,19 @@ mod tests {
             let masked = masking(0.15, whole_words).hide(&texts, &mut generator(1, "test"));
             let hidden: Vec<u32> = masked.texts.concat();
             let (n, tokens) = (masked.rows.len(), flat.len() - 4);
-            // Of 20,000 tokens 15 % are 3000; five standard deviations are 250, and with words of two tokens on average some 390.
+            // Of 20,000 tokens 15 % are 3000; five standard deviations are 250, and with words of
+            // two tokens on average some 390.
             assert!(n.abs_diff(tokens * 15 / 100) < 400, "{n} of {tokens}");
-            let count = |what: &dyn Fn(usize) -> bool| masked.rows.iter().filter(|&&row| what(row)).count();
+            let count =
+                |what: &dyn Fn(usize) -> bool| masked.rows.iter().filter(|&&row| what(row)).count();
             let masks = count(&|row| hidden[row] == MASK);
             let kept = count(&|row| hidden[row] == flat[row]);
-            // 2400 and 300; five standard deviations are 110 and 82. A random token is the very same once in a thousand times.
-            assert!(masks.abs_diff(n * 8 / 10) < 110 && kept.abs_diff(n / 10) < 82, "{masks} and {kept} of {n}");
+            // 2400 and 300; five standard deviations are 110 and 82. A random token is the very
+            // same once in a thousand times.
+            assert!(
+                masks.abs_diff(n * 8 / 10) < 110 && kept.abs_diff(n / 10) < 82,
+                "{masks} and {kept} of {n}"
+            );
             for (&row, &target) in masked.rows.iter().zip(&masked.targets) {
                 assert_eq!(target, flat[row]);
                 assert!(target >= 100, "special tokens are never chosen");
@@ -131,7 +138,8 @@ mod tests {
     #[test]
     fn the_generator_decides() {
         let texts = [text(50)];
-        let hide = |seed, purpose: &str| masking(0.15, false).hide(&texts, &mut generator(seed, purpose));
+        let hide =
+            |seed, purpose: &str| masking(0.15, false).hide(&texts, &mut generator(seed, purpose));
         assert_eq!(hide(1, "a"), hide(1, "a"));
         assert_ne!(hide(1, "a"), hide(2, "a"));
         assert_ne!(hide(1, "a"), hide(1, "b"));

@@ -5,7 +5,8 @@ use espalier_kernels::gemm::{Matrix, MatrixMut, Packed, Start, gemm_in};
 use espalier_kernels::linear::bias_gradient;
 use espalier_kernels::loss::cross_entropy;
 
-/// Scores that are computed at a time, 16 MiB of them: memory grows with the hidden tokens or with the vocabulary, not with their product.
+/// Scores that are computed at a time, 16 MiB of them: memory grows with the hidden tokens or with
+/// the vocabulary, not with their product.
 const SCORES: usize = 4 << 20;
 
 /// Mean cross-entropy of the scores of n hidden tokens against what stood there, x_i:
@@ -40,11 +41,17 @@ pub struct MlmGradients<'g> {
 }
 
 impl MlmObjective<'_> {
-    /// The loss of the hidden tokens' vectors, [n, H], which become the gradients of `weight * loss` at them if gradients are wanted.
+    /// The loss of the hidden tokens' vectors, [n, H], which become the gradients of `weight *
+    /// loss` at them if gradients are wanted.
     ///
     /// # Panics
     /// If the shapes do not fit each other, or a target is no token.
-    pub fn loss(&self, vectors: &mut [f32], targets: &[u32], gradients: Option<MlmGradients>) -> f64 {
+    pub fn loss(
+        &self,
+        vectors: &mut [f32],
+        targets: &[u32],
+        gradients: Option<MlmGradients>,
+    ) -> f64 {
         if targets.is_empty() {
             return 0.0;
         }
@@ -99,14 +106,28 @@ struct Decoder<'g> {
 
 impl Decoder<'_> {
     /// Takes the gradients `d_scores` [rows, V] of a block's mean loss; `words` are E.
-    fn add(&mut self, precision: Precision, share: f32, d_scores: &[f32], t: Matrix, words: &Packed) {
+    fn add(
+        &mut self,
+        precision: Precision,
+        share: f32,
+        d_scores: &[f32],
+        t: Matrix,
+        words: &Packed,
+    ) {
         let (rows, width, vocabulary) = (t.rows(), t.cols(), self.d_bias.len());
         let (factor, scores) = (self.weight * share, Matrix::new(d_scores, rows, vocabulary));
         let (block, rest) = std::mem::take(&mut self.d_vectors).split_at_mut(rows * width);
         self.d_vectors = rest;
         words.gemm(factor, scores, Start::Zero, MatrixMut::new(block, rows, width));
         if let Some(d_words) = &mut self.d_words {
-            gemm_in(precision, factor, scores.t(), t, Start::Accumulate, MatrixMut::new(d_words, vocabulary, width));
+            gemm_in(
+                precision,
+                factor,
+                scores.t(),
+                t,
+                Start::Accumulate,
+                MatrixMut::new(d_words, vocabulary, width),
+            );
         }
         let mut sums = vec![0.0; vocabulary];
         bias_gradient(d_scores, &mut sums);

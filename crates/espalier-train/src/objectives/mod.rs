@@ -19,7 +19,8 @@ pub use words::WordPooling;
 use espalier_encoder::Family;
 use serde::{Deserialize, Serialize};
 
-/// What a batch of pre-finetuning is drawn for: the name of a loss in reports, and of what belongs to it in checkpoints.
+/// What a batch of pre-finetuning is drawn for: the name of a loss in reports, and of what belongs
+/// to it in checkpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Objective {

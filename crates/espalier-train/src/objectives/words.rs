@@ -31,7 +31,9 @@ impl WordPooling {
     /// As [`WordPooling::forward`].
     pub fn backward(&self, d_words: &[f32], width: usize, d_hidden: &mut [f32]) {
         for (tokens, d_word) in self.tokens.iter().zip(d_words.chunks_exact(width)) {
-            for d_token in d_hidden[tokens.start * width..tokens.end * width].chunks_exact_mut(width) {
+            for d_token in
+                d_hidden[tokens.start * width..tokens.end * width].chunks_exact_mut(width)
+            {
                 d_token.iter_mut().zip(d_word).for_each(|(sum, d)| *sum += d / tokens.len() as f32);
             }
         }

@@ -1,4 +1,5 @@
-//! What concept contrast leaves beside the encoder, for whoever wants it: it scores tokens against any concept that has a name.
+//! What concept contrast leaves beside the encoder, for whoever wants it: it scores tokens against
+//! any concept that has a name.
 
 use crate::error::Result;
 use crate::objectives::{ConceptObjective, ConceptProjections};
@@ -10,8 +11,9 @@ use std::path::Path;
 /// The version of the format.
 const FORMAT: u32 = 1;
 
-/// The concept encoder and the projections. With the trained encoder they are zero-shot NER: a token with the vector h is an instance
-/// of the concept with the vector c if sigmoid(scale cos(P h, Q c) + bias) > 1/2.
+/// The concept encoder and the projections. With the trained encoder they are zero-shot NER: a
+/// token with the vector h is an instance of the concept with the vector c if sigmoid(scale cos(P
+/// h, Q c) + bias) > 1/2.
 #[derive(Clone, Debug)]
 pub struct ConceptModel {
     /// Gives c, the mean of the name's token vectors.
@@ -23,19 +25,24 @@ pub struct ConceptModel {
 }
 
 impl ConceptModel {
-    /// Writes the concept encoder as a Hugging Face directory, P and Q beside it in `projections.safetensors`, and `concepts.json`.
-    /// `backbone` is the fingerprint of the encoder that gives h.
+    /// Writes the concept encoder as a Hugging Face directory, P and Q beside it in
+    /// `projections.safetensors`, and `concepts.json`. `backbone` is the fingerprint of the encoder
+    /// that gives h.
     ///
     /// # Errors
     /// [`TrainError::Encoder`](crate::TrainError::Encoder) when a file cannot be written.
     pub fn save(&self, directory: &Path, backbone: &str) -> Result<()> {
         let width = self.encoder.encoder.width();
         let (p, q) = self.projections.parts();
-        let tensors = [("tokens", p), ("concepts", q)].map(|(name, x)| (name.to_string(), vec![width, width], x));
+        let tensors = [("tokens", p), ("concepts", q)]
+            .map(|(name, x)| (name.to_string(), vec![width, width], x));
         self.encoder.save(directory)?;
         write_tensors(&directory.join("projections.safetensors"), Stored::F32, tensors)?;
         let ConceptObjective { scale, bias } = self.objective;
-        Ok(files::write_json(&directory.join("concepts.json"), &Card { format: FORMAT, scale, bias, backbone })?)
+        Ok(files::write_json(
+            &directory.join("concepts.json"),
+            &Card { format: FORMAT, scale, bias, backbone },
+        )?)
     }
 }
 

@@ -1,4 +1,5 @@
-//! The conflict meter: where the families' gradients on the shared weights point against each other.
+//! The conflict meter: where the families' gradients on the shared weights point against each
+//! other.
 
 use espalier_encoder::layout::{LayerAt, Layout};
 use espalier_kernels::optimizer::{dot, sum_of_squares};
@@ -64,8 +65,8 @@ impl Part {
     }
 }
 
-/// One measurement: the gradients of one batch of each family. What has no gradient (frozen, or a loss of weight zero) is
-/// left out.
+/// One measurement: the gradients of one batch of each family. What has no gradient (frozen, or a
+/// loss of weight zero) is left out.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Conflict {
     /// The embeddings: word, position and type, and the LayerNorm after them.
@@ -86,7 +87,10 @@ impl Conflict {
                 products.entry(Part::Layer).or_default().add(of_tensor);
                 products.entry(part).or_default().add(of_tensor);
             }
-            products.into_iter().filter_map(|(part, products)| Some((part, products.agreement()?))).collect()
+            products
+                .into_iter()
+                .filter_map(|(part, products)| Some((part, products.agreement()?)))
+                .collect()
         };
         Self {
             embeddings: Products::of(&ner[embeddings.clone()], &tc[embeddings]).agreement(),
@@ -100,7 +104,8 @@ fn parts<'g>(at: &LayerAt, gradient: &'g [f32]) -> Vec<(Part, &'g [f32])> {
     let qkv = at.qkv.of(gradient);
     let thirds = |x: &'g [f32]| x.chunks_exact(x.len() / 3); // query, key, value
     let third = [Part::Query, Part::Key, Part::Value].into_iter();
-    let mut parts: Vec<_> = third.clone().zip(thirds(qkv.weight)).chain(third.zip(thirds(qkv.bias))).collect();
+    let mut parts: Vec<_> =
+        third.clone().zip(thirds(qkv.weight)).chain(third.zip(thirds(qkv.bias))).collect();
     let maps = [
         (Part::AttentionOutput, &at.attention_output),
         (Part::Intermediate, &at.intermediate),
@@ -139,8 +144,10 @@ impl Products {
     /// `None` where a gradient is zero, or not a number.
     fn agreement(self) -> Option<Agreement> {
         let norms = self.ner_ner.sqrt() * self.tc_tc.sqrt();
-        (norms > 0.0 && norms.is_finite())
-            .then(|| Agreement { cosine: self.ner_tc / norms, norm_ratio: (self.ner_ner / self.tc_tc).sqrt() })
+        (norms > 0.0 && norms.is_finite()).then(|| Agreement {
+            cosine: self.ner_tc / norms,
+            norm_ratio: (self.ner_ner / self.tc_tc).sqrt(),
+        })
     }
 }
 
@@ -156,7 +163,8 @@ mod tests {
             "vocab_size": 5, "max_position_embeddings": 6,
         });
         let layout = Encoder::new(serde_json::from_value(config).unwrap()).layout;
-        // Where the gradients lie in tensors of these names: NER 3 everywhere, TC as here, else zero.
+        // Where the gradients lie in tensors of these names: NER 3 everywhere, TC as here, else
+        // zero.
         let tc_of = |name: &str| match name {
             "encoder.layer.0.attention.self.key.weight" => 4.0,
             "encoder.layer.0.output.dense.bias" => -1.0,
@@ -176,14 +184,20 @@ mod tests {
         assert_eq!(parts(1), [Part::Layer, Part::Value, Part::Norms]);
 
         // The key has 16 weights and 4 biases: cosine 16 x 12 / (sqrt(20 x 9) sqrt(16 x 16)).
-        let close = |found: f64, expected: f64| assert!((found - expected).abs() < 1e-6, "{found} is not {expected}");
+        let close = |found: f64, expected: f64| {
+            assert!((found - expected).abs() < 1e-6, "{found} is not {expected}")
+        };
         let key = conflict.layers[0][&Part::Key];
         close(key.cosine, 192.0 / (180f64.sqrt() * 16.0));
         close(key.norm_ratio, 180f64.sqrt() / 16.0);
         // The second map has 32 weights and 4 biases.
         close(conflict.layers[0][&Part::Output].cosine, -12.0 / (324f64.sqrt() * 2.0));
-        // A layer has 64 + 16 numbers in attention, 32 + 8 and 32 + 4 in the feed-forward block, 16 in norms.
-        close(conflict.layers[0][&Part::Layer].cosine, (192.0 - 12.0) / ((172.0 * 9f64).sqrt() * 260f64.sqrt()));
+        // A layer has 64 + 16 numbers in attention, 32 + 8 and 32 + 4 in the feed-forward block, 16
+        // in norms.
+        close(
+            conflict.layers[0][&Part::Layer].cosine,
+            (192.0 - 12.0) / ((172.0 * 9f64).sqrt() * 260f64.sqrt()),
+        );
         close(conflict.layers[1][&Part::Norms].cosine, 0.0);
     }
 }

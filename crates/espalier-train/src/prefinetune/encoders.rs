@@ -3,7 +3,8 @@
 use super::Teacher;
 use espalier_encoder::Backbone;
 
-/// What a run starts from: a backbone, and for distillation a teacher. A reference to a backbone becomes one without.
+/// What a run starts from: a backbone, and for distillation a teacher. A reference to a backbone
+/// becomes one without.
 #[derive(Clone, Copy, Debug)]
 pub struct Encoders<'a> {
     /// The encoder that is trained.

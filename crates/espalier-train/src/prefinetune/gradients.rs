@@ -28,18 +28,26 @@ impl Run<'_> {
         self.config.train.composition.of_step(step, self.sides.len())
     }
 
-    /// Leaves in every group its gradient by the batches of a step, and compares the families' gradients on theta if asked to.
+    /// Leaves in every group its gradient by the batches of a step, and compares the families'
+    /// gradients on theta if asked to.
     pub(super) fn gradients(&mut self, step: usize, measure: bool) -> Result<Gathered> {
         let (combine, taking_part) = (self.config.strategy.combine(), self.sides_of(step));
         let (mut gathered, mut first) = (Gathered::default(), None);
-        for (index, side) in self.sides.iter_mut().enumerate().filter(|(index, _)| taking_part.contains(index)) {
+        for (index, side) in
+            self.sides.iter_mut().enumerate().filter(|(index, _)| taking_part.contains(index))
+        {
             let objective = side.objective();
             let (adapter, adapter_gradients) =
                 match objective.family().and_then(|family| self.adapters.get_mut(&family)) {
                     Some((lora, group)) => (Some(&*lora), Some(group.gradients.as_mut_slice())),
                     None => (None, None),
                 };
-            let model = Model { encoder: self.encoder, weights: &self.weights, packed: &self.packed, adapter };
+            let model = Model {
+                encoder: self.encoder,
+                weights: &self.weights,
+                packed: &self.packed,
+                adapter,
+            };
             let shared = match combine.is_some() && index > 0 {
                 true => Some(self.apart.as_mut_slice()),
                 false => self.theta.as_mut().map(|group| group.gradients.as_mut_slice()),
@@ -49,13 +57,19 @@ impl Run<'_> {
                 embeddings: !self.config.train.freeze_embeddings,
                 adapter: adapter_gradients,
             };
-            let mut pass = Pass { model, activations: &mut self.activations, gradients, beside: None };
+            let mut pass =
+                Pass { model, activations: &mut self.activations, gradients, beside: None };
             if let (Some(second), Some(family)) = (&mut self.second, objective.family()) {
                 pass = second.join(pass, family);
             }
             let report = side.step(pass)?;
             if !report.loss.is_finite() {
-                return Err(TrainError::NotFinite { step, objective, loss: report.loss, batch: report.first_text });
+                return Err(TrainError::NotFinite {
+                    step,
+                    objective,
+                    loss: report.loss,
+                    batch: report.first_text,
+                });
             }
             gathered.losses.insert(objective, report.loss);
             gathered.tokens += report.tokens;
@@ -67,7 +81,9 @@ impl Run<'_> {
         }
         gathered.conflict = self.theta.as_ref().filter(|_| measure).map(|theta| match &first {
             // The second gradient came on top of the first.
-            Some(first) => Conflict::between(&self.encoder.layout, first, &difference(&theta.gradients, first)),
+            Some(first) => {
+                Conflict::between(&self.encoder.layout, first, &difference(&theta.gradients, first))
+            }
             None => Conflict::between(&self.encoder.layout, &theta.gradients, &self.apart),
         });
         if let (Some(combine), Some(theta)) = (combine, &mut self.theta) {
@@ -83,7 +99,8 @@ fn difference(a: &[f32], b: &[f32]) -> Vec<f32> {
     a.iter().zip(b).map(|(a, b)| a - b).collect()
 }
 
-/// All that these sides train, with what trains it: theta, the second column, their families' adapters and their own parameters.
+/// All that these sides train, with what trains it: theta, the second column, their families'
+/// adapters and their own parameters.
 pub(super) fn groups<'g>(
     weights: &'g mut [f32],
     theta: &'g mut Option<Group>,
@@ -102,8 +119,9 @@ pub(super) fn groups<'g>(
     groups
 }
 
-/// Measures, without training anything, how the families' gradients on the shared weights lie to each other on `batches` batches of
-/// each family, calling `observe` with the number of the batch, from 1, and the measurement.
+/// Measures, without training anything, how the families' gradients on the shared weights lie to
+/// each other on `batches` batches of each family, calling `observe` with the number of the batch,
+/// from 1, and the measurement.
 ///
 /// # Errors
 /// As [`prefinetune`](super::prefinetune()), and when no two gradients meet under the strategy.
@@ -119,7 +137,9 @@ pub fn measure_conflict<'e>(
         let gathered = run.gradients(batch, true)?;
         gathered.conflict.into_iter().for_each(|conflict| observe(batch, conflict));
         let Run { weights, theta, second, adapters, sides, .. } = &mut run;
-        groups(weights, theta, second, adapters, sides).into_iter().for_each(|(_, group)| group.gradients.fill(0.0));
+        groups(weights, theta, second, adapters, sides)
+            .into_iter()
+            .for_each(|(_, group)| group.gradients.fill(0.0));
     }
     Ok(())
 }

@@ -40,8 +40,8 @@ pub(crate) use state::Standing;
 /// The result of a run.
 #[derive(Debug)]
 pub struct Prefinetuned {
-    /// The shared encoder with its new weights, and with the head of masked language modelling if that was trained; or the NER
-    /// family's column.
+    /// The shared encoder with its new weights, and with the head of masked language modelling if
+    /// that was trained; or the NER family's column.
     pub backbone: Backbone,
     /// The classification family's column, where each family has its own, and the stitches to it.
     pub second: Option<SecondColumn>,
@@ -68,7 +68,8 @@ pub struct StepReport {
     pub tokens: usize,
     /// Sentences and pairs of the batches.
     pub examples: usize,
-    /// How the families' gradients on the shared weights lay to each other, if this step was one to measure at.
+    /// How the families' gradients on the shared weights lay to each other, if this step was one to
+    /// measure at.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub conflict: Option<Conflict>,
     /// Mean loss of each objective on held-out examples, if this step was one to validate at.
@@ -80,10 +81,12 @@ pub struct StepReport {
 
 /// Trains `backbone` as `config` says, calling `observe` after each step.
 ///
-/// The same seed, data and machine give the same weights to the bit, whatever the number of threads.
+/// The same seed, data and machine give the same weights to the bit, whatever the number of
+/// threads.
 ///
 /// # Errors
-/// [`TrainError`] for an invalid configuration, unreadable corpora, or a loss that is no longer a number.
+/// [`TrainError`] for an invalid configuration, unreadable corpora, or a loss that is no longer a
+/// number.
 pub fn prefinetune<'e>(
     encoders: impl Into<Encoders<'e>>,
     config: &PrefinetuneConfig,
@@ -136,10 +139,19 @@ impl<'a> Run<'a> {
             weights,
             theta: config.strategy.trains_theta().then(|| theta_group(&backbone.encoder, config)),
             second: config.strategy.has_family_columns().then(|| Second::new(backbone, config)),
-            apart: config.strategy.combine().map_or(Vec::new(), |_| vec![0.0; backbone.weights().len()]),
+            apart: config
+                .strategy
+                .combine()
+                .map_or(Vec::new(), |_| vec![0.0; backbone.weights().len()]),
             adapters: family_adapters(&backbone.encoder, config)?,
             sides: sides(encoders, config)?,
-            optimizer: Optimizer::new(train.optimizer, schedule, train.steps, warmup, train.clip_norm),
+            optimizer: Optimizer::new(
+                train.optimizer,
+                schedule,
+                train.steps,
+                warmup,
+                train.clip_norm,
+            ),
             activations: Activations::default(),
             steps_done: 0,
             validation: Validation::default(),
@@ -152,8 +164,10 @@ impl<'a> Run<'a> {
         let step = self.steps_done + 1;
         let start = Instant::now();
         let every = self.config.conflict.every;
-        let measure = every > 0 && step.is_multiple_of(every) && self.config.check_measurable().is_ok();
-        let Gathered { losses, tokens, examples, first_texts, conflict } = self.gradients(step, measure)?;
+        let measure =
+            every > 0 && step.is_multiple_of(every) && self.config.check_measurable().is_ok();
+        let Gathered { losses, tokens, examples, first_texts, conflict } =
+            self.gradients(step, measure)?;
         let summary = self.update(step).map_err(|error| error.in_batches(first_texts))?;
         self.steps_done = step;
         let seconds = start.elapsed().as_secs_f64();
@@ -176,7 +190,8 @@ impl<'a> Run<'a> {
     fn update(&mut self, step: usize) -> Result<StepSummary> {
         let sides = self.sides_of(step);
         let Self { weights, theta, second, adapters, sides: all, optimizer, .. } = self;
-        let summary = optimizer.step(&mut groups(weights, theta, second, adapters, &mut all[sides]))?;
+        let summary =
+            optimizer.step(&mut groups(weights, theta, second, adapters, &mut all[sides]))?;
         if self.theta.is_some() {
             self.packed.pack(self.encoder, &self.weights);
         }
@@ -188,14 +203,21 @@ impl<'a> Run<'a> {
 }
 
 /// A fresh adapter for each family whose objective the strategy trains, if it has family adapters.
-fn family_adapters(encoder: &Encoder, config: &PrefinetuneConfig) -> Result<BTreeMap<Family, (Lora, Group)>> {
+fn family_adapters(
+    encoder: &Encoder,
+    config: &PrefinetuneConfig,
+) -> Result<BTreeMap<Family, (Lora, Group)>> {
     if !config.strategy.has_family_adapters() {
         return Ok(BTreeMap::new());
     }
     let shape = config.adapter.lora(encoder.layers());
     if shape.layers > encoder.layers() {
         let rule = "the encoder has fewer layers than that";
-        return Err(TrainError::ConfigValue { key: "adapter.layers", value: shape.layers.to_string(), rule });
+        return Err(TrainError::ConfigValue {
+            key: "adapter.layers",
+            value: shape.layers.to_string(),
+            rule,
+        });
     }
     let adapter = |family: Family| {
         let mut rng = generator(config.seed, &format!("adapter {}", family.name()));
@@ -206,7 +228,13 @@ fn family_adapters(encoder: &Encoder, config: &PrefinetuneConfig) -> Result<BTre
         let group = group.with_schedule(schedule, warmup).in_turns(turns(config));
         (family, (lora, group))
     };
-    Ok(config.strategy.objectives().iter().filter_map(|objective| objective.family()).map(adapter).collect())
+    Ok(config
+        .strategy
+        .objectives()
+        .iter()
+        .filter_map(|objective| objective.family())
+        .map(adapter)
+        .collect())
 }
 
 /// What an objective alone trains is updated in one of this many steps.
@@ -219,11 +247,18 @@ fn theta_group(encoder: &Encoder, config: &PrefinetuneConfig) -> Group {
     encoder_group(encoder, config, config.train.learning_rate, config.train.weight_decay)
 }
 
-/// The parameters of an encoder: matrices decay, biases and LayerNorms do not, frozen embeddings stay out.
-fn encoder_group(encoder: &Encoder, config: &PrefinetuneConfig, learning_rate: f32, weight_decay: f32) -> Group {
+/// The parameters of an encoder: matrices decay, biases and LayerNorms do not, frozen embeddings
+/// stay out.
+fn encoder_group(
+    encoder: &Encoder,
+    config: &PrefinetuneConfig,
+    learning_rate: f32,
+    weight_decay: f32,
+) -> Group {
     let layout = &encoder.layout;
     let frozen = if config.train.freeze_embeddings { layout.embeddings.all.end } else { 0 };
     let trained = layout.tensors.iter().filter(|spec| spec.range.start >= frozen);
-    let runs = trained.map(|spec| (spec.range.clone(), if spec.decays() { weight_decay } else { 0.0 }));
+    let runs =
+        trained.map(|spec| (spec.range.clone(), if spec.decays() { weight_decay } else { 0.0 }));
     Group::new(layout.len(), learning_rate, runs.collect())
 }

@@ -1,4 +1,5 @@
-//! What the batches of a side run through: the weights that its family reads with the family's adapter, and where the gradients go.
+//! What the batches of a side run through: the weights that its family reads with the family's
+//! adapter, and where the gradients go.
 
 use crate::columns::{Stitched, StitchedActivations, StitchedGradients, Stitches};
 use espalier_encoder::{Activations, Batch, Family, Gradients, Model};
@@ -63,7 +64,8 @@ impl Pass<'_> {
         }
     }
 
-    /// Adds the gradients by those at the token vectors of the last [`Pass::forward`], `d_hidden` [T, H], which are used up.
+    /// Adds the gradients by those at the token vectors of the last [`Pass::forward`], `d_hidden`
+    /// [T, H], which are used up.
     pub(super) fn backward(&mut self, batch: &Batch, d_hidden: &mut [f32]) {
         let (layers, gradients) = (self.layers(), self.gradients.reborrow());
         match &mut self.beside {
@@ -71,7 +73,10 @@ impl Pass<'_> {
             Some(beside) => {
                 let stitched = beside.stitched(self.model);
                 let stitches = beside.stitch_gradients.as_deref_mut();
-                let gradients = StitchedGradients { columns: [gradients, beside.gradients.reborrow()], stitches };
+                let gradients = StitchedGradients {
+                    columns: [gradients, beside.gradients.reborrow()],
+                    stitches,
+                };
                 stitched.backward(layers, batch, beside.activations, d_hidden, gradients);
             }
         }

@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 impl Prefinetuned {
-    /// Writes the encoder to `backbone` in the directory, a Hugging Face directory, the second column and its stitches to `columns`,
-    /// the family adapters to `adapters/ner` and `adapters/tc`, PEFT directories, and what is kept of concepts to `concepts`.
+    /// Writes the encoder to `backbone` in the directory, a Hugging Face directory, the second
+    /// column and its stitches to `columns`, the family adapters to `adapters/ner` and
+    /// `adapters/tc`, PEFT directories, and what is kept of concepts to `concepts`.
     ///
     /// # Errors
     /// [`TrainError::Encoder`](crate::TrainError::Encoder) when a file cannot be written.

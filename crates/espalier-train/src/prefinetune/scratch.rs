@@ -6,11 +6,12 @@ use crate::memory;
 use crate::sampling::{generator, normal};
 use espalier_encoder::{Architecture, Backbone, EncoderConfig};
 
-/// The BERT that `config.scratch` describes. The same seed and tokenizer give the same weights to the bit.
+/// The BERT that `config.scratch` describes. The same seed and tokenizer give the same weights to
+/// the bit.
 ///
 /// # Errors
-/// [`TrainError::Encoder`](crate::TrainError::Encoder) when there is no tokenizer that can be used, or no such encoder, or
-/// no memory for it.
+/// [`TrainError::Encoder`](crate::TrainError::Encoder) when there is no tokenizer that can be used,
+/// or no such encoder, or no memory for it.
 pub fn fresh_backbone(config: &PrefinetuneConfig) -> Result<Backbone> {
     let shape = &config.scratch;
     let encoder = EncoderConfig {
@@ -29,5 +30,9 @@ pub fn fresh_backbone(config: &PrefinetuneConfig) -> Result<Backbone> {
     if encoder.mistake().is_none() {
         memory::check_encoder(&encoder, config)?;
     }
-    Ok(Backbone::fresh(encoder, &shape.tokenizer, normal(&mut generator(config.seed, "fresh encoder")))?)
+    Ok(Backbone::fresh(
+        encoder,
+        &shape.tokenizer,
+        normal(&mut generator(config.seed, "fresh encoder")),
+    )?)
 }

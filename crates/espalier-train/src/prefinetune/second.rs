@@ -1,4 +1,5 @@
-//! The second column of a run, where each family has its own: theta is then the NER family's, and this the classification family's.
+//! The second column of a run, where each family has its own: theta is then the NER family's, and
+//! this the classification family's.
 
 use super::pass::{Beside, Pass};
 use super::theta_group;
@@ -47,14 +48,21 @@ impl Second {
 
     /// A family's pass through both columns, from one through the first alone.
     pub(super) fn join<'a>(&'a mut self, first: Pass<'a>, family: Family) -> Pass<'a> {
-        let Self { values: SecondValues { weights, stitches }, packed, theta, stitch_group, activations } = self;
+        let Self {
+            values: SecondValues { weights, stitches },
+            packed,
+            theta,
+            stitch_group,
+            activations,
+        } = self;
         let trains = first.gradients.weights.is_some();
         let gradients = Gradients {
             weights: trains.then_some(theta.gradients.as_mut_slice()),
             embeddings: first.gradients.embeddings,
             adapter: None,
         };
-        let mut columns = [(first.model, first.gradients), (Model { weights, packed, ..first.model }, gradients)];
+        let mut columns =
+            [(first.model, first.gradients), (Model { weights, packed, ..first.model }, gradients)];
         if family == Family::Tc {
             columns.reverse();
         }

@@ -33,7 +33,9 @@ impl Run<'_> {
 
     /// Whether nothing is left to do.
     pub(crate) fn done(&self) -> bool {
-        self.sides.is_empty() || self.steps_done >= self.config.train.steps || self.out_of_patience()
+        self.sides.is_empty()
+            || self.steps_done >= self.config.train.steps
+            || self.out_of_patience()
     }
 
     /// The model that the run ends with: the best in validation where that was kept, else the last.
@@ -65,7 +67,8 @@ impl Run<'_> {
 
     /// The model as it is now.
     pub(crate) fn model(&self, backbone: &Backbone) -> Prefinetuned {
-        let adapters = self.adapters.iter().map(|(&family, (lora, _))| (family, lora.clone())).collect();
+        let adapters =
+            self.adapters.iter().map(|(&family, (lora, _))| (family, lora.clone())).collect();
         let second = self.second.as_ref().map(|second| second.values.clone().column(backbone));
         let backbone = backbone.with_weights(self.weights.clone()).with_mlm_head(self.head());
         Prefinetuned { backbone, second, adapters, concepts: None }
@@ -76,13 +79,17 @@ impl Run<'_> {
         self.sides.iter().find_map(|side| side.head().cloned())
     }
 
-    /// All that is trained or trains, but the shared weights: the second column and the stitches to it, the family adapters, the
-    /// objectives' own parameters, the optimizer's moments, the best weights yet where they are kept. Each has a name.
+    /// All that is trained or trains, but the shared weights: the second column and the stitches to
+    /// it, the family adapters, the objectives' own parameters, the optimizer's moments, the best
+    /// weights yet where they are kept. Each has a name.
     pub(crate) fn vectors(&mut self) -> Vec<(String, &mut [f32])> {
         let mut vectors = Vec::new();
-        let mut groups: Vec<_> = self.theta.iter_mut().map(|group| ("theta".to_string(), group)).collect();
+        let mut groups: Vec<_> =
+            self.theta.iter_mut().map(|group| ("theta".to_string(), group)).collect();
         if let Some(second) = &mut self.second {
-            for (name, (values, group)) in ["column.tc", "stitches"].into_iter().zip(second.groups()) {
+            for (name, (values, group)) in
+                ["column.tc", "stitches"].into_iter().zip(second.groups())
+            {
                 vectors.push((name.to_string(), values));
                 groups.push((name.to_string(), group));
             }
@@ -109,21 +116,23 @@ impl Run<'_> {
         }
         if let Some(best) = &mut self.best {
             vectors.push(("best.theta".into(), &mut best.weights));
-            vectors.extend(best.head.iter_mut().map(|head| ("best.head".into(), head.values.as_mut_slice())));
+            vectors.extend(
+                best.head.iter_mut().map(|head| ("best.head".into(), head.values.as_mut_slice())),
+            );
             if let Some(SecondValues { weights, stitches }) = &mut best.second {
                 vectors.push(("best.column.tc".into(), weights));
                 vectors.push(("best.stitches".into(), &mut stitches.values));
             }
             let adapters = best.adapters.iter_mut();
-            vectors.extend(
-                adapters.map(|(family, values)| (format!("best.adapter.{}", family.name()), values.as_mut_slice())),
-            );
+            vectors.extend(adapters.map(|(family, values)| {
+                (format!("best.adapter.{}", family.name()), values.as_mut_slice())
+            }));
         }
         vectors
     }
 
-    /// Goes back to where a run of the same configuration and data stood. `weights` are the shared ones; `read` fills the vector of a
-    /// name.
+    /// Goes back to where a run of the same configuration and data stood. `weights` are the shared
+    /// ones; `read` fills the vector of a name.
     ///
     /// # Errors
     /// What `read` says.
@@ -143,7 +152,10 @@ impl Run<'_> {
         self.validation = standing.validation;
         self.best = standing.keeps_best.then(|| self.current());
         for side in &mut self.sides {
-            standing.positions.get(&side.objective()).map_or(Ok(()), |position| side.seek(position))?;
+            standing
+                .positions
+                .get(&side.objective())
+                .map_or(Ok(()), |position| side.seek(position))?;
         }
         self.vectors().into_iter().try_for_each(|(name, values)| read(&name, values))?;
         if let Some(second) = &mut self.second {

@@ -31,19 +31,29 @@ pub(super) struct Best {
 }
 
 impl Run<'_> {
-    /// The losses on held-out examples after `step`, if this step is one to validate at. Keeps the weights if they are the best yet
-    /// and the run may stop early.
+    /// The losses on held-out examples after `step`, if this step is one to validate at. Keeps the
+    /// weights if they are the best yet and the run may stop early.
     pub(super) fn validate(&mut self, step: usize) -> Result<BTreeMap<Objective, f64>> {
         let train = &self.config.train;
-        if train.validation == 0 || (!step.is_multiple_of(train.validate_every) && step != train.steps) {
+        if train.validation == 0
+            || (!step.is_multiple_of(train.validate_every) && step != train.steps)
+        {
             return Ok(BTreeMap::new());
         }
         let mut losses = BTreeMap::new();
         let mut score = 0.0;
         for side in &mut self.sides {
             let objective = side.objective();
-            let adapter = objective.family().and_then(|family| self.adapters.get(&family)).map(|(lora, _)| lora);
-            let model = Model { encoder: self.encoder, weights: &self.weights, packed: &self.packed, adapter };
+            let adapter = objective
+                .family()
+                .and_then(|family| self.adapters.get(&family))
+                .map(|(lora, _)| lora);
+            let model = Model {
+                encoder: self.encoder,
+                weights: &self.weights,
+                packed: &self.packed,
+                adapter,
+            };
             let (activations, gradients) = (&mut self.activations, Gradients::default());
             let mut pass = Pass { model, activations, gradients, beside: None };
             if let (Some(second), Some(family)) = (&mut self.second, objective.family()) {
@@ -51,7 +61,12 @@ impl Run<'_> {
             }
             let Some(loss) = side.validate(pass)? else { continue };
             if !loss.is_finite() {
-                return Err(TrainError::NotFinite { step, objective, loss, batch: "held-out examples".into() });
+                return Err(TrainError::NotFinite {
+                    step,
+                    objective,
+                    loss,
+                    batch: "held-out examples".into(),
+                });
             }
             score += f64::from(side.weight()) * loss;
             losses.insert(objective, loss);
@@ -76,8 +91,14 @@ impl Run<'_> {
 
     /// The weights as they are, to return to.
     pub(super) fn current(&self) -> Best {
-        let adapters = self.adapters.iter().map(|(&family, (lora, _))| (family, lora.values.clone()));
+        let adapters =
+            self.adapters.iter().map(|(&family, (lora, _))| (family, lora.values.clone()));
         let second = self.second.as_ref().map(|second| second.values.clone());
-        Best { weights: self.weights.clone(), second, adapters: adapters.collect(), head: self.head() }
+        Best {
+            weights: self.weights.clone(),
+            second,
+            adapters: adapters.collect(),
+            head: self.head(),
+        }
     }
 }

@@ -34,7 +34,8 @@ fn yaml(text: &str) -> String {
     if is_plain { text.to_owned() } else { Value::from(&*escape(text)).to_string() }
 }
 
-/// A name as Markdown shows it: on one line, with everything out of force that would make a tag, a link or a column of it.
+/// A name as Markdown shows it: on one line, with everything out of force that would make a tag, a
+/// link or a column of it.
 fn markdown(name: &str) -> String {
     let mut shown = String::new();
     for c in escape(name).chars() {
@@ -56,8 +57,9 @@ fn front_matter(config: &PrefinetuneConfig) -> String {
     };
     let task = if guesses(config) { "fill-mask" } else { "feature-extraction" };
     format!(
-        "---\n{base}library_name: transformers\npipeline_tag: {task}\ntags:\n- espalier\n- {task}\n\
-         - text-classification\n- token-classification\n# license: choose one that the corpora and the base model allow\n---\n"
+        "---\n{base}library_name: transformers\npipeline_tag: {task}\ntags:\n- espalier\n- \
+         {task}\n- text-classification\n- token-classification\n# license: choose one that the \
+         corpora and the base model allow\n---\n"
     )
 }
 
@@ -70,10 +72,13 @@ fn introduction(config: &PrefinetuneConfig, summary: &Summary) -> String {
     let base = markdown(config.backbone.rsplit('/').next().unwrap_or_default());
     let title = match config.starts_from_scratch() {
         true => "An encoder from scratch".to_string(),
-        false => format!("{base}, {}", if guesses(config) { "trained further" } else { "pre-finetuned" }),
+        false => {
+            format!("{base}, {}", if guesses(config) { "trained further" } else { "pre-finetuned" })
+        }
     };
     let how = match guesses(config) {
-        true => "trained by masked language modelling ([BERT](https://arxiv.org/abs/1810.04805))".to_string(),
+        true => "trained by masked language modelling ([BERT](https://arxiv.org/abs/1810.04805))"
+            .to_string(),
         false => {
             format!(
                 "pre-finetuned with the strategy `{}` of [MTPF-TPL](https://arxiv.org/abs/2510.07566)",
@@ -82,30 +87,35 @@ fn introduction(config: &PrefinetuneConfig, summary: &Summary) -> String {
         }
     };
     let early = if summary.stopped_early { ", stopped early" } else { "" };
-    let best = summary
-        .best_step
-        .map_or(String::new(), |step| format!(" The weights are those of step {step}, the best in validation."));
+    let best = summary.best_step.map_or(String::new(), |step| {
+        format!(" The weights are those of step {step}, the best in validation.")
+    });
     format!(
-        "# {title}\n\nA small encoder that many applications share, each with a small adapter of its own. It was {how} \
-         for {} of {} steps{early}.{best}\n",
+        "# {title}\n\nA small encoder that many applications share, each with a small adapter of \
+         its own. It was {how} for {} of {} steps{early}.{best}\n",
         summary.step, config.train.steps
     )
 }
 
 fn data(config: &PrefinetuneConfig, summary: &Summary) -> String {
-    let mut text = String::from("## Training data\n\n| objective | corpora | examples a step |\n|---|---|---|\n");
+    let mut text = String::from(
+        "## Training data\n\n| objective | corpora | examples a step |\n|---|---|---|\n",
+    );
     for &objective in config.strategy.objectives() {
         let batch = match objective {
             Objective::Ner => format!("{} sentences{}", config.ner.batch, teacher(config)),
             Objective::Tc => format!("{} pairs", config.tc.batch),
-            Objective::Mlm => format!("{} texts of up to {} tokens", config.mlm.batch, config.mlm.max_tokens),
+            Objective::Mlm => {
+                format!("{} texts of up to {} tokens", config.mlm.batch, config.mlm.max_tokens)
+            }
         };
         let corpora = config.corpora(objective);
         let names: Vec<_> = corpora.iter().map(|corpus| markdown(&corpus.to_string())).collect();
         // A string takes all that is written to it.
         let _ = writeln!(text, "| {} | {} | {batch} |", objective.name(), names.join(", "));
     }
-    let _ = writeln!(text, "\nSeen in all: {} examples, {} tokens.", summary.examples, summary.tokens);
+    let _ =
+        writeln!(text, "\nSeen in all: {} examples, {} tokens.", summary.examples, summary.tokens);
     text
 }
 
@@ -121,11 +131,15 @@ fn losses(metrics: &[Line], summary: &Summary) -> String {
     let window = WINDOW.min(metrics.len());
     let (first, last) = (mean(&metrics[..window]), mean(&metrics[metrics.len() - window..]));
     let mut text = format!(
-        "## Losses\n\n| objective | first {window} steps | last {window} steps | held-out examples |\n|---|---|---|---|\n"
+        "## Losses\n\n| objective | first {window} steps | last {window} steps | held-out \
+         examples |\n|---|---|---|---|\n"
     );
     for (objective, first) in first {
         let last = last.get(&objective).copied().unwrap_or(first);
-        let held_out = summary.validation.get(&objective).map_or("none".to_string(), |loss| format!("{loss:.4}"));
+        let held_out = summary
+            .validation
+            .get(&objective)
+            .map_or("none".to_string(), |loss| format!("{loss:.4}"));
         let _ = writeln!(text, "| {} | {first:.4} | {last:.4} | {held_out} |", objective.name());
     }
     text
@@ -142,11 +156,12 @@ fn mean(lines: &[Line]) -> BTreeMap<Objective, f64> {
 
 fn usage(config: &PrefinetuneConfig, summary: &Summary) -> String {
     if config.strategy.has_family_columns() {
-        return "## Use\n\n`backbone/` is the encoder of named entity recognition, `columns/tc/` that of classification, and \
-                `columns/stitches.json` mixes what the two compute layer by layer: neither is this model alone. It is a reference to \
-                compare with, which the runtime for devices does not take. From the directory of this card:\n\n\
-                \x20   espalier finetune --backbone . --task TASK --out ADAPTER\n\
-                \x20   espalier evaluate --backbone . --adapter ADAPTER --task TASK --split dev\n"
+        return "## Use\n\n`backbone/` is the encoder of named entity recognition, `columns/tc/` \
+                that of classification, and `columns/stitches.json` mixes what the two compute \
+                layer by layer: neither is this model alone. It is a reference to compare with, \
+                which the runtime for devices does not take. From the directory of this \
+                card:\n\n\x20   espalier finetune --backbone . --task TASK --out ADAPTER\n\x20   \
+                espalier evaluate --backbone . --adapter ADAPTER --task TASK --split dev\n"
             .into();
     }
     let init = match summary.adapters.first() {
@@ -158,9 +173,10 @@ fn usage(config: &PrefinetuneConfig, summary: &Summary) -> String {
         false => "",
     };
     format!(
-        "## Use\n\n`backbone/` is a Hugging Face directory: espalier, transformers and sentence-transformers load it.\n\n{guess}\
-         \x20   espalier finetune --backbone backbone{init} --task TASK --out ADAPTER\n\
-         \x20   espalier predict --backbone backbone --adapter ADAPTER\n"
+        "## Use\n\n`backbone/` is a Hugging Face directory: espalier, transformers and \
+         sentence-transformers load it.\n\n{guess}\x20   espalier finetune --backbone \
+         backbone{init} --task TASK --out ADAPTER\n\x20   espalier predict --backbone backbone \
+         --adapter ADAPTER\n"
     )
 }
 
@@ -182,7 +198,10 @@ mod tests {
         let config = PrefinetuneConfig {
             backbone: format!("owner/{evil}\nlicense: mit"),
             ner: crate::config::NerConfig { corpora: vec![evil.into()], ..Default::default() },
-            tc: crate::config::TcConfig { corpora: vec!["a\n```\n<script>".into()], ..Default::default() },
+            tc: crate::config::TcConfig {
+                corpora: vec!["a\n```\n<script>".into()],
+                ..Default::default()
+            },
             ..Default::default()
         };
         let summary = Summary {
@@ -197,7 +216,10 @@ mod tests {
         };
         let card = card(&config, &summary, &[]);
         let (front, rest) = card[4..].split_once("---\n").unwrap();
-        assert!(front.contains(r#"base_model: "owner/x|<script>`[a](javascript:b)\\n# Title"#), "{front}");
+        assert!(
+            front.contains(r#"base_model: "owner/x|<script>`[a](javascript:b)\\n# Title"#),
+            "{front}"
+        );
         let (shown, settings) = rest.split_once("## Settings").unwrap();
         assert!(!shown.contains("<script") && !shown.contains("\n# Title"), "{shown}");
         assert!(!shown.contains("\nlicense: mit") && !front.contains("\nlicense: mit"), "{card}");

@@ -22,7 +22,8 @@ pub(super) struct Checkpoints {
 }
 
 impl Checkpoints {
-    /// Those in `directory`, of runs of this origin, the `keep` newest of them. What a killed process left half done is removed.
+    /// Those in `directory`, of runs of this origin, the `keep` newest of them. What a killed
+    /// process left half done is removed.
     pub(super) fn open(directory: PathBuf, origin: Origin, keep: usize) -> Result<Self> {
         fs::create_dir_all(&directory).map_err(io(&directory))?;
         // What lies behind a link may be another run's.
@@ -34,9 +35,14 @@ impl Checkpoints {
         Ok(Self { directory, origin, keep })
     }
 
-    /// Writes where the run stands. Only when all of it is on the disk does it get its name, and only then do all but the
-    /// `keep` newest checkpoints go.
-    pub(super) fn write(&self, run: &mut Run, backbone: &Backbone, config: &PrefinetuneConfig) -> Result<PathBuf> {
+    /// Writes where the run stands. Only when all of it is on the disk does it get its name, and
+    /// only then do all but the `keep` newest checkpoints go.
+    pub(super) fn write(
+        &self,
+        run: &mut Run,
+        backbone: &Backbone,
+        config: &PrefinetuneConfig,
+    ) -> Result<PathBuf> {
         let standing = run.standing();
         let path = self.directory.join(name_of(standing.step));
         let partial = self.hidden(&path, UNFINISHED);
@@ -47,7 +53,8 @@ impl Checkpoints {
             .and_then(|()| self.remove(&path)) // one of this step that was found damaged
             .and_then(|()| fs::rename(&partial, &path).map_err(io(&path)));
         if let Err(error) = written {
-            // The error that matters is the one reported; what cannot be removed now is removed at the next start.
+            // The error that matters is the one reported; what cannot be removed now is removed at
+            // the next start.
             let _ = fs::remove_dir_all(&partial);
             return Err(error);
         }
@@ -62,7 +69,8 @@ impl Checkpoints {
         old.filter(|old| old != whole).try_for_each(|old| self.remove(&old))
     }
 
-    /// Takes the run to the newest whole checkpoint and returns that, if there is one. Tells `damaged` of those passed over.
+    /// Takes the run to the newest whole checkpoint and returns that, if there is one. Tells
+    /// `damaged` of those passed over.
     pub(super) fn restore(
         &self,
         run: &mut Run,
@@ -85,7 +93,10 @@ impl Checkpoints {
             }
         }
         match first {
-            Some(reason) => Err(RunError::NoWholeCheckpoint { directory: self.directory.clone(), reason }.into()),
+            Some(reason) => {
+                Err(RunError::NoWholeCheckpoint { directory: self.directory.clone(), reason }
+                    .into())
+            }
             None => Ok(None),
         }
     }
@@ -93,18 +104,28 @@ impl Checkpoints {
     fn apply(&self, path: &Path, state: State, run: &mut Run, backbone: &Backbone) -> Result<()> {
         if state.origin.backbone != backbone.fingerprint() {
             let (expected, found) = (state.origin.backbone, backbone.fingerprint().to_string());
-            return Err(RunError::OtherBackbone { checkpoint: path.to_path_buf(), expected, found }.into());
+            return Err(RunError::OtherBackbone {
+                checkpoint: path.to_path_buf(),
+                expected,
+                found,
+            }
+            .into());
         }
         check(&state.origin.corpora, &self.origin.corpora)?;
         if state.origin.settings.is_some() && state.origin.settings != self.origin.settings {
-            let differences = vec![format!("config.toml is not the one that {} was written with", path.display())];
+            let differences = vec![format!(
+                "config.toml is not the one that {} was written with",
+                path.display()
+            )];
             let directory = self.directory.parent().unwrap_or(&self.directory).to_path_buf();
             return Err(RunError::OtherConfig { directory, differences }.into());
         }
         if state.origin.teacher != self.origin.teacher {
             let name = |teacher: &Option<String>| teacher.clone().unwrap_or("no teacher".into());
             let (expected, found) = (name(&state.origin.teacher), name(&self.origin.teacher));
-            return Err(RunError::OtherTeacher { checkpoint: path.to_path_buf(), expected, found }.into());
+            return Err(
+                RunError::OtherTeacher { checkpoint: path.to_path_buf(), expected, found }.into()
+            );
         }
         let trained = Backbone::open(&path.join("backbone"))?;
         if trained.weights().len() != backbone.weights().len() {
@@ -119,7 +140,8 @@ impl Checkpoints {
         })
     }
 
-    /// Removes a checkpoint, if it is there. It loses its name first, so that no half of it is ever taken for a checkpoint.
+    /// Removes a checkpoint, if it is there. It loses its name first, so that no half of it is ever
+    /// taken for a checkpoint.
     fn remove(&self, path: &Path) -> Result<()> {
         let hidden = self.hidden(path, FORMER);
         match fs::rename(path, &hidden) {
@@ -135,14 +157,17 @@ impl Checkpoints {
     }
 }
 
-/// Endings of the hidden names of checkpoints that are not there yet, and of those that are no longer.
+/// Endings of the hidden names of checkpoints that are not there yet, and of those that are no
+/// longer.
 const UNFINISHED: &str = ".partial";
 const FORMER: &str = ".old.partial";
 
 /// Whether a killed process has left this.
 fn is_unfinished(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().to_str().and_then(|name| name.strip_prefix('.'));
-    let checkpoint = name.and_then(|name| name.strip_suffix(FORMER).or(name.strip_suffix(UNFINISHED)));
+    let name =
+        path.file_name().unwrap_or_default().to_str().and_then(|name| name.strip_prefix('.'));
+    let checkpoint =
+        name.and_then(|name| name.strip_suffix(FORMER).or(name.strip_suffix(UNFINISHED)));
     let is_directory = || fs::symlink_metadata(path).is_ok_and(|there| there.is_dir());
     checkpoint.and_then(step_of).is_some() && is_directory()
 }
@@ -185,10 +210,13 @@ fn list(directory: &Path) -> Result<Vec<PathBuf>> {
     Ok(steps.into_iter().map(|(_, path)| path).collect())
 }
 
-/// Writes the vectors as tensors of one dimension, one after the other: they are converted to bytes one at a time.
+/// Writes the vectors as tensors of one dimension, one after the other: they are converted to bytes
+/// one at a time.
 fn write_vectors(path: &Path, vectors: Vec<(String, &mut [f32])>) -> Result<()> {
-    let vectors = vectors.into_iter().map(|(name, values)| (name, Vector { shape: [values.len()], values }));
-    let written = safetensors::serialize_to_file(vectors, None, path).map_err(std::io::Error::other);
+    let vectors =
+        vectors.into_iter().map(|(name, values)| (name, Vector { shape: [values.len()], values }));
+    let written =
+        safetensors::serialize_to_file(vectors, None, path).map_err(std::io::Error::other);
     written.and_then(|()| File::open(path)?.sync_all()).map_err(io(path))
 }
 

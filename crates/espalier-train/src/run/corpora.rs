@@ -29,7 +29,14 @@ pub(super) type Corpora = BTreeMap<Objective, Vec<Corpus>>;
 /// The corpora that a configuration's strategy trains on.
 pub(super) fn corpora(config: &PrefinetuneConfig) -> Result<Corpora> {
     let of = |&objective: &Objective| {
-        Ok((objective, config.corpora(objective).iter().map(|file| corpus(&file.path)).collect::<Result<_>>()?))
+        Ok((
+            objective,
+            config
+                .corpora(objective)
+                .iter()
+                .map(|file| corpus(&file.path))
+                .collect::<Result<_>>()?,
+        ))
     };
     config.strategy.objectives().iter().map(of).collect()
 }
@@ -90,9 +97,15 @@ mod tests {
         let whole = 3 * EDGE as usize;
         let then = of(None, whole);
         check(&then, &of(None, whole)).unwrap();
-        for (change, length) in [(Some(0), whole), (Some(whole - 1), whole), (None, whole - 1), (None, 10)] {
+        for (change, length) in
+            [(Some(0), whole), (Some(whole - 1), whole), (None, whole - 1), (None, 10)]
+        {
             let message = check(&then, &of(change, length)).unwrap_err().to_string();
-            assert!(message.starts_with("tc.corpora: the run started with corpus.jsonl of 3145728 bytes"), "{message}");
+            assert!(
+                message
+                    .starts_with("tc.corpora: the run started with corpus.jsonl of 3145728 bytes"),
+                "{message}"
+            );
         }
         let message = check(&then, &Corpora::new()).unwrap_err().to_string();
         assert!(message.contains("no further corpus"), "{message}");

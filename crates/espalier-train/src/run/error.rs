@@ -63,7 +63,8 @@ pub enum RunError {
     },
     /// A corpus is not what it was when the run started.
     #[error(
-        "{key}: the run started with {then}, but now there is {now}; put the corpus back as it was, or start a new run"
+        "{key}: the run started with {then}, but now there is {now}; put the corpus back as it \
+         was, or start a new run"
     )]
     OtherCorpus {
         /// The key that names the corpora.
@@ -103,7 +104,8 @@ pub enum RunError {
 fn last_good(checkpoint: Option<&Path>) -> String {
     match checkpoint.map(Path::display) {
         Some(path) => format!(
-            "\nthe last good checkpoint is {path}; its encoder can begin a new run: --set backbone={path}/backbone"
+            "\nthe last good checkpoint is {path}; its encoder can begin a new run: --set \
+             backbone={path}/backbone"
         ),
         None => "\nthere is no checkpoint yet".into(),
     }

@@ -1,4 +1,5 @@
-//! TensorBoard's event files: scalars by step, in protocol buffers (tensorflow/core/util/event.proto) encoded by hand.
+//! TensorBoard's event files: scalars by step, in protocol buffers
+//! (tensorflow/core/util/event.proto) encoded by hand.
 
 use super::error::{Result, io};
 use super::tfrecord;
@@ -16,14 +17,17 @@ pub(super) struct Events {
 }
 
 impl Events {
-    /// The event file of a run of which `steps` steps count: what an earlier start wrote beyond them is cut off.
+    /// The event file of a run of which `steps` steps count: what an earlier start wrote beyond
+    /// them is cut off.
     pub(super) fn open(directory: &Path, steps: usize) -> Result<Self> {
         let (path, kept) = match existing(directory)? {
             Some(path) => {
                 let kept = length_up_to(&fs::read(&path).map_err(io(&path))?, steps as u64);
                 (path, kept)
             }
-            None => (directory.join(format!("events.out.tfevents.{:010}{SUFFIX}", now() as u64)), 0),
+            None => {
+                (directory.join(format!("events.out.tfevents.{:010}{SUFFIX}", now() as u64)), 0)
+            }
         };
         let file = OpenOptions::new().append(true).create(true).open(&path).map_err(io(&path))?;
         file.set_len(kept).map_err(io(&path))?;
@@ -99,11 +103,10 @@ fn message(time: f64, step: u64, field: u64, content: &[u8]) -> Vec<u8> {
 fn step_of(event: &[u8]) -> Option<u64> {
     let (&key, step) = event.get(9..)?.split_first()?;
     let end = step.iter().position(|byte| byte & 0x80 == 0)?;
-    let step = step
-        .get(..=end)?
-        .iter()
-        .rev()
-        .try_fold(0u64, |value, byte| value.checked_mul(0x80)?.checked_add(u64::from(byte & 0x7f)));
+    let step =
+        step.get(..=end)?.iter().rev().try_fold(0u64, |value, byte| {
+            value.checked_mul(0x80)?.checked_add(u64::from(byte & 0x7f))
+        });
     step.filter(|_| key == 2 << 3)
 }
 
@@ -145,7 +148,8 @@ mod tests {
         let mut summary = Vec::new();
         bytes(&mut summary, 1, b"\x0a\x04loss\x15\x00\x00\x00\x3f");
         let event = message(1.5, 300, 5, &summary);
-        let expected = b"\x09\0\0\0\0\0\0\xf8\x3f\x10\xac\x02\x2a\x0d\x0a\x0b\x0a\x04loss\x15\x00\x00\x00\x3f";
+        let expected =
+            b"\x09\0\0\0\0\0\0\xf8\x3f\x10\xac\x02\x2a\x0d\x0a\x0b\x0a\x04loss\x15\x00\x00\x00\x3f";
         assert_eq!(event, expected);
         assert_eq!(step_of(&event), Some(300));
     }

@@ -31,9 +31,12 @@ impl Log {
 
 /// A step's report as TensorBoard groups it.
 fn scalars(report: &StepReport) -> Vec<(String, f64)> {
-    let losses = report.losses.iter().map(|(objective, &loss)| (format!("loss/{}", objective.name()), loss));
-    let validation =
-        report.validation.iter().map(|(objective, &loss)| (format!("validation/{}", objective.name()), loss));
+    let losses =
+        report.losses.iter().map(|(objective, &loss)| (format!("loss/{}", objective.name()), loss));
+    let validation = report
+        .validation
+        .iter()
+        .map(|(objective, &loss)| (format!("validation/{}", objective.name()), loss));
     let seconds = report.seconds.max(f64::MIN_POSITIVE);
     let rest = [
         ("optimizer/gradient_norm", report.gradient_norm),

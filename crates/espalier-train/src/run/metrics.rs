@@ -30,7 +30,8 @@ pub(super) struct Line {
 }
 
 impl Metrics {
-    /// The metrics of a run of which `steps` steps count: what an earlier start wrote beyond them is cut off.
+    /// The metrics of a run of which `steps` steps count: what an earlier start wrote beyond them
+    /// is cut off.
     pub(super) fn open(path: &Path, steps: usize) -> Result<Self> {
         let kept = match steps {
             0 => 0,
@@ -77,7 +78,11 @@ fn walk(path: &Path, mut keep: impl FnMut(Line) -> bool) -> Result<u64> {
     loop {
         bytes.clear();
         let length = reader.read_until(b'\n', &mut bytes).map_err(io(path))?;
-        match serde_json::from_slice::<Line>(&bytes).ok().filter(|_| bytes.ends_with(b"\n")).map(&mut keep) {
+        match serde_json::from_slice::<Line>(&bytes)
+            .ok()
+            .filter(|_| bytes.ends_with(b"\n"))
+            .map(&mut keep)
+        {
             Some(true) => kept += length as u64,
             _ => return Ok(kept),
         }
@@ -106,7 +111,8 @@ mod tests {
         (4..=5).for_each(|step| metrics.write(&report(step)).unwrap());
         metrics.sync().unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), whole);
-        let losses: Vec<f64> = read(&path).unwrap().iter().map(|line| line.losses[&Objective::Tc]).collect();
+        let losses: Vec<f64> =
+            read(&path).unwrap().iter().map(|line| line.losses[&Objective::Tc]).collect();
         assert_eq!(losses, (1..=5).map(|step| 0.1 * step as f64).collect::<Vec<_>>());
         // A run from the start begins a new file.
         Metrics::open(&path, 0).unwrap();

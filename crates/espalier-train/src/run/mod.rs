@@ -110,8 +110,8 @@ impl RunDirectory {
     /// Checks that a run of `config` may begin here or, with `resume`, go on.
     ///
     /// # Errors
-    /// [`RunError::NoRun`] where other things are, [`RunError::Exists`], [`RunError::OtherConfig`], or [`TrainError`] when the
-    /// settings of the run here cannot be read.
+    /// [`RunError::NoRun`] where other things are, [`RunError::Exists`], [`RunError::OtherConfig`],
+    /// or [`TrainError`] when the settings of the run here cannot be read.
     pub fn check(&self, config: &PrefinetuneConfig, resume: bool) -> Result<()> {
         place::plain(&self.path)?;
         match (self.has_run(), resume) {
@@ -130,15 +130,18 @@ impl RunDirectory {
         self.finished()
     }
 
-    /// Trains a backbone as `config` says, from the beginning or, with `resume`, from the last whole checkpoint if there is one, and
-    /// leaves the model here. However often the process was killed and the run resumed, the model is the same to the bit.
+    /// Trains a backbone as `config` says, from the beginning or, with `resume`, from the last
+    /// whole checkpoint if there is one, and leaves the model here. However often the process was
+    /// killed and the run resumed, the model is the same to the bit.
     ///
-    /// When `observe` breaks, the run writes a checkpoint and halts; a break matters on [`RunEvent::Step`] only.
+    /// When `observe` breaks, the run writes a checkpoint and halts; a break matters on
+    /// [`RunEvent::Step`] only.
     ///
     /// # Errors
-    /// As [`RunDirectory::check`]; [`TrainError`] for an invalid configuration, unreadable corpora or files that cannot be
-    /// written; [`RunError`] when a checkpoint is of another backbone or of other corpora, when no checkpoint is whole, and when a loss
-    /// or a gradient is no longer a number.
+    /// As [`RunDirectory::check`]; [`TrainError`] for an invalid configuration, unreadable corpora
+    /// or files that cannot be written; [`RunError`] when a checkpoint is of another backbone or of
+    /// other corpora, when no checkpoint is whole, and when a loss or a gradient is no longer a
+    /// number.
     pub fn train<'e>(
         &self,
         encoders: impl Into<Encoders<'e>>,
@@ -178,7 +181,8 @@ impl RunDirectory {
             let halt = observe(RunEvent::Step(&report)).is_break();
             if halt || run.done() || due(report.step, config.train.checkpoint_every) {
                 log.sync()?;
-                let _ = observe(RunEvent::Checkpoint(&checkpoints.write(&mut run, backbone, config)?));
+                let _ =
+                    observe(RunEvent::Checkpoint(&checkpoints.write(&mut run, backbone, config)?));
             }
             if halt && !run.done() {
                 return Ok(Outcome::Halted { step: report.step });
@@ -206,7 +210,10 @@ impl RunDirectory {
             backbone: trained.backbone.fingerprint().to_string(),
         };
         trained.save(&self.path, config)?;
-        files::write_whole(&self.path.join("README.md"), card::card(config, &summary, &lines).as_bytes())?;
+        files::write_whole(
+            &self.path.join("README.md"),
+            card::card(config, &summary, &lines).as_bytes(),
+        )?;
         files::write_json(&self.path.join("summary.json"), &summary)?;
         Ok(summary)
     }

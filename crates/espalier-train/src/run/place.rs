@@ -32,8 +32,8 @@ const FOLDERS: [&str; 5] = ["checkpoints", "backbone", "columns", "adapters", "c
 const FILES: [&str; 4] = ["config.toml", "metrics.jsonl", "summary.json", "README.md"];
 const EVENTS: &str = "events.out.tfevents.";
 
-/// Checks that what goes by the names of a run's files and folders is such, and no link: nothing is read
-/// or written through one, and nothing without an end is opened.
+/// Checks that what goes by the names of a run's files and folders is such, and no link: nothing is
+/// read or written through one, and nothing without an end is opened.
 pub(super) fn plain(directory: &Path) -> Result<()> {
     let entries = match fs::read_dir(directory) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
@@ -41,8 +41,10 @@ pub(super) fn plain(directory: &Path) -> Result<()> {
     };
     for entry in entries {
         let entry = entry.map_err(io(directory))?;
-        let (name, kind) =
-            (entry.file_name().to_string_lossy().into_owned(), entry.file_type().map_err(io(directory))?);
+        let (name, kind) = (
+            entry.file_name().to_string_lossy().into_owned(),
+            entry.file_type().map_err(io(directory))?,
+        );
         let is_file = FILES.contains(&name.as_str()) || name.starts_with(EVENTS);
         if (is_file && !kind.is_file()) || (FOLDERS.contains(&name.as_str()) && !kind.is_dir()) {
             let found = format!("{name}, which is a link or of another kind than a run's");
@@ -69,7 +71,9 @@ pub(super) fn lock(directory: &Path) -> Result<File> {
     };
     let file = file.map_err(io(&path))?;
     match file.try_lock() {
-        Err(TryLockError::WouldBlock) => Err(RunError::Busy { directory: directory.to_path_buf() }.into()),
+        Err(TryLockError::WouldBlock) => {
+            Err(RunError::Busy { directory: directory.to_path_buf() }.into())
+        }
         // Some network file systems have no locks: then nobody is kept out.
         _ => Ok(file),
     }
@@ -94,7 +98,10 @@ mod tests {
         for name in ["film.mkv.partial", "config.toml", "config.toml.old.partial"] {
             fs::write(at(name), "precious").unwrap();
             let message = check().unwrap_err();
-            assert!(message.contains(name) && message.contains("choose another directory"), "{message}");
+            assert!(
+                message.contains(name) && message.contains("choose another directory"),
+                "{message}"
+            );
             fs::remove_file(at(name)).unwrap();
         }
     }

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, absolute};
 use toml::{Table, Value};
 
-/// Settings that do not change what a run computes, and encoders, which are known by what is in them.
+/// Settings that do not change what a run computes, and encoders, which are known by what is in
+/// them.
 const FREE: [&str; 7] = [
     "backbone",
     "train.checkpoint_every",
@@ -19,8 +20,9 @@ const FREE: [&str; 7] = [
     "ner.distill.adapter",
 ];
 
-/// The configuration with everything decided that depends on where or when it is read: what `auto` means on this machine, the weight of
-/// the NER loss, and, so that the run can be resumed from anywhere, where corpora and, if they are no hub ids, encoders are.
+/// The configuration with everything decided that depends on where or when it is read: what `auto`
+/// means on this machine, the weight of the NER loss, and, so that the run can be resumed from
+/// anywhere, where corpora and, if they are no hub ids, encoders are.
 pub(super) fn resolved(config: &PrefinetuneConfig) -> PrefinetuneConfig {
     let mut config = config.clone();
     config.train.precision = match config.train.precision.precision() {
@@ -36,8 +38,13 @@ pub(super) fn resolved(config: &PrefinetuneConfig) -> PrefinetuneConfig {
     config
 }
 
-/// Checks that `now` computes what the run in `directory`, started with `then`, computes; both are resolved.
-pub(super) fn check(directory: &Path, then: &PrefinetuneConfig, now: &PrefinetuneConfig) -> Result<()> {
+/// Checks that `now` computes what the run in `directory`, started with `then`, computes; both are
+/// resolved.
+pub(super) fn check(
+    directory: &Path,
+    then: &PrefinetuneConfig,
+    now: &PrefinetuneConfig,
+) -> Result<()> {
     let (then, now) = (values(then)?, values(now)?);
     let differs = |key: &&String| !FREE.contains(&key.as_str()) && then.get(*key) != now.get(*key);
     let show = |value: Option<&Value>| value.map_or("unset".to_string(), Value::to_string);
@@ -48,14 +55,18 @@ pub(super) fn check(directory: &Path, then: &PrefinetuneConfig, now: &Prefinetun
         .collect();
     match differences.is_empty() {
         true => Ok(()),
-        false => Err(RunError::OtherConfig { directory: directory.to_path_buf(), differences }.into()),
+        false => {
+            Err(RunError::OtherConfig { directory: directory.to_path_buf(), differences }.into())
+        }
     }
 }
 
 /// The SHA-256 of the settings that change what a run computes.
 pub(super) fn fingerprint(config: &PrefinetuneConfig) -> Result<String> {
     let values = values(config)?.into_iter().filter(|(key, _)| !FREE.contains(&key.as_str()));
-    Ok(digest::sha256(values.map(|(key, value)| format!("{key} = {value}\n")).collect::<String>().as_bytes()))
+    Ok(digest::sha256(
+        values.map(|(key, value)| format!("{key} = {value}\n")).collect::<String>().as_bytes(),
+    ))
 }
 
 /// The configuration with the names of files, but not their places.
@@ -79,10 +90,9 @@ fn values(config: &PrefinetuneConfig) -> Result<BTreeMap<String, Value>> {
             }
         }
     }
-    let table = without_places(config)
-        .to_toml()
-        .parse::<Table>()
-        .map_err(|error| TrainError::ConfigSyntax { origin: "configuration".into(), problem: error.to_string() })?;
+    let table = without_places(config).to_toml().parse::<Table>().map_err(|error| {
+        TrainError::ConfigSyntax { origin: "configuration".into(), problem: error.to_string() }
+    })?;
     let mut all = BTreeMap::new();
     collect(table, "", &mut all);
     Ok(all)
@@ -109,7 +119,8 @@ mod tests {
         assert!(message.contains("tc.corpora was [\"pairs.jsonl\"], but is"), "{message}");
         let message = refusal(|now| now.train.steps = 7).unwrap_err();
         assert!(
-            message.starts_with("run was started with other settings: train.steps was 200, but is 7;"),
+            message
+                .starts_with("run was started with other settings: train.steps was 200, but is 7;"),
             "{message}"
         );
         let message = refusal(|now| (now.seed, now.tc.batch) = (1, 2)).unwrap_err();
@@ -121,7 +132,10 @@ mod tests {
         let mut config = PrefinetuneConfig::default();
         config.ner.corpora = vec!["corpus.jsonl".into()];
         let resolved = resolved(&config);
-        assert!(resolved.ner.corpora[0].path.is_absolute() && resolved.ner.corpora[0].path.ends_with("corpus.jsonl"));
+        assert!(
+            resolved.ner.corpora[0].path.is_absolute()
+                && resolved.ner.corpora[0].path.ends_with("corpus.jsonl")
+        );
         assert_ne!(resolved.train.precision, Compute::Auto);
         assert_eq!(resolved.backbone, config.backbone, "a hub id is no path");
     }

@@ -67,18 +67,22 @@ impl State {
     pub(super) fn write(directory: &Path, origin: Origin, standing: Standing) -> Result<()> {
         let path = directory.join(STATE);
         let (files, checksum) = (checksums(directory)?, Some(ZEROS.to_string()));
-        let text = files::json_bytes(&path, &Self { format: FORMAT, origin, standing, files, checksum })?;
+        let text =
+            files::json_bytes(&path, &Self { format: FORMAT, origin, standing, files, checksum })?;
         let text = String::from_utf8_lossy(&text);
         let text = with_checksum(&text, ZEROS, &digest::sha256(text.as_bytes()));
         files::write_whole(&path, text.as_bytes())?;
         sync(directory)
     }
 
-    /// The state of a checkpoint of which every file is as it was written, or else what is wrong with it.
+    /// The state of a checkpoint of which every file is as it was written, or else what is wrong
+    /// with it.
     pub(super) fn read(directory: &Path) -> Result<Self, String> {
-        let bytes = files::read_settings(&directory.join(STATE)).map_err(|error| error.to_string())?;
+        let bytes =
+            files::read_settings(&directory.join(STATE)).map_err(|error| error.to_string())?;
         let text = String::from_utf8_lossy(&bytes);
-        let state: Self = serde_json::from_str(&text).map_err(|error| format!("{STATE}: {error}"))?;
+        let state: Self =
+            serde_json::from_str(&text).map_err(|error| format!("{STATE}: {error}"))?;
         if state.format != FORMAT && state.format != WITHOUT_CHECKSUM {
             return Err(format!("format {} instead of {FORMAT}", state.format));
         }
@@ -90,7 +94,8 @@ impl State {
             if !files::stays_below(name.as_ref()) || !directory.join(name).is_file() {
                 return Err(format!("{STATE} names {name:?}, which is no file of the checkpoint"));
             }
-            let found = sha256(&directory.join(name)).map_err(|error| format!("{name}: {error}"))?;
+            let found =
+                sha256(&directory.join(name)).map_err(|error| format!("{name}: {error}"))?;
             if found != *checksum {
                 return Err(format!("{name} is not as it was written"));
             }
@@ -101,7 +106,9 @@ impl State {
     /// Whether it was written as this text.
     fn is(&self, text: &str) -> bool {
         match &self.checksum {
-            Some(checksum) => digest::sha256(with_checksum(text, checksum, ZEROS).as_bytes()) == *checksum,
+            Some(checksum) => {
+                digest::sha256(with_checksum(text, checksum, ZEROS).as_bytes()) == *checksum
+            }
             None => self.format == WITHOUT_CHECKSUM,
         }
     }
@@ -125,8 +132,12 @@ fn checksums(directory: &Path) -> Result<BTreeMap<String, String>> {
             }
             sync(&path)?;
         } else {
-            let name: Vec<_> =
-                path.strip_prefix(directory).into_iter().flatten().map(|part| part.to_string_lossy()).collect();
+            let name: Vec<_> = path
+                .strip_prefix(directory)
+                .into_iter()
+                .flatten()
+                .map(|part| part.to_string_lossy())
+                .collect();
             sums.insert(name.join("/"), sha256(&path).map_err(io(&path))?);
         }
     }
@@ -147,5 +158,9 @@ pub(crate) fn sha256(path: &Path) -> std::io::Result<String> {
 
 /// Makes sure that the names in a directory are on the disk, where the system can do that.
 pub(super) fn sync(directory: &Path) -> Result<()> {
-    if cfg!(unix) { File::open(directory).and_then(|file| file.sync_all()).map_err(io(directory)) } else { Ok(()) }
+    if cfg!(unix) {
+        File::open(directory).and_then(|file| file.sync_all()).map_err(io(directory))
+    } else {
+        Ok(())
+    }
 }

@@ -1,4 +1,5 @@
-//! TFRecord, the framing of TensorBoard's files and of the teacher's cache: length, its checksum, payload, its checksum.
+//! TFRecord, the framing of TensorBoard's files and of the teacher's cache: length, its checksum,
+//! payload, its checksum.
 
 use crc::{CRC_32_ISCSI, Crc};
 use std::io::{self, Write};
@@ -6,7 +7,8 @@ use std::io::{self, Write};
 /// CRC-32C, which its catalogue calls iSCSI's.
 static CRC32C: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
 
-/// The checksum as the format stores it: rotated and shifted, so that a file of checksums has no trivial ones itself.
+/// The checksum as the format stores it: rotated and shifted, so that a file of checksums has no
+/// trivial ones itself.
 fn masked(bytes: &[u8]) -> u32 {
     CRC32C.checksum(bytes).rotate_right(15).wrapping_add(0xa282_ead8)
 }
@@ -14,18 +16,21 @@ fn masked(bytes: &[u8]) -> u32 {
 /// Writes one record.
 pub(crate) fn write(out: &mut impl Write, payload: &[u8]) -> io::Result<()> {
     let length = (payload.len() as u64).to_le_bytes();
-    let frame = [&length[..], &masked(&length).to_le_bytes(), payload, &masked(payload).to_le_bytes()];
+    let frame =
+        [&length[..], &masked(&length).to_le_bytes(), payload, &masked(payload).to_le_bytes()];
     out.write_all(&frame.concat())
 }
 
-/// The payload of the record at the beginning of `bytes`, and what follows it; `None` where no whole record begins.
+/// The payload of the record at the beginning of `bytes`, and what follows it; `None` where no
+/// whole record begins.
 pub(crate) fn read(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, rest) = head(bytes)?;
     let (payload, rest) = rest.split_at_checked(usize::try_from(length).ok()?)?;
     Some((payload, checked(payload, rest)?))
 }
 
-/// The length of the payload of the record at the beginning of `bytes`, of which the rest need not be there.
+/// The length of the payload of the record at the beginning of `bytes`, of which the rest need not
+/// be there.
 pub(crate) fn length(bytes: &[u8]) -> Option<u64> {
     Some(head(bytes)?.0)
 }

@@ -2,13 +2,16 @@
 
 use rand::RngCore;
 
-/// Each round sends an index to a random place with probability 1/2, so that after 64 rounds none is left where it was but by chance.
+/// Each round sends an index to a random place with probability 1/2, so that after 64 rounds none
+/// is left where it was but by chance.
 const ROUNDS: usize = 64;
 
-/// A permutation of 0..n: the swap-or-not shuffle (Hoang, Morris, Rogaway: An enciphering scheme based on a card shuffle, 2012).
+/// A permutation of 0..n: the swap-or-not shuffle (Hoang, Morris, Rogaway: An enciphering scheme
+/// based on a card shuffle, 2012).
 ///
-/// Every round pairs each index x with k - x (mod n) and swaps the two or not, by a bit that hangs on the pair alone. That is a
-/// permutation for any n, without the detours of a cipher on a power of two.
+/// Every round pairs each index x with k - x (mod n) and swaps the two or not, by a bit that hangs
+/// on the pair alone. That is a permutation for any n, without the detours of a cipher on a power
+/// of two.
 #[derive(Clone, Debug)]
 pub struct Permutation {
     n: u64,
@@ -30,8 +33,12 @@ impl Permutation {
     /// A permutation of 0..n, drawn from `rng`.
     pub fn new(n: usize, rng: &mut impl RngCore) -> Self {
         let n = n as u64;
-        // The upper half of a product is below n without the retries of an exact draw, which would make WORDS vary.
-        let round = |_| Round { sum: ((rng.next_u64() as u128 * n as u128) >> 64) as u64, key: rng.next_u64() };
+        // The upper half of a product is below n without the retries of an exact draw, which would
+        // make WORDS vary.
+        let round = |_| Round {
+            sum: ((rng.next_u64() as u128 * n as u128) >> 64) as u64,
+            key: rng.next_u64(),
+        };
         Self { n, rounds: (0..ROUNDS).map(round).collect() }
     }
 
@@ -81,7 +88,10 @@ mod tests {
             *counts.entry((0..4).map(|place| permutation.at(place)).collect()).or_default() += 1;
         }
         // 1000 of each expected, standard deviation 31.
-        assert!(counts.len() == 24 && counts.values().all(|&count| count.abs_diff(1000) < 155), "{counts:?}");
+        assert!(
+            counts.len() == 24 && counts.values().all(|&count| count.abs_diff(1000) < 155),
+            "{counts:?}"
+        );
     }
 
     #[test]
@@ -89,9 +99,10 @@ mod tests {
         let n = 300_000_000;
         let permutation = Permutation::new(n, &mut generator(3, "test"));
         let indices: Vec<usize> = (n - 10_000..n).map(|place| permutation.at(place)).collect();
-        // Two random places are n / 3 apart in the mean; the mean of 10,000 has a standard deviation of n / 424.
-        let apart: usize =
-            indices.windows(2).map(|pair| pair[0].abs_diff(pair[1])).sum::<usize>() / (indices.len() - 1);
+        // Two random places are n / 3 apart in the mean; the mean of 10,000 has a standard
+        // deviation of n / 424.
+        let apart: usize = indices.windows(2).map(|pair| pair[0].abs_diff(pair[1])).sum::<usize>()
+            / (indices.len() - 1);
         assert!(apart.abs_diff(n / 3) < n / 80, "{apart}");
         assert!(indices.iter().all(|&index| index < n));
         assert_eq!(indices.iter().collect::<BTreeSet<_>>().len(), indices.len());

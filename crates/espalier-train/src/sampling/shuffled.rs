@@ -5,7 +5,8 @@ use rand_chacha::ChaCha8Rng;
 
 /// Indices of a corpus without end: every epoch visits each once, in a new order.
 ///
-/// The order of an epoch follows from the generator and the epoch's number alone, and takes no memory that grows with the corpus.
+/// The order of an epoch follows from the generator and the epoch's number alone, and takes no
+/// memory that grows with the corpus.
 #[derive(Clone, Debug)]
 pub struct Shuffled {
     n: usize,

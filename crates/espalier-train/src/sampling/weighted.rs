@@ -16,7 +16,8 @@ pub struct Weighted {
 }
 
 impl Weighted {
-    /// One weight per source, each at least 0 and finite. `rng` as [`generator`](super::generator) gives it.
+    /// One weight per source, each at least 0 and finite. `rng` as [`generator`](super::generator)
+    /// gives it.
     ///
     /// # Panics
     /// If there is no source.
@@ -71,7 +72,8 @@ mod tests {
             (0..before).for_each(|_| _ = uninterrupted.draw());
             let mut resumed = Weighted::new([1.0; 50], generator(3, "test"));
             resumed.seek(uninterrupted.position());
-            let draws = |sampler: &mut Weighted| (0..40).map(|_| sampler.draw()).collect::<Vec<_>>();
+            let draws =
+                |sampler: &mut Weighted| (0..40).map(|_| sampler.draw()).collect::<Vec<_>>();
             assert_eq!(draws(&mut resumed), draws(&mut uninterrupted));
             assert_eq!(resumed.position(), Position { epoch: 0, next: before + 40 });
         }

@@ -1,4 +1,5 @@
-//! Cross-stitch networks (arXiv 1604.03539): an encoder for each family, and trained mixing between the two.
+//! Cross-stitch networks (arXiv 1604.03539): an encoder for each family, and trained mixing between
+//! the two.
 
 use super::Definition;
 

@@ -1,4 +1,5 @@
-//! theta by masked language modelling alone: how an encoder comes about, or gets used to the texts of a domain.
+//! theta by masked language modelling alone: how an encoder comes about, or gets used to the texts
+//! of a domain.
 
 use super::Definition;
 use crate::objectives::Objective;

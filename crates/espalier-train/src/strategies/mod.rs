@@ -1,7 +1,9 @@
-//! Strategies of pre-finetuning: which weights are trained, and whose gradient reaches which of them.
+//! Strategies of pre-finetuning: which weights are trained, and whose gradient reaches which of
+//! them.
 //!
-//! Each strategy is a file with a [`Definition`]; [`Strategy`] names them all. A new one takes its file, a variant, and its
-//! lines in [`Strategy::ALL`], if it is a row of the study, and [`Strategy::definition`].
+//! Each strategy is a file with a [`Definition`]; [`Strategy`] names them all. A new one takes its
+//! file, a variant, and its lines in [`Strategy::ALL`], if it is a row of the study, and
+//! [`Strategy::definition`].
 
 mod adapters_only;
 mod cross_stitch;
@@ -20,8 +22,8 @@ use std::fmt;
 use std::ops::Deref;
 use std::str::FromStr;
 
-/// Makes one gradient of two that were kept apart, each a flat vector over all of theta: of the first family's, which it
-/// overwrites with the result, and of the second's.
+/// Makes one gradient of two that were kept apart, each a flat vector over all of theta: of the
+/// first family's, which it overwrites with the result, and of the second's.
 pub type Combine = fn(first: &mut [f32], second: &[f32]);
 
 /// What a strategy does. The defaults are those of joint training.
@@ -42,25 +44,27 @@ pub trait Definition: Sync {
         true
     }
 
-    /// Whether each family has its own adapter phi on the last layers, which its batches run through and which learns from
-    /// them alone.
+    /// Whether each family has its own adapter phi on the last layers, which its batches run
+    /// through and which learns from them alone.
     fn has_family_adapters(&self) -> bool {
         false
     }
 
-    /// Whether each family has an encoder of its own, stitched to the other's after every layer ([`crate::columns`]): two thetas, which
-    /// no device holds.
+    /// Whether each family has an encoder of its own, stitched to the other's after every layer
+    /// ([`crate::columns`]): two thetas, which no device holds.
     fn has_family_columns(&self) -> bool {
         false
     }
 
-    /// How the families' gradients on theta become one. `None`: they are added up as they come, in a single vector.
+    /// How the families' gradients on theta become one. `None`: they are added up as they come, in
+    /// a single vector.
     fn combine(&self) -> Option<Combine> {
         None
     }
 }
 
-/// A way of training: a row of the study, or what comes before it. It has the methods of its [`Definition`].
+/// A way of training: a row of the study, or what comes before it. It has the methods of its
+/// [`Definition`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Strategy {
     /// No pre-finetuning: the backbone as it is.
@@ -75,7 +79,8 @@ pub enum Strategy {
     PcGrad,
     /// An encoder for each family, stitched to the other's: two backbones, a reference only.
     CrossStitch,
-    /// Task-primary LoRAs: theta by both objectives, each family's batch running through theta and its own adapter.
+    /// Task-primary LoRAs: theta by both objectives, each family's batch running through theta and
+    /// its own adapter.
     Tpl,
     /// The adapters of tpl on a theta that stays as it is.
     AdaptersOnly,
@@ -85,8 +90,16 @@ pub enum Strategy {
 
 impl Strategy {
     /// The rows of the study, in its order.
-    pub const ALL: [Strategy; 8] =
-        [Self::None, Self::Ner, Self::Tc, Self::Joint, Self::PcGrad, Self::CrossStitch, Self::Tpl, Self::AdaptersOnly];
+    pub const ALL: [Strategy; 8] = [
+        Self::None,
+        Self::Ner,
+        Self::Tc,
+        Self::Joint,
+        Self::PcGrad,
+        Self::CrossStitch,
+        Self::Tpl,
+        Self::AdaptersOnly,
+    ];
 
     /// All that a configuration can name.
     fn known() -> impl Iterator<Item = Strategy> {

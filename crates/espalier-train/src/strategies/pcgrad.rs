@@ -1,5 +1,5 @@
-//! Gradient surgery (PCGrad, arXiv 2001.06782): where the families' gradients on theta point against each other, each gives up
-//! its part along the other.
+//! Gradient surgery (PCGrad, arXiv 2001.06782): where the families' gradients on theta point
+//! against each other, each gives up its part along the other.
 
 use super::{Combine, Definition};
 use espalier_kernels::optimizer::{blend, dot, sum_of_squares};
@@ -46,7 +46,8 @@ mod tests {
 
     #[test]
     fn conflicting_gradients_by_hand() {
-        // a.b = -1, |a|^2 = 1, |b|^2 = 2: a' = (1, 0) + 1/2 (-1, 1) = (1/2, 1/2) and b' = (-1, 1) + (1, 0) = (0, 1).
+        // a.b = -1, |a|^2 = 1, |b|^2 = 2: a' = (1, 0) + 1/2 (-1, 1) = (1/2, 1/2) and b' = (-1, 1) +
+        // (1, 0) = (0, 1).
         assert_eq!(combined(vec![1.0, 0.0], vec![-1.0, 1.0]), [0.5, 1.5]);
         // Opposite ones cancel: nothing is left of either.
         assert_eq!(combined(vec![2.0, -4.0], vec![-1.0, 2.0]), [0.0, 0.0]);
@@ -55,7 +56,15 @@ mod tests {
     #[test]
     fn gradients_that_agree_are_added() {
         assert_eq!(combined(vec![1.0, 0.5], vec![3.0, -1.0]), [4.0, -0.5]);
-        assert_eq!(combined(vec![1.0, 0.0], vec![0.0, 1.0]), [1.0, 1.0], "at right angles nothing conflicts");
-        assert_eq!(combined(vec![-1e-30, 0.0], vec![1e-3, 1.0]), [1e-3, 1.0], "its square underflows");
+        assert_eq!(
+            combined(vec![1.0, 0.0], vec![0.0, 1.0]),
+            [1.0, 1.0],
+            "at right angles nothing conflicts"
+        );
+        assert_eq!(
+            combined(vec![-1e-30, 0.0], vec![1e-3, 1.0]),
+            [1e-3, 1.0],
+            "its square underflows"
+        );
     }
 }

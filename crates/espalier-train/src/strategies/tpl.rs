@@ -1,5 +1,5 @@
-//! Task-primary LoRAs (MTPF-TPL, arXiv 2510.07566): what a family wants for itself goes into its own adapter, and theta keeps
-//! what both agree on.
+//! Task-primary LoRAs (MTPF-TPL, arXiv 2510.07566): what a family wants for itself goes into its
+//! own adapter, and theta keeps what both agree on.
 
 use super::Definition;
 

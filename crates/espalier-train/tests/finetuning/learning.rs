@@ -10,7 +10,8 @@ use espalier_train::{TrainError, finetune};
 /// An adapter trained on the tiny BERT, and the losses on the way.
 fn trained(init: Option<&Lora>, task: &Examples, config: &FinetuneConfig) -> (Adapter, Vec<f64>) {
     let mut losses = Vec::new();
-    let adapter = finetune(&tiny_bert(), init, task, config, |step| losses.push(step.loss)).unwrap();
+    let adapter =
+        finetune(&tiny_bert(), init, task, config, |step| losses.push(step.loss)).unwrap();
     (adapter, losses)
 }
 
@@ -39,20 +40,16 @@ fn separable_tasks_are_learned() {
     }
 }
 
-/// `@john/york.` is six words of the tokenizer, all of them outside: none may be taken for a city, though some
-/// are cities elsewhere.
+/// `@john/york.` is six words of the tokenizer, all of them outside: none may be taken for a city,
+/// though some are cities elsewhere.
 #[test]
 fn words_in_runs_of_punctuation_are_learned_too() {
     let cities = ["london", "paris", "berlin", "york"];
     let runs = ["@john/york.", "@paris", "london-7/zoo", "the.berlin/river"];
     let sentence = |n: usize| vec!["we", "love", runs[n / 4], "in", cities[n % 4]];
-    let task =
-        sentences(
-            &(0..16).map(sentence).collect::<Vec<_>>(),
-            |word| {
-                if cities.contains(&word) { "B-city" } else { "O" }
-            },
-        );
+    let task = sentences(&(0..16).map(sentence).collect::<Vec<_>>(), |word| {
+        if cities.contains(&word) { "B-city" } else { "O" }
+    });
     let (adapter, _) = trained(None, &task, &config());
     assert_eq!(share_right(&adapter, &task), 1.0);
 }
@@ -88,9 +85,16 @@ fn training_starts_from_the_adapter_given() {
 #[test]
 fn a_fresh_adapter_has_the_shape_asked_for() {
     let shape = LoraConfig { layers: 2, modules: vec![Module::Value], rank: 3, alpha: 6.0 };
-    let (adapter, _) = trained(None, &opinions(), &FinetuneConfig { steps: 1, lora: Some(shape), ..config() });
+    let (adapter, _) =
+        trained(None, &opinions(), &FinetuneConfig { steps: 1, lora: Some(shape), ..config() });
     let specs: Vec<SiteSpec> = adapter.lora.sites.iter().map(|site| site.spec).collect();
-    let spec = |layer| SiteSpec { layer, module: Module::Value, rank: 3, alpha: 6.0, rank_stabilized: false };
+    let spec = |layer| SiteSpec {
+        layer,
+        module: Module::Value,
+        rank: 3,
+        alpha: 6.0,
+        rank_stabilized: false,
+    };
     assert_eq!(specs, [spec(1), spec(2)]);
 }
 
@@ -98,18 +102,21 @@ fn a_fresh_adapter_has_the_shape_asked_for() {
 #[test]
 fn a_head_alone_is_trained_too() {
     let shape = LoraConfig { layers: 0, ..LoraConfig::for_layers(3) };
-    let (adapter, losses) = trained(None, &opinions(), &FinetuneConfig { lora: Some(shape), ..config() });
+    let (adapter, losses) =
+        trained(None, &opinions(), &FinetuneConfig { lora: Some(shape), ..config() });
     assert!(adapter.lora.values.is_empty());
     assert!(losses[119] < losses[0], "from {} to {}", losses[0], losses[119]);
     assert!(share_right(&adapter, &opinions()) > 0.5);
 }
 
-/// A pair of zeros in the first layer does nothing and receives no gradient, but it leaves no trunk to cache.
+/// A pair of zeros in the first layer does nothing and receives no gradient, but it leaves no trunk
+/// to cache.
 #[test]
 fn the_cached_trunk_changes_nothing() {
     let backbone = tiny_bert();
     let cached = noisy_lora(&backbone, &[2]);
-    let first = SiteSpec { layer: 0, module: Module::Query, rank: 1, alpha: 1.0, rank_stabilized: false };
+    let first =
+        SiteSpec { layer: 0, module: Module::Query, rank: 1, alpha: 1.0, rank_stabilized: false };
     let specs = std::iter::once(first).chain(cached.sites.iter().map(|site| site.spec));
     let mut whole = Lora::zeros(&backbone.encoder.config, specs.collect());
     let zeros = whole.values.len() - cached.values.len();
@@ -123,7 +130,10 @@ fn the_cached_trunk_changes_nothing() {
         assert_eq!(losses, same_losses);
         assert_eq!(bits(&from_text.lora.values[zeros..]), bits(&from_cache.lora.values));
         assert_eq!(from_text.head, from_cache.head);
-        assert_eq!(predict(&backbone, &from_text, &task).unwrap(), predict(&backbone, &from_cache, &task).unwrap());
+        assert_eq!(
+            predict(&backbone, &from_text, &task).unwrap(),
+            predict(&backbone, &from_cache, &task).unwrap()
+        );
     }
 }
 
@@ -134,7 +144,9 @@ fn fingerprint(adapter: &Adapter) -> [Vec<u32>; 2] {
 #[test]
 fn the_same_seed_gives_the_same_bits_and_another_seed_others() {
     for task in [opinions(), names()] {
-        let with_seed = |seed| fingerprint(&trained(None, &task, &FinetuneConfig { steps: 8, seed, ..config() }).0);
+        let with_seed = |seed| {
+            fingerprint(&trained(None, &task, &FinetuneConfig { steps: 8, seed, ..config() }).0)
+        };
         let first = with_seed(1);
         assert!(with_seed(1) == first, "a second run differs");
         let other = with_seed(2);

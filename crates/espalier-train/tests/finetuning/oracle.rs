@@ -10,30 +10,42 @@ use espalier_train::finetune::FinetuneConfig;
 use espalier_train::optimizer::{Group, Optimizer, OptimizerKind, Schedule};
 use espalier_train::sampling::{generator, uniform};
 
-/// Trains on one batch, over and over, by AdamW with decay 0.1, a warm-up of 2 of 8 steps and clipping to the norm 0.5.
-fn plain_loop(mut lora: Lora, mut head: Head, batch: &Batch, targets: &[Option<u32>]) -> (Lora, Head, Vec<f64>) {
+/// Trains on one batch, over and over, by AdamW with decay 0.1, a warm-up of 2 of 8 steps and
+/// clipping to the norm 0.5.
+fn plain_loop(
+    mut lora: Lora,
+    mut head: Head,
+    batch: &Batch,
+    targets: &[Option<u32>],
+) -> (Lora, Head, Vec<f64>) {
     let backbone = tiny_bert();
     let layers = backbone.encoder.layers();
     let group = |length, rate| Group::new(length, rate, vec![(0..length, 0.1)]);
-    let (mut lora_group, mut head_group) = (group(lora.values.len(), 1e-2), group(head.values.len(), 2e-2));
+    let (mut lora_group, mut head_group) =
+        (group(lora.values.len(), 1e-2), group(head.values.len(), 2e-2));
     let mut optimizer = Optimizer::new(OptimizerKind::AdamW, Schedule::Linear, 8, 2, 0.5);
     let mut losses = Vec::new();
     for _ in 0..8 {
-        let (mut activations, mut scores, mut d_hidden) = (Activations::default(), Vec::new(), Vec::new());
+        let (mut activations, mut scores, mut d_hidden) =
+            (Activations::default(), Vec::new(), Vec::new());
         let model = backbone.model(Some(&lora));
         model.forward(batch, &mut activations);
         let hidden = activations.output().to_vec(); // [T, H]
         head.forward(&hidden, &mut scores); // [T, C]
         losses.push(cross_entropy(&mut scores, targets, head.classes));
         head.backward(&hidden, &scores, &mut head_group.gradients, &mut d_hidden);
-        let gradients = Gradients { adapter: Some(&mut lora_group.gradients), ..Gradients::default() };
+        let gradients =
+            Gradients { adapter: Some(&mut lora_group.gradients), ..Gradients::default() };
         model.backward(0..layers, batch, &mut activations, &mut d_hidden, gradients);
-        optimizer.step(&mut [(&mut lora.values, &mut lora_group), (&mut head.values, &mut head_group)]).unwrap();
+        optimizer
+            .step(&mut [(&mut lora.values, &mut lora_group), (&mut head.values, &mut head_group)])
+            .unwrap();
     }
     (lora, head, losses)
 }
 
-/// One sentence, so that every batch is the same: "smith", "##ville" is one word, whose second token has no target.
+/// One sentence, so that every batch is the same: "smith", "##ville" is one word, whose second
+/// token has no target.
 #[test]
 fn one_sentence_is_learned_as_by_a_plain_loop() {
     let backbone = tiny_bert();
@@ -59,15 +71,22 @@ fn one_sentence_is_learned_as_by_a_plain_loop() {
 
     let text = backbone.tokenizer.encode_words(&words);
     let first_of = text.first_tokens(words.len());
-    assert_eq!((text.ids.len(), first_of[3]), (9, Some(5)), "[CLS], six words of which one has two tokens, [SEP]");
+    assert_eq!(
+        (text.ids.len(), first_of[3]),
+        (9, Some(5)),
+        "[CLS], six words of which one has two tokens, [SEP]"
+    );
     let mut targets = vec![None; text.ids.len()];
     for (word, token) in words.iter().zip(first_of) {
-        targets[token.unwrap()] = TAGS.iter().position(|tag| *tag == tags(word)).map(|class| class as u32);
+        targets[token.unwrap()] =
+            TAGS.iter().position(|tag| *tag == tags(word)).map(|class| class as u32);
     }
-    let (mut lora, mut head, losses) = plain_loop(init.clone(), head, &Batch::new([text.ids.as_slice()]), &targets);
+    let (mut lora, mut head, losses) =
+        plain_loop(init.clone(), head, &Batch::new([text.ids.as_slice()]), &targets);
 
     let mut found = Vec::new();
-    let adapter = finetune(&backbone, Some(&init), &task, &config, |step| found.push(step.loss)).unwrap();
+    let adapter =
+        finetune(&backbone, Some(&init), &task, &config, |step| found.push(step.loss)).unwrap();
     assert_eq!(found, losses);
     round_through_bf16(&mut lora.values);
     round_through_bf16(&mut head.values);

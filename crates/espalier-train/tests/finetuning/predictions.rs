@@ -1,5 +1,8 @@
 use crate::common::{refusal, tiny_bert};
-use crate::tasks::{TAGS, adapter, config, constant_head, names, noise, noisy_lora, opinions, sentences, tags, texts};
+use crate::tasks::{
+    TAGS, adapter, config, constant_head, names, noise, noisy_lora, opinions, sentences, tags,
+    texts,
+};
 use espalier_encoder::tags::Entity;
 use espalier_encoder::{Adapter, Batch, EncoderError, Head, Output, Pooling, best_class};
 use espalier_train::data::Examples;
@@ -17,7 +20,10 @@ fn an_adapter_answers_the_same_after_saving_and_opening() {
         adapter.save(directory.path()).unwrap();
         let opened = Adapter::open(directory.path(), &backbone).unwrap();
         assert_eq!(opened, adapter);
-        assert_eq!(predict(&backbone, &opened, &task).unwrap(), predict(&backbone, &adapter, &task).unwrap());
+        assert_eq!(
+            predict(&backbone, &opened, &task).unwrap(),
+            predict(&backbone, &adapter, &task).unwrap()
+        );
     }
 }
 
@@ -26,11 +32,17 @@ fn an_adapter_is_refused_on_another_backbone() {
     let backbone = tiny_bert();
     let config = FinetuneConfig { steps: 1, ..config() };
     let directory = TempDir::new().unwrap();
-    finetune(&backbone, None, &opinions(), &config, |_| {}).unwrap().save(directory.path()).unwrap();
+    finetune(&backbone, None, &opinions(), &config, |_| {})
+        .unwrap()
+        .save(directory.path())
+        .unwrap();
     let mut weights = backbone.weights().to_vec();
     weights[0] += 1e-3;
     let other = backbone.with_weights(weights);
-    let error = refusal(Adapter::open(directory.path(), &other), &[backbone.fingerprint(), other.fingerprint()]);
+    let error = refusal(
+        Adapter::open(directory.path(), &other),
+        &[backbone.fingerprint(), other.fingerprint()],
+    );
     assert!(matches!(error, EncoderError::WrongBackbone { .. }));
 }
 
@@ -40,7 +52,12 @@ fn adapters_answer_only_what_they_are_for() {
     let lora = || noisy_lora(&backbone, &[2]);
     let head = |classes| Some(constant_head(backbone.encoder.width(), classes, 0));
     let tagger = adapter(&backbone, lora(), head(TAGS.len()), tags());
-    let labeller = adapter(&backbone, lora(), head(2), Output::Labels { labels: vec!["a".into(), "b".into()] });
+    let labeller = adapter(
+        &backbone,
+        lora(),
+        head(2),
+        Output::Labels { labels: vec!["a".into(), "b".into()] },
+    );
     let headless = adapter(&backbone, lora(), None, Output::Vectors);
     for (adapter, task, part) in [
         (&tagger, opinions(), "finds entities"),
@@ -49,7 +66,10 @@ fn adapters_answer_only_what_they_are_for() {
         (&headless, opinions(), "no head"),
     ] {
         let error = predict(&backbone, adapter, &task).unwrap_err();
-        assert!(matches!(error, TrainError::Init(_)) && error.to_string().contains(part), "{error}");
+        assert!(
+            matches!(error, TrainError::Init(_)) && error.to_string().contains(part),
+            "{error}"
+        );
     }
 }
 
@@ -59,11 +79,20 @@ fn labels_that_were_never_seen_are_no_trouble() {
     let config = FinetuneConfig { steps: 2, ..config() };
     let labeller = finetune(&backbone, None, &opinions(), &config, |_| {}).unwrap();
     let unseen = texts(&[("the hotel was good", "neither"), ("", "kind"), ("日本 🙂", "")]);
-    let Predictions::Labels(labels) = predict(&backbone, &labeller, &unseen).unwrap() else { panic!("no labels") };
-    assert!(labels.len() == 3 && labels.iter().all(|label| label == "kind" || label == "unkind"), "{labels:?}");
+    let Predictions::Labels(labels) = predict(&backbone, &labeller, &unseen).unwrap() else {
+        panic!("no labels")
+    };
+    assert!(
+        labels.len() == 3 && labels.iter().all(|label| label == "kind" || label == "unkind"),
+        "{labels:?}"
+    );
 
     let tagger = finetune(&backbone, None, &names(), &config, |_| {}).unwrap();
-    let unseen = sentences(&[vec!["flight", "to", "paris"]], |word| if word == "flight" { "B-thing" } else { "O" });
+    let unseen =
+        sentences(
+            &[vec!["flight", "to", "paris"]],
+            |word| if word == "flight" { "B-thing" } else { "O" },
+        );
     let found = found(predict(&backbone, &tagger, &unseen).unwrap());
     assert!(found.len() == 1 && found[0].iter().all(|entity| entity.label != "thing"), "{found:?}");
 }
@@ -71,8 +100,16 @@ fn labels_that_were_never_seen_are_no_trouble() {
 #[test]
 fn no_examples_no_answers() {
     let backbone = tiny_bert();
-    let tagger = adapter(&backbone, noisy_lora(&backbone, &[2]), Some(constant_head(32, TAGS.len(), 0)), tags());
-    assert_eq!(predict(&backbone, &tagger, &Examples::Ner(Vec::new())).unwrap(), Predictions::Entities(Vec::new()));
+    let tagger = adapter(
+        &backbone,
+        noisy_lora(&backbone, &[2]),
+        Some(constant_head(32, TAGS.len(), 0)),
+        tags(),
+    );
+    assert_eq!(
+        predict(&backbone, &tagger, &Examples::Ner(Vec::new())).unwrap(),
+        Predictions::Entities(Vec::new())
+    );
 }
 
 fn found(predictions: Predictions) -> Vec<Vec<Entity>> {
@@ -112,10 +149,12 @@ fn words_without_tokens_are_outside() {
 fn long_texts_and_words_without_tokens_can_be_trained_on() {
     let backbone = tiny_bert();
     let config = FinetuneConfig { steps: 3, ..config() };
-    let task = sentences(&[vec!["london"; 70], vec!["", "\u{200b}"], vec!["", "paris", "to"]], |word| {
-        if word == "to" { "O" } else { "B-city" }
-    });
-    let tagger = finetune(&backbone, None, &task, &config, |step| assert!(step.loss.is_finite())).unwrap();
+    let task =
+        sentences(&[vec!["london"; 70], vec!["", "\u{200b}"], vec!["", "paris", "to"]], |word| {
+            if word == "to" { "O" } else { "B-city" }
+        });
+    let tagger =
+        finetune(&backbone, None, &task, &config, |step| assert!(step.loss.is_finite())).unwrap();
     assert_eq!(found(predict(&backbone, &tagger, &task).unwrap()).len(), 3);
 
     let long = "hotel ".repeat(200);
@@ -123,7 +162,8 @@ fn long_texts_and_words_without_tokens_can_be_trained_on() {
     finetune(&backbone, None, &task, &config, |step| assert!(step.loss.is_finite())).unwrap();
 }
 
-/// Predictions run the adapted layers on the cached trunk, 64 texts at a time; here the whole model runs on one text alone.
+/// Predictions run the adapted layers on the cached trunk, 64 texts at a time; here the whole model
+/// runs on one text alone.
 #[test]
 fn predictions_are_those_of_the_whole_model() {
     let backbone = tiny_bert();
@@ -134,7 +174,8 @@ fn predictions_are_those_of_the_whole_model() {
     let output = Output::Labels { labels: labels.clone() };
     let labeller = adapter(&backbone, noisy_lora(&backbone, &[1, 2]), Some(head.clone()), output);
     let words = ["london", "7", "music", "東", ",", "not", "zoo", "good", "é", "river"];
-    let rows: Vec<String> = (0..100).map(|n| [words[n % 10], words[n / 10], words[n * n % 10]].join(" ")).collect();
+    let rows: Vec<String> =
+        (0..100).map(|n| [words[n % 10], words[n / 10], words[n * n % 10]].join(" ")).collect();
     let task = texts(&rows.iter().map(|row| (row.as_str(), "?")).collect::<Vec<_>>());
 
     let expected: Vec<String> = rows
@@ -148,6 +189,9 @@ fn predictions_are_those_of_the_whole_model() {
             labels[best_class(&scores).0].clone()
         })
         .collect();
-    assert!(labels.iter().filter(|label| expected.contains(label)).count() > 1, "a head that always says the same");
+    assert!(
+        labels.iter().filter(|label| expected.contains(label)).count() > 1,
+        "a head that always says the same"
+    );
     assert_eq!(predict(&backbone, &labeller, &task).unwrap(), Predictions::Labels(expected));
 }

@@ -18,22 +18,33 @@ fn settings_out_of_range_are_refused() {
         ("batch", |config| config.batch = 0),
         ("batch", |config| config.batch = 1 << 40),
         ("warmup", |config| config.warmup = f32::NAN),
-        ("alpha", |config| config.lora = Some(LoraConfig { alpha: f32::NAN, ..LoraConfig::for_layers(3) })),
-        ("alpha", |config| config.lora = Some(LoraConfig { alpha: f32::INFINITY, ..LoraConfig::for_layers(3) })),
-        ("rank", |config| config.lora = Some(LoraConfig { rank: 1 << 40, ..LoraConfig::for_layers(3) })),
+        ("alpha", |config| {
+            config.lora = Some(LoraConfig { alpha: f32::NAN, ..LoraConfig::for_layers(3) })
+        }),
+        ("alpha", |config| {
+            config.lora = Some(LoraConfig { alpha: f32::INFINITY, ..LoraConfig::for_layers(3) })
+        }),
+        ("rank", |config| {
+            config.lora = Some(LoraConfig { rank: 1 << 40, ..LoraConfig::for_layers(3) })
+        }),
         ("learning-rate", |config| config.learning_rate = -1.0),
         ("learning-rate", |config| config.learning_rate = f32::NAN),
         ("head-learning-rate", |config| config.head_learning_rate = f32::INFINITY),
         ("weight-decay", |config| config.weight_decay = f32::NAN),
         ("clip-norm", |config| config.clip_norm = -1.0),
-        ("layers", |config| config.lora = Some(LoraConfig { layers: 4, ..LoraConfig::for_layers(3) })),
+        ("layers", |config| {
+            config.lora = Some(LoraConfig { layers: 4, ..LoraConfig::for_layers(3) })
+        }),
         ("rank", |config| config.lora = Some(LoraConfig { rank: 0, ..LoraConfig::for_layers(3) })),
     ];
     for (expected, spoil) in cases {
         let mut config = FinetuneConfig { steps: 1, ..config() };
         spoil(&mut config);
         let error = refusal(None, &opinions(), &config);
-        assert!(matches!(error, TrainError::ConfigValue { key, .. } if key == expected), "{expected}: {error}");
+        assert!(
+            matches!(error, TrainError::ConfigValue { key, .. } if key == expected),
+            "{expected}: {error}"
+        );
     }
 }
 
@@ -41,7 +52,10 @@ fn settings_out_of_range_are_refused() {
 fn a_task_without_examples_is_refused() {
     for task in [Examples::Ner(Vec::new()), Examples::Classification(Vec::new())] {
         let error = refusal(None, &task, &config());
-        assert!(matches!(error, TrainError::Init(_)) && error.to_string().contains("no examples"), "{error}");
+        assert!(
+            matches!(error, TrainError::Init(_)) && error.to_string().contains("no examples"),
+            "{error}"
+        );
     }
 }
 
@@ -56,7 +70,10 @@ fn an_adapter_of_another_encoder_is_no_start() {
         let init = Lora::fresh(&config_of_init, &shape, || 0.5);
         for task in [opinions(), names()] {
             let error = refusal(Some(&init), &task, &config());
-            assert!(matches!(error, TrainError::Init(_)) && error.to_string().contains("does not fit"), "{error}");
+            assert!(
+                matches!(error, TrainError::Init(_)) && error.to_string().contains("does not fit"),
+                "{error}"
+            );
         }
     }
 }

@@ -13,7 +13,8 @@ use tempfile::TempDir;
 /// The tiny BERT, and beside it one whose weights are a little off.
 fn columns(own: f32, other: f32) -> (Backbone, SecondColumn) {
     let (first, mut noise) = (tiny_bert(), noise(3));
-    let backbone = first.with_weights(first.weights().iter().map(|weight| weight + 0.02 * noise()).collect());
+    let backbone =
+        first.with_weights(first.weights().iter().map(|weight| weight + 0.02 * noise()).collect());
     let stitches = Stitches::new(first.encoder.layers(), own, other);
     (first, SecondColumn { backbone, stitches })
 }
@@ -33,7 +34,8 @@ fn numbers(adapter: &Adapter) -> [Vec<u32>; 2] {
     [bits(&adapter.lora.values), bits(&adapter.head.as_ref().unwrap().values)]
 }
 
-/// NER reads the first column and classification the second, and stitches that mix nothing change nothing, to the bit.
+/// NER reads the first column and classification the second, and stitches that mix nothing change
+/// nothing, to the bit.
 #[test]
 fn without_exchange_an_adapter_learns_what_it_learns_on_its_column_alone() {
     for precision in [Precision::F32, Precision::Bf16] {
@@ -46,7 +48,10 @@ fn without_exchange_an_adapter_learns_what_it_learns_on_its_column_alone() {
                 (trained(both, None, &task, 10), trained(alone, None, &task, 10));
             assert_eq!(losses, expected_losses);
             assert_eq!(numbers(&adapter), numbers(&expected));
-            assert_eq!(predict(both, &adapter, &task).unwrap(), predict(alone, &expected, &task).unwrap());
+            assert_eq!(
+                predict(both, &adapter, &task).unwrap(),
+                predict(alone, &expected, &task).unwrap()
+            );
         }
     }
 }
@@ -73,13 +78,15 @@ fn tasks_are_learned_through_stitches() {
     }
 }
 
-/// A pair of zeros in the first layer does nothing and receives no gradient, but it leaves no trunk to cache.
+/// A pair of zeros in the first layer does nothing and receives no gradient, but it leaves no trunk
+/// to cache.
 #[test]
 fn the_cached_trunk_of_both_columns_changes_nothing() {
     let (first, second) = columns(0.7, 0.4);
     let both = Frozen::new(&first, Some(&second));
     let cached = noisy_lora(&first, &[2]);
-    let zero = SiteSpec { layer: 0, module: Module::Query, rank: 1, alpha: 1.0, rank_stabilized: false };
+    let zero =
+        SiteSpec { layer: 0, module: Module::Query, rank: 1, alpha: 1.0, rank_stabilized: false };
     let specs = std::iter::once(zero).chain(cached.sites.iter().map(|site| site.spec));
     let mut whole = Lora::zeros(&first.encoder.config, specs.collect());
     let zeros = whole.values.len() - cached.values.len();
@@ -90,7 +97,10 @@ fn the_cached_trunk_of_both_columns_changes_nothing() {
         assert_eq!(losses, same_losses);
         assert_eq!(bits(&from_text.lora.values[zeros..]), bits(&from_cache.lora.values));
         assert_eq!(from_text.head, from_cache.head);
-        assert_eq!(predict(both, &from_text, &task).unwrap(), predict(both, &from_cache, &task).unwrap());
+        assert_eq!(
+            predict(both, &from_text, &task).unwrap(),
+            predict(both, &from_cache, &task).unwrap()
+        );
     }
 }
 
@@ -123,6 +133,9 @@ fn an_adapter_of_both_columns_is_of_no_use_to_one() {
         }
         trained(&first, None, &task, 1).0.save(directory.path()).unwrap();
         let refused = both.open_adapter(directory.path());
-        assert!(matches!(refused, Err(TrainError::Encoder(EncoderError::WrongBackbone { .. }))), "{refused:?}");
+        assert!(
+            matches!(refused, Err(TrainError::Encoder(EncoderError::WrongBackbone { .. }))),
+            "{refused:?}"
+        );
     }
 }

@@ -7,16 +7,20 @@ use crate::gradients::{RATE, assert_gradients, backbone_gradient, one_step};
 use espalier_encoder::tensors::TensorFile;
 use espalier_encoder::{Backbone, Batch, Encoded, Pooling, files};
 use espalier_train::config::ConceptEncoderKind;
-use espalier_train::objectives::{ConceptBatch, ConceptGradients, ConceptObjective, ConceptProjections, Objective};
+use espalier_train::objectives::{
+    ConceptBatch, ConceptGradients, ConceptObjective, ConceptProjections, Objective,
+};
 use espalier_train::strategies::Strategy;
 use serde_json::json;
 use tempfile::TempDir;
 
-/// One step on one sentence with two concepts moves the second encoder by the gradient of the names' vectors.
+/// One step on one sentence with two concepts moves the second encoder by the gradient of the
+/// names' vectors.
 #[test]
 fn a_step_moves_the_second_encoder_by_its_gradient() {
     let spans = json!([{"start": 0, "end": 1, "type": "city"}, {"start": 2, "end": 3, "type": "person name"}]);
-    let corpora = Corpora::of(&[json!({"tokens": ["london", "loves", "john"], "spans": spans})], &[]);
+    let corpora =
+        Corpora::of(&[json!({"tokens": ["london", "loves", "john"], "spans": spans})], &[]);
     let mut config = one_step(&corpora, Strategy::Ner);
     (config.ner.concept_encoder, config.ner.keep_concepts) = (ConceptEncoderKind::Trained, true);
     (config.ner.concept_learning_rate, config.ner.concept_weight_decay) = (RATE, 0.0);
@@ -24,10 +28,14 @@ fn a_step_moves_the_second_encoder_by_its_gradient() {
     let (backbone, width) = (tiny_bert(), tiny_bert().encoder.width());
     let text = backbone.tokenizer.encode_words(&["london", "loves", "john"]);
     let hidden = backbone.model(None).encode(&Batch::of_texts([&text]));
-    let tokens: Vec<usize> = (0..text.words.len()).filter(|&token| text.words[token].is_some()).collect();
-    let targets: Vec<bool> =
-        tokens.iter().flat_map(|&token| [text.words[token] == Some(0), text.words[token] == Some(2)]).collect();
-    let names: Vec<Encoded> = ["city", "person name"].map(|name| backbone.tokenizer.encode(name)).into();
+    let tokens: Vec<usize> =
+        (0..text.words.len()).filter(|&token| text.words[token].is_some()).collect();
+    let targets: Vec<bool> = tokens
+        .iter()
+        .flat_map(|&token| [text.words[token] == Some(0), text.words[token] == Some(2)])
+        .collect();
+    let names: Vec<Encoded> =
+        ["city", "person name"].map(|name| backbone.tokenizer.encode(name)).into();
     let expected = backbone_gradient(&backbone, &names, |name_hidden, batch| {
         let (mut concepts, mut d_concepts, mut d_names) = (Vec::new(), Vec::new(), Vec::new());
         Pooling::Mean.forward(name_hidden, batch, width, &mut concepts);
@@ -43,8 +51,12 @@ fn a_step_moves_the_second_encoder_by_its_gradient() {
         d_names
     });
     let kept = trained(&config).concepts.unwrap().encoder;
-    let found: Vec<f32> =
-        backbone.weights().iter().zip(kept.weights()).map(|(before, after)| (before - after) / RATE).collect();
+    let found: Vec<f32> = backbone
+        .weights()
+        .iter()
+        .zip(kept.weights())
+        .map(|(before, after)| (before - after) / RATE)
+        .collect();
     assert_gradients(&found, &expected, 1e-4);
 }
 
@@ -53,11 +65,18 @@ fn both_concept_encoders_begin_alike_and_the_trained_one_learns_faster() {
     let corpora = Corpora::easy();
     let losses = |kind| {
         let mut config = corpora.config(Strategy::Ner);
-        (config.train.steps, config.train.learning_rate, config.ner.projection_learning_rate) = (20, 0.0, 0.0);
+        (config.train.steps, config.train.learning_rate, config.ner.projection_learning_rate) =
+            (20, 0.0, 0.0);
         (config.ner.concept_encoder, config.ner.concept_learning_rate) = (kind, 1e-3);
-        run(&config).unwrap().1.iter().map(|report| report.losses[&Objective::Ner]).collect::<Vec<f64>>()
+        run(&config)
+            .unwrap()
+            .1
+            .iter()
+            .map(|report| report.losses[&Objective::Ner])
+            .collect::<Vec<f64>>()
     };
-    let (frozen, trained) = (losses(ConceptEncoderKind::Frozen), losses(ConceptEncoderKind::Trained));
+    let (frozen, trained) =
+        (losses(ConceptEncoderKind::Frozen), losses(ConceptEncoderKind::Trained));
     assert_eq!(trained[0], frozen[0]);
     assert!(trained[19] < 0.9 * frozen[19], "{} against {}", trained[19], frozen[19]);
 }
@@ -86,12 +105,16 @@ fn what_is_kept_tells_concepts_by_their_names() {
     let project = |name: &str, x: &[f32]| {
         let mut map = vec![0.0; width * width];
         file.read_into(name, &[width, width], &mut map).unwrap();
-        map.chunks(width).map(|row| row.iter().zip(x).map(|(a, b)| a * b).sum()).collect::<Vec<f32>>()
+        map.chunks(width)
+            .map(|row| row.iter().zip(x).map(|(a, b)| a * b).sum())
+            .collect::<Vec<f32>>()
     };
     let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
     let score = |word: &str, concept: &str| {
-        let (text, name) =
-            (tokens.tokenizer.encode_words(&["train", "to", word, "now"]), names.tokenizer.encode(concept));
+        let (text, name) = (
+            tokens.tokenizer.encode_words(&["train", "to", word, "now"]),
+            names.tokenizer.encode(concept),
+        );
         let hidden = tokens.model(None).encode(&Batch::of_texts([&text]));
         let at = text.first_tokens(4)[2].unwrap();
         let u = project("tokens", &hidden[at * width..(at + 1) * width]);
@@ -101,7 +124,9 @@ fn what_is_kept_tells_concepts_by_their_names() {
         let cosine = dot(&u, &v) / (dot(&u, &u) * dot(&v, &v)).sqrt();
         card["scale"].as_f64().unwrap() * f64::from(cosine) + card["bias"].as_f64().unwrap()
     };
-    for (word, concept) in [("london", "city"), ("paris", "city"), ("john", "person name"), ("doctor", "person name")] {
+    for (word, concept) in
+        [("london", "city"), ("paris", "city"), ("john", "person name"), ("doctor", "person name")]
+    {
         let other = if concept == "city" { "person name" } else { "city" };
         let (right, wrong) = (score(word, concept), score(word, other));
         assert!(right > 0.0 && wrong < 0.0, "{word}: {right} and {wrong}");

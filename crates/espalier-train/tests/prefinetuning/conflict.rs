@@ -19,7 +19,9 @@ fn measured(config: &PrefinetuneConfig, batches: usize) -> Result<Vec<Conflict>,
 #[test]
 fn measuring_changes_nothing_of_the_training() {
     let corpora = Corpora::easy();
-    for strategy in [Strategy::Ner, Strategy::Joint, Strategy::PcGrad, Strategy::Tpl, Strategy::AdaptersOnly] {
+    for strategy in
+        [Strategy::Ner, Strategy::Joint, Strategy::PcGrad, Strategy::Tpl, Strategy::AdaptersOnly]
+    {
         let with_meter = |every| {
             let mut config = corpora.config(strategy);
             config.conflict.every = every;
@@ -28,14 +30,16 @@ fn measuring_changes_nothing_of_the_training() {
         let ((without, silent), (with, reports)) = (with_meter(0), with_meter(2));
         assert_eq!(bits(with.backbone.weights()), bits(without.backbone.weights()), "{strategy}");
         assert!(silent.iter().all(|report| report.conflict.is_none()));
-        let steps: Vec<usize> = reports.iter().filter(|r| r.conflict.is_some()).map(|report| report.step).collect();
+        let steps: Vec<usize> =
+            reports.iter().filter(|r| r.conflict.is_some()).map(|report| report.step).collect();
         let meets = ![Strategy::Ner, Strategy::AdaptersOnly].contains(&strategy);
         assert_eq!(steps, if meets { vec![2, 4] } else { vec![] }, "{strategy}");
     }
 }
 
-/// Nothing has moved before the first step, so that what is measured there is what is measured without training; a fresh adapter
-/// changes nothing either. Where pcgrad keeps the gradients apart and joint has their sum, the cosines differ by rounding.
+/// Nothing has moved before the first step, so that what is measured there is what is measured
+/// without training; a fresh adapter changes nothing either. Where pcgrad keeps the gradients apart
+/// and joint has their sum, the cosines differ by rounding.
 #[test]
 fn measuring_without_training_gives_the_first_steps_figures() {
     let corpora = Corpora::long();
@@ -45,15 +49,22 @@ fn measuring_without_training_gives_the_first_steps_figures() {
     let measurements = measured(&config, 3).unwrap();
     assert_eq!(measurements[0], first);
     assert_ne!(measurements[1], first, "the next batches");
-    assert_eq!(measured(&PrefinetuneConfig { strategy: Strategy::Tpl, ..config.clone() }, 1).unwrap()[0], first);
+    assert_eq!(
+        measured(&PrefinetuneConfig { strategy: Strategy::Tpl, ..config.clone() }, 1).unwrap()[0],
+        first
+    );
 
-    let apart =
-        measured(&PrefinetuneConfig { strategy: Strategy::PcGrad, ..config.clone() }, 1).unwrap().swap_remove(0);
+    let apart = measured(&PrefinetuneConfig { strategy: Strategy::PcGrad, ..config.clone() }, 1)
+        .unwrap()
+        .swap_remove(0);
     for (layer, joint) in apart.layers.iter().zip(&first.layers) {
         assert!(layer.keys().eq(&Part::ALL));
         for (part, agreement) in layer {
             let (cosine, ratio) = (joint[part].cosine, joint[part].norm_ratio);
-            assert!((agreement.cosine - cosine).abs() < 1e-4 && agreement.cosine.abs() <= 1.0, "{part:?}");
+            assert!(
+                (agreement.cosine - cosine).abs() < 1e-4 && agreement.cosine.abs() <= 1.0,
+                "{part:?}"
+            );
             assert!((agreement.norm_ratio / ratio - 1.0).abs() < 1e-4, "{part:?}");
         }
     }
@@ -71,7 +82,10 @@ fn the_weight_of_a_loss_shows_in_the_ratio_alone() {
         measured(&config, 1).unwrap()[0].layers[1][&Part::Layer]
     };
     let (one, four) = (with_weight(1.0), with_weight(4.0));
-    assert!((four.cosine - one.cosine).abs() < 1e-5 && (four.norm_ratio / one.norm_ratio - 4.0).abs() < 1e-4);
+    assert!(
+        (four.cosine - one.cosine).abs() < 1e-5
+            && (four.norm_ratio / one.norm_ratio - 4.0).abs() < 1e-4
+    );
 }
 
 #[test]

@@ -20,37 +20,60 @@ impl Corpora {
     pub fn of(sentences: &[Value], pairs: &[Value]) -> Self {
         let corpora = Self { directory: TempDir::new().unwrap() };
         for (path, records) in [(corpora.ner(), sentences), (corpora.tc(), pairs)] {
-            fs::write(path, records.iter().map(|record| format!("{record}\n")).collect::<String>()).unwrap();
+            fs::write(path, records.iter().map(|record| format!("{record}\n")).collect::<String>())
+                .unwrap();
         }
         corpora
     }
 
-    /// Concepts that the word itself gives away, and pairs that share a word: 24 sentences and two sources of 12 pairs.
+    /// Concepts that the word itself gives away, and pairs that share a word: 24 sentences and two
+    /// sources of 12 pairs.
     pub fn easy() -> Self {
         let sentence = |pattern: [&str; 3], word: &str, concept: &str| json!({"tokens": [pattern[0], pattern[1], word, pattern[2]], "spans": [{"start": 2, "end": 3, "type": concept}]});
         let (mut sentences, mut pairs) = (Vec::new(), Vec::new());
         for pattern in [["train", "to", "now"], ["we", "love", "."], ["flight", "with", "!"]] {
-            sentences.extend(["london", "paris", "berlin", "york"].map(|word| sentence(pattern, word, "city")));
-            sentences.extend(["john", "smith", "doctor", "team"].map(|word| sentence(pattern, word, "person name")));
+            sentences.extend(
+                ["london", "paris", "berlin", "york"].map(|word| sentence(pattern, word, "city")),
+            );
+            sentences.extend(
+                ["john", "smith", "doctor", "team"]
+                    .map(|word| sentence(pattern, word, "person name")),
+            );
         }
-        for word in
-            ["hotel", "weather", "music", "train", "doctor", "team", "game", "film", "food", "heart", "bank", "water"]
-        {
+        for word in [
+            "hotel", "weather", "music", "train", "doctor", "team", "game", "film", "food",
+            "heart", "bank", "water",
+        ] {
             let pair = |anchor: String, positive: String, source: &str| json!({"anchor": anchor, "positive": positive, "source": source});
-            pairs.push(pair(format!("{word} near the river"), format!("the {word} is good"), "short"));
-            pairs.push(pair(format!("was it the {word} ?"), format!("you said {word} , not this {word}"), "long"));
+            pairs.push(pair(
+                format!("{word} near the river"),
+                format!("the {word} is good"),
+                "short",
+            ));
+            pairs.push(pair(
+                format!("was it the {word} ?"),
+                format!("you said {word} , not this {word}"),
+                "long",
+            ));
         }
         Self::of(&sentences, &pairs)
     }
 
-    /// 16 sentences and 16 pairs of texts of 40 words each: enough for the work to be shared among threads.
+    /// 16 sentences and 16 pairs of texts of 40 words each: enough for the work to be shared among
+    /// threads.
     pub fn long() -> Self {
-        let vocabulary = ["london", "hotel", "music", "good", "the", "river", "john", "not", "weather", "train", "of"];
-        let words = |n: usize| (0..40).map(|i| vocabulary[(n * i + n) % vocabulary.len()]).collect::<Vec<_>>();
+        let vocabulary = [
+            "london", "hotel", "music", "good", "the", "river", "john", "not", "weather", "train",
+            "of",
+        ];
+        let words = |n: usize| {
+            (0..40).map(|i| vocabulary[(n * i + n) % vocabulary.len()]).collect::<Vec<_>>()
+        };
         let spans = json!([{"start": 1, "end": 4, "type": "city"}, {"start": 20, "end": 40, "type": "event"}]);
         let sentence = |n| json!({"tokens": words(n), "spans": spans});
         let pair = |n| json!({"anchor": format!("{n} {}", words(n).join(" ")), "positive": words(n + 3).join(" ")});
-        let (sentences, pairs): (Vec<Value>, Vec<Value>) = (1..17).map(|n| (sentence(n), pair(n))).unzip();
+        let (sentences, pairs): (Vec<Value>, Vec<Value>) =
+            (1..17).map(|n| (sentence(n), pair(n))).unzip();
         Self::of(&sentences, &pairs)
     }
 
@@ -66,8 +89,18 @@ impl Corpora {
     pub fn config(&self, strategy: Strategy) -> PrefinetuneConfig {
         PrefinetuneConfig {
             strategy,
-            train: TrainConfig { steps: 4, learning_rate: 1e-3, precision: Compute::F32, ..TrainConfig::default() },
-            ner: NerConfig { corpora: vec![self.ner().into()], batch: 6, weight: Some(1.0), ..NerConfig::default() },
+            train: TrainConfig {
+                steps: 4,
+                learning_rate: 1e-3,
+                precision: Compute::F32,
+                ..TrainConfig::default()
+            },
+            ner: NerConfig {
+                corpora: vec![self.ner().into()],
+                batch: 6,
+                weight: Some(1.0),
+                ..NerConfig::default()
+            },
             tc: TcConfig { corpora: vec![self.tc().into()], batch: 6, ..TcConfig::default() },
             ..PrefinetuneConfig::default()
         }

@@ -9,7 +9,9 @@ use std::ops::ControlFlow;
 
 #[test]
 fn a_damaged_checkpoint_is_passed_over() {
-    for damage in ["state.safetensors", "state.json", "backbone/model.safetensors", "backbone/vocab.txt"] {
+    for damage in
+        ["state.safetensors", "state.json", "backbone/model.safetensors", "backbone/vocab.txt"]
+    {
         let mut trial = Trial::new(Strategy::Tpl);
         trial.config.train.checkpoint_every = 4;
         trial.train(false, Some(5)).unwrap();
@@ -46,17 +48,22 @@ fn so_is_one_whose_state_was_altered() {
     trial.train(false, Some(5)).unwrap();
     for (step, format) in [(4, 1), (5, 2)] {
         let file = trial.checkpoint(step).join("state.json");
-        let mut state: serde_json::Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+        let mut state: serde_json::Value =
+            serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
         state.as_object_mut().unwrap().remove("checksum").unwrap();
         state["format"] = format.into();
         fs::write(&file, state.to_string()).unwrap();
     }
     let (_, notes) = trial.train(true, None).unwrap();
-    assert!(notes[0].contains("state.json is not as") && notes[1] == "resumed after 4", "{notes:?}");
+    assert!(
+        notes[0].contains("state.json is not as") && notes[1] == "resumed after 4",
+        "{notes:?}"
+    );
     assert_eq!(model(&trial.path()), model(&whole.path()));
 }
 
-/// Of a process that was killed before it could remove old ones, and of newer ones that are damaged.
+/// Of a process that was killed before it could remove old ones, and of newer ones that are
+/// damaged.
 #[test]
 fn no_more_checkpoints_are_kept_than_asked_for_and_always_the_newest_whole_one() {
     let mut trial = Trial::new(Strategy::Tc);
@@ -67,12 +74,16 @@ fn no_more_checkpoints_are_kept_than_asked_for_and_always_the_newest_whole_one()
     }
     let names = |trial: &Trial| {
         let entries = fs::read_dir(trial.path().join("checkpoints")).unwrap();
-        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
     };
     let (_, notes) = trial.train(true, Some(4)).unwrap();
-    assert!(notes[0].contains("step-00000009: not a whole checkpoint") && notes[1] == "resumed after 3", "{notes:?}");
+    assert!(
+        notes[0].contains("step-00000009: not a whole checkpoint") && notes[1] == "resumed after 3",
+        "{notes:?}"
+    );
     assert_eq!(names(&trial), ["step-00000004", "step-00000009"]);
     for step in [1, 2] {
         fs::create_dir(trial.checkpoint(step)).unwrap();
@@ -98,11 +109,24 @@ fn what_is_not_the_runs_own_stays() {
     trial.train(false, Some(3)).unwrap();
     let (run, other) = (trial.path(), trial.directory.path().join("other"));
     fs::create_dir(&other).unwrap();
-    let files = ["film.mkv.partial", "README.md.old.partial", "backbone.1.partial", "checkpoints/.mine.partial"];
-    let files: Vec<_> = files.iter().map(|name| run.join(name)).chain([other.join("README.md.1.partial")]).collect();
+    let files = [
+        "film.mkv.partial",
+        "README.md.old.partial",
+        "backbone.1.partial",
+        "checkpoints/.mine.partial",
+    ];
+    let files: Vec<_> = files
+        .iter()
+        .map(|name| run.join(name))
+        .chain([other.join("README.md.1.partial")])
+        .collect();
     files.iter().for_each(|file| fs::write(file, "precious").unwrap());
-    let kept =
-        ["checkpoints/.step-9.partial", "checkpoints/.best.partial", "checkpoints/step-1", "checkpoints/step-+0000001"];
+    let kept = [
+        "checkpoints/.step-9.partial",
+        "checkpoints/.best.partial",
+        "checkpoints/step-1",
+        "checkpoints/step-+0000001",
+    ];
     kept.iter().for_each(|name| fs::create_dir(run.join(name)).unwrap());
     let links = ["link", "README.md.2.partial", "checkpoints/.step-00000009.partial"];
     links.iter().for_each(|name| symlink(&other, run.join(name)).unwrap());
@@ -112,7 +136,8 @@ fn what_is_not_the_runs_own_stays() {
     assert!(links.iter().all(|name| run.join(name).is_symlink()));
 }
 
-/// The names of a checkpoint's files are read from a file: they must not lead out of it, nor to what has no end.
+/// The names of a checkpoint's files are read from a file: they must not lead out of it, nor to
+/// what has no end.
 #[test]
 #[cfg(target_os = "linux")]
 fn a_checkpoint_that_names_files_elsewhere_is_passed_over() {
@@ -123,7 +148,8 @@ fn a_checkpoint_that_names_files_elsewhere_is_passed_over() {
         let pipe = trial.checkpoint(5).join("pipe");
         assert!(std::process::Command::new("mkfifo").arg(pipe).status().unwrap().success());
         let state = trial.checkpoint(5).join("state.json");
-        let mut value: serde_json::Value = serde_json::from_slice(&fs::read(&state).unwrap()).unwrap();
+        let mut value: serde_json::Value =
+            serde_json::from_slice(&fs::read(&state).unwrap()).unwrap();
         value["files"][name] = "0".into();
         // As before states had a checksum of their own, which would tell.
         value.as_object_mut().unwrap().remove("checksum").unwrap();
@@ -145,7 +171,10 @@ fn when_no_checkpoint_is_whole_the_run_asks_what_to_do() {
     }
     let (error, message) = trial.refusal();
     assert!(matches!(error, RunError::NoWholeCheckpoint { .. }), "{message}");
-    assert!(message.contains("state.safetensors") && message.contains("remove this directory"), "{message}");
+    assert!(
+        message.contains("state.safetensors") && message.contains("remove this directory"),
+        "{message}"
+    );
     fs::remove_dir_all(trial.path().join("checkpoints")).unwrap();
     assert_eq!(trial.train(true, None).unwrap().1, ["resumed after 0"]);
     assert_eq!(metrics(&trial.path()).len(), 6);
@@ -163,7 +192,10 @@ fn leftovers_of_a_killed_process_are_no_checkpoints() {
     assert_eq!(trial.train(true, None).unwrap().1, ["resumed after 3"]);
     assert!(!half_a_card.exists());
     let left = fs::read_dir(trial.path().join("checkpoints")).unwrap();
-    assert!(left.map(|entry| entry.unwrap().file_name().into_string().unwrap()).all(|name| name.starts_with("step-")));
+    assert!(
+        left.map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .all(|name| name.starts_with("step-"))
+    );
 }
 
 #[test]
@@ -172,17 +204,25 @@ fn what_is_no_number_stops_the_run_and_names_the_last_good_checkpoint() {
     (trial.config.train.learning_rate, trial.config.train.validation) = (1e30, 0);
     trial.config.train.checkpoint_every = 1;
     let message = trial.train(false, None).unwrap_err().to_string();
-    let newest =
-        fs::read_dir(trial.path().join("checkpoints")).unwrap().map(|entry| entry.unwrap().path()).max().unwrap();
+    let newest = fs::read_dir(trial.path().join("checkpoints"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .max()
+        .unwrap();
     assert!(
-        message.contains("loss is") && message.contains(&format!("--set backbone={}/backbone", newest.display())),
+        message.contains("loss is")
+            && message.contains(&format!("--set backbone={}/backbone", newest.display())),
         "{message}"
     );
 
     let mut trial = Trial::new(Strategy::Tpl);
     trial.config.tc.weight = 3e38;
     let message = trial.train(false, None).unwrap_err().to_string();
-    for part in ["the gradient of step 1 is not finite (batches: ner: ", "; tc: ", "there is no checkpoint yet"] {
+    for part in [
+        "the gradient of step 1 is not finite (batches: ner: ",
+        "; tc: ",
+        "there is no checkpoint yet",
+    ] {
         assert!(message.contains(part), "{part:?} in {message}");
     }
 }
@@ -193,22 +233,29 @@ fn what_cannot_be_written_stops_the_run_with_its_name() {
     let file = trial.directory.path().join("file");
     fs::write(&file, "no directory").unwrap();
     let below =
-        RunDirectory::new(file.join("run")).train(&tiny_bert(), &trial.config, false, |_| ControlFlow::Continue(()));
+        RunDirectory::new(file.join("run"))
+            .train(&tiny_bert(), &trial.config, false, |_| ControlFlow::Continue(()));
     assert!(below.unwrap_err().to_string().contains("file/run"));
 
-    // A directory where a checkpoint should go, in which something is that the system will not rename over.
+    // A directory where a checkpoint should go, in which something is that the system will not
+    // rename over.
     trial.config.train.checkpoint_every = 3;
     let mut checkpoints = 0;
-    let result = RunDirectory::new(trial.path()).train(&tiny_bert(), &trial.config, false, |event| {
-        match event {
-            RunEvent::Checkpoint(_) => checkpoints += 1,
-            RunEvent::Step(report) if report.step == 5 => {
-                fs::write(trial.path().join("checkpoints/.step-00000006.partial"), "in the way").unwrap();
+    let result =
+        RunDirectory::new(trial.path()).train(&tiny_bert(), &trial.config, false, |event| {
+            match event {
+                RunEvent::Checkpoint(_) => checkpoints += 1,
+                RunEvent::Step(report) if report.step == 5 => {
+                    fs::write(
+                        trial.path().join("checkpoints/.step-00000006.partial"),
+                        "in the way",
+                    )
+                    .unwrap();
+                }
+                _ => {}
             }
-            _ => {}
-        }
-        ControlFlow::Continue(())
-    });
+            ControlFlow::Continue(())
+        });
     let message = result.unwrap_err().to_string();
     assert!(checkpoints == 1 && message.contains(".step-00000006.partial"), "{message}");
     fs::remove_file(trial.path().join("checkpoints/.step-00000006.partial")).unwrap();
@@ -224,13 +271,14 @@ fn a_full_disk_stops_the_run_and_resuming_makes_up_for_it() {
     fs::remove_dir_all(trial.path().join("checkpoints")).unwrap();
     let path = trial.path().join("metrics.jsonl");
     // A link that was there before would be refused.
-    let result = RunDirectory::new(trial.path()).train(&tiny_bert(), &trial.config, true, |event| {
-        if let RunEvent::Resumed(_) = event {
-            fs::remove_file(&path).unwrap();
-            std::os::unix::fs::symlink("/dev/full", &path).unwrap();
-        }
-        ControlFlow::Continue(())
-    });
+    let result =
+        RunDirectory::new(trial.path()).train(&tiny_bert(), &trial.config, true, |event| {
+            if let RunEvent::Resumed(_) = event {
+                fs::remove_file(&path).unwrap();
+                std::os::unix::fs::symlink("/dev/full", &path).unwrap();
+            }
+            ControlFlow::Continue(())
+        });
     let message = result.unwrap_err().to_string();
     assert!(message.contains("metrics.jsonl: No space left"), "{message}");
     fs::remove_file(&path).unwrap();

@@ -49,21 +49,25 @@ fn weights(config: &PrefinetuneConfig) -> Vec<u32> {
     bits(distil(config).unwrap().0.backbone.weights())
 }
 
-/// A BERT of another width than the student's, with its tokenizer and weights without a pattern that shows.
+/// A BERT of another width than the student's, with its tokenizer and weights without a pattern
+/// that shows.
 fn wide_bert() -> TempDir {
     let directory = copy_of("tiny-bert");
     let path = directory.path().join("config.json");
     edit_json(&path, |config| config["hidden_size"] = json!(48));
     let encoder = Encoder::new(espalier_encoder::EncoderConfig::read(&path).unwrap());
-    let values: Vec<f32> =
-        (0..encoder.layout.len()).map(|i| 0.3 * ((12.9898 * i as f32).sin() * 43_758.547).sin()).collect();
+    let values: Vec<f32> = (0..encoder.layout.len())
+        .map(|i| 0.3 * ((12.9898 * i as f32).sin() * 43_758.547).sin())
+        .collect();
     let tensors = encoder.layout.tensors.iter();
-    let tensors = tensors.map(|spec| (spec.name.clone(), spec.shape.clone(), &values[spec.range.clone()]));
+    let tensors =
+        tensors.map(|spec| (spec.name.clone(), spec.shape.clone(), &values[spec.range.clone()]));
     write_tensors(&directory.path().join("model.safetensors"), Stored::F32, tensors).unwrap();
     directory
 }
 
-/// The teacher's vectors are rounded to bfloat16, whose relative error of at most 2^-9 leaves a cosine of at least 1 - 2^-18.
+/// The teacher's vectors are rounded to bfloat16, whose relative error of at most 2^-9 leaves a
+/// cosine of at least 1 - 2^-18.
 #[test]
 fn a_student_equal_to_its_teacher_has_nothing_to_learn() {
     let corpora = Corpora::easy();
@@ -84,7 +88,12 @@ fn every_teacher_can_be_learned_from() {
             config.ner.projection_learning_rate = 1e-2;
             let losses = losses(&config);
             let last = losses[55..].iter().sum::<f64>() / 5.0;
-            assert!(last < 0.3 * losses[0], "{} {loss:?}: from {} to {last}", teacher.display(), losses[0]);
+            assert!(
+                last < 0.3 * losses[0],
+                "{} {loss:?}: from {} to {last}",
+                teacher.display(),
+                losses[0]
+            );
         }
     }
 }
@@ -96,7 +105,10 @@ fn every_strategy_takes_distillation() {
         let mut config = config(&corpora, &fixture(KIN[0]));
         config.strategy = strategy;
         let (_, reports) = distil(&config).unwrap();
-        assert!(reports.iter().all(|report| report.losses.keys().eq(strategy.objectives())), "{strategy}");
+        assert!(
+            reports.iter().all(|report| report.losses.keys().eq(strategy.objectives())),
+            "{strategy}"
+        );
     }
 }
 
@@ -110,7 +122,8 @@ fn a_packed_teacher_says_nearly_the_same() {
         Backbone::open(&fixture(KIN[2])).unwrap().pack(precision, &path).unwrap();
         let mut config = config(&corpora, &path);
         // Of a packed file, `auto` means what is stored in it; of f32, what is fastest here.
-        config.ner.teacher_precision = if precision == Precision::F32 { Compute::F32 } else { Compute::Auto };
+        config.ner.teacher_precision =
+            if precision == Precision::F32 { Compute::F32 } else { Compute::Auto };
         let packed = losses(&config)[0];
         assert!((packed - exact).abs() < 0.02 * exact, "{precision}: {packed} instead of {exact}");
         let identity = teacher(&config).unwrap().identity().to_string();
@@ -120,7 +133,12 @@ fn a_packed_teacher_says_nearly_the_same() {
 
 #[test]
 fn sentences_need_no_annotation_to_be_distilled_on() {
-    let texts = ["the cheap hotel in london", "we love music !", "a flight to berlin", "good food near the river"];
+    let texts = [
+        "the cheap hotel in london",
+        "we love music !",
+        "a flight to berlin",
+        "good food near the river",
+    ];
     fn words(text: &str) -> Vec<&str> {
         text.split(' ').collect()
     }
@@ -167,17 +185,27 @@ fn tagger(name: &str) -> TempDir {
     let directory = copy_of(&format!("kin/{name}/adapter"));
     let backbone = Backbone::open(&fixture(&format!("kin/{name}/model"))).unwrap();
     let tags = Output::Tags { tags: ["O", "B-city", "I-city"].map(String::from).to_vec() };
-    fs::write(directory.path().join("espalier.json"), serde_json::to_string(&card(&backbone, tags)).unwrap()).unwrap();
+    fs::write(
+        directory.path().join("espalier.json"),
+        serde_json::to_string(&card(&backbone, tags)).unwrap(),
+    )
+    .unwrap();
     directory
 }
 
 /// A model for token classification, with these classes for the architecture and its classifier.
 fn classifier(architecture: &str) -> TempDir {
     let directory = copy_of(KIN[0]);
-    edit_json(&directory.path().join("config.json"), |config| config["architectures"] = json!([architecture]));
+    edit_json(&directory.path().join("config.json"), |config| {
+        config["architectures"] = json!([architecture])
+    });
     edit_tensors(&directory.path().join("model.safetensors"), |tensors| {
-        let values = (0..5 * 32).flat_map(|i| (0.5 * (i as f32 * 1.7).sin()).to_le_bytes()).collect();
-        tensors.insert("classifier.weight".into(), RawTensor { dtype: Dtype::F32, shape: vec![5, 32], bytes: values });
+        let values =
+            (0..5 * 32).flat_map(|i| (0.5 * (i as f32 * 1.7).sin()).to_le_bytes()).collect();
+        tensors.insert(
+            "classifier.weight".into(),
+            RawTensor { dtype: Dtype::F32, shape: vec![5, 32], bytes: values },
+        );
         tensors.insert("classifier.bias".into(), RawTensor::zeros(Dtype::F32, &[5]));
     });
     directory
@@ -185,7 +213,8 @@ fn classifier(architecture: &str) -> TempDir {
 
 #[test]
 fn a_tagger_is_learned_from_by_its_scores() {
-    let (corpora, adapter, model) = (Corpora::easy(), tagger("mpnet"), classifier("DistilBertForTokenClassification"));
+    let (corpora, adapter, model) =
+        (Corpora::easy(), tagger("mpnet"), classifier("DistilBertForTokenClassification"));
     let cases: [(PathBuf, Option<PathBuf>); 2] =
         [(fixture(KIN[2]), Some(adapter.path().into())), (model.path().into(), None)];
     for (teacher, adapter) in cases {
@@ -210,12 +239,20 @@ fn teachers_that_do_not_have_what_is_asked_are_refused() {
     let kl = |config: &mut PrefinetuneConfig| config.ner.distill.loss = DistillLoss::Kl;
     for teacher in [&fixture(KIN[1]), texts.path()] {
         let message = refusal(teacher, &kl);
-        assert!(message.contains("no token classifier") && message.contains("ner.distill.adapter"), "{message}");
+        assert!(
+            message.contains("no token classifier") && message.contains("ner.distill.adapter"),
+            "{message}"
+        );
     }
-    let message = refusal(&fixture(KIN[1]), &|config| config.ner.distill.adapter = Some(adapter.path().into()));
+    let message = refusal(&fixture(KIN[1]), &|config| {
+        config.ner.distill.adapter = Some(adapter.path().into())
+    });
     assert!(message.contains("was trained on the backbone"), "{message}");
     let message = refusal(&fixture(KIN[1]), &|config| config.ner.distill.layer = 2);
-    assert!(message.contains("ner.distill.layer is 2; it must be a layer below the teacher's last"), "{message}");
+    assert!(
+        message.contains("ner.distill.layer is 2; it must be a layer below the teacher's last"),
+        "{message}"
+    );
     let message = refusal(Path::new("no/such/teacher"), &|_| ());
     assert!(message.contains("no/such/teacher"), "{message}");
 }

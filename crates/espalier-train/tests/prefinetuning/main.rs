@@ -1,5 +1,5 @@
-//! Pre-finetuning of the tiny BERT on small corpora: what each strategy trains, that every update is the gradient it should be,
-//! that runs repeat to the bit, and what is refused.
+//! Pre-finetuning of the tiny BERT on small corpora: what each strategy trains, that every update
+//! is the gradient it should be, that runs repeat to the bit, and what is refused.
 
 #[path = "../../../espalier-encoder/tests/common/mod.rs"]
 mod common;

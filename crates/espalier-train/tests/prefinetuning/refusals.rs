@@ -23,11 +23,14 @@ fn a_loss_that_is_no_number_stops_the_run() {
         config.train.learning_rate = 1e30;
         let error = refusal(&config);
         let message = error.to_string();
-        let TrainError::NotFinite { step, objective: found, loss, batch } = error else { panic!("{message}") };
+        let TrainError::NotFinite { step, objective: found, loss, batch } = error else {
+            panic!("{message}")
+        };
         // The first step is sound: it runs on the weights as they were.
         assert!((2..=4).contains(&step) && found == objective && !loss.is_finite(), "{message}");
         assert!(texts.iter().any(|text| batch.contains(text)), "{message}");
-        for part in [format!("the {} loss is", objective.name()), format!("at step {step}"), batch] {
+        for part in [format!("the {} loss is", objective.name()), format!("at step {step}"), batch]
+        {
             assert!(message.contains(&part), "the message lacks {part:?}: {message}");
         }
     }
@@ -87,13 +90,17 @@ fn corpora_that_cannot_be_read_are_refused() {
 
 #[test]
 fn sources_of_one_pair_have_no_negatives() {
-    let pair = |source: &str| json!({"anchor": "cheap hotel", "positive": "good hotel", "source": source});
+    let pair =
+        |source: &str| json!({"anchor": "cheap hotel", "positive": "good hotel", "source": source});
     let corpora = Corpora::of(&[json!({"tokens": ["a"], "spans": []})], &["a", "b", "c"].map(pair));
     for strategy in [Strategy::Tc, Strategy::Joint] {
         let error = refusal(&corpora.config(strategy));
         let message = error.to_string();
         assert!(matches!(error, TrainError::ConfigValue { key: "tc.corpora", .. }), "{message}");
-        assert!(message.contains("pairs.jsonl") && message.contains("two pairs or more"), "{message}");
+        assert!(
+            message.contains("pairs.jsonl") && message.contains("two pairs or more"),
+            "{message}"
+        );
     }
 }
 
@@ -112,7 +119,8 @@ fn values_out_of_range_are_refused() {
         ("ner.projection_warmup", |config| config.ner.projection_warmup = Some(2.0)),
         ("ner.projection_weight_decay", |config| config.ner.projection_weight_decay = -1.0),
         ("train.composition", |config| {
-            (config.strategy, config.train.composition) = (Strategy::PcGrad, Composition::Alternating)
+            (config.strategy, config.train.composition) =
+                (Strategy::PcGrad, Composition::Alternating)
         }),
         ("train.validate_every", |config| config.train.validate_every = 0),
         ("train.patience", |config| config.train.patience = 3),
@@ -129,7 +137,8 @@ fn values_out_of_range_are_refused() {
         ("ner.concept_weight_decay", |config| config.ner.concept_weight_decay = f32::NAN),
         ("ner.concept_warmup", |config| config.ner.concept_warmup = Some(1.5)),
         ("ner.keep_concepts", |config| {
-            (config.ner.keep_concepts, config.train.patience, config.train.validation) = (true, 1, 4)
+            (config.ner.keep_concepts, config.train.patience, config.train.validation) =
+                (true, 1, 4)
         }),
         ("ner.keep_concepts", |config| {
             (config.ner.keep_concepts, config.ner.objective) = (true, Some(NerObjective::Distill))
@@ -160,8 +169,14 @@ fn values_out_of_range_are_refused() {
         let mut config = corpora.config(Strategy::Tpl);
         spoil(&mut config);
         let error = refusal(&config);
-        assert!(matches!(error, TrainError::ConfigValue { key, .. } if key == expected), "{expected}: {error}");
-        assert!(error.to_string().starts_with(&format!("configuration: {expected} is ")), "{error}");
+        assert!(
+            matches!(error, TrainError::ConfigValue { key, .. } if key == expected),
+            "{expected}: {error}"
+        );
+        assert!(
+            error.to_string().starts_with(&format!("configuration: {expected} is ")),
+            "{error}"
+        );
     }
 }
 
@@ -173,8 +188,13 @@ fn the_shape_of_adapters_is_the_configurations() {
     config.adapter.modules = vec![Module::Value, Module::Query];
     let (result, _) = run(&config).unwrap();
     for lora in result.adapters.values() {
-        let sites: Vec<_> = lora.sites.iter().map(|site| (site.spec.layer, site.spec.module, site.spec.rank)).collect();
-        let expected = (0..3).flat_map(|layer| [(layer, Module::Query, 2), (layer, Module::Value, 2)]);
+        let sites: Vec<_> = lora
+            .sites
+            .iter()
+            .map(|site| (site.spec.layer, site.spec.module, site.spec.rank))
+            .collect();
+        let expected =
+            (0..3).flat_map(|layer| [(layer, Module::Query, 2), (layer, Module::Value, 2)]);
         assert_eq!(sites, expected.collect::<Vec<_>>());
     }
 }

@@ -7,7 +7,10 @@ use espalier_train::{PrefinetuneConfig, Prefinetuned};
 /// Bit patterns of theta, of the second column and the stitches to it, and of all adapters.
 fn fingerprint(result: &Prefinetuned) -> Vec<Vec<u32>> {
     let adapters = result.adapters.values().map(|lora| bits(&lora.values));
-    let second = result.second.iter().flat_map(|it| [bits(it.backbone.weights()), bits(&it.stitches.values)]);
+    let second = result
+        .second
+        .iter()
+        .flat_map(|it| [bits(it.backbone.weights()), bits(&it.stitches.values)]);
     std::iter::once(bits(result.backbone.weights())).chain(second).chain(adapters).collect()
 }
 
@@ -15,20 +18,26 @@ fn fingerprint(result: &Prefinetuned) -> Vec<Vec<u32>> {
 fn the_same_seed_gives_the_same_bits_and_another_seed_others() {
     let corpora = Corpora::easy();
     for strategy in Strategy::ALL.into_iter().filter(|strategy| strategy.trains_theta()) {
-        let with_seed = |seed| fingerprint(&trained(&PrefinetuneConfig { seed, ..corpora.config(strategy) }));
+        let with_seed =
+            |seed| fingerprint(&trained(&PrefinetuneConfig { seed, ..corpora.config(strategy) }));
         let first = with_seed(1);
         assert!(with_seed(1) == first, "{strategy}: a second run differs");
         let other = with_seed(2);
-        assert!(first.iter().zip(&other).all(|(first, other)| first != other), "{strategy}: the seed changes nothing");
+        assert!(
+            first.iter().zip(&other).all(|(first, other)| first != other),
+            "{strategy}: the seed changes nothing"
+        );
     }
 }
 
 #[test]
 fn the_number_of_threads_changes_nothing() {
     let corpora = Corpora::long();
-    for (strategy, precision) in
-        [(Strategy::Tpl, Compute::F32), (Strategy::CrossStitch, Compute::F32), (Strategy::CrossStitch, Compute::Bf16)]
-    {
+    for (strategy, precision) in [
+        (Strategy::Tpl, Compute::F32),
+        (Strategy::CrossStitch, Compute::F32),
+        (Strategy::CrossStitch, Compute::Bf16),
+    ] {
         let mut config = corpora.config(strategy);
         (config.ner.batch, config.tc.batch, config.train.precision) = (16, 16, precision);
         let with_threads = |threads| {

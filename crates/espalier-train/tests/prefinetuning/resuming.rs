@@ -30,7 +30,10 @@ fn halted_and_resumed_is_as_uninterrupted() {
         assert!(matches!(outcome, Outcome::Finished(_)) && notes.is_empty(), "{notes:?}");
         for step in [3, 4] {
             let (outcome, _) = parts.train(step > 3, Some(step)).unwrap();
-            assert!(matches!(outcome, Outcome::Halted { step: halted } if halted == step), "{outcome:?}");
+            assert!(
+                matches!(outcome, Outcome::Halted { step: halted } if halted == step),
+                "{outcome:?}"
+            );
         }
         assert_eq!(parts.train(true, None).unwrap().1, ["resumed after 4"]);
         assert_eq!(model(&parts.path()), model(&whole.path()), "{strategy}");
@@ -41,7 +44,11 @@ fn halted_and_resumed_is_as_uninterrupted() {
         let out = whole.directory.path().join("direct");
         direct.save(&out, &whole.config).unwrap();
         for file in ["backbone/model.safetensors", "backbone/config.json"] {
-            assert_eq!(fs::read(out.join(file)).unwrap(), fs::read(whole.path().join(file)).unwrap(), "{strategy}");
+            assert_eq!(
+                fs::read(out.join(file)).unwrap(),
+                fs::read(whole.path().join(file)).unwrap(),
+                "{strategy}"
+            );
         }
     }
 }
@@ -55,7 +62,8 @@ fn every_objective_resumes_to_the_bit() {
         config.ner.teacher = Some(fixture(teacher).to_str().unwrap().into());
     };
     let concepts: Set = |config| {
-        (config.ner.concept_encoder, config.ner.keep_concepts) = (ConceptEncoderKind::Trained, true);
+        (config.ner.concept_encoder, config.ner.keep_concepts) =
+            (ConceptEncoderKind::Trained, true);
     };
     let frozen: Set = |config| config.ner.keep_concepts = true;
     let none: Set = |_| ();
@@ -99,7 +107,8 @@ fn a_run_goes_on_with_its_own_teacher_only() {
     trial.config.ner.teacher = Some(copy.path().to_str().unwrap().into());
     trial.train(true, None).unwrap();
     let card = fs::read_to_string(trial.path().join("README.md")).unwrap();
-    let teacher = format!("6 sentences, distilled from {}", copy.path().file_name().unwrap().display());
+    let teacher =
+        format!("6 sentences, distilled from {}", copy.path().file_name().unwrap().display());
     assert!(card.contains(&teacher) && !card.contains(copy.path().to_str().unwrap()), "{card}");
     let written = fs::read_to_string(trial.path().join("config.toml")).unwrap();
     assert!(written.contains("weight = 1.0"), "every setting is spelled out: {written}");
@@ -109,14 +118,15 @@ fn a_run_goes_on_with_its_own_teacher_only() {
 fn a_run_goes_on_with_its_own_settings_backbone_and_corpora_only() {
     let mut trial = Trial::new(Strategy::Tpl);
     trial.train(false, Some(3)).unwrap();
-    let again =
-        RunDirectory::new(trial.path()).train(&tiny_bert(), &trial.config, false, |_| ControlFlow::Continue(()));
+    let again = RunDirectory::new(trial.path())
+        .train(&tiny_bert(), &trial.config, false, |_| ControlFlow::Continue(()));
     assert!(matches!(again, Err(TrainError::Run(RunError::Exists { .. }))), "{again:?}");
 
     trial.config.train.learning_rate *= 2.0;
     let (error, message) = trial.refusal();
     assert!(
-        matches!(error, RunError::OtherConfig { .. }) && message.contains("train.learning_rate was 0.001"),
+        matches!(error, RunError::OtherConfig { .. })
+            && message.contains("train.learning_rate was 0.001"),
         "{message}"
     );
     trial.config.train.learning_rate /= 2.0;
@@ -124,7 +134,8 @@ fn a_run_goes_on_with_its_own_settings_backbone_and_corpora_only() {
     let mut weights = tiny_bert().weights().to_vec();
     weights[0] += 1.0;
     let other = tiny_bert().with_weights(weights);
-    let refused = RunDirectory::new(trial.path()).train(&other, &trial.config, true, |_| ControlFlow::Continue(()));
+    let refused = RunDirectory::new(trial.path())
+        .train(&other, &trial.config, true, |_| ControlFlow::Continue(()));
     assert!(matches!(refused, Err(TrainError::Run(RunError::OtherBackbone { .. }))), "{refused:?}");
 
     let text = fs::read_to_string(trial.corpora.tc()).unwrap();
@@ -152,12 +163,13 @@ fn a_run_goes_on_with_its_own_settings_backbone_and_corpora_only() {
 #[test]
 fn two_processes_do_not_train_in_one_directory() {
     let trial = Trial::new(Strategy::Tc);
-    let outcome = RunDirectory::new(trial.path()).train(&tiny_bert(), &trial.config, false, |event| {
-        if let RunEvent::Step(_) = event {
-            let (error, message) = trial.refusal();
-            assert!(matches!(error, RunError::Busy { .. }), "{message}");
-        }
-        ControlFlow::Continue(())
-    });
+    let outcome =
+        RunDirectory::new(trial.path()).train(&tiny_bert(), &trial.config, false, |event| {
+            if let RunEvent::Step(_) = event {
+                let (error, message) = trial.refusal();
+                assert!(matches!(error, RunError::Busy { .. }), "{message}");
+            }
+            ControlFlow::Continue(())
+        });
     assert!(matches!(outcome, Ok(Outcome::Finished(_))));
 }

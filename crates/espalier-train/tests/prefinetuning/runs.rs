@@ -10,23 +10,27 @@ use std::fs;
 use std::path::Path;
 use tempfile::TempDir;
 
-/// Decay is all that happens to the projections of a loss that does not count, which start as identity: along a schedule of their own.
+/// Decay is all that happens to the projections of a loss that does not count, which start as
+/// identity: along a schedule of their own.
 #[test]
 fn projections_have_a_decay_and_a_schedule_of_their_own() {
     let mut trial = Trial::new(Strategy::Ner);
     (trial.config.train.steps, trial.config.train.validation) = (4, 0);
     trial.config.ner.weight = Some(0.0);
-    (trial.config.ner.projection_learning_rate, trial.config.ner.projection_weight_decay) = (0.1, 0.5);
+    (trial.config.ner.projection_learning_rate, trial.config.ner.projection_weight_decay) =
+        (0.1, 0.5);
     for (schedule, warmup, factors) in [
         // Straight down without warm-up, as `train` says; constant; half the steps of warm-up.
         (None, None, [1.0, 0.75, 0.5, 0.25]),
         (Some(Schedule::Constant), None, [1.0; 4]),
         (None, Some(0.5), [0.5, 1.0, 1.0, 0.5]),
     ] {
-        (trial.config.ner.projection_schedule, trial.config.ner.projection_warmup) = (schedule, warmup);
+        (trial.config.ner.projection_schedule, trial.config.ner.projection_warmup) =
+            (schedule, warmup);
         trial.directory = TempDir::new().unwrap();
         trial.train(false, None).unwrap();
-        let (path, width) = (trial.checkpoint(4).join("state.safetensors"), tiny_bert().encoder.width());
+        let (path, width) =
+            (trial.checkpoint(4).join("state.safetensors"), tiny_bert().encoder.width());
         let bytes = fs::read(&path).unwrap();
         let mut values = vec![0.0; 2 * width * width];
         let file = TensorFile::parse(&path, &bytes).unwrap();
@@ -34,7 +38,10 @@ fn projections_have_a_decay_and_a_schedule_of_their_own() {
         let shrunk: f32 = factors.iter().map(|factor| 1.0 - 0.1 * factor * 0.5).product();
         for (place, value) in values.into_iter().enumerate() {
             let expected = if place % (width * width) % (width + 1) == 0 { shrunk } else { 0.0 };
-            assert!((value - expected).abs() < 1e-6, "{value} instead of {expected} at {place}, {factors:?}");
+            assert!(
+                (value - expected).abs() < 1e-6,
+                "{value} instead of {expected} at {place}, {factors:?}"
+            );
         }
     }
 }
@@ -44,22 +51,40 @@ fn a_directory_has_all_that_the_documentation_promises() {
     let trial = Trial::new(Strategy::Tpl);
     trial.train(false, None).unwrap();
     let names = |path: &Path| {
-        let mut names: Vec<String> =
-            fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<String> = fs::read_dir(path)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
         names.sort();
         names
     };
-    let mut expected =
-        ["README.md", "adapters", "backbone", "checkpoints", "config.toml", "metrics.jsonl", "summary.json"].to_vec();
+    let mut expected = [
+        "README.md",
+        "adapters",
+        "backbone",
+        "checkpoints",
+        "config.toml",
+        "metrics.jsonl",
+        "summary.json",
+    ]
+    .to_vec();
     expected.insert(0, ".lock");
     let found = names(&trial.path());
-    let (events, others): (Vec<_>, Vec<_>) = found.iter().partition(|name| name.starts_with("events.out.tfevents."));
+    let (events, others): (Vec<_>, Vec<_>) =
+        found.iter().partition(|name| name.starts_with("events.out.tfevents."));
     assert_eq!(
         (events.len(), others),
         (1, expected.iter().map(|name| name.to_string()).collect::<Vec<_>>().iter().collect())
     );
-    assert_eq!(names(&trial.path().join("checkpoints")), ["step-00000004", "step-00000006"], "the last two");
-    assert_eq!(names(&trial.checkpoint(6)), ["adapters", "backbone", "state.json", "state.safetensors"]);
+    assert_eq!(
+        names(&trial.path().join("checkpoints")),
+        ["step-00000004", "step-00000006"],
+        "the last two"
+    );
+    assert_eq!(
+        names(&trial.checkpoint(6)),
+        ["adapters", "backbone", "state.json", "state.safetensors"]
+    );
     let validated: Vec<bool> = metrics(&trial.path())
         .iter()
         .map(|line| line["validation"]["ner"].is_f64() && line["validation"]["tc"].is_f64())
@@ -76,8 +101,14 @@ fn a_directory_has_all_that_the_documentation_promises() {
     ] {
         assert!(card.contains(part), "{part:?} in\n{card}");
     }
-    assert!(!card.contains(trial.directory.path().to_str().unwrap()), "no path of this machine\n{card}");
-    assert!(!card.contains(trial.corpora.ner().to_str().unwrap()), "no path of this machine\n{card}");
+    assert!(
+        !card.contains(trial.directory.path().to_str().unwrap()),
+        "no path of this machine\n{card}"
+    );
+    assert!(
+        !card.contains(trial.corpora.ner().to_str().unwrap()),
+        "no path of this machine\n{card}"
+    );
 }
 
 #[test]
@@ -102,7 +133,8 @@ fn validation_stops_a_run_that_gets_no_better_and_returns_to_the_best() {
     let weights = |run: &Path| fs::read(run.join("backbone/model.safetensors")).unwrap();
     assert_eq!(weights(&trial.path()), weights(&short.checkpoint(best)));
 
-    // Killed before the model was written: the last checkpoint remembers the best weights and that patience is at its end.
+    // Killed before the model was written: the last checkpoint remembers the best weights and that
+    // patience is at its end.
     let before = model(&trial.path());
     fs::remove_file(trial.path().join("summary.json")).unwrap();
     fs::remove_dir_all(trial.path().join("backbone")).unwrap();

@@ -17,14 +17,16 @@ fn second(config: &PrefinetuneConfig) -> SecondColumn {
     trained(config).second.expect("cross-stitch has a second column")
 }
 
-/// The norm that gradients are clipped to is over everything trained, so that it would tell both families together from each alone.
+/// The norm that gradients are clipped to is over everything trained, so that it would tell both
+/// families together from each alone.
 #[test]
 fn without_exchange_each_column_is_its_family_alone() {
     let corpora = Corpora::easy();
     for (precision, chunk) in [(Compute::F32, 0), (Compute::Bf16, 0), (Compute::F32, 5)] {
         let with = |strategy| {
             let mut config = corpora.config(strategy);
-            (config.train.precision, config.train.clip_norm, config.tc.chunk) = (precision, 0.0, chunk);
+            (config.train.precision, config.train.clip_norm, config.tc.chunk) =
+                (precision, 0.0, chunk);
             config.stitch = APART;
             run(&config).unwrap()
         };
@@ -41,7 +43,8 @@ fn without_exchange_each_column_is_its_family_alone() {
     }
 }
 
-/// With stitches that mix, a family trains both columns and the stitches, and the other column follows through them alone.
+/// With stitches that mix, a family trains both columns and the stitches, and the other column
+/// follows through them alone.
 #[test]
 fn a_family_trains_both_columns_through_the_stitches() {
     let corpora = Corpora::easy();
@@ -58,11 +61,19 @@ fn a_family_trains_both_columns_through_the_stitches() {
             assert_ne!(weights, tiny_bert().weights(), "{silent:?} is silent");
         }
         assert_ne!(result.backbone.weights(), second.backbone.weights());
-        let moved: Vec<bool> =
-            second.stitches.values.iter().zip(Stitches::new(3, 0.9, 0.1).values).map(|(a, b)| *a != b).collect();
+        let moved: Vec<bool> = second
+            .stitches
+            .values
+            .iter()
+            .zip(Stitches::new(3, 0.9, 0.1).values)
+            .map(|(a, b)| *a != b)
+            .collect();
         // Above the last layer a column's row serves its own family only.
         let silent_row = if silent == Family::Ner { 8..10 } else { 10..12 };
-        assert!((0..12).all(|place| moved[place] != silent_row.contains(&place)), "{silent:?} is silent: {moved:?}");
+        assert!(
+            (0..12).all(|place| moved[place] != silent_row.contains(&place)),
+            "{silent:?} is silent: {moved:?}"
+        );
     }
 }
 
@@ -77,7 +88,11 @@ fn stitches_have_a_learning_rate_of_their_own() {
     (config.train.learning_rate, config.stitch.learning_rate) = (0.0, 1e-2);
     let moved = second(&config);
     assert_eq!(bits(moved.backbone.weights()), bits(tiny_bert().weights()));
-    assert!(moved.stitches.values.iter().zip(still.stitches.values).all(|(a, b)| *a != b), "{:?}", moved.stitches);
+    assert!(
+        moved.stitches.values.iter().zip(still.stitches.values).all(|(a, b)| *a != b),
+        "{:?}",
+        moved.stitches
+    );
 }
 
 #[test]
@@ -99,7 +114,10 @@ fn both_columns_come_back_from_the_disk_and_what_does_not_fit_is_refused() {
     let path = directory.path().join("columns/stitches.json");
     let text = std::fs::read_to_string(&path).unwrap();
     for (spoiled, expected) in [
-        (r#"{"format":1,"stitches":[[[1,0],[0,1]]]}"#.to_string(), "a unit of 2 x 2 numbers for each layer"),
+        (
+            r#"{"format":1,"stitches":[[[1,0],[0,1]]]}"#.to_string(),
+            "a unit of 2 x 2 numbers for each layer",
+        ),
         (text.replace("\"format\": 1", "\"format\": 2"), "format 2"),
         (text[..text.len() / 2].to_string(), "stitches.json"),
     ] {

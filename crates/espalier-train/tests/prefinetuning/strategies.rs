@@ -17,18 +17,33 @@ fn every_strategy_trains_what_it_says() {
         assert_eq!(steps, expected, "{strategy}");
         for report in &reports {
             assert!(report.losses.keys().eq(strategy.objectives()), "{strategy}: {report:?}");
-            assert!(report.losses.values().all(|loss| loss.is_finite() && *loss > 0.0), "{strategy}: {report:?}");
-            assert!(report.steps == 4 && report.tokens > 0 && report.gradient_norm > 0.0, "{strategy}: {report:?}");
+            assert!(
+                report.losses.values().all(|loss| loss.is_finite() && *loss > 0.0),
+                "{strategy}: {report:?}"
+            );
+            assert!(
+                report.steps == 4 && report.tokens > 0 && report.gradient_norm > 0.0,
+                "{strategy}: {report:?}"
+            );
         }
         let unchanged = result.backbone.fingerprint() == tiny_bert().fingerprint();
-        assert_eq!(unchanged, [Strategy::None, Strategy::AdaptersOnly].contains(&strategy), "{strategy}");
+        assert_eq!(
+            unchanged,
+            [Strategy::None, Strategy::AdaptersOnly].contains(&strategy),
+            "{strategy}"
+        );
         let families: Vec<Family> = result.adapters.keys().copied().collect();
         let adapted = [Strategy::Tpl, Strategy::AdaptersOnly].contains(&strategy);
         let expected: &[Family] = if adapted { &[Family::Ner, Family::Tc] } else { &[] };
         assert_eq!(families, expected, "{strategy}");
         assert_eq!(result.second.is_some(), strategy == Strategy::CrossStitch, "{strategy}");
         // A third of three layers, that is the last one, carries adapters.
-        assert!(result.adapters.values().all(|lora| lora.first_layer() == Some(2) && lora.sites.len() == 6));
+        assert!(
+            result
+                .adapters
+                .values()
+                .all(|lora| lora.first_layer() == Some(2) && lora.sites.len() == 6)
+        );
     }
 }
 
@@ -44,7 +59,8 @@ fn factors(lora: &Lora, b: bool) -> Vec<f32> {
     ranges.flat_map(|range| lora.values[range].iter().copied()).collect()
 }
 
-/// A family whose loss does not count leaves its adapter alone, while the other family trains both factors of its own.
+/// A family whose loss does not count leaves its adapter alone, while the other family trains both
+/// factors of its own.
 #[test]
 fn a_family_trains_its_own_adapter_only() {
     let corpora = Corpora::easy();
@@ -57,14 +73,18 @@ fn a_family_trains_its_own_adapter_only() {
         config.tc.weight = if silent == Family::Tc { 0.0 } else { 1.0 };
         let adapters = trained(&config).adapters;
         assert_eq!(bits(&adapters[&silent].values), bits(&fresh[&silent].values), "{silent:?}");
-        assert!(factors(&adapters[&silent], true).iter().all(|&b| b == 0.0), "{silent:?}: B starts at zero");
+        assert!(
+            factors(&adapters[&silent], true).iter().all(|&b| b == 0.0),
+            "{silent:?}: B starts at zero"
+        );
         for b in [false, true] {
             assert_ne!(factors(&adapters[&other], b), factors(&fresh[&other], b), "{other:?}");
         }
     }
 }
 
-/// Weight decay is all that happens to the adapter of a family whose loss does not count: A shrinks, B stays zero.
+/// Weight decay is all that happens to the adapter of a family whose loss does not count: A
+/// shrinks, B stays zero.
 #[test]
 fn weight_decay_reaches_adapters() {
     let corpora = Corpora::easy();
@@ -72,12 +92,17 @@ fn weight_decay_reaches_adapters() {
     (config.tc.weight, config.adapter.learning_rate, config.adapter.weight_decay) = (0.0, 0.1, 0.5);
     let untrained = AdapterConfig { learning_rate: 0.0, ..AdapterConfig::default() };
     let (before, after) = (
-        trained(&PrefinetuneConfig { adapter: untrained, ..config.clone() }).adapters.remove(&Family::Tc).unwrap(),
+        trained(&PrefinetuneConfig { adapter: untrained, ..config.clone() })
+            .adapters
+            .remove(&Family::Tc)
+            .unwrap(),
         trained(&config).adapters.remove(&Family::Tc).unwrap(),
     );
     assert!(factors(&after, true).iter().all(|&b| b == 0.0));
-    // Four steps without warm-up, the rate falling from 0.1 on a straight line: 1, 3/4, 1/2 and 1/4 of it.
-    let shrunk: f32 = [1.0, 0.75, 0.5, 0.25].iter().map(|factor| 1.0 - 0.1 * factor * 0.5).product();
+    // Four steps without warm-up, the rate falling from 0.1 on a straight line: 1, 3/4, 1/2 and 1/4
+    // of it.
+    let shrunk: f32 =
+        [1.0, 0.75, 0.5, 0.25].iter().map(|factor| 1.0 - 0.1 * factor * 0.5).product();
     for (a, start) in factors(&after, false).iter().zip(factors(&before, false)) {
         assert!((a - shrunk * start).abs() <= 1e-6 * start.abs(), "{a} is not {shrunk} x {start}");
     }
@@ -89,19 +114,25 @@ fn adapters_have_schedules_of_their_own() {
     let corpora = Corpora::easy();
     let decayed = |schedule, warmup| {
         let mut config = corpora.config(Strategy::AdaptersOnly);
-        (config.tc.weight, config.adapter.learning_rate, config.adapter.weight_decay) = (0.0, 0.1, 0.5);
+        (config.tc.weight, config.adapter.learning_rate, config.adapter.weight_decay) =
+            (0.0, 0.1, 0.5);
         (config.adapter.schedule, config.adapter.warmup) = (schedule, warmup);
         factors(&trained(&config).adapters[&Family::Tc], false)
     };
     let as_train = decayed(None, None);
     assert_eq!(bits(&decayed(Some(Schedule::Linear), Some(0.1))), bits(&as_train));
-    let shrunk = |factors: [f32; 4]| factors.iter().map(|factor| 1.0 - 0.1 * factor * 0.5).product::<f32>();
+    let shrunk =
+        |factors: [f32; 4]| factors.iter().map(|factor| 1.0 - 0.1 * factor * 0.5).product::<f32>();
     let start = shrunk([1.0, 0.75, 0.5, 0.25]);
-    for (found, factors) in
-        [(decayed(Some(Schedule::Constant), None), [1.0; 4]), (decayed(None, Some(0.5)), [0.5, 1.0, 1.0, 0.5])]
-    {
+    for (found, factors) in [
+        (decayed(Some(Schedule::Constant), None), [1.0; 4]),
+        (decayed(None, Some(0.5)), [0.5, 1.0, 1.0, 0.5]),
+    ] {
         let ratio = shrunk(factors) / start;
-        assert!(found.iter().zip(&as_train).all(|(a, b)| (a - ratio * b).abs() <= 2e-6 * b.abs()), "{factors:?}");
+        assert!(
+            found.iter().zip(&as_train).all(|(a, b)| (a - ratio * b).abs() <= 2e-6 * b.abs()),
+            "{factors:?}"
+        );
     }
 }
 
@@ -115,9 +146,14 @@ fn frozen_embeddings_stay() {
             let mut config = corpora.config(strategy);
             config.train.freeze_embeddings = frozen;
             let after = trained(&config).backbone;
-            let same = bits(&after.weights()[embeddings.clone()]) == bits(&before.weights()[embeddings.clone()]);
+            let same = bits(&after.weights()[embeddings.clone()])
+                == bits(&before.weights()[embeddings.clone()]);
             assert_eq!(same, frozen, "{strategy}");
-            assert_ne!(after.weights()[embeddings.end..], before.weights()[embeddings.end..], "{strategy}");
+            assert_ne!(
+                after.weights()[embeddings.end..],
+                before.weights()[embeddings.end..],
+                "{strategy}"
+            );
         }
     }
 }
@@ -132,7 +168,8 @@ fn easy_corpora_are_learned() {
         let (_, reports) = run(&config).unwrap();
         for objective in [Objective::Ner, Objective::Tc] {
             let mean = |reports: &[StepReport]| {
-                reports.iter().map(|report| report.losses[&objective]).sum::<f64>() / reports.len() as f64
+                reports.iter().map(|report| report.losses[&objective]).sum::<f64>()
+                    / reports.len() as f64
             };
             let (first, last) = (mean(&reports[..5]), mean(&reports[55..]));
             assert!(last < 0.5 * first, "{strategy}, {objective:?}: from {first} to {last}");

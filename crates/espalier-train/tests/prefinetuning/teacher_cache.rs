@@ -39,7 +39,8 @@ impl Trial {
 /// The trained weights and, of each step, the losses.
 fn outcome(config: &PrefinetuneConfig) -> (Vec<u32>, String) {
     let (result, reports) = distil(config).unwrap();
-    let losses: Vec<_> = reports.iter().map(|report| (&report.losses, &report.validation)).collect();
+    let losses: Vec<_> =
+        reports.iter().map(|report| (&report.losses, &report.validation)).collect();
     (bits(result.backbone.weights()), format!("{losses:?}"))
 }
 
@@ -54,7 +55,8 @@ fn the_cache_changes_nothing_and_is_written_once() {
     let cached = trial.cached();
     assert_eq!(outcome(&cached), without);
     let [file] = trial.files().try_into().unwrap();
-    // 24 sentences of 4 words: the key, their number, and for each word a byte and 32 numbers of 2 bytes; a frame of 16 bytes around.
+    // 24 sentences of 4 words: the key, their number, and for each word a byte and 32 numbers of 2
+    // bytes; a frame of 16 bytes around.
     let header = fs::read(&file).unwrap();
     let header = 16 + u64::from_le_bytes(*header.first_chunk().unwrap());
     assert_eq!(size(&file), header + 24 * (16 + 16 + 4 + 4 + 4 * 64));

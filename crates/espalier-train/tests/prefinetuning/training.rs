@@ -16,7 +16,8 @@ fn learning_rates_rise_and_fall() {
     let corpora = Corpora::easy();
     let mut config = corpora.config(Strategy::Joint);
     config.train.warmup = 0.5;
-    let factors: Vec<f32> = run(&config).unwrap().1.iter().map(|report| report.learning_rate_factor).collect();
+    let factors: Vec<f32> =
+        run(&config).unwrap().1.iter().map(|report| report.learning_rate_factor).collect();
     assert_eq!(factors, [0.5, 1.0, 1.0, 0.5]);
 }
 
@@ -27,20 +28,26 @@ fn matrices_decay_and_biases_and_norms_do_not() {
     config.ner.weight = Some(0.0); // leaves nothing but decay
     (config.train.learning_rate, config.train.weight_decay) = (0.1, 0.5);
     let (before, after) = (tiny_bert(), trained(&config).backbone);
-    // Four steps without warm-up, the rate falling from 0.1 on a straight line: 1, 3/4, 1/2 and 1/4 of it.
-    let shrunk: f32 = [1.0, 0.75, 0.5, 0.25].iter().map(|factor| 1.0 - 0.1 * factor * 0.5).product();
+    // Four steps without warm-up, the rate falling from 0.1 on a straight line: 1, 3/4, 1/2 and 1/4
+    // of it.
+    let shrunk: f32 =
+        [1.0, 0.75, 0.5, 0.25].iter().map(|factor| 1.0 - 0.1 * factor * 0.5).product();
     for spec in &before.encoder.layout.tensors {
-        let (before, after) = (&before.weights()[spec.range.clone()], &after.weights()[spec.range.clone()]);
+        let (before, after) =
+            (&before.weights()[spec.range.clone()], &after.weights()[spec.range.clone()]);
         if spec.name.contains("LayerNorm") || spec.name.ends_with("bias") {
             assert_eq!(bits(after), bits(before), "{}", spec.name);
         } else {
-            let close = |(before, after): (&f32, &f32)| (after - shrunk * before).abs() <= 1e-6 * before.abs();
+            let close = |(before, after): (&f32, &f32)| {
+                (after - shrunk * before).abs() <= 1e-6 * before.abs()
+            };
             assert!(before.iter().zip(after).all(close), "{}", spec.name);
         }
     }
 }
 
-/// Every batch is the whole corpus and nothing moves, so every step finds the same loss and the same gradient.
+/// Every batch is the whole corpus and nothing moves, so every step finds the same loss and the
+/// same gradient.
 fn still(corpora: &Corpora) -> PrefinetuneConfig {
     let mut config = corpora.config(Strategy::Tpl);
     (config.ner.batch, config.tc.batch) = (16, 16);
@@ -67,7 +74,11 @@ fn what_has_a_learning_rate_learns() {
     let cases: [(&str, Move, &[Objective]); 4] = [
         ("nothing", |_| {}, &[]),
         ("theta", |config| config.train.learning_rate = 1e-3, &[Objective::Ner, Objective::Tc]),
-        ("adapters", |config| config.adapter.learning_rate = 1e-3, &[Objective::Ner, Objective::Tc]),
+        (
+            "adapters",
+            |config| config.adapter.learning_rate = 1e-3,
+            &[Objective::Ner, Objective::Tc],
+        ),
         ("projections", |config| config.ner.projection_learning_rate = 1e-3, &[Objective::Ner]),
     ];
     for (moving, set, learning) in cases {
@@ -77,13 +88,17 @@ fn what_has_a_learning_rate_learns() {
         for objective in [Objective::Ner, Objective::Tc] {
             let (first, last) = (reports[0].losses[&objective], reports[3].losses[&objective]);
             let learned = last < first - 1e-3 * first;
-            assert_eq!(learned, learning.contains(&objective), "{moving}: {objective:?} from {first} to {last}");
+            assert_eq!(
+                learned,
+                learning.contains(&objective),
+                "{moving}: {objective:?} from {first} to {last}"
+            );
         }
     }
 }
 
-/// Families take turns, and what a family alone trains rests in between: two steps of one family each leave the
-/// adapters where one step of both does.
+/// Families take turns, and what a family alone trains rests in between: two steps of one family
+/// each leave the adapters where one step of both does.
 #[test]
 fn objectives_may_take_turns() {
     let corpora = Corpora::easy();
@@ -96,32 +111,38 @@ fn objectives_may_take_turns() {
     assert_eq!(objectives, [ner.clone(), tc.clone(), ner, tc]);
 
     let mut config = corpora.config(Strategy::AdaptersOnly);
-    (config.train.schedule, config.train.warmup, config.train.clip_norm) = (Schedule::Constant, 0.0, 0.0);
+    (config.train.schedule, config.train.warmup, config.train.clip_norm) =
+        (Schedule::Constant, 0.0, 0.0);
     let mut adapters = |steps, composition| {
         (config.train.steps, config.train.composition) = (steps, composition);
         trained(&config).adapters.into_values().map(|lora| bits(&lora.values)).collect::<Vec<_>>()
     };
     let both = adapters(1, Composition::Both);
-    let (first, second) = (adapters(1, Composition::Alternating), adapters(2, Composition::Alternating));
+    let (first, second) =
+        (adapters(1, Composition::Alternating), adapters(2, Composition::Alternating));
     assert!(first[0] == both[0] && first[1] != both[1], "the first step is NER's");
     assert!(second == both, "the second step is classification's, and its first");
 }
 
-/// Texts of one source have 3 tokens, of the other 8, so the number of tokens of a batch tells its sources.
+/// Texts of one source have 3 tokens, of the other 8, so the number of tokens of a batch tells its
+/// sources.
 #[test]
 fn a_batch_of_pairs_comes_from_one_source() {
-    let texts = ["a", "b", "c", "d"].map(|letter| (letter.to_string(), format!("{letter} good bad in to of")));
+    let texts = ["a", "b", "c", "d"]
+        .map(|letter| (letter.to_string(), format!("{letter} good bad in to of")));
     let pair = |text: String, source: &str| json!({"anchor": text, "positive": text.to_uppercase(), "source": source});
-    let pairs = texts.into_iter().flat_map(|(short, long)| [pair(short, "short"), pair(long, "long")]);
+    let pairs =
+        texts.into_iter().flat_map(|(short, long)| [pair(short, "short"), pair(long, "long")]);
     let corpora = Corpora::of(&[], &pairs.collect::<Vec<_>>());
     let mut config = corpora.config(Strategy::Tc);
     (config.train.steps, config.tc.batch) = (20, 3);
-    let tokens: BTreeSet<usize> = run(&config).unwrap().1.iter().map(|report| report.tokens).collect();
+    let tokens: BTreeSet<usize> =
+        run(&config).unwrap().1.iter().map(|report| report.tokens).collect();
     assert_eq!(tokens, BTreeSet::from([6 * 3, 6 * 8]));
 }
 
-/// bf16 rounds each operand to 8 bits, so losses differ by less than a few parts in a thousand at first and then drift apart as
-/// two runs with other noise would; both must learn the same.
+/// bf16 rounds each operand to 8 bits, so losses differ by less than a few parts in a thousand at
+/// first and then drift apart as two runs with other noise would; both must learn the same.
 #[test]
 fn bf16_learns_what_f32_learns() {
     let corpora = Corpora::easy();
@@ -132,9 +153,13 @@ fn bf16_learns_what_f32_learns() {
     };
     let (f32, bf16) = (losses(Compute::F32), losses(Compute::Bf16));
     for objective in [Objective::Ner, Objective::Tc] {
-        let relative = |step: usize| (bf16[step][&objective] - f32[step][&objective]).abs() / f32[step][&objective];
+        let relative = |step: usize| {
+            (bf16[step][&objective] - f32[step][&objective]).abs() / f32[step][&objective]
+        };
         assert!(relative(0) < 0.01, "{objective:?}: the first loss differs by {}", relative(0));
-        let mean = |losses: &[BTreeMap<Objective, f64>]| losses.iter().map(|loss| loss[&objective]).sum::<f64>() / 10.0;
+        let mean = |losses: &[BTreeMap<Objective, f64>]| {
+            losses.iter().map(|loss| loss[&objective]).sum::<f64>() / 10.0
+        };
         let (f32, bf16, first) = (mean(&f32[50..]), mean(&bf16[50..]), f32[0][&objective]);
         assert!(
             (f32 - bf16).abs() < 0.05 * first,

@@ -38,20 +38,28 @@ impl Trial {
     }
 
     /// Trains until the end or until `halt` steps are done; the notes on the way.
-    pub fn train(&self, resume: bool, halt: Option<usize>) -> Result<(Outcome, Vec<String>), TrainError> {
+    pub fn train(
+        &self,
+        resume: bool,
+        halt: Option<usize>,
+    ) -> Result<(Outcome, Vec<String>), TrainError> {
         let mut notes = Vec::new();
-        let (backbone, distills) = (tiny_bert(), self.config.ner.objective() == NerObjective::Distill);
+        let (backbone, distills) =
+            (tiny_bert(), self.config.ner.objective() == NerObjective::Distill);
         let teacher = distills.then(|| distillation::teacher(&self.config)).transpose()?;
         let encoders = Encoders { backbone: &backbone, teacher: teacher.as_ref() };
-        let outcome = RunDirectory::new(self.path()).train(encoders, &self.config, resume, |event| {
-            match event {
-                RunEvent::Damaged(error) => notes.push(error.to_string()),
-                RunEvent::Resumed(step) => notes.push(format!("resumed after {step}")),
-                RunEvent::Step(report) if Some(report.step) == halt => return ControlFlow::Break(()),
-                RunEvent::Step(_) | RunEvent::Checkpoint(_) => {}
-            }
-            ControlFlow::Continue(())
-        })?;
+        let outcome =
+            RunDirectory::new(self.path()).train(encoders, &self.config, resume, |event| {
+                match event {
+                    RunEvent::Damaged(error) => notes.push(error.to_string()),
+                    RunEvent::Resumed(step) => notes.push(format!("resumed after {step}")),
+                    RunEvent::Step(report) if Some(report.step) == halt => {
+                        return ControlFlow::Break(());
+                    }
+                    RunEvent::Step(_) | RunEvent::Checkpoint(_) => {}
+                }
+                ControlFlow::Continue(())
+            })?;
         Ok((outcome, notes))
     }
 
@@ -69,9 +77,13 @@ impl Trial {
 
 /// Every file of the model, with its bytes.
 pub fn model(run: &Path) -> Vec<(String, Vec<u8>)> {
-    let mut files = vec!["README.md".to_string(), "summary.json".into(), "backbone/model.safetensors".into()];
+    let mut files =
+        vec!["README.md".to_string(), "summary.json".into(), "backbone/model.safetensors".into()];
     for family in ["ner", "tc"].iter().filter(|family| run.join("adapters").join(family).exists()) {
-        files.extend(["adapter_model.safetensors", "espalier.json"].map(|file| format!("adapters/{family}/{file}")));
+        files.extend(
+            ["adapter_model.safetensors", "espalier.json"]
+                .map(|file| format!("adapters/{family}/{file}")),
+        );
     }
     if run.join("columns").exists() {
         files.extend(["columns/tc/model.safetensors", "columns/stitches.json"].map(String::from));

@@ -7,7 +7,12 @@ use espalier_train::objectives::{MlmGradients, MlmObjective};
 use espalier_train::sampling::{generator, uniform};
 
 fn objective<'a>(backbone: &'a Backbone, head: &'a MlmHead, words: &'a [f32]) -> MlmObjective<'a> {
-    MlmObjective { head, words, eps: backbone.encoder.config.layer_norm_eps, precision: Precision::F32 }
+    MlmObjective {
+        head,
+        words,
+        eps: backbone.encoder.config.layer_norm_eps,
+        precision: Precision::F32,
+    }
 }
 
 fn words(backbone: &Backbone) -> &[f32] {
@@ -28,10 +33,13 @@ fn step(
     model.forward(batch, &mut activations);
     let of_row = |&row: &usize| &activations.output()[row * width..(row + 1) * width];
     let mut vectors: Vec<f32> = rows.iter().flat_map(of_row).copied().collect();
-    let (mut weights, mut of_head) = (vec![0.0; backbone.weights().len()], vec![0.0; head.values.len()]);
+    let (mut weights, mut of_head) =
+        (vec![0.0; backbone.weights().len()], vec![0.0; head.values.len()]);
     let of_words = backbone.encoder.layout.embeddings.of_mut(&mut weights).words;
-    let gradients = MlmGradients { weight: 1.0, head: &mut of_head, words: words_too.then_some(of_words) };
-    let loss = objective(backbone, head, words(backbone)).loss(&mut vectors, targets, Some(gradients));
+    let gradients =
+        MlmGradients { weight: 1.0, head: &mut of_head, words: words_too.then_some(of_words) };
+    let loss =
+        objective(backbone, head, words(backbone)).loss(&mut vectors, targets, Some(gradients));
     let mut d = vec![0.0; batch.tokens() * width];
     for (row, vector) in rows.iter().zip(vectors.chunks_exact(width)) {
         d[row * width..(row + 1) * width].copy_from_slice(vector);
@@ -48,7 +56,8 @@ fn recorded_batch(recorded: &Recorded) -> (Batch, Vec<usize>, Vec<u32>) {
     (recorded.batch(), rows, targets)
 }
 
-/// Every gradient as transformers' BertForMaskedLM has it; that of the word embeddings is the sum of both their uses.
+/// Every gradient as transformers' BertForMaskedLM has it; that of the word embeddings is the sum
+/// of both their uses.
 #[test]
 fn every_gradient_against_transformers() {
     let backbone = Backbone::open(&fixture("mlm/bert/model")).unwrap();
@@ -56,7 +65,10 @@ fn every_gradient_against_transformers() {
     let (batch, rows, targets) = recorded_batch(&recorded);
     let (loss, weights, head) = step(&backbone, &batch, &rows, &targets, true);
     let expected = recorded.scalar("mlm.loss");
-    assert!((loss - expected).abs() <= 1e-5 * expected, "the loss is {loss}, recorded is {expected}");
+    assert!(
+        (loss - expected).abs() <= 1e-5 * expected,
+        "the loss is {loss}, recorded is {expected}"
+    );
     let gradient = |name: &str| recorded.tensors[&format!("mlm.grad.{name}")].f32s();
     for spec in &backbone.encoder.layout.tensors {
         assert_close(&spec.name, &weights[spec.range.clone()], &gradient(&spec.name));
@@ -77,27 +89,36 @@ fn the_words_learn_from_both_their_uses_and_not_when_they_are_frozen() {
     let (_, both, _) = step(&backbone, &batch, &rows, &targets, true);
     assert_eq!(bits(&frozen[embeddings.end..]), bits(&both[embeddings.end..]));
     // A token that is neither in the batch nor in its place still has a score, which is to fall.
-    let absent =
-        (0..backbone.encoder.config.vocab_size as u32).find(|id| !batch.ids.contains(id) && !targets.contains(id));
+    let absent = (0..backbone.encoder.config.vocab_size as u32)
+        .find(|id| !batch.ids.contains(id) && !targets.contains(id));
     let row = absent.unwrap() as usize * backbone.encoder.width();
     assert!(both[row..row + backbone.encoder.width()].iter().any(|&gradient| gradient != 0.0));
 }
 
-/// The same numbers as central differences of the loss alone, which is computed in blocks too: there are more scores than fit one.
+/// The same numbers as central differences of the loss alone, which is computed in blocks too:
+/// there are more scores than fit one.
 #[test]
 fn gradients_against_finite_differences_over_several_blocks() {
     let bare = tiny_bert();
     let (width, vocabulary) = (4, 1 << 20); // four rows a block
-    let config =
-        espalier_encoder::EncoderConfig { hidden_size: width, vocab_size: vocabulary, ..bare.encoder.config.clone() };
+    let config = espalier_encoder::EncoderConfig {
+        hidden_size: width,
+        vocab_size: vocabulary,
+        ..bare.encoder.config.clone()
+    };
     let mut rng = generator(1, "test");
     let mut head = MlmHead::fresh(&config, uniform(&mut rng));
-    head.values.iter_mut().zip(std::iter::repeat_with(uniform(&mut rng))).for_each(|(value, x)| *value += 0.3 * x);
-    let words: Vec<f32> = std::iter::repeat_with(uniform(&mut rng)).take(vocabulary * width).collect();
+    head.values
+        .iter_mut()
+        .zip(std::iter::repeat_with(uniform(&mut rng)))
+        .for_each(|(value, x)| *value += 0.3 * x);
+    let words: Vec<f32> =
+        std::iter::repeat_with(uniform(&mut rng)).take(vocabulary * width).collect();
     let hidden: Vec<f32> = std::iter::repeat_with(uniform(&mut rng)).take(5 * width).collect();
     let targets = [7, 0, 999_999, 7, 12];
-    let loss =
-        |head: &MlmHead, hidden: &[f32]| objective(&bare, head, &words).loss(&mut hidden.to_vec(), &targets, None);
+    let loss = |head: &MlmHead, hidden: &[f32]| {
+        objective(&bare, head, &words).loss(&mut hidden.to_vec(), &targets, None)
+    };
 
     let (mut d_hidden, mut d_head, mut d_words) =
         (hidden.clone(), vec![0.0; head.values.len()], vec![0.0; words.len()]);
@@ -108,7 +129,10 @@ fn gradients_against_finite_differences_over_several_blocks() {
     let step = 1e-2f32;
     let close = |what: &str, found: f32, difference: f64| {
         let expected = (0.5 * difference / (2.0 * f64::from(step))) as f32;
-        assert!((found - expected).abs() < 2e-3 * (0.1 + expected.abs()), "{what}: {found} instead of {expected}");
+        assert!(
+            (found - expected).abs() < 2e-3 * (0.1 + expected.abs()),
+            "{what}: {found} instead of {expected}"
+        );
     };
     for at in (0..hidden.len()).step_by(3) {
         let moved = |by: f32| {
@@ -129,16 +153,23 @@ fn gradients_against_finite_differences_over_several_blocks() {
     }
 }
 
-/// A step moves every part of the encoder, but frozen embeddings stay, for all that their scores are learnt from.
+/// A step moves every part of the encoder, but frozen embeddings stay, for all that their scores
+/// are learnt from.
 #[test]
 fn a_step_moves_everything_but_frozen_embeddings() {
     let (texts, before) = (Texts::new(), tiny_bert());
     let embeddings = before.encoder.layout.embeddings.all.clone();
     for frozen in [false, true] {
         let mut config = texts.config();
-        (config.train.steps, config.train.warmup, config.train.freeze_embeddings) = (1, 0.0, frozen);
+        (config.train.steps, config.train.warmup, config.train.freeze_embeddings) =
+            (1, 0.0, frozen);
         let after = trained(&before, &config).backbone;
-        let moved = |range: std::ops::Range<usize>| before.weights()[range.clone()] != after.weights()[range];
-        assert_eq!((moved(embeddings.clone()), moved(embeddings.end..before.weights().len())), (!frozen, true));
+        let moved = |range: std::ops::Range<usize>| {
+            before.weights()[range.clone()] != after.weights()[range]
+        };
+        assert_eq!(
+            (moved(embeddings.clone()), moved(embeddings.end..before.weights().len())),
+            (!frozen, true)
+        );
     }
 }

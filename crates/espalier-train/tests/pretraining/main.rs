@@ -1,5 +1,5 @@
-//! Masked language modelling: gradients against transformers and finite differences, runs from scratch and further, what is learnt,
-//! and what is refused.
+//! Masked language modelling: gradients against transformers and finite differences, runs from
+//! scratch and further, what is learnt, and what is refused.
 
 #[path = "../../../espalier-encoder/tests/common/mod.rs"]
 mod common;

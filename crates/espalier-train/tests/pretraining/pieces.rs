@@ -23,18 +23,24 @@ fn nothing_of_a_long_document_is_lost() {
     let backbone = tiny_bert();
     let whole = backbone.tokenizer.unlimited().encode(&text);
     for max_tokens in [3, 7, 24, 1000] {
-        let mut corpus = Corpus::texts(&[path.as_path().into()], &backbone.tokenizer, max_tokens, 1).unwrap();
+        let mut corpus =
+            Corpus::texts(&[path.as_path().into()], &backbone.tokenizer, max_tokens, 1).unwrap();
         let (mut inner, mut ends) = (0, 0);
         for piece in corpus.batch(corpus.len()).unwrap() {
             let (first, last) = (piece.ids[0], *piece.ids.last().unwrap());
-            assert_eq!((first, last), (whole.ids[0], *whole.ids.last().unwrap()), "its own special tokens");
+            assert_eq!(
+                (first, last),
+                (whole.ids[0], *whole.ids.last().unwrap()),
+                "its own special tokens"
+            );
             assert!(piece.ids.len() <= max_tokens && piece.ids.len() == piece.roles.len());
             assert_eq!([piece.roles[0], *piece.roles.last().unwrap()], [Role::Special; 2]);
             inner += piece.ids.len() - 2;
             ends += usize::from(piece.roles[1] == Role::Further);
         }
         assert_eq!(inner, whole.ids.len() - 2);
-        // Words are cut only where a single one has no room: "unlightable" has five tokens and more.
+        // Words are cut only where a single one has no room: "unlightable" has five tokens and
+        // more.
         assert_eq!(ends > 0, max_tokens < 24, "{ends} pieces begin within a word");
     }
 }
@@ -46,7 +52,8 @@ fn tokens_that_are_no_words_have_no_role_in_guessing() {
     fs::write(&path, "the [MASK] hotels\n\nlondon").unwrap();
     let (backbone, found) = (tiny_bert(), pieces(&path, 24));
     let of = |text: &str| backbone.tokenizer.encode(text).ids;
-    let roles = |ids: &[u32]| found.iter().find(|piece| piece.ids == ids).expect("a piece").roles.clone();
+    let roles =
+        |ids: &[u32]| found.iter().find(|piece| piece.ids == ids).expect("a piece").roles.clone();
     use Role::{First, Further, Special};
     assert_eq!(roles(&of("the [MASK] hotels")), [Special, First, Special, First, Further, Special]);
     assert_eq!(roles(&of("london")), [Special, First, Special]);

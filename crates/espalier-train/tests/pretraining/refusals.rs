@@ -8,7 +8,11 @@ use espalier_train::prefinetune;
 use espalier_train::prefinetune::fresh_backbone;
 use std::fs;
 
-fn refusal(texts: &Texts, backbone: &Backbone, change: impl FnOnce(&mut espalier_train::PrefinetuneConfig)) -> String {
+fn refusal(
+    texts: &Texts,
+    backbone: &Backbone,
+    change: impl FnOnce(&mut espalier_train::PrefinetuneConfig),
+) -> String {
     let mut config = texts.config();
     change(&mut config);
     prefinetune(backbone, &config, |_| ()).map(|_| ()).unwrap_err().to_string()
@@ -18,14 +22,21 @@ fn refusal(texts: &Texts, backbone: &Backbone, change: impl FnOnce(&mut espalier
 fn settings_are_checked_against_the_encoder() {
     let texts = Texts::new();
     let message = refusal(&texts, &tiny_bert(), |config| config.mlm.max_tokens = 65);
-    assert_eq!(message, "configuration: mlm.max_tokens is 65; the encoder has positions for fewer tokens");
+    assert_eq!(
+        message,
+        "configuration: mlm.max_tokens is 65; the encoder has positions for fewer tokens"
+    );
     let message = refusal(&texts, &tiny_bert(), |config| config.mlm.probability = 0.0);
     assert!(message.contains("mlm.probability is 0"), "{message}");
     let message = refusal(&texts, &tiny_bert(), |config| config.mlm.corpora.clear());
-    assert!(message.contains("\"mlm\" trains on mlm data, but mlm.corpora names no file"), "{message}");
+    assert!(
+        message.contains("\"mlm\" trains on mlm data, but mlm.corpora names no file"),
+        "{message}"
+    );
     let message = refusal(&texts, &tiny_bert(), |config| config.backbone = "scratch".into());
     assert!(
-        message.contains("scratch.tokenizer is empty") && message.contains("espalier tokenizer train"),
+        message.contains("scratch.tokenizer is empty")
+            && message.contains("espalier tokenizer train"),
         "{message}"
     );
 }
@@ -40,7 +51,8 @@ fn texts_must_have_words() {
         ("{\"text\": \"\\u200b\\u200b\"}\n", "texts.jsonl: holds no records"),
         (
             "{\"texts\": \"good\"}\n",
-            "\"text\" (or \"sentence\", \"utterance\", \"content\") expected, but the record has \"texts\"",
+            "\"text\" (or \"sentence\", \"utterance\", \"content\") expected, but the record has \
+             \"texts\"",
         ),
     ] {
         fs::write(texts.path(), content).unwrap();
@@ -74,9 +86,10 @@ fn an_encoder_that_no_memory_holds_is_refused_with_its_size() {
     let shape = &mut config.scratch;
     (shape.layers, shape.width, shape.inner, shape.positions) = (1000, 65_536, 262_144, 1_000_000);
     let message = fresh_backbone(&config).unwrap_err().to_string();
-    for part in
-        ["training 51605995847680 parameters takes at least 825696 GB, and this machine has ", "choose smaller sizes"]
-    {
+    for part in [
+        "training 51605995847680 parameters takes at least 825696 GB, and this machine has ",
+        "choose smaller sizes",
+    ] {
         assert!(message.contains(part), "the message lacks {part:?}: {message}");
     }
     for (change, key) in [

@@ -18,11 +18,14 @@ impl Texts {
     pub fn new() -> Self {
         let texts = Self { directory: TempDir::new().unwrap() };
         let sentence = |n: usize| {
-            let (city, thing) =
-                (["london", "paris", "berlin", "york"][n % 4], ["hotel", "river", "team", "film"][n % 4]);
+            let (city, thing) = (
+                ["london", "paris", "berlin", "york"][n % 4],
+                ["hotel", "river", "team", "film"][n % 4],
+            );
             format!("we love the {thing} of {city} , not that {thing} near the station .")
         };
-        let document = |n: usize| (0..1 + n % 3).map(|i| sentence(n + i)).collect::<Vec<_>>().join(" ");
+        let document =
+            |n: usize| (0..1 + n % 3).map(|i| sentence(n + i)).collect::<Vec<_>>().join(" ");
         let lines = (0..60).map(|n| format!("{}\n", serde_json::json!({"text": document(n)})));
         fs::write(texts.path(), lines.collect::<String>()).unwrap();
         texts
@@ -34,10 +37,20 @@ impl Texts {
 
     /// A short run on these texts.
     pub fn config(&self) -> PrefinetuneConfig {
-        let mlm = MlmConfig { corpora: vec![self.path().into()], batch: 8, max_tokens: 24, ..MlmConfig::default() };
+        let mlm = MlmConfig {
+            corpora: vec![self.path().into()],
+            batch: 8,
+            max_tokens: 24,
+            ..MlmConfig::default()
+        };
         PrefinetuneConfig {
             strategy: Strategy::Mlm,
-            train: TrainConfig { steps: 4, learning_rate: 1e-3, precision: Compute::F32, ..TrainConfig::default() },
+            train: TrainConfig {
+                steps: 4,
+                learning_rate: 1e-3,
+                precision: Compute::F32,
+                ..TrainConfig::default()
+            },
             mlm,
             ..PrefinetuneConfig::default()
         }
@@ -45,8 +58,14 @@ impl Texts {
 
     /// The same from scratch.
     pub fn scratch(&self) -> PrefinetuneConfig {
-        let scratch =
-            ScratchConfig { tokenizer: fixture("tiny-bert"), layers: 2, width: 32, heads: 4, inner: 64, positions: 24 };
+        let scratch = ScratchConfig {
+            tokenizer: fixture("tiny-bert"),
+            layers: 2,
+            width: 32,
+            heads: 4,
+            inner: 64,
+            positions: 24,
+        };
         PrefinetuneConfig { backbone: SCRATCH.into(), scratch, ..self.config() }
     }
 }

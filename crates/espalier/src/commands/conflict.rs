@@ -15,10 +15,12 @@ use std::path::{Path, PathBuf};
 
 /// Show where the families' gradients on the shared weights conflict, layer by layer
 ///
-/// Measures on several batches without training anything, or reads what a run with conflict.every above 0 has recorded. Prints
-/// the mean cosine of both families' gradients with its 95 % interval, and on how many layers adapters should go.
+/// Measures on several batches without training anything, or reads what a run with conflict.every
+/// above 0 has recorded. Prints the mean cosine of both families' gradients with its 95 % interval,
+/// and on how many layers adapters should go.
 #[derive(clap::Args)]
-#[command(after_help = "Example: espalier conflict examples/prefinetune.toml --set strategy=joint --out conflict")]
+#[command(after_help = "Example: espalier conflict examples/prefinetune.toml --set \
+                        strategy=joint --out conflict")]
 pub struct Args {
     /// The configuration of a pre-finetuning run, a TOML file
     #[arg(required_unless_present = "run")]
@@ -35,7 +37,8 @@ pub struct Args {
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// Write DIR/conflict.html, its figures as DIR/layers.svg and DIR/measurements.svg, and DIR/conflict.json
+    /// Write DIR/conflict.html, its figures as DIR/layers.svg and DIR/measurements.svg, and
+    /// DIR/conflict.json
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
@@ -92,12 +95,14 @@ fn of_run(directory: &Path) -> anyhow::Result<ConflictReport> {
     let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
     let mut measurements = Vec::new();
     for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.is_empty()) {
-        let line: Line = serde_json::from_str(line).with_context(|| format!("{}:{}", path.display(), index + 1))?;
+        let line: Line = serde_json::from_str(line)
+            .with_context(|| format!("{}:{}", path.display(), index + 1))?;
         measurements.extend(line.conflict.map(|conflict| (line.step, conflict)));
     }
     anyhow::ensure!(
         !measurements.is_empty(),
-        "{} has no measurements; train with --set conflict.every=10, or measure without training: espalier conflict {}",
+        "{} has no measurements; train with --set conflict.every=10, or measure without training: \
+         espalier conflict {}",
         path.display(),
         directory.join("config.toml").display()
     );
@@ -110,11 +115,18 @@ fn table(report: &ConflictReport) -> String {
         let _ = write!(out, "{:>14}", part.name());
     }
     out.push('\n');
-    let layers = report.layers.iter().enumerate().map(|(i, summary)| (format!("layer {}", i + 1), summary));
-    for (name, summary) in report.embeddings.iter().map(|summary| ("embeddings".into(), summary)).chain(layers) {
+    let layers =
+        report.layers.iter().enumerate().map(|(i, summary)| (format!("layer {}", i + 1), summary));
+    for (name, summary) in
+        report.embeddings.iter().map(|summary| ("embeddings".into(), summary)).chain(layers)
+    {
         row(&mut out, &name, summary);
     }
-    let _ = writeln!(out, "\nMean cosine of the NER and the TC gradient; measurements: {}.", report.measurements.len());
+    let _ = writeln!(
+        out,
+        "\nMean cosine of the NER and the TC gradient; measurements: {}.",
+        report.measurements.len()
+    );
     let (k, reason) = (report.suggestion.layers, report.suggestion.reason());
     let _ = writeln!(out, "Suggested: --set adapter.layers={k} ({reason}).");
     out
@@ -123,7 +135,8 @@ fn table(report: &ConflictReport) -> String {
 fn row(out: &mut String, name: &str, summary: &Summary) {
     let _ = write!(out, "{name:<12}{:>18}{:>12.3}", interval(&summary.cosine), summary.norm_ratio);
     for part in &Part::ALL[1..] {
-        let shown = summary.parts.get(part).map_or(String::new(), |mean| format!("{:.3}", mean.mean));
+        let shown =
+            summary.parts.get(part).map_or(String::new(), |mean| format!("{:.3}", mean.mean));
         let _ = write!(out, "{shown:>14}");
     }
     out.truncate(out.trim_end().len());

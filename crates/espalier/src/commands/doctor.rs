@@ -14,10 +14,13 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> anyhow::Result<()> {
-    let (features, auto, threads) = (features(processor()), Compute::Auto.precision(), rayon::current_num_threads());
+    let (features, auto, threads) =
+        (features(processor()), Compute::Auto.precision(), rayon::current_num_threads());
     let kernels = Precision::ALL.map(|precision| (precision, Kernel::best(precision)));
     if args.json {
-        let kernels = kernels.map(|(precision, kernel)| (precision.name().to_string(), json!(format!("{kernel:?}"))));
+        let kernels = kernels.map(|(precision, kernel)| {
+            (precision.name().to_string(), json!(format!("{kernel:?}")))
+        });
         return output::json(&json!({
             "version": env!("CARGO_PKG_VERSION"),
             "architecture": std::env::consts::ARCH,
@@ -29,9 +32,15 @@ pub fn run(args: Args) -> anyhow::Result<()> {
             "environment": environment().collect::<serde_json::Map<_, _>>(),
         }));
     }
-    say!("espalier {} on {}, {threads} threads", env!("CARGO_PKG_VERSION"), std::env::consts::ARCH)?;
+    say!(
+        "espalier {} on {}, {threads} threads",
+        env!("CARGO_PKG_VERSION"),
+        std::env::consts::ARCH
+    )?;
     let (has, lacks): (Vec<_>, Vec<_>) = features.into_iter().partition(|(_, has)| *has);
-    let names = |list: Vec<(&'static str, bool)>| list.into_iter().map(|(name, _)| name).collect::<Vec<_>>().join(", ");
+    let names = |list: Vec<(&'static str, bool)>| {
+        list.into_iter().map(|(name, _)| name).collect::<Vec<_>>().join(", ")
+    };
     say!("used of the processor: {}", names(has))?;
     say!("not used or not there: {}", names(lacks))?;
     for (name, value) in environment() {

@@ -13,9 +13,8 @@ const ADAPTER: &str = "adapter";
 ///
 /// FILE.safetensors receives one tensor, embeddings, f32, [lines, width].
 #[derive(clap::Args)]
-#[command(
-    after_help = "Example: espalier encode --backbone all-MiniLM-L6-v2 --input texts.txt --output vectors.safetensors"
-)]
+#[command(after_help = "Example: espalier encode --backbone all-MiniLM-L6-v2 --input texts.txt \
+                        --output vectors.safetensors")]
 pub struct Args {
     #[command(flatten)]
     backbone: super::BackboneArgs,

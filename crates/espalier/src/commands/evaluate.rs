@@ -7,11 +7,11 @@ use std::path::PathBuf;
 
 /// Score an adapter on a task
 ///
-/// The directory of a run of the strategy cross-stitch, given for --backbone, stands for both of its encoders.
+/// The directory of a run of the strategy cross-stitch, given for --backbone, stands for both of
+/// its encoders.
 #[derive(clap::Args)]
-#[command(
-    after_help = "Example: espalier evaluate --backbone run/backbone --adapter banking --task samples/tasks/banking77"
-)]
+#[command(after_help = "Example: espalier evaluate --backbone run/backbone --adapter banking \
+                        --task samples/tasks/banking77")]
 pub struct Args {
     #[command(flatten)]
     backbone: super::BackboneArgs,
@@ -36,14 +36,16 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let adapter = encoder.open_adapter(&args.adapter)?;
     if adapter.card.tags_words_of_files() {
         note!(
-            "note: {} was trained on the words of a file, at whose punctuation texts are cut now (docs/formats.md); \
-             train it again, or it finds entities with punctuation in parts",
+            "note: {} was trained on the words of a file, at whose punctuation texts are cut now \
+             (docs/formats.md); train it again, or it finds entities with punctuation in parts",
             args.adapter.display()
         );
     }
     let scores = evaluate(encoder, &adapter, &examples)?;
     match args.json {
-        true => output::json(&json!({ "split": args.split, "examples": examples.len(), "scores": scores })),
+        true => output::json(
+            &json!({ "split": args.split, "examples": examples.len(), "scores": scores }),
+        ),
         false => print_scores(&format!("{} {}", args.task.display(), args.split), &scores),
     }
 }
@@ -58,7 +60,11 @@ pub fn print_scores(title: &str, scores: &Scores) -> anyhow::Result<()> {
             }
         }
         Scores::Classification(scores) => {
-            say!("{title}: accuracy {:.1}, macro F1 {:.1}", 100.0 * scores.accuracy, 100.0 * scores.macro_f1)?;
+            say!(
+                "{title}: accuracy {:.1}, macro F1 {:.1}",
+                100.0 * scores.accuracy,
+                100.0 * scores.macro_f1
+            )?;
         }
     }
     Ok(())

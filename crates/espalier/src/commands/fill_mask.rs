@@ -6,10 +6,12 @@ use serde_json::json;
 
 /// Guess hidden tokens: what a masked language model expects in the place of a mask
 ///
-/// The encoder must have the head for it, as espalier pretrain leaves it and as models of transformers' classes BertForMaskedLM,
-/// RobertaForMaskedLM, DistilBertForMaskedLM and MPNetForMaskedLM have it.
+/// The encoder must have the head for it, as espalier pretrain leaves it and as models of
+/// transformers' classes BertForMaskedLM, RobertaForMaskedLM, DistilBertForMaskedLM and
+/// MPNetForMaskedLM have it.
 #[derive(clap::Args)]
-#[command(after_help = "Example: espalier fill-mask --backbone run/backbone 'Paris is the [MASK] of France.'")]
+#[command(after_help = "Example: espalier fill-mask --backbone run/backbone 'Paris is the [MASK] \
+                        of France.'")]
 pub struct Args {
     #[command(flatten)]
     backbone: super::BackboneArgs,
@@ -36,13 +38,17 @@ pub fn run(args: Args) -> anyhow::Result<()> {
 fn answer(backbone: &Backbone, text: &str, top: usize, as_json: bool) -> anyhow::Result<()> {
     let guesses = backbone.fill_mask(text, top)?;
     let mask = backbone.tokenizer.mask().map_or("", |(token, _)| token);
-    ensure!(!guesses.is_empty(), "no {mask} in {text:?}: write {mask} in the place of what is to be guessed");
+    ensure!(
+        !guesses.is_empty(),
+        "no {mask} in {text:?}: write {mask} in the place of what is to be guessed"
+    );
     if as_json {
         return output::json(&json!({ "text": text, "masks": guesses }));
     }
     say!("{text}")?;
     for guesses in guesses {
-        let guesses: Vec<String> = guesses.iter().map(|g| format!("{} {:.3}", g.token, g.probability)).collect();
+        let guesses: Vec<String> =
+            guesses.iter().map(|g| format!("{} {:.3}", g.token, g.probability)).collect();
         say!("  {}", guesses.join("  "))?;
     }
     Ok(())

@@ -12,13 +12,13 @@ use std::path::{Path, PathBuf};
 
 /// Train a small adapter and a head for one task on the frozen backbone
 ///
-/// The task is a folder with train.jsonl, and dev.jsonl and test.jsonl where there are any. Named entities: {"tokens": [...],
-/// "tags": ["B-city", "O", ...]}; classification: {"text": "...", "label": "..."}. The adapter goes to DIR in PEFT's layout.
-/// The directory of a run of the strategy cross-stitch, given for --backbone, stands for both of its encoders.
+/// The task is a folder with train.jsonl, and dev.jsonl and test.jsonl where there are any. Named
+/// entities: {"tokens": [...], "tags": ["B-city", "O", ...]}; classification: {"text": "...",
+/// "label": "..."}. The adapter goes to DIR in PEFT's layout. The directory of a run of the
+/// strategy cross-stitch, given for --backbone, stands for both of its encoders.
 #[derive(clap::Args)]
-#[command(
-    after_help = "Example: espalier finetune --backbone run/backbone --init run/adapters/tc --task samples/tasks/banking77 --out banking"
-)]
+#[command(after_help = "Example: espalier finetune --backbone run/backbone --init \
+                        run/adapters/tc --task samples/tasks/banking77 --out banking")]
 pub struct Args {
     #[command(flatten)]
     backbone: super::BackboneArgs,
@@ -69,7 +69,11 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         second.is_none() || args.init.is_none(),
         "a cross-stitch run has no adapters to start from: leave out --init"
     );
-    let init = args.init.as_deref().map(|directory| Adapter::open_lora(directory, &backbone)).transpose()?;
+    let init = args
+        .init
+        .as_deref()
+        .map(|directory| Adapter::open_lora(directory, &backbone))
+        .transpose()?;
     let train = fraction(&task.train, args.fraction, args.seed)?;
     let config = FinetuneConfig {
         steps: args.steps,
@@ -103,7 +107,9 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         let (adapter, task) = (quoted(&args.out), quoted(&args.task));
         match second {
             None => note!("next: espalier predict --backbone {backbone} --adapter {adapter}"),
-            Some(_) => note!("next: espalier evaluate --backbone {backbone} --adapter {adapter} --task {task}"),
+            Some(_) => note!(
+                "next: espalier evaluate --backbone {backbone} --adapter {adapter} --task {task}"
+            ),
         }
     }
     Ok(())

@@ -31,7 +31,8 @@ pub struct BackboneArgs {
     /// The shared encoder: a directory, a packed file (not to train on) or a hub id
     #[arg(long, value_name = "DIR|FILE|ID")]
     backbone: String,
-    /// What matrix products are computed in: f32, bf16, int8 (not to train in), or auto for the fastest of the first two
+    /// What matrix products are computed in: f32, bf16, int8 (not to train in), or auto for the
+    /// fastest of the first two
     #[arg(long, default_value_t = Compute::Auto, value_name = "P")]
     precision: Compute,
 }
@@ -45,7 +46,8 @@ impl BackboneArgs {
         locate(&self.backbone)
     }
 
-    /// As [`BackboneArgs::open`], but takes the directory of a cross-stitch run too: then the second column is there.
+    /// As [`BackboneArgs::open`], but takes the directory of a cross-stitch run too: then the
+    /// second column is there.
     fn open_columns(&self) -> anyhow::Result<(Backbone, Option<SecondColumn>)> {
         let run = Path::new(&self.backbone);
         if !SecondColumn::is_in(run) {
@@ -66,7 +68,8 @@ impl BackboneArgs {
     }
 }
 
-/// What a `--backbone` value names: a directory, a packed file, or a hub id that is fetched if it is not cached.
+/// What a `--backbone` value names: a directory, a packed file, or a hub id that is fetched if it
+/// is not cached.
 fn locate(spec: &str) -> anyhow::Result<PathBuf> {
     match Path::new(spec) {
         // A device or a pipe is refused on opening, rather than looked for on the hub.
@@ -75,14 +78,16 @@ fn locate(spec: &str) -> anyhow::Result<PathBuf> {
     }
 }
 
-/// Opens the backbone that a `--backbone` value names. For a packed file of bf16 or bytes `auto` means what it stores.
+/// Opens the backbone that a `--backbone` value names. For a packed file of bf16 or bytes `auto`
+/// means what it stores.
 fn open_backbone(spec: &str, compute: Compute) -> anyhow::Result<Backbone> {
     anyhow::ensure!(
         !SecondColumn::is_in(Path::new(spec)),
         "{spec} is a cross-stitch run, of two encoders; only finetune and evaluate take it"
     );
     let path = locate(spec)?;
-    let backbone = Backbone::open(&path).with_context(|| format!("cannot open the backbone {spec}"))?;
+    let backbone =
+        Backbone::open(&path).with_context(|| format!("cannot open the backbone {spec}"))?;
     Ok(backbone.with_compute(compute)?)
 }
 
@@ -99,7 +104,8 @@ fn trains(compute: Compute) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Refuses to write over what is read: the file `input`, or a file that is in the directory `input`.
+/// Refuses to write over what is read: the file `input`, or a file that is in the directory
+/// `input`.
 fn not_among(output: &Path, input: &Path) -> anyhow::Result<()> {
     if let (Ok(place), Ok(input)) = (output.canonicalize(), input.canonicalize())
         && (place == input || place.parent() == Some(&input))
@@ -109,17 +115,19 @@ fn not_among(output: &Path, input: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Refuses to write among other people's files: a directory must be missing or empty, or hold no more
-/// than the files `whole`, and what a process that was killed has left of the files `partial`. `what` belongs there.
+/// Refuses to write among other people's files: a directory must be missing or empty, or hold no
+/// more than the files `whole`, and what a process that was killed has left of the files `partial`.
+/// `what` belongs there.
 fn only_ours(directory: &Path, whole: &[&str], partial: &[&str], what: &str) -> anyhow::Result<()> {
     let is_ours = |name: &OsStr| {
-        whole.iter().any(|own| name == *own) || partial.iter().any(|own| files::is_leftover(name, own.as_ref()))
+        whole.iter().any(|own| name == *own)
+            || partial.iter().any(|own| files::is_leftover(name, own.as_ref()))
     };
     if let Some(found) = files::stranger(directory, is_ours)? {
         let directory = directory.display();
         anyhow::bail!(
-            "{directory} is neither empty nor {what}: it holds {found}; choose another directory, one that is empty or \
-             not there yet"
+            "{directory} is neither empty nor {what}: it holds {found}; choose another directory, \
+             one that is empty or not there yet"
         );
     }
     Ok(())

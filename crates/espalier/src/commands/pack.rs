@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 /// Pack a backbone into one small file for devices
 ///
-/// The file is mapped into memory and used where it lies. It takes the adapters of the backbone that it was packed from, and
-/// predict, encode, evaluate and bench infer take it for --backbone.
+/// The file is mapped into memory and used where it lies. It takes the adapters of the backbone
+/// that it was packed from, and predict, encode, evaluate and bench infer take it for --backbone.
 #[derive(clap::Args)]
-#[command(after_help = "Example: espalier pack --backbone run/backbone --dtype int8 --out backbone.espalier")]
+#[command(after_help = "Example: espalier pack --backbone run/backbone --dtype int8 --out \
+                        backbone.espalier")]
 pub struct Args {
     /// The encoder: a directory or a hub id
     #[arg(long, value_name = "DIR|ID")]
@@ -31,12 +32,13 @@ fn precision(name: &str) -> Result<Precision, String> {
 
 pub fn run(args: Args) -> anyhow::Result<()> {
     super::not_among(&args.out, Path::new(&args.backbone))?;
-    let packed = super::open_trainable(&args.backbone, Compute::F32)?.pack(args.dtype, &args.out)?;
+    let packed =
+        super::open_trainable(&args.backbone, Compute::F32)?.pack(args.dtype, &args.out)?;
     let parts = parts(&packed);
     if args.json {
-        let sections = serde_json::Map::from_iter(parts.map(|(name, bytes)| (name.to_string(), bytes.into())));
-        let result =
-            json!({ "file": packed.path, "dtype": args.dtype.name(), "bytes": packed.bytes, "sections": sections });
+        let sections =
+            serde_json::Map::from_iter(parts.map(|(name, bytes)| (name.to_string(), bytes.into())));
+        let result = json!({ "file": packed.path, "dtype": args.dtype.name(), "bytes": packed.bytes, "sections": sections });
         return output::json(&result);
     }
     let megabytes = |bytes: usize| bytes as f64 / 1e6;

@@ -9,9 +9,8 @@ use std::path::PathBuf;
 ///
 /// The shared lower layers run once per text, whatever the number of adapters.
 #[derive(clap::Args)]
-#[command(
-    after_help = "Example: echo 'wake me up at seven' | espalier predict --backbone demo/backbone --adapter demo/adapters/clinc150"
-)]
+#[command(after_help = "Example: echo 'wake me up at seven' | espalier predict --backbone \
+                        demo/backbone --adapter demo/adapters/clinc150")]
 pub struct Args {
     #[command(flatten)]
     backbone: super::BackboneArgs,
@@ -50,17 +49,25 @@ pub fn run(args: Args) -> anyhow::Result<()> {
 
 /// Adapters go by the names of their directories.
 fn names(directories: &[PathBuf]) -> anyhow::Result<Vec<String>> {
-    let name = |path: &PathBuf| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+    let name = |path: &PathBuf| {
+        path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+    };
     let names: Vec<String> = directories.iter().map(name).collect();
     for (index, name) in names.iter().enumerate() {
-        ensure!(!names[..index].contains(name), "two adapters are named {name:?}; rename one of their directories");
+        ensure!(
+            !names[..index].contains(name),
+            "two adapters are named {name:?}; rename one of their directories"
+        );
     }
     Ok(names)
 }
 
 fn as_json(text: &str, names: &[&str], answers: &TextAnswers) -> Value {
-    let by_name: Map<String, Value> =
-        names.iter().zip(&answers.answers).map(|(name, answer)| (name.to_string(), json!(answer))).collect();
+    let by_name: Map<String, Value> = names
+        .iter()
+        .zip(&answers.answers)
+        .map(|(name, answer)| (name.to_string(), json!(answer)))
+        .collect();
     json!({ "text": text, "truncated": answers.truncated, "answers": by_name })
 }
 
@@ -83,8 +90,9 @@ pub fn in_words(answer: &Answer) -> String {
     match answer {
         Answer::Entities(entities) if entities.is_empty() => "-".into(),
         Answer::Entities(entities) => {
-            let entities =
-                entities.iter().map(|e| format!("{} = {:?} ({}..{}, {:.2})", e.label, e.text, e.start, e.end, e.score));
+            let entities = entities.iter().map(|e| {
+                format!("{} = {:?} ({}..{}, {:.2})", e.label, e.text, e.start, e.end, e.score)
+            });
             entities.collect::<Vec<_>>().join(", ")
         }
         Answer::Label { label, score, .. } => format!("{label} ({score:.2})"),

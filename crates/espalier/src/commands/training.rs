@@ -1,4 +1,5 @@
-//! Training in a run directory, with progress and Ctrl-C: what the commands that train encoders share.
+//! Training in a run directory, with progress and Ctrl-C: what the commands that train encoders
+//! share.
 
 use crate::interrupt::{Interrupted, Stop};
 use crate::progress::Progress;
@@ -27,7 +28,8 @@ pub struct TrainingArgs {
     /// Where the run goes
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Go on with the run in DIR from its last whole checkpoint; where there is no run yet, begin one
+    /// Go on with the run in DIR from its last whole checkpoint; where there is no run yet, begin
+    /// one
     #[arg(long)]
     resume: bool,
 }
@@ -38,14 +40,16 @@ impl TrainingArgs {
         if self.config.is_none() {
             RunDirectory::new(&self.out).check_files()?;
         }
-        let path = self.config.clone().unwrap_or_else(|| RunDirectory::new(&self.out).config_file());
+        let path =
+            self.config.clone().unwrap_or_else(|| RunDirectory::new(&self.out).config_file());
         let mut overrides: Vec<String> = before.iter().map(|text| text.to_string()).collect();
         overrides.extend(self.overrides.iter().cloned());
         overrides.extend(self.optimizer.iter().map(|name| format!("train.optimizer={name}")));
         Ok(PrefinetuneConfig::read(&path, &overrides)?)
     }
 
-    /// Trains, and prints where the encoder is. `command` is what goes on with an interrupted run; `next` says what may follow.
+    /// Trains, and prints where the encoder is. `command` is what goes on with an interrupted run;
+    /// `next` says what may follow.
     pub fn train(
         &self,
         config: &PrefinetuneConfig,
@@ -63,11 +67,14 @@ impl TrainingArgs {
         let teacher = open_teacher(config)?;
         let encoders = Encoders { backbone: &backbone, teacher: teacher.as_ref() };
         let stop = Stop::on_signals()?;
-        let mut progress = Progress::new(&format!("{command} ({})", config.strategy), config.train.steps);
+        let mut progress =
+            Progress::new(&format!("{command} ({})", config.strategy), config.train.steps);
         let mut line = Line::default();
         let outcome = directory.train(encoders, config, self.resume, |event| {
             match event {
-                RunEvent::Damaged(error) => progress.note(&format!("warning: passed over: {error}")),
+                RunEvent::Damaged(error) => {
+                    progress.note(&format!("warning: passed over: {error}"))
+                }
                 RunEvent::Resumed(step) => {
                     progress.start_at(step);
                     progress.note(&format!("resumed after step {step} of {}", config.train.steps));
@@ -82,7 +89,11 @@ impl TrainingArgs {
         })?;
         match outcome {
             Outcome::Finished(summary) => {
-                progress.finish(if summary.stopped_early { "stopped early, no better validation" } else { "done" });
+                progress.finish(if summary.stopped_early {
+                    "stopped early, no better validation"
+                } else {
+                    "done"
+                });
                 self.print_result(config, &next(&summary))
             }
             Outcome::Halted { step } => {
@@ -95,7 +106,11 @@ impl TrainingArgs {
 
     /// What the trained encoder goes by: two columns by the directory of their run.
     pub fn encoder(&self, config: &PrefinetuneConfig) -> PathBuf {
-        if config.strategy.has_family_columns() { self.out.clone() } else { self.out.join("backbone") }
+        if config.strategy.has_family_columns() {
+            self.out.clone()
+        } else {
+            self.out.join("backbone")
+        }
     }
 
     fn print_result(&self, config: &PrefinetuneConfig, next: &str) -> anyhow::Result<()> {
@@ -109,23 +124,33 @@ impl TrainingArgs {
 pub fn open(config: &PrefinetuneConfig) -> anyhow::Result<Backbone> {
     if config.starts_from_scratch() {
         return fresh_backbone(config).map_err(|error| {
-            let no_tokenizer =
-                matches!(error, TrainError::Encoder(EncoderError::MissingFile { .. } | EncoderError::Io { .. }));
-            let hint = if no_tokenizer { "; espalier tokenizer train makes the tokenizer that it names" } else { "" };
-            anyhow::Error::from(error).context(format!("no encoder can be made from [scratch]{hint}"))
+            let no_tokenizer = matches!(
+                error,
+                TrainError::Encoder(EncoderError::MissingFile { .. } | EncoderError::Io { .. })
+            );
+            let hint = if no_tokenizer {
+                "; espalier tokenizer train makes the tokenizer that it names"
+            } else {
+                ""
+            };
+            anyhow::Error::from(error)
+                .context(format!("no encoder can be made from [scratch]{hint}"))
         });
     }
     let backbone = super::open_trainable(&config.backbone, config.train.precision)?;
     if config.strategy.objectives().contains(&Objective::Mlm) && backbone.mlm_head().is_none() {
-        note!("note: {} has no head of masked language modelling: it begins with a fresh one", config.backbone);
+        note!(
+            "note: {} has no head of masked language modelling: it begins with a fresh one",
+            config.backbone
+        );
     }
     Ok(backbone)
 }
 
 /// The teacher of a run that has one.
 pub fn open_teacher(config: &PrefinetuneConfig) -> anyhow::Result<Option<Teacher>> {
-    let distills =
-        config.ner.objective() == NerObjective::Distill && config.strategy.objectives().contains(&Objective::Ner);
+    let distills = config.ner.objective() == NerObjective::Distill
+        && config.strategy.objectives().contains(&Objective::Ner);
     match &config.ner.teacher {
         Some(spec) if distills => Ok(Some(Teacher::open(&super::locate(spec)?, &config.ner)?)),
         _ => Ok(None),
@@ -134,11 +159,13 @@ pub fn open_teacher(config: &PrefinetuneConfig) -> anyhow::Result<Option<Teacher
 
 /// The losses of a step, for a progress line.
 pub fn losses(step: &StepReport) -> String {
-    let losses = step.losses.iter().map(|(objective, loss)| format!("{} {loss:.4}", objective.name()));
+    let losses =
+        step.losses.iter().map(|(objective, loss)| format!("{} {loss:.4}", objective.name()));
     losses.collect::<Vec<_>>().join("  ")
 }
 
-/// What a progress line says: the losses of the step, the last on held-out examples, and throughput since the start.
+/// What a progress line says: the losses of the step, the last on held-out examples, and throughput
+/// since the start.
 #[derive(Default)]
 struct Line {
     held_out: BTreeMap<Objective, f64>,
@@ -158,11 +185,17 @@ impl Line {
     }
 
     fn text(&self, step: &StepReport) -> String {
-        let held_out =
-            self.held_out.iter().map(|(objective, loss)| format!("  held-out {} {loss:.4}", objective.name()));
+        let held_out = self
+            .held_out
+            .iter()
+            .map(|(objective, loss)| format!("  held-out {} {loss:.4}", objective.name()));
         let rate = |count: usize| count as f64 / self.seconds.max(f64::MIN_POSITIVE);
         let (tokens, examples) = (rate(self.tokens), rate(self.examples));
-        format!("{}{}  {tokens:.0} tokens/s  {examples:.0} examples/s", losses(step), held_out.collect::<String>())
+        format!(
+            "{}{}  {tokens:.0} tokens/s  {examples:.0} examples/s",
+            losses(step),
+            held_out.collect::<String>()
+        )
     }
 }
 

@@ -1,11 +1,13 @@
 //! The folder in which fetched backbones live.
 //!
-//! `$ESPALIER_CACHE`, else `$XDG_CACHE_HOME/espalier`, else `~/.cache/espalier`; in it one directory a model,
-//! `models/<org>--<name>/`, in the hub's own layout. A directory is filled under another name and renamed when whole, and the last
-//! file written into it is a record of the others' sizes and checksums. So a half-made one is never seen, and a damaged one is
-//! noticed. A directory that a person put there has no record; it is used as it is, once the files that it needs are there.
-//! Beside it lie, under names that begin with a dot, a lock and what is being filled or downloaded. The folder may be shared: what
-//! others put there under these names is neither written through nor read for what it is not.
+//! `$ESPALIER_CACHE`, else `$XDG_CACHE_HOME/espalier`, else `~/.cache/espalier`; in it one
+//! directory a model, `models/<org>--<name>/`, in the hub's own layout. A directory is filled under
+//! another name and renamed when whole, and the last file written into it is a record of the
+//! others' sizes and checksums. So a half-made one is never seen, and a damaged one is noticed. A
+//! directory that a person put there has no record; it is used as it is, once the files that it
+//! needs are there. Beside it lie, under names that begin with a dot, a lock and what is being
+//! filled or downloaded. The folder may be shared: what others put there under these names is
+//! neither written through nor read for what it is not.
 
 use super::digest;
 use super::model_id::ModelId;
@@ -28,7 +30,8 @@ pub const FILES: [&str; 9] = [
     "1_Pooling/config.json",
     "sentence_bert_config.json",
 ];
-/// No file of a lightweight encoder is larger; what claims to be is refused before it fills the disk.
+/// No file of a lightweight encoder is larger; what claims to be is refused before it fills the
+/// disk.
 pub const MAX_FILE_BYTES: u64 = 4 << 30;
 const RECORD: &str = "fetched.json";
 /// A record has nine lines or so.
@@ -36,7 +39,8 @@ const MAX_RECORD_BYTES: u64 = 1 << 20;
 
 /// The files without which a directory is no backbone, as far as `has` does not find them.
 pub fn missing(has: impl Fn(&str) -> bool) -> Vec<&'static str> {
-    let mut missing: Vec<_> = ["config.json", "model.safetensors"].into_iter().filter(|name| !has(name)).collect();
+    let mut missing: Vec<_> =
+        ["config.json", "model.safetensors"].into_iter().filter(|name| !has(name)).collect();
     if !has("tokenizer.json") && !has("vocab.txt") {
         missing.push("tokenizer.json (or vocab.txt)");
     }
@@ -50,7 +54,8 @@ pub fn env(name: &str) -> Option<String> {
 
 /// `<application>` inside the user's cache folder, by the XDG rules.
 pub fn user_cache(env: impl Fn(&str) -> Option<String>, application: &str) -> Option<PathBuf> {
-    let home = || env("HOME").or_else(|| env("USERPROFILE")).map(|home| Path::new(&home).join(".cache"));
+    let home =
+        || env("HOME").or_else(|| env("USERPROFILE")).map(|home| Path::new(&home).join(".cache"));
     Some(env("XDG_CACHE_HOME").map(PathBuf::from).or_else(home)?.join(application))
 }
 
@@ -79,9 +84,12 @@ impl Cache {
     }
 
     fn from_vars(env: impl Fn(&str) -> Option<String>) -> Result<Self> {
-        let root = env("ESPALIER_CACHE").map(PathBuf::from).or_else(|| user_cache(&env, "espalier"));
         let root =
-            root.context("there is no cache folder: set ESPALIER_CACHE to a directory (neither it nor HOME is set)")?;
+            env("ESPALIER_CACHE").map(PathBuf::from).or_else(|| user_cache(&env, "espalier"));
+        let root = root.context(
+            "there is no cache folder: set ESPALIER_CACHE to a directory (neither it nor HOME is \
+             set)",
+        )?;
         Ok(Self::at(&root))
     }
 
@@ -98,7 +106,8 @@ impl Cache {
     /// The directory of `id` if it is complete, judged by the sizes of its files.
     ///
     /// # Errors
-    /// A directory that a person put there and that lacks a needed file: it is neither used nor overwritten.
+    /// A directory that a person put there and that lacks a needed file: it is neither used nor
+    /// overwritten.
     pub fn find(&self, id: &ModelId) -> Result<Option<PathBuf>> {
         self.find_where(id, has_size)
     }
@@ -110,7 +119,11 @@ impl Cache {
         })
     }
 
-    fn find_where(&self, id: &ModelId, intact: impl Fn(&Path, &Entry) -> bool) -> Result<Option<PathBuf>> {
+    fn find_where(
+        &self,
+        id: &ModelId,
+        intact: impl Fn(&Path, &Entry) -> bool,
+    ) -> Result<Option<PathBuf>> {
         let dir = self.dir(id);
         if !dir.exists() {
             return Ok(None);
@@ -121,7 +134,10 @@ impl Cache {
                 // No other names: these become paths.
                 let known = |name: &String| FILES.contains(&name.as_str());
                 missing(listed).is_empty()
-                    && record.files.iter().all(|(name, entry)| known(name) && intact(&dir.join(name), entry))
+                    && record
+                        .files
+                        .iter()
+                        .all(|(name, entry)| known(name) && intact(&dir.join(name), entry))
             }),
             Err(_) => {
                 let missing = missing(|name| dir.join(name).is_file());
@@ -138,11 +154,14 @@ impl Cache {
         Ok(complete.then_some(dir))
     }
 
-    /// Waits until no other process fetches `id`; holds the others off until the returned file is dropped.
+    /// Waits until no other process fetches `id`; holds the others off until the returned file is
+    /// dropped.
     pub fn lock(&self, id: &ModelId) -> Result<File> {
         let models = self.models.display();
         fs::create_dir_all(&self.models).with_context(|| {
-            format!("{models}: cannot create; set ESPALIER_CACHE to a directory that can be written")
+            format!(
+                "{models}: cannot create; set ESPALIER_CACHE to a directory that can be written"
+            )
         })?;
         let path = self.beside(id, "lock");
         if fs::symlink_metadata(&path).is_ok_and(|metadata| !metadata.is_file()) {
@@ -170,7 +189,8 @@ impl Cache {
         self.models.join(format!(".{}.{purpose}", id.folder()))
     }
 
-    /// Writes the record into a filled directory and gives it its place, that of a damaged one included.
+    /// Writes the record into a filled directory and gives it its place, that of a damaged one
+    /// included.
     pub fn publish(&self, id: &ModelId, filled: Scratch) -> Result<PathBuf> {
         let missing = missing(|name| filled.path().join(name).is_file());
         if !missing.is_empty() {
@@ -183,9 +203,11 @@ impl Cache {
         let dir = self.dir(id);
         // A link goes, not what it leads to.
         if fs::symlink_metadata(&dir).is_ok() {
-            fs::remove_dir_all(&dir).with_context(|| format!("{}: cannot replace", dir.display()))?;
+            fs::remove_dir_all(&dir)
+                .with_context(|| format!("{}: cannot replace", dir.display()))?;
         }
-        fs::rename(filled.path(), &dir).with_context(|| format!("{}: cannot rename to it", dir.display()))?;
+        fs::rename(filled.path(), &dir)
+            .with_context(|| format!("{}: cannot rename to it", dir.display()))?;
         // Not needed any more; most often it is not there.
         let _ = fs::remove_dir_all(self.downloads(id));
         Ok(dir)
@@ -207,7 +229,8 @@ fn entries(dir: &Path) -> Result<BTreeMap<String, Entry>> {
     for name in FILES {
         let path = dir.join(name);
         if path.is_file() {
-            let sha256 = digest::sha256(&path).with_context(|| format!("{}: cannot read", path.display()))?;
+            let sha256 = digest::sha256(&path)
+                .with_context(|| format!("{}: cannot read", path.display()))?;
             entries.insert(name.to_string(), Entry { bytes: fs::metadata(&path)?.len(), sha256 });
         }
     }
@@ -245,14 +268,16 @@ mod tests {
     /// A record of the needed files, as [`fill`] writes them, and of one more.
     fn with_file(name: &str, bytes: u64) -> String {
         let entry = |name: &str, bytes: u64| format!(r#""{name}":{{"bytes":{bytes},"sha256":""}}"#);
-        let needed = ["config.json", "model.safetensors", "vocab.txt"].map(|name| entry(name, name.len() as u64));
+        let needed = ["config.json", "model.safetensors", "vocab.txt"]
+            .map(|name| entry(name, name.len() as u64));
         format!(r#"{{"id":"org/name","files":{{{},{}}}}}"#, needed.join(","), entry(name, bytes))
     }
 
     #[test]
     fn the_folder_comes_from_the_environment() {
         let models = |vars: &[(&str, &str)]| {
-            let vars: BTreeMap<_, _> = vars.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+            let vars: BTreeMap<_, _> =
+                vars.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
             Cache::from_vars(|name| vars.get(name).cloned()).map(|cache| cache.models)
         };
         let all = [("ESPALIER_CACHE", "/e"), ("XDG_CACHE_HOME", "/x"), ("HOME", "/h")];
@@ -319,7 +344,8 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let cache = Cache::at(root.path());
         drop(cache.lock(&id()).unwrap());
-        let (lock, thesis) = (root.path().join("models/.org--name.lock"), root.path().join("thesis.txt"));
+        let (lock, thesis) =
+            (root.path().join("models/.org--name.lock"), root.path().join("thesis.txt"));
         fs::write(&thesis, "years").unwrap();
         fs::remove_file(&lock).unwrap();
         fs::hard_link(&thesis, &lock).unwrap();

@@ -70,7 +70,8 @@ impl Client {
             if !answer.status().is_redirection() {
                 return Ok(answer);
             }
-            let location = answer.headers().get(LOCATION).and_then(|location| location.to_str().ok());
+            let location =
+                answer.headers().get(LOCATION).and_then(|location| location.to_str().ok());
             url = url
                 .redirected(location.unwrap_or_default())
                 .with_context(|| format!("the redirect of {url} is not followed"))?;
@@ -88,7 +89,9 @@ impl Client {
         }
         let request = request
             .config()
-            .timeout_global(deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())))
+            .timeout_global(
+                deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())),
+            )
             // A proxy would look for this machine's own server on its machine.
             .proxy(if url.is_plain() { None } else { Proxy::try_from_env() })
             .build();
@@ -98,7 +101,10 @@ impl Client {
 
 /// The error that a status stands for.
 pub fn refusal(status: StatusCode) -> Error {
-    anyhow!("the hub refuses: {status} (401, 403, 404: no such model, or a private one without HF_TOKEN)")
+    anyhow!(
+        "the hub refuses: {status} (401, 403, 404: no such model, or a private one without \
+         HF_TOKEN)"
+    )
 }
 
 /// The error of a body that breaks off.

@@ -21,7 +21,8 @@ fn the_token_goes_to_the_hub_and_nowhere_else() {
         _ => Reply::redirect(&away),
     });
     assert_eq!(text(&hub).unwrap(), "theirs");
-    let seen: Vec<_> = hub.requests().iter().map(|r| r.header("authorization").map(String::from)).collect();
+    let seen: Vec<_> =
+        hub.requests().iter().map(|r| r.header("authorization").map(String::from)).collect();
     assert_eq!(seen, [Some("Bearer secret".to_string()), Some("Bearer secret".to_string())]);
     let requests = other.requests();
     assert_eq!(requests.iter().map(|r| r.path.as_str()).collect::<Vec<_>>(), ["/f"], "{port}");
@@ -40,10 +41,19 @@ fn redirects_end() {
 
 #[test]
 fn redirects_to_what_may_not_be_asked_are_not_followed() {
-    for location in ["http://cdn.example/f", "file:///etc/passwd", "//cdn.example/f", "https://me:pw@cdn.example", ""] {
+    for location in [
+        "http://cdn.example/f",
+        "file:///etc/passwd",
+        "//cdn.example/f",
+        "https://me:pw@cdn.example",
+        "",
+    ] {
         let hub = Server::start(move |_| Reply::redirect(location));
         let error = text(&hub).unwrap_err();
-        assert!(error.contains(&format!("the redirect of {} is not followed", hub.address)), "{error}");
+        assert!(
+            error.contains(&format!("the redirect of {} is not followed", hub.address)),
+            "{error}"
+        );
         assert!(!error.contains("me:pw"), "{error}");
         assert_eq!(hub.requests().len(), 1);
     }
@@ -52,7 +62,11 @@ fn redirects_to_what_may_not_be_asked_are_not_followed() {
 #[test]
 fn an_answer_without_end_is_cut_off() {
     for headers in [vec![], vec!["Content-Length: 99999999999".to_string()]] {
-        let flood = move |_: &_| Reply { headers: headers.clone(), then: Then::Flood, ..Reply::bare("200 OK") };
+        let flood = move |_: &_| Reply {
+            headers: headers.clone(),
+            then: Then::Flood,
+            ..Reply::bare("200 OK")
+        };
         let error = text(&Server::start(flood)).unwrap_err();
         assert!(error.contains("larger than") && error.contains("1000"), "{error}");
     }
@@ -60,7 +74,8 @@ fn an_answer_without_end_is_cut_off() {
 
 #[test]
 fn a_silent_server_is_given_up() {
-    let mute = Server::start(|_| Reply { headers: vec![], then: Then::Silence, ..Reply::text("begun") });
+    let mute =
+        Server::start(|_| Reply { headers: vec![], then: Then::Silence, ..Reply::text("begun") });
     let patience = Patience { whole: PATIENT.whole, ..IMPATIENT };
     let mut answer = client(&mute, patience).file("/x", 0).unwrap();
     let error = answer.body_mut().as_reader().read_to_end(&mut Vec::new()).unwrap_err();
@@ -77,7 +92,8 @@ fn a_silent_server_is_given_up() {
 
 #[test]
 fn a_refusal_says_what_it_may_mean() {
-    for status in ["401 Unauthorized", "403 Forbidden", "404 Not Found", "500 Words of the server"] {
+    for status in ["401 Unauthorized", "403 Forbidden", "404 Not Found", "500 Words of the server"]
+    {
         let error = text(&Server::start(|_| Reply::bare(status))).unwrap_err();
         assert!(error.contains(&status[..3]) && error.contains("no such model"), "{error}");
         assert!(!error.contains("Words"), "{error}");

@@ -9,7 +9,8 @@ use std::path::Path;
 
 /// What a file must hash to, in lower-case hexadecimal.
 ///
-/// The hub names a large (LFS) file by its SHA-256 and a small one by its git object id; the lengths tell them apart.
+/// The hub names a large (LFS) file by its SHA-256 and a small one by its git object id; the
+/// lengths tell them apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Checksum {
     /// SHA-256 of the content: 64 digits.
@@ -98,7 +99,9 @@ mod tests {
 
     #[test]
     fn what_is_no_checksum_is_refused() {
-        for text in ["", "abc", "../../etc/passwd", &"g".repeat(40), &"A".repeat(64), &"a".repeat(41)] {
+        for text in
+            ["", "abc", "../../etc/passwd", &"g".repeat(40), &"A".repeat(64), &"a".repeat(41)]
+        {
             assert_eq!(Checksum::parse(text), None, "{text}");
         }
     }

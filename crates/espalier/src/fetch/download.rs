@@ -53,10 +53,14 @@ impl Download<'_> {
     /// the whole.
     fn begun(&self) -> Result<Option<u64>> {
         match fs::symlink_metadata(self.to) {
-            Ok(metadata) if metadata.is_file() && metadata.len() <= self.file.bytes => Ok(Some(metadata.len())),
+            Ok(metadata) if metadata.is_file() && metadata.len() <= self.file.bytes => {
+                Ok(Some(metadata.len()))
+            }
             Ok(_) => self.discard().map(|()| None),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error).with_context(|| format!("{}: cannot look at", self.to.display())),
+            Err(error) => {
+                Err(error).with_context(|| format!("{}: cannot look at", self.to.display()))
+            }
         }
     }
 
@@ -73,13 +77,25 @@ impl Download<'_> {
             status => return Err(refusal(status)),
         };
         let mut options = OpenOptions::new();
-        let options = if start > 0 { options.append(true) } else { options.write(true).create(true).truncate(true) };
-        let mut out = options.open(self.to).with_context(|| format!("{}: cannot write", self.to.display()))?;
+        let options = if start > 0 {
+            options.append(true)
+        } else {
+            options.write(true).create(true).truncate(true)
+        };
+        let mut out = options
+            .open(self.to)
+            .with_context(|| format!("{}: cannot write", self.to.display()))?;
         self.copy(&mut answer.into_body().into_reader(), start, &mut out, on_position)
     }
 
     /// Copies what comes up to the size that is listed, whatever the server says of its own.
-    fn copy(&self, body: &mut impl Read, start: u64, out: &mut File, on_position: &mut impl FnMut(u64)) -> Result<()> {
+    fn copy(
+        &self,
+        body: &mut impl Read,
+        start: u64,
+        out: &mut File,
+        on_position: &mut impl FnMut(u64),
+    ) -> Result<()> {
         let whole = self.file.bytes;
         let mut position = start;
         let mut buffer = [0; 1 << 14];
@@ -95,7 +111,8 @@ impl Download<'_> {
                 self.discard()?;
                 bail!("the hub sends more than the {whole} bytes that it lists");
             }
-            out.write_all(&buffer[..got]).with_context(|| format!("{}: cannot write", self.to.display()))?;
+            out.write_all(&buffer[..got])
+                .with_context(|| format!("{}: cannot write", self.to.display()))?;
             on_position(position);
         }
         if position < whole {
@@ -106,12 +123,21 @@ impl Download<'_> {
 
     fn discard(&self) -> Result<()> {
         let is_folder = fs::symlink_metadata(self.to).is_ok_and(|metadata| metadata.is_dir());
-        let removed = if is_folder { fs::remove_dir_all(self.to) } else { fs::remove_file(self.to) };
+        let removed =
+            if is_folder { fs::remove_dir_all(self.to) } else { fs::remove_file(self.to) };
         removed.with_context(|| format!("{}: cannot remove", self.to.display()))
     }
 }
 
 /// The number of the first byte in an answer that is a part: `bytes 3-6/7`.
 fn first_byte(headers: &HeaderMap) -> Option<u64> {
-    headers.get(CONTENT_RANGE)?.to_str().ok()?.strip_prefix("bytes ")?.split_once('-')?.0.parse().ok()
+    headers
+        .get(CONTENT_RANGE)?
+        .to_str()
+        .ok()?
+        .strip_prefix("bytes ")?
+        .split_once('-')?
+        .0
+        .parse()
+        .ok()
 }

@@ -10,16 +10,23 @@ use std::time::Duration;
 
 /// Name, content and listed checksum of each file. The checksums are those of `sha256sum` and `git
 /// hash-object`.
-pub const CONFIG: (&str, &str, &str) = ("config.json", "{}", "9e26dfeeb6e641a33dae4961196235bdb965b21b");
-pub const VOCAB: (&str, &str, &str) = ("vocab.txt", "hello\n", "ce013625030ba8dba906f756967f9e9ca394464a");
-pub const MODEL: (&str, &str, &str) =
-    ("model.safetensors", "weights", "9a129038d9a00aed0cf6a7ea059ca50a813449061ab87848cf1a13eafdf33b2c");
+pub const CONFIG: (&str, &str, &str) =
+    ("config.json", "{}", "9e26dfeeb6e641a33dae4961196235bdb965b21b");
+pub const VOCAB: (&str, &str, &str) =
+    ("vocab.txt", "hello\n", "ce013625030ba8dba906f756967f9e9ca394464a");
+pub const MODEL: (&str, &str, &str) = (
+    "model.safetensors",
+    "weights",
+    "9a129038d9a00aed0cf6a7ea059ca50a813449061ab87848cf1a13eafdf33b2c",
+);
 pub const FILES: [(&str, &str, &str); 3] = [CONFIG, VOCAB, MODEL];
 pub const COMMIT: &str = "c0ffee0000000000000000000000000000c0ffee";
 
 /// Long enough for a busy machine.
-pub const PATIENT: Patience = Patience { whole: Duration::from_secs(30), standstill: Duration::from_secs(30) };
-pub const IMPATIENT: Patience = Patience { whole: Duration::from_millis(100), standstill: Duration::from_millis(100) };
+pub const PATIENT: Patience =
+    Patience { whole: Duration::from_secs(30), standstill: Duration::from_secs(30) };
+pub const IMPATIENT: Patience =
+    Patience { whole: Duration::from_millis(100), standstill: Duration::from_millis(100) };
 
 pub struct Request {
     pub path: String,
@@ -29,12 +36,16 @@ pub struct Request {
 impl Request {
     pub fn header(&self, name: &str) -> Option<&str> {
         let headers = self.headers.iter().filter_map(|line| line.split_once(':'));
-        headers.filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).next()
+        headers
+            .filter(|(key, _)| key.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.trim())
+            .next()
     }
 
     /// The first byte that is asked for.
     pub fn from(&self) -> usize {
-        self.header("range").map_or(0, |range| range["bytes=".len()..].trim_end_matches('-').parse().unwrap())
+        self.header("range")
+            .map_or(0, |range| range["bytes=".len()..].trim_end_matches('-').parse().unwrap())
     }
 }
 
@@ -56,7 +67,12 @@ pub struct Reply {
 
 impl Reply {
     pub fn bare(status: &'static str) -> Self {
-        Self { status, headers: vec!["Content-Length: 0".into()], body: Vec::new(), then: Then::Close }
+        Self {
+            status,
+            headers: vec!["Content-Length: 0".into()],
+            body: Vec::new(),
+            then: Then::Close,
+        }
     }
 
     pub fn redirect(location: &str) -> Self {
@@ -122,13 +138,18 @@ impl Server {
     pub fn files(&self) -> Vec<String> {
         let requests = self.requests();
         let files = requests.iter().filter(|request| request.path.contains("/resolve/"));
-        files.map(|request| format!("{} {}", request.path.rsplit('/').next().unwrap(), request.from())).collect()
+        files
+            .map(|request| {
+                format!("{} {}", request.path.rsplit('/').next().unwrap(), request.from())
+            })
+            .collect()
     }
 }
 
 fn serve(mut stream: TcpStream, answer: &impl Fn(&Request) -> Reply, noted: &Mutex<Vec<Request>>) {
     let lines = BufReader::new(stream.try_clone().unwrap()).lines();
-    let mut lines: Vec<String> = lines.map(|line| line.unwrap()).take_while(|line| !line.is_empty()).collect();
+    let mut lines: Vec<String> =
+        lines.map(|line| line.unwrap()).take_while(|line| !line.is_empty()).collect();
     let path = lines.remove(0).split(' ').nth(1).unwrap().to_string();
     let request = Request { path, headers: lines };
     let reply = answer(&request);
@@ -149,10 +170,16 @@ pub fn listing() -> String {
     let small = |(name, text, sum): (&str, &str, &str)| {
         format!(r#"{{"rfilename":"{name}","size":{},"blobId":"{sum}"}}"#, text.len())
     };
-    let lfs =
-        format!(r#"{{"rfilename":"{}","size":7,"blobId":"x","lfs":{{"sha256":"{}","size":7}}}}"#, MODEL.0, MODEL.2);
+    let lfs = format!(
+        r#"{{"rfilename":"{}","size":7,"blobId":"x","lfs":{{"sha256":"{}","size":7}}}}"#,
+        MODEL.0, MODEL.2
+    );
     let readme = r#"{"rfilename":"README.md"}"#;
-    format!(r#"{{"sha":"{COMMIT}","siblings":[{},{},{lfs},{readme}]}}"#, small(CONFIG), small(VOCAB))
+    format!(
+        r#"{{"sha":"{COMMIT}","siblings":[{},{},{lfs},{readme}]}}"#,
+        small(CONFIG),
+        small(VOCAB)
+    )
 }
 
 /// The file of org/name that a request asks for.
@@ -165,7 +192,9 @@ pub fn asked(request: &Request) -> Option<(&'static str, &'static str, &'static 
 pub fn honest(request: &Request) -> Reply {
     match asked(request) {
         Some((_, text, _)) => Reply::part(text, request),
-        None if request.path == "/api/models/org/name/revision/main?blobs=true" => Reply::text(&listing()),
+        None if request.path == "/api/models/org/name/revision/main?blobs=true" => {
+            Reply::text(&listing())
+        }
         None => Reply::bare("404 Not Found"),
     }
 }

@@ -20,7 +20,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const ENDPOINT: &str = "https://huggingface.co";
-const PATIENCE: Patience = Patience { whole: Duration::from_secs(10), standstill: Duration::from_secs(30) };
+const PATIENCE: Patience =
+    Patience { whole: Duration::from_secs(10), standstill: Duration::from_secs(30) };
 /// The most that is read of a listing; an honest one has some kB.
 const MAX_LISTING_BYTES: u64 = 10 << 20;
 
@@ -35,15 +36,16 @@ impl Hub {
     /// The hub as the environment describes it.
     pub fn from_env() -> Result<Self> {
         let cache = HubCache::from_env()?;
-        let token = env("HF_TOKEN").map(|token| token.trim().to_string()).filter(|token| !token.is_empty());
+        let token =
+            env("HF_TOKEN").map(|token| token.trim().to_string()).filter(|token| !token.is_empty());
         let token = token.or_else(|| cache.token());
         if token.as_ref().is_some_and(|token| !token.bytes().all(|byte| byte.is_ascii_graphic())) {
             bail!("HF_TOKEN, or the token in HF_HOME, holds characters that no token has");
         }
         let endpoint = env("HF_ENDPOINT").unwrap_or_else(|| ENDPOINT.to_string());
         let endpoint = Url::parse(&endpoint).context("HF_ENDPOINT cannot be used")?;
-        let offline =
-            env("HF_HUB_OFFLINE").is_some_and(|v| ["1", "true", "yes", "on"].contains(&v.to_lowercase().as_str()));
+        let offline = env("HF_HUB_OFFLINE")
+            .is_some_and(|v| ["1", "true", "yes", "on"].contains(&v.to_lowercase().as_str()));
         Ok(Self { client: Client::new(endpoint, token, PATIENCE), offline, cache })
     }
 
@@ -60,12 +62,21 @@ impl Hub {
             Ok(model) => model,
             Err(error) => return self.take_cached(id, into)?.ok_or(error),
         };
-        let bar = progress::bar(&format!("downloading {id}"), model.files.iter().map(|file| file.bytes).sum());
+        let bar = progress::bar(
+            &format!("downloading {id}"),
+            model.files.iter().map(|file| file.bytes).sum(),
+        );
         let mut before = 0;
         for file in &model.files {
             let from = format!("/{id}/resolve/{}/{}", model.commit, file.name);
-            let fetched = self.file(id, file, &from, downloads, |position| bar.set_position(before + position));
-            let kept = || format!("{}: not downloaded (what came is kept; another run goes on from there)", file.name);
+            let fetched = self
+                .file(id, file, &from, downloads, |position| bar.set_position(before + position));
+            let kept = || {
+                format!(
+                    "{}: not downloaded (what came is kept; another run goes on from there)",
+                    file.name
+                )
+            };
             place(&fetched.with_context(kept)?, &into.join(file.name))?;
             before += file.bytes;
         }
@@ -78,7 +89,9 @@ impl Hub {
         if self.offline {
             bail!("the hub is not asked because HF_HUB_OFFLINE is set");
         }
-        let answer = self.client.text(&format!("/api/models/{id}/revision/main?blobs=true"), MAX_LISTING_BYTES)?;
+        let answer = self
+            .client
+            .text(&format!("/api/models/{id}/revision/main?blobs=true"), MAX_LISTING_BYTES)?;
         Model::parse(id, &answer)
     }
 
@@ -94,7 +107,8 @@ impl Hub {
         if let Some(blob) = self.cache.blob(id, &file.checksum) {
             return Ok(blob);
         }
-        fs::create_dir_all(downloads).with_context(|| format!("{}: cannot create", downloads.display()))?;
+        fs::create_dir_all(downloads)
+            .with_context(|| format!("{}: cannot create", downloads.display()))?;
         let to = downloads.join(file.checksum.as_str());
         Download { client: &self.client, from, file, to: &to }.run(on_position)?;
         Ok(to)

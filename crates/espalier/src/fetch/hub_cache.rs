@@ -56,7 +56,10 @@ impl HubCache {
         if !missing(|name| names.contains(&name)).is_empty() {
             return None;
         }
-        names.into_iter().map(|name| Some((name, whole_blob(&repository, &snapshot.join(name))?))).collect()
+        names
+            .into_iter()
+            .map(|name| Some((name, whole_blob(&repository, &snapshot.join(name))?)))
+            .collect()
     }
 
     fn repository(&self, id: &ModelId) -> Option<PathBuf> {

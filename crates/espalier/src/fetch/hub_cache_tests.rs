@@ -24,7 +24,8 @@ mod links {
         for (name, text, sum) in [CONFIG, VOCAB, MODEL] {
             fs::write(repository.join("blobs").join(sum), text).unwrap();
             let link = format!("../../blobs/{sum}");
-            symlink(if name == MODEL.0 { target } else { Path::new(&link) }, snapshot.join(name)).unwrap();
+            symlink(if name == MODEL.0 { target } else { Path::new(&link) }, snapshot.join(name))
+                .unwrap();
         }
         let cache = HubCache::at(home.path().into());
         (home, cache)
@@ -34,13 +35,16 @@ mod links {
     fn links_lead_to_blobs_and_nowhere_else() {
         let blob = format!("../../blobs/{}", MODEL.2);
         let (_home, whole) = cache(Path::new(&blob));
-        let names: Vec<_> = whole.snapshot(&id()).unwrap().into_iter().map(|(name, _)| name).collect();
+        let names: Vec<_> =
+            whole.snapshot(&id()).unwrap().into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, [CONFIG.0, MODEL.0, VOCAB.0]);
         // The right content under the right name, but elsewhere.
         let outside = tempfile::tempdir().unwrap();
         let copy = outside.path().join(MODEL.2);
         fs::write(&copy, MODEL.1).unwrap();
-        for target in [&copy, Path::new("/etc/passwd"), Path::new("/dev/zero"), Path::new("../../refs/main")] {
+        for target in
+            [&copy, Path::new("/etc/passwd"), Path::new("/dev/zero"), Path::new("../../refs/main")]
+        {
             assert!(cache(target).1.snapshot(&id()).is_none(), "{}", target.display());
         }
     }

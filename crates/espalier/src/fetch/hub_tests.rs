@@ -1,7 +1,9 @@
 //! What is asked of the hub, what is kept, and what is not believed.
 
 use super::*;
-use crate::fetch::fake_hub::{COMMIT, CONFIG, FILES, MODEL, PATIENT, Reply, Request, Server, Then, VOCAB};
+use crate::fetch::fake_hub::{
+    COMMIT, CONFIG, FILES, MODEL, PATIENT, Reply, Request, Server, Then, VOCAB,
+};
 use crate::fetch::fake_hub::{asked, honest, listing};
 use std::collections::BTreeMap;
 use std::net::TcpListener;
@@ -28,7 +30,8 @@ impl Machine {
     /// What is downloaded into a fresh directory, by name, or the error's text.
     fn download(&self, hub: &Hub) -> Result<BTreeMap<String, String>, String> {
         let into = tempfile::tempdir().unwrap();
-        hub.download(&id(), &self.downloads(), into.path()).map_err(|error| format!("{error:#}"))?;
+        hub.download(&id(), &self.downloads(), into.path())
+            .map_err(|error| format!("{error:#}"))?;
         Ok(contents(into.path()))
     }
 
@@ -57,7 +60,9 @@ impl Machine {
 /// The files of a directory, by name.
 fn contents(dir: &Path) -> BTreeMap<String, String> {
     let files = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap());
-    files.map(|f| (f.file_name().into_string().unwrap(), fs::read_to_string(f.path()).unwrap())).collect()
+    files
+        .map(|f| (f.file_name().into_string().unwrap(), fs::read_to_string(f.path()).unwrap()))
+        .collect()
 }
 
 fn id() -> ModelId {
@@ -69,7 +74,10 @@ fn everything() -> BTreeMap<String, String> {
 }
 
 /// An honest hub but for the file `name`.
-fn but_for(name: &'static str, answer: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Server {
+fn but_for(
+    name: &'static str,
+    answer: impl Fn(&Request) -> Reply + Send + Sync + 'static,
+) -> Server {
     Server::start(move |request| match asked(request) {
         Some(file) if file.0 == name => answer(request),
         _ => honest(request),
@@ -96,7 +104,10 @@ fn an_interrupted_download_goes_on_where_it_stopped() {
         if cut.swap(false, Ordering::SeqCst) { reply.cut(3) } else { reply }
     });
     assert_eq!(Machine::new().fetch(&server).unwrap(), everything());
-    assert_eq!(server.files(), ["config.json 0", "model.safetensors 0", "model.safetensors 3", "vocab.txt 0"]);
+    assert_eq!(
+        server.files(),
+        ["config.json 0", "model.safetensors 0", "model.safetensors 3", "vocab.txt 0"]
+    );
 }
 
 #[test]
@@ -124,7 +135,8 @@ fn a_server_without_ranges_sends_all_again() {
 #[test]
 fn content_that_is_not_what_the_hub_lists_is_refused() {
     for (name, bad) in [(MODEL.0, "weightS"), (CONFIG.0, "[]")] {
-        let (server, machine) = (but_for(name, move |request| Reply::part(bad, request)), Machine::new());
+        let (server, machine) =
+            (but_for(name, move |request| Reply::part(bad, request)), Machine::new());
         let error = machine.fetch(&server).unwrap_err();
         assert!(error.contains(name) && error.contains("checksum"), "{error}");
         assert_eq!(server.files().iter().filter(|file| **file == format!("{name} 0")).count(), 3);
@@ -135,15 +147,23 @@ fn content_that_is_not_what_the_hub_lists_is_refused() {
 #[test]
 fn no_more_is_taken_than_is_listed_whatever_the_server_says() {
     let longer = |request: &Request| Reply::part("weights and more", request);
-    let flood = |_: &Request| Reply { headers: vec![], then: Then::Flood, ..Reply::text("weights") };
-    let liar = |_: &Request| Reply { headers: vec!["Content-Length: 7".into()], ..Reply::text("weights and more") };
-    for (server, whole) in
-        [(but_for(MODEL.0, longer), false), (but_for(MODEL.0, flood), false), (but_for(MODEL.0, liar), true)]
-    {
+    let flood =
+        |_: &Request| Reply { headers: vec![], then: Then::Flood, ..Reply::text("weights") };
+    let liar = |_: &Request| Reply {
+        headers: vec!["Content-Length: 7".into()],
+        ..Reply::text("weights and more")
+    };
+    for (server, whole) in [
+        (but_for(MODEL.0, longer), false),
+        (but_for(MODEL.0, flood), false),
+        (but_for(MODEL.0, liar), true),
+    ] {
         let machine = Machine::new();
         match machine.fetch(&server) {
             Ok(files) => assert!(whole && files == everything()),
-            Err(error) => assert!(!whole && error.contains("more than the 7 bytes that it lists"), "{error}"),
+            Err(error) => {
+                assert!(!whole && error.contains("more than the 7 bytes that it lists"), "{error}")
+            }
         }
         for (name, text) in contents(&machine.downloads()) {
             assert!(text.len() <= 7, "{name}: {} bytes", text.len());
@@ -185,7 +205,8 @@ fn the_server_names_no_file() {
     });
     assert_eq!(machine.fetch(&server).unwrap(), everything());
     assert_eq!(fs::read_to_string(&victim).unwrap(), "mine");
-    let there: Vec<_> = fs::read_dir(machine.0.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let there: Vec<_> =
+        fs::read_dir(machine.0.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(there.len(), 2, "{there:?}");
     // Nor does its listing.
     let evil = listing().replace(COMMIT, "../../../victim");

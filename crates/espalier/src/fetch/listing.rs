@@ -52,10 +52,15 @@ impl Model {
     pub fn parse(id: &ModelId, answer: &str) -> Result<Self> {
         // What the parser says would quote the answer.
         let listing: Listing = serde_json::from_str(answer).map_err(|error| {
-            anyhow!("the hub's answer cannot be understood (JSON, line {}, column {})", error.line(), error.column())
+            anyhow!(
+                "the hub's answer cannot be understood (JSON, line {}, column {})",
+                error.line(),
+                error.column()
+            )
         })?;
         let files = select(id, &listing)?;
-        let commit = listing.sha.filter(|sha| is_commit(sha)).context("the hub's answer names no commit")?;
+        let commit =
+            listing.sha.filter(|sha| is_commit(sha)).context("the hub's answer names no commit")?;
         Ok(Self { commit, files })
     }
 }
@@ -70,9 +75,9 @@ fn select(id: &ModelId, listing: &Listing) -> Result<Vec<RemoteFile>> {
     let missing = missing(|name| find(name).is_some());
     if missing.contains(&"model.safetensors") && find("pytorch_model.bin").is_some() {
         bail!(
-            "the hub has {id} only as pytorch_model.bin, which espalier does not read; \
-             convert it where Python has transformers, then pass `--backbone DIR`:\n  \
-             python3 -c \"from transformers import AutoModel as M, AutoTokenizer as T; \
+            "the hub has {id} only as pytorch_model.bin, which espalier does not read; convert it \
+             where Python has transformers, then pass `--backbone DIR`:\n  python3 -c \"from \
+             transformers import AutoModel as M, AutoTokenizer as T; \
              [c.from_pretrained('{id}').save_pretrained('DIR') for c in (M, T)]\""
         );
     }
@@ -84,11 +89,14 @@ fn select(id: &ModelId, listing: &Listing) -> Result<Vec<RemoteFile>> {
 
 fn remote_file(name: &'static str, file: &Sibling) -> Result<RemoteFile> {
     let listed = file.lfs.as_ref().map(|lfs| &lfs.sha256).or(file.blob_id.as_ref());
-    let checksum =
-        listed.and_then(|hex| Checksum::parse(hex)).with_context(|| format!("the hub lists no checksum of {name}"))?;
+    let checksum = listed
+        .and_then(|hex| Checksum::parse(hex))
+        .with_context(|| format!("the hub lists no checksum of {name}"))?;
     let bytes = file.size.with_context(|| format!("the hub lists no size of {name}"))?;
     if bytes > MAX_FILE_BYTES {
-        bail!("the hub's {name} has {bytes} bytes; {MAX_FILE_BYTES} is the most that espalier takes");
+        bail!(
+            "the hub's {name} has {bytes} bytes; {MAX_FILE_BYTES} is the most that espalier takes"
+        );
     }
     Ok(RemoteFile { name, bytes, checksum })
 }
@@ -111,7 +119,10 @@ mod tests {
     fn listings_that_espalier_cannot_use_are_explained() {
         let small = r#"{"rfilename":"config.json"},{"rfilename":"vocab.txt"}"#;
         let pytorch = error(&format!(r#"{small},{{"rfilename":"pytorch_model.bin"}}"#));
-        assert!(pytorch.contains("only as pytorch_model.bin") && pytorch.contains("save_pretrained"), "{pytorch}");
+        assert!(
+            pytorch.contains("only as pytorch_model.bin") && pytorch.contains("save_pretrained"),
+            "{pytorch}"
+        );
         assert!(error(small).contains("lacks model.safetensors"));
         let unsummed = format!(r#"{small},{{"rfilename":"model.safetensors","size":7}}"#);
         assert!(error(&unsummed).contains("no checksum of config.json"));
@@ -122,9 +133,13 @@ mod tests {
 
     #[test]
     fn nothing_but_checksums_and_commits_passes_for_them() {
-        let file = |name: &str, sum: &str| format!(r#"{{"rfilename":"{name}","size":2,"blobId":"{sum}"}}"#);
+        let file = |name: &str, sum: &str| {
+            format!(r#"{{"rfilename":"{name}","size":2,"blobId":"{sum}"}}"#)
+        };
         let listing = |sha: &str, sum: &str| {
-            let files = [file("config.json", SUM), file("vocab.txt", SUM), file("model.safetensors", sum)].join(",");
+            let files =
+                [file("config.json", SUM), file("vocab.txt", SUM), file("model.safetensors", sum)]
+                    .join(",");
             parse(&format!(r#"{{"sha":"{sha}","siblings":[{files},{}]}}"#, file("../../evil", SUM)))
         };
         let model = listing(SUM, SUM).unwrap();
@@ -132,7 +147,10 @@ mod tests {
         let names: Vec<_> = model.files.iter().map(|file| file.name).collect();
         assert_eq!(names, ["config.json", "model.safetensors", "vocab.txt"]);
         for evil in ["../../../evil", "/etc/passwd", "main", "", &SUM[1..], &SUM.to_uppercase()] {
-            assert!(listing(evil, SUM).unwrap_err().to_string().contains("names no commit"), "{evil}");
+            assert!(
+                listing(evil, SUM).unwrap_err().to_string().contains("names no commit"),
+                "{evil}"
+            );
             let error = listing(SUM, evil).unwrap_err().to_string();
             assert!(error.contains("no checksum of model.safetensors"), "{evil}: {error}");
         }

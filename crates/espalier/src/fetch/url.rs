@@ -18,7 +18,10 @@ impl Url {
             Some("https") => {}
             Some("http") if is_loopback(host) => {}
             Some("http") => {
-                bail!("plain http is refused, but to this machine (127.0.0.1); {host} must be asked by https")
+                bail!(
+                    "plain http is refused, but to this machine (127.0.0.1); {host} must be asked \
+                     by https"
+                )
             }
             _ => bail!("it is no https URL"),
         }
@@ -73,7 +76,12 @@ impl Url {
 
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}", self.0.scheme_str().unwrap_or_default(), self.0.host().unwrap_or_default())?;
+        write!(
+            f,
+            "{}://{}",
+            self.0.scheme_str().unwrap_or_default(),
+            self.0.host().unwrap_or_default()
+        )?;
         match self.0.port_u16() {
             None => Ok(()),
             Some(port) if port == if self.is_plain() { 80 } else { 443 } => Ok(()),
@@ -101,7 +109,12 @@ mod tests {
 
     #[test]
     fn https_is_taken_and_http_only_on_this_machine() {
-        for text in ["https://huggingface.co", "https://m.example:8443/hf", "http://127.0.0.1:80", "http://[::1]:9/x"] {
+        for text in [
+            "https://huggingface.co",
+            "https://m.example:8443/hf",
+            "http://127.0.0.1:80",
+            "http://[::1]:9/x",
+        ] {
             url(text);
         }
         url("http://localhost:8080");
@@ -135,7 +148,10 @@ mod tests {
             "https://m.example/hf/a?b=c"
         );
         let secret = url("https://me:secret@m.example:444/hf?key=secret");
-        assert_eq!(secret.below("/a").unwrap().uri().authority().unwrap().as_str(), "me:secret@m.example:444");
+        assert_eq!(
+            secret.below("/a").unwrap().uri().authority().unwrap().as_str(),
+            "me:secret@m.example:444"
+        );
         assert_eq!(secret.to_string(), "https://m.example:444");
         assert!(!error("http://me:secret@m.example").contains("secret"));
     }
@@ -144,11 +160,19 @@ mod tests {
     fn redirects_stay_with_https() {
         let hub = url("https://huggingface.co/api/models/x");
         let to = |location: &str| hub.redirected(location).map(|url| url.uri().to_string());
-        assert_eq!(to("/api/models/o/x?blobs=true").unwrap(), "https://huggingface.co/api/models/o/x?blobs=true");
+        assert_eq!(
+            to("/api/models/o/x?blobs=true").unwrap(),
+            "https://huggingface.co/api/models/o/x?blobs=true"
+        );
         assert_eq!(to("https://cdn.example/f?sig=1").unwrap(), "https://cdn.example/f?sig=1");
-        for bad in
-            ["http://cdn.example/f", "http://127.0.0.1/f", "//cdn.example/f", "f", "", "https://u:p@cdn.example/f"]
-        {
+        for bad in [
+            "http://cdn.example/f",
+            "http://127.0.0.1/f",
+            "//cdn.example/f",
+            "f",
+            "",
+            "https://u:p@cdn.example/f",
+        ] {
             assert!(to(bad).is_err(), "{bad}");
         }
         let here = url("http://127.0.0.1:1/x");
@@ -160,8 +184,11 @@ mod tests {
     fn a_server_is_scheme_name_and_port() {
         let hub = url("https://huggingface.co/a");
         assert!(hub.same_server(&url("https://user@HuggingFace.co:443/b?c")));
-        for other in ["https://huggingface.co:444", "https://cdn.huggingface.co", "https://huggingface.co.evil.example"]
-        {
+        for other in [
+            "https://huggingface.co:444",
+            "https://cdn.huggingface.co",
+            "https://huggingface.co.evil.example",
+        ] {
             assert!(!hub.same_server(&url(other)), "{other}");
         }
         assert!(!url("http://localhost:443").same_server(&url("https://localhost")));

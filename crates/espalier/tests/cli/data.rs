@@ -7,9 +7,13 @@ use serde_json::Value;
 #[cfg(unix)]
 fn data_may_come_through_a_pipe() {
     let workspace = Workspace::new();
-    let output = workspace.run_with_input("data check /dev/stdin", "{\"text\":\"a\",\"label\":\"b\"}\n");
+    let output =
+        workspace.run_with_input("data check /dev/stdin", "{\"text\":\"a\",\"label\":\"b\"}\n");
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success() && text.contains("JSON lines, classification, 1 row\n"), "{text}");
+    assert!(
+        output.status.success() && text.contains("JSON lines, classification, 1 row\n"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -23,7 +27,10 @@ fn what_has_no_end_is_not_read_to_it() {
         ("data check /dev/zero", "cannot be used"),
         ("data check task", "task/train.jsonl: not a file"),
         ("evaluate --backbone BACKBONE --task task --adapter x --split test", "task/test.jsonl: "),
-        ("encode --backbone BACKBONE --input /dev/zero --output x", "/dev/zero:1: longer than 16777216 bytes"),
+        (
+            "encode --backbone BACKBONE --input /dev/zero --output x",
+            "/dev/zero:1: longer than 16777216 bytes",
+        ),
     ]);
 }
 
@@ -41,7 +48,10 @@ fn data_are_checked_before_training() {
     ] {
         assert!(text.contains(part), "{part}\n{text}");
     }
-    workspace.lines("odd.csv", ["query,positive".into(), "a,b".into(), "c,C!".into(), "a,b".into(), "d,".into()]);
+    workspace.lines(
+        "odd.csv",
+        ["query,positive".into(), "a,b".into(), "c,C!".into(), "a,b".into(), "d,".into()],
+    );
     let output = workspace.run("data check odd.csv --json");
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(!output.status.success() && report["usable"] == false, "{report}");
@@ -51,12 +61,17 @@ fn data_are_checked_before_training() {
         .iter()
         .map(|found| (&found["problem"], &found["examples"][0]))
         .collect();
-    assert!(findings.contains(&(&"duplicate".into(), &"odd.csv:4: as line 2: a".into())), "{findings:?}");
-    assert!(findings.contains(&(&"nearly-same".into(), &"odd.csv:3: c / C!".into())), "{findings:?}");
     assert!(
-        findings.iter().any(
-            |found| found.0 == "wrong" && found.1.as_str().unwrap().starts_with("odd.csv:5: \"positive\" is blank")
-        ),
+        findings.contains(&(&"duplicate".into(), &"odd.csv:4: as line 2: a".into())),
+        "{findings:?}"
+    );
+    assert!(
+        findings.contains(&(&"nearly-same".into(), &"odd.csv:3: c / C!".into())),
+        "{findings:?}"
+    );
+    assert!(
+        findings.iter().any(|found| found.0 == "wrong"
+            && found.1.as_str().unwrap().starts_with("odd.csv:5: \"positive\" is blank")),
         "{findings:?}"
     );
 }

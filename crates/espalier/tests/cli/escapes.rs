@@ -15,7 +15,10 @@ fn shown(workspace: &Workspace, arguments: &[&str], succeeds: bool) -> String {
     assert_eq!(output.status.success(), succeeds, "{arguments:?}: {err}");
     for text in [&out, &err] {
         assert!(!text.contains(|c| c != '\n' && is_hidden(c)), "{arguments:?}: {text:?}");
-        assert!(!text.lines().any(|line| line.starts_with("warning: all")), "{arguments:?}: {text}");
+        assert!(
+            !text.lines().any(|line| line.starts_with("warning: all")),
+            "{arguments:?}: {text}"
+        );
     }
     out
 }
@@ -23,9 +26,13 @@ fn shown(workspace: &Workspace, arguments: &[&str], succeeds: bool) -> String {
 /// A task whose folder and labels have evil names.
 fn evil_task(workspace: &Workspace) -> String {
     let folder = format!("task{EVIL}");
-    let rows = [json!({"text": "a cheap hotel", "label": EVIL}), json!({"text": "a train", "label": "train"})];
+    let rows = [
+        json!({"text": "a cheap hotel", "label": EVIL}),
+        json!({"text": "a train", "label": "train"}),
+    ];
     for split in ["train", "test"] {
-        workspace.lines(&format!("{folder}/{split}.jsonl"), rows.clone().map(|row| row.to_string()));
+        workspace
+            .lines(&format!("{folder}/{split}.jsonl"), rows.clone().map(|row| row.to_string()));
     }
     folder
 }
@@ -35,15 +42,26 @@ fn labels_texts_and_paths_are_shown_safely() {
     let (workspace, backbone) = (Workspace::new(), backbone());
     let task = evil_task(&workspace);
     let adapter = format!("adapter{EVIL}");
-    let tune = ["finetune", "--backbone", &backbone, "--task", &task, "--steps", "1", "--out", &adapter];
+    let tune =
+        ["finetune", "--backbone", &backbone, "--task", &task, "--steps", "1", "--out", &adapter];
     shown(&workspace, &tune, true);
     shown(&workspace, &["data", "check", &task], true);
-    shown(&workspace, &["evaluate", "--backbone", &backbone, "--task", &task, "--adapter", &adapter], true);
+    shown(
+        &workspace,
+        &["evaluate", "--backbone", &backbone, "--task", &task, "--adapter", &adapter],
+        true,
+    );
     fs::write(workspace.path("texts.txt"), "a \u{1b}]0;hotel\u{7}\n").unwrap();
-    let predict = ["predict", "--backbone", &backbone, "--adapter", &adapter, "--input", "texts.txt"];
+    let predict =
+        ["predict", "--backbone", &backbone, "--adapter", &adapter, "--input", "texts.txt"];
     let text = shown(&workspace, &predict, true);
-    assert!(text.starts_with("a \\u{1b}]0;hotel\\u{7}\n  adapter\\u{1b}[2J") && text.lines().count() == 2, "{text}");
-    fs::write(workspace.path("entities.jsonl"), "{\"text\":\"a\",\"label\":\"\\u001b[31mX\"}").unwrap();
+    assert!(
+        text.starts_with("a \\u{1b}]0;hotel\\u{7}\n  adapter\\u{1b}[2J")
+            && text.lines().count() == 2,
+        "{text}"
+    );
+    fs::write(workspace.path("entities.jsonl"), "{\"text\":\"a\",\"label\":\"\\u001b[31mX\"}")
+        .unwrap();
     shown(&workspace, &["data", "check", "entities.jsonl"], true);
 }
 
@@ -51,11 +69,31 @@ fn labels_texts_and_paths_are_shown_safely() {
 fn json_says_exactly_what_is_there() {
     let (workspace, backbone) = (Workspace::new(), backbone());
     let task = evil_task(&workspace);
-    let tune = ["finetune", "--backbone", &backbone, "--task", &task, "--steps", "1", "--out", "adapter", "--json"];
+    let tune = [
+        "finetune",
+        "--backbone",
+        &backbone,
+        "--task",
+        &task,
+        "--steps",
+        "1",
+        "--out",
+        "adapter",
+        "--json",
+    ];
     assert_eq!(json(&shown(&workspace, &tune, true))["task"], task);
     let text = "a \u{1b}]0;\u{9b}\u{202e}hotel\u{7f}";
     fs::write(workspace.path("texts.txt"), text).unwrap();
-    let predict = ["predict", "--backbone", &backbone, "--adapter", "adapter", "--input", "texts.txt", "--json"];
+    let predict = [
+        "predict",
+        "--backbone",
+        &backbone,
+        "--adapter",
+        "adapter",
+        "--input",
+        "texts.txt",
+        "--json",
+    ];
     let answer = json(&shown(&workspace, &predict, true));
     assert_eq!(answer["text"], text);
     let scores = answer["answers"]["adapter"].to_string();
@@ -88,5 +126,9 @@ fn refusals_are_one_line() {
         shown(&workspace, arguments, false);
     }
     shown(&workspace, &["prefinetune", "syntax.toml", "--out", "x"], false);
-    shown(&workspace, &["prefinetune", "run.toml", "--set", "train.steps=1\nseed=2", "--out", "x"], false);
+    shown(
+        &workspace,
+        &["prefinetune", "run.toml", "--set", "train.steps=1\nseed=2", "--out", "x"],
+        false,
+    );
 }

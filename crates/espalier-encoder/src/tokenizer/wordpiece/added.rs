@@ -20,7 +20,8 @@ impl AddedTokens {
         Self { tokens, starts }
     }
 
-    /// The first token in a text, and of those that begin there the longest: where it is and its id.
+    /// The first token in a text, and of those that begin there the longest: where it is and its
+    /// id.
     pub fn find(&self, text: &str) -> Option<(Range<usize>, u32)> {
         let candidates = text.bytes().enumerate().filter(|&(_, byte)| self.starts[byte as usize]);
         candidates.map(|(start, _)| start).find_map(|start| {

@@ -8,7 +8,8 @@ pub enum Found {
     Token(u32, (usize, usize)),
 }
 
-/// Finds the first token in the characters that it is given in order, and of those that begin there the longest.
+/// Finds the first token in the characters that it is given in order, and of those that begin there
+/// the longest.
 pub struct Finder<'t> {
     tokens: &'t [(String, u32)],
     /// What may be the beginning of a token.

@@ -1,7 +1,9 @@
 //! tokenizer.json, when it describes BERT's tokenizer.
 
 use super::normalize::Normalization;
-use super::schema::{AddedToken, BertNormalizer, BertProcessing, File, Piece, RobertaProcessing, TemplateProcessing};
+use super::schema::{
+    AddedToken, BertNormalizer, BertProcessing, File, Piece, RobertaProcessing, TemplateProcessing,
+};
 use super::vocabulary::Vocabulary;
 use super::{Refusal, Settings, WordPiece, leaves_room};
 use serde::de::DeserializeOwned;
@@ -13,13 +15,15 @@ impl WordPiece {
     /// Reads tokenizer.json for a model that takes `max_tokens` tokens.
     ///
     /// # Errors
-    /// [`Refusal::NotBert`] when a part of it is not BERT's, [`Refusal::Broken`] when it is no use at all.
+    /// [`Refusal::NotBert`] when a part of it is not BERT's, [`Refusal::Broken`] when it is no use
+    /// at all.
     pub fn from_json(json: &[u8], max_tokens: usize) -> Result<Self, Refusal> {
         if json.len() > Vocabulary::LARGEST {
             return Err(not_a_tokenizer("more than 2 GiB"));
         }
-        let File { version, added_tokens, normalizer, pre_tokenizer, post_processor, model, .. } =
-            serde_json::from_slice(json).map_err(not_a_tokenizer)?;
+        let File {
+            version, added_tokens, normalizer, pre_tokenizer, post_processor, model, ..
+        } = serde_json::from_slice(json).map_err(not_a_tokenizer)?;
         if version.is_some_and(|version| version != "1.0") {
             return Err(not_a_tokenizer("not version 1.0"));
         }
@@ -30,15 +34,20 @@ impl WordPiece {
         let vocabulary = setting(model.vocab, "vocab")?;
         let unk_token = setting(model.unk_token, "unk_token")?;
         let unknown = vocabulary.id(&unk_token);
-        let unknown = unknown.ok_or_else(|| Refusal::Broken(format!("the vocabulary has no {unk_token}")))?;
+        let unknown =
+            unknown.ok_or_else(|| Refusal::Broken(format!("the vocabulary has no {unk_token}")))?;
         if kind(&pre_tokenizer) != "BertPreTokenizer" {
             return Err(not_bert("pre_tokenizer", kind(&pre_tokenizer)));
         }
         let normalization = normalization(normalizer)?;
         let Ends { before, after, trims } = special_tokens(post_processor, max_tokens)?;
         if trims && !normalization.lowercase && !normalization.strip_accents {
-            // It takes the letter by which byte-level BPE writes a space, and which no other normalisation leaves, for one.
-            return Err(not_bert("post_processor", "RobertaProcessing with trim_offsets for cased text"));
+            // It takes the letter by which byte-level BPE writes a space, and which no other
+            // normalisation leaves, for one.
+            return Err(not_bert(
+                "post_processor",
+                "RobertaProcessing with trim_offsets for cased text",
+            ));
         }
         let Added { plain, normalized } = added(added_tokens, &vocabulary, normalization, trims)?;
         let settings = Settings {
@@ -100,18 +109,24 @@ fn template(template: &TemplateProcessing, max_tokens: usize) -> Result<Ends, Re
     let ids = |piece: &Piece| match piece {
         Piece::SpecialToken { id } => match template.special_tokens.get(id) {
             Some(token) => Ok(token.ids.as_slice()),
-            None => Err(Refusal::Broken(format!("the template's {id} is not among its special tokens"))),
+            None => {
+                Err(Refusal::Broken(format!("the template's {id} is not among its special tokens")))
+            }
         },
-        Piece::Sequence { id } => Err(not_bert("post_processor", format_args!("a template with sequence {id}"))),
+        Piece::Sequence { id } => {
+            Err(not_bert("post_processor", format_args!("a template with sequence {id}")))
+        }
     };
-    let mut sides = template.single.split(|piece| matches!(piece, Piece::Sequence { id } if id == "A"));
+    let mut sides =
+        template.single.split(|piece| matches!(piece, Piece::Sequence { id } if id == "A"));
     let (Some(before), Some(after), None) = (sides.next(), sides.next(), sides.next()) else {
         return Err(not_bert("post_processor", "a template that does not have the text once"));
     };
     let before = before.iter().map(ids).collect::<Result<Vec<_>, _>>()?;
     let after = after.iter().map(ids).collect::<Result<Vec<_>, _>>()?;
     // Counted before they are put together: a few lines can name a great many.
-    let special = before.iter().chain(&after).fold(0usize, |sum, ids| sum.saturating_add(ids.len()));
+    let special =
+        before.iter().chain(&after).fold(0usize, |sum, ids| sum.saturating_add(ids.len()));
     leaves_room(special, max_tokens).map_err(Refusal::Broken)?;
     Ok(Ends { before: before.concat(), after: after.concat(), trims: false })
 }
@@ -124,9 +139,10 @@ struct Added {
     normalized: Vec<(String, u32)>,
 }
 
-/// As in the library, a token that the vocabulary does not have gets the next free id, whatever the file says. Where the
-/// post-processor `trims`, it makes no difference that a token takes the spaces before it along (`lstrip`): they have no tokens,
-/// and the token does not keep their characters.
+/// As in the library, a token that the vocabulary does not have gets the next free id, whatever the
+/// file says. Where the post-processor `trims`, it makes no difference that a token takes the
+/// spaces before it along (`lstrip`): they have no tokens, and the token does not keep their
+/// characters.
 fn added(
     tokens: Vec<AddedToken>,
     vocabulary: &Vocabulary,
@@ -138,7 +154,10 @@ fn added(
     for AddedToken { content, single_word, lstrip, rstrip, normalized } in tokens {
         let ends_in_space = content.starts_with(is_space) || content.ends_with(is_space);
         if single_word || rstrip || lstrip && (!trims || normalized) || trims && ends_in_space {
-            return Err(not_bert("added token", format_args!("{content}, which is matched by rules")));
+            return Err(not_bert(
+                "added token",
+                format_args!("{content}, which is matched by rules"),
+            ));
         }
         let text = if normalized { normalization.of(&content) } else { content.clone() };
         if !seen.insert(content.clone()) || text != content && !seen.insert(text.clone()) {
@@ -147,7 +166,9 @@ fn added(
         if !content.is_empty() {
             let id = vocabulary.id(&content).or_else(|| ids.next()).unwrap_or(u32::MAX);
             match normalized {
-                true if text.is_empty() => return Err(not_bert("added token", "nothing when it is normalised")),
+                true if text.is_empty() => {
+                    return Err(not_bert("added token", "nothing when it is normalised"));
+                }
                 true => added.normalized.push((text, id)),
                 false => added.plain.push((text, id)),
             }

@@ -20,16 +20,25 @@ impl WordPiece {
     ///
     /// # Errors
     /// What is wrong with the vocabulary or the configuration.
-    pub fn from_vocabulary(lines: &[u8], config: Option<&[u8]>, max_tokens: usize) -> Result<Self, String> {
+    pub fn from_vocabulary(
+        lines: &[u8],
+        config: Option<&[u8]>,
+        max_tokens: usize,
+    ) -> Result<Self, String> {
         let config: Config = match config {
-            Some(json) => serde_json::from_slice(json).map_err(|error| format!("tokenizer_config.json: {error}"))?,
+            Some(json) => serde_json::from_slice(json)
+                .map_err(|error| format!("tokenizer_config.json: {error}"))?,
             None => Config::default(),
         };
         let vocabulary = vocabulary(lines)?;
-        let id = |token: &str| vocabulary.id(token).ok_or_else(|| format!("the vocabulary has no {token}"));
+        let id = |token: &str| {
+            vocabulary.id(token).ok_or_else(|| format!("the vocabulary has no {token}"))
+        };
         let (before, after, unknown) = (vec![id("[CLS]")?], vec![id("[SEP]")?], id("[UNK]")?);
         leaves_room(before.len() + after.len(), max_tokens)?;
-        let special = SPECIAL.into_iter().filter_map(|token| Some((token.to_string(), vocabulary.id(token)?)));
+        let special = SPECIAL
+            .into_iter()
+            .filter_map(|token| Some((token.to_string(), vocabulary.id(token)?)));
         let lowercase = config.do_lower_case.unwrap_or(true);
         let settings = Settings {
             normalization: Normalization {

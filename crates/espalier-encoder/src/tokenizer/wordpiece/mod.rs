@@ -1,7 +1,9 @@
-//! BERT's tokenizer: normalisation, words, and the longest tokens of a vocabulary, as the tokenizers library has them.
+//! BERT's tokenizer: normalisation, words, and the longest tokens of a vocabulary, as the
+//! tokenizers library has them.
 //!
-//! A text goes through it one character at a time (`normalize`, `finder`), from which words are gathered (`words`) and cut into
-//! tokens (`tokens`). Nothing is kept but the word at hand, and it ends as soon as the model's limit on tokens is reached.
+//! A text goes through it one character at a time (`normalize`, `finder`), from which words are
+//! gathered (`words`) and cut into tokens (`tokens`). Nothing is kept but the word at hand, and it
+//! ends as soon as the model's limit on tokens is reached.
 
 mod added;
 mod finder;
@@ -87,7 +89,8 @@ impl WordPiece {
     /// Whether an id is that of an added token or of one around every text.
     pub fn is_added(&self, id: u32) -> bool {
         let Settings { before, after, .. } = &self.settings;
-        self.added().any(|&(_, added)| added == id) || before.iter().chain(after).any(|&special| special == id)
+        self.added().any(|&(_, added)| added == id)
+            || before.iter().chain(after).any(|&special| special == id)
     }
 
     /// A token as the vocabulary has it.
@@ -157,18 +160,23 @@ impl<'t> Encoder<'t> {
         self.piece(rest, at);
     }
 
-    /// Takes a text without added tokens, whose first character is at `start`; returns where it ends.
+    /// Takes a text without added tokens, whose first character is at `start`; returns where it
+    /// ends.
     fn piece(&mut self, text: &str, start: usize) -> usize {
         let Self { normalizer, finder, words, tokens, .. } = self;
         let mut at = start;
         for c in text.chars() {
-            normalizer.push(c, at, &mut |c, origin| finder.push(c, origin, &mut |found| take(words, tokens, found)));
+            normalizer.push(c, at, &mut |c, origin| {
+                finder.push(c, origin, &mut |found| take(words, tokens, found))
+            });
             at += 1;
             if tokens.is_full() {
                 return at;
             }
         }
-        normalizer.flush(&mut |c, origin| finder.push(c, origin, &mut |found| take(words, tokens, found)));
+        normalizer.flush(&mut |c, origin| {
+            finder.push(c, origin, &mut |found| take(words, tokens, found))
+        });
         finder.flush(&mut |found| take(words, tokens, found));
         words.flush(&mut |word| tokens.word(word));
         at

@@ -1,4 +1,5 @@
-//! BERT's normalisation, one character at a time, each with the character of the text that it comes from.
+//! BERT's normalisation, one character at a time, each with the character of the text that it comes
+//! from.
 
 use super::unicode::{Class, decompose, is_chinese, is_dropped};
 use serde::{Deserialize, Serialize};
@@ -74,7 +75,8 @@ impl Normalizer {
         let mut origin = self.before;
         let lowercase = self.settings.lowercase;
         for mark in self.marks.drain(..) {
-            // The library counts places, not characters: what has moved gets the origin of the place that it has moved to.
+            // The library counts places, not characters: what has moved gets the origin of the
+            // place that it has moved to.
             if mark.is_first {
                 origin = origins.next().unwrap_or(origin);
             }

@@ -8,8 +8,8 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 
-/// The whole file. The parts that depend on the kind of tokenizer are read when that is known; what there is about padding,
-/// truncation and decoding is of no use here.
+/// The whole file. The parts that depend on the kind of tokenizer are read when that is known; what
+/// there is about padding, truncation and decoding is of no use here.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct File {

@@ -22,7 +22,11 @@ impl WordPiece {
         let (text, tokens) = self.vocabulary.pieces();
         // Numbers and texts can always be written.
         let settings = serde_json::to_vec(&self.settings).unwrap_or_default();
-        StoredTokenizer { settings: settings.into(), text: text.as_bytes().into(), tokens: tokens.collect() }
+        StoredTokenizer {
+            settings: settings.into(),
+            text: text.as_bytes().into(),
+            tokens: tokens.collect(),
+        }
     }
 
     /// Reads a tokenizer for a model that takes `max_tokens` tokens.
@@ -30,13 +34,14 @@ impl WordPiece {
     /// # Errors
     /// What is wrong with it.
     pub fn from_stored(stored: &StoredTokenizer, max_tokens: usize) -> Result<Self, String> {
-        let settings: Settings =
-            serde_json::from_slice(&stored.settings).map_err(|error| format!("settings: {error}"))?;
+        let settings: Settings = serde_json::from_slice(&stored.settings)
+            .map_err(|error| format!("settings: {error}"))?;
         leaves_room(settings.before.len() + settings.after.len(), max_tokens)?;
         if settings.added.iter().chain(&settings.normalized).any(|(token, _)| token.is_empty()) {
             return Err("an added token is empty".into());
         }
-        let text = str::from_utf8(&stored.text).map_err(|error| format!("the vocabulary: {error}"))?;
+        let text =
+            str::from_utf8(&stored.text).map_err(|error| format!("the vocabulary: {error}"))?;
         Ok(Self::new(settings, Vocabulary::of_pieces(text, &stored.tokens)?))
     }
 }

@@ -75,7 +75,8 @@ impl<'t> Tokens<'t> {
 
     /// Cuts a word into `pieces`, or returns false when the vocabulary does not have them.
     fn cut(&mut self, word: &Word) -> bool {
-        let WordPiece { settings: Settings { prefix, longest_word, .. }, vocabulary, .. } = self.tokenizer;
+        let WordPiece { settings: Settings { prefix, longest_word, .. }, vocabulary, .. } =
+            self.tokenizer;
         self.pieces.clear();
         if word.length > *longest_word {
             return false;
@@ -83,7 +84,9 @@ impl<'t> Tokens<'t> {
         let mut start = 0;
         while start < word.text.len() {
             let prefix = if start == 0 { "" } else { prefix };
-            let Some((id, length)) = vocabulary.longest(prefix, &word.text[start..], &mut self.hashes) else {
+            let Some((id, length)) =
+                vocabulary.longest(prefix, &word.text[start..], &mut self.hashes)
+            else {
                 return false;
             };
             self.pieces.push((id, start, start + length));

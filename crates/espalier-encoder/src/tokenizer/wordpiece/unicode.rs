@@ -1,7 +1,8 @@
 //! What BERT's normalisation asks about a character.
 //!
-//! The answers are those of the tokenizers library, which knows an older Unicode than the standard library does: another
-//! version would split some texts differently than the model saw them in training.
+//! The answers are those of the tokenizers library, which knows an older Unicode than the standard
+//! library does: another version would split some texts differently than the model saw them in
+//! training.
 
 use super::tables::{CLASSES, NARROW, WIDE};
 
@@ -29,13 +30,15 @@ impl Class {
         self.0 & 0x80 != 0
     }
 
-    /// The place of the character's canonical combining class among all; 0 for characters that marks do not move past.
+    /// The place of the character's canonical combining class among all; 0 for characters that
+    /// marks do not move past.
     pub fn rank(self) -> u8 {
         if self.0 & 0xc0 == 0 { 0 } else { self.0 & 0x3f }
     }
 }
 
-/// Whether cleaning a text drops this character. It also turns white space into spaces, which makes no difference later.
+/// Whether cleaning a text drops this character. It also turns white space into spaces, which makes
+/// no difference later.
 pub fn is_dropped(c: char) -> bool {
     match c {
         '\t' | '\n' | '\r' => false,
@@ -49,15 +52,16 @@ pub fn is_punctuation(c: char) -> bool {
     if c.is_ascii() { c.is_ascii_punctuation() } else { Class::of(c).is_punctuation() }
 }
 
-/// Whether BERT takes this character for Chinese: the blocks of CJK ideographs as its authors knew them.
+/// Whether BERT takes this character for Chinese: the blocks of CJK ideographs as its authors knew
+/// them.
 pub fn is_chinese(c: char) -> bool {
     matches!(c,
         '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{2a6df}'
         | '\u{2a700}'..='\u{2b81f}' | '\u{2b920}'..='\u{2ceaf}' | '\u{2f800}'..='\u{2fa1f}')
 }
 
-/// Calls `part` with the canonical decomposition of a character, but without the accents that are not its first part: they
-/// would be stripped next.
+/// Calls `part` with the canonical decomposition of a character, but without the accents that are
+/// not its first part: they would be stripped next.
 pub fn decompose(c: char, mut part: impl FnMut(char)) {
     let code = c as u32;
     if let Some(syllable) = code.checked_sub(0xac00).filter(|&syllable| syllable < 11_172) {
@@ -78,10 +82,18 @@ pub fn decompose(c: char, mut part: impl FnMut(char)) {
     }
 }
 
-/// The syllable's leading consonant, vowel and, for most, trailing consonant (the Unicode standard, 3.12).
+/// The syllable's leading consonant, vowel and, for most, trailing consonant (the Unicode standard,
+/// 3.12).
 fn decompose_hangul(syllable: u32, mut part: impl FnMut(char)) {
     let (vowels, trailing) = (21, 28);
-    let letters =
-        [0x1100 + syllable / (vowels * trailing), 0x1161 + syllable / trailing % vowels, 0x11a7 + syllable % trailing];
-    letters.into_iter().filter(|&letter| letter != 0x11a7).filter_map(char::from_u32).for_each(&mut part);
+    let letters = [
+        0x1100 + syllable / (vowels * trailing),
+        0x1161 + syllable / trailing % vowels,
+        0x11a7 + syllable % trailing,
+    ];
+    letters
+        .into_iter()
+        .filter(|&letter| letter != 0x11a7)
+        .filter_map(char::from_u32)
+        .for_each(&mut part);
 }

@@ -8,8 +8,8 @@ pub struct Vocabulary {
     /// All tokens, one after the other.
     text: String,
     tokens: Vec<Token>,
-    /// Open addressing with linear probing: 1 + the index of a token, or 0. The length is a power of two, and at least half of
-    /// it is free.
+    /// Open addressing with linear probing: 1 + the index of a token, or 0. The length is a power
+    /// of two, and at least half of it is free.
     slots: Vec<u32>,
     /// Bytes of the longest token.
     longest: usize,
@@ -40,7 +40,10 @@ impl Vocabulary {
         let (mut vocabulary, mut start) = (Self { text: all, tokens, slots, longest: 0 }, 0);
         for &[end, id] in pieces {
             let token = text.get(start..end as usize);
-            vocabulary.insert(token.ok_or_else(|| format!("no token ends at byte {end} of the vocabulary"))?, id);
+            vocabulary.insert(
+                token.ok_or_else(|| format!("no token ends at byte {end} of the vocabulary"))?,
+                id,
+            );
             start = end as usize;
         }
         match text.len() - start {
@@ -49,12 +52,14 @@ impl Vocabulary {
         }
     }
 
-    /// The text of all tokens, one after the other, and for each the byte after its last, and its id.
+    /// The text of all tokens, one after the other, and for each the byte after its last, and its
+    /// id.
     pub fn pieces(&self) -> (&str, impl Iterator<Item = [u32; 2]>) {
         (&self.text, self.tokens.iter().map(|token| [token.start + token.length, token.id]))
     }
 
-    /// Adds a token, or gives the token another id. All tokens together must not be longer than [`Self::LARGEST`].
+    /// Adds a token, or gives the token another id. All tokens together must not be longer than
+    /// [`Self::LARGEST`].
     pub fn insert(&mut self, token: &str, id: u32) {
         if 2 * (self.tokens.len() + 1) > self.slots.len() {
             self.grow();
@@ -94,7 +99,8 @@ impl Vocabulary {
         self.text.get(token.start as usize..(token.start + token.length) as usize)
     }
 
-    /// The longest token that consists of `prefix` and a beginning of `text`: its id and the bytes of `text` that it takes.
+    /// The longest token that consists of `prefix` and a beginning of `text`: its id and the bytes
+    /// of `text` that it takes.
     ///
     /// `hashes` is room to work in, which keeps its memory from call to call.
     pub fn longest(&self, prefix: &str, text: &str, hashes: &mut Vec<u32>) -> Option<(u32, usize)> {
@@ -106,7 +112,9 @@ impl Vocabulary {
             hash.finish()
         }));
         let mut ends = (1..=most).rev().filter(|&end| text.is_char_boundary(end));
-        ends.find_map(|end| Some((self.find(hashes[end - 1], prefix.as_bytes(), &text.as_bytes()[..end])?, end)))
+        ends.find_map(|end| {
+            Some((self.find(hashes[end - 1], prefix.as_bytes(), &text.as_bytes()[..end])?, end))
+        })
     }
 
     fn find(&self, hash: u32, prefix: &[u8], rest: &[u8]) -> Option<u32> {
@@ -126,7 +134,9 @@ impl Vocabulary {
         loop {
             match self.slots[slot] {
                 0 => return slot,
-                known if self.is(&self.tokens[known as usize - 1], hash, prefix, rest) => return slot,
+                known if self.is(&self.tokens[known as usize - 1], hash, prefix, rest) => {
+                    return slot;
+                }
                 _ => slot = (slot + 1) & mask,
             }
         }
@@ -138,7 +148,8 @@ impl Vocabulary {
             return false;
         }
         let bytes = &self.text.as_bytes()[token.start as usize..][..length];
-        // Byte by byte: a word has just been written byte by byte, and a wider read would wait for all of it to arrive.
+        // Byte by byte: a word has just been written byte by byte, and a wider read would wait for
+        // all of it to arrive.
         bytes.iter().zip(prefix.iter().chain(rest)).all(|(a, b)| a == b)
     }
 
@@ -161,7 +172,8 @@ impl fmt::Debug for Vocabulary {
     }
 }
 
-/// A hash that takes one byte after the other, so that all beginnings of a text are hashed on one way through it.
+/// A hash that takes one byte after the other, so that all beginnings of a text are hashed on one
+/// way through it.
 #[derive(Clone, Copy)]
 struct Hash(u64);
 
@@ -175,7 +187,8 @@ impl Hash {
     }
 
     fn byte(self, byte: u8) -> Self {
-        // Odd, and its bits are those of the golden ratio: no byte is lost, and each reaches all higher bits.
+        // Odd, and its bits are those of the golden ratio: no byte is lost, and each reaches all
+        // higher bits.
         Self((self.0 ^ byte as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15))
     }
 

@@ -5,7 +5,8 @@ use super::unicode::is_punctuation;
 /// A word with the way back to its characters.
 #[derive(Debug, Default)]
 pub struct Word {
-    /// The word, or, when it has more characters than the vocabulary is asked about, as many as are asked about.
+    /// The word, or, when it has more characters than the vocabulary is asked about, as many as are
+    /// asked about.
     pub text: String,
     /// For each byte of `text` the character that it comes from.
     pub origins: Vec<usize>,

@@ -1,9 +1,10 @@
 //! bf16 and bytes on AMX: 32 x 32 sums in four tiles, two tiles of A, two of B.
 //!
-//! A tile register is 16 rows of 64 bytes. One of A is 16 rows with 16 words of the inner dimension; one of B is 16
-//! words of the inner dimension of 16 columns; their product is 16 x 16 sums. The kernel is written once over the tile
-//! instructions ([`Tiles`]), which the processor executes or plain Rust plays, so that everything but the four
-//! instructions themselves is tested on machines without AMX.
+//! A tile register is 16 rows of 64 bytes. One of A is 16 rows with 16 words of the inner
+//! dimension; one of B is 16 words of the inner dimension of 16 columns; their product is 16 x 16
+//! sums. The kernel is written once over the tile instructions ([`Tiles`]), which the processor
+//! executes or plain Rust plays, so that everything but the four instructions themselves is tested
+//! on machines without AMX.
 
 mod emulated;
 mod hardware;
@@ -21,8 +22,8 @@ const ROW_BYTES: usize = 64;
 /// The tile instructions. T, A, B and C are numbers of tile registers, 0 to 7.
 ///
 /// # Safety
-/// Implementations may need `enter` on the thread before and `leave` after; pointers must reach 16 rows of 64 bytes,
-/// `stride` bytes apart.
+/// Implementations may need `enter` on the thread before and `leave` after; pointers must reach 16
+/// rows of 64 bytes, `stride` bytes apart.
 trait Tiles {
     unsafe fn enter();
     unsafe fn leave();
@@ -49,14 +50,17 @@ pub(super) fn emulated(precision: Precision) -> &'static MicroKernel {
     &KERNELS[usize::from(precision == Precision::Int8)]
 }
 
-/// Whether the processor's tiles compute what the emulated ones do, on one tile of small whole numbers, whose products and sums
-/// are exact in every precision. A virtual machine that offers instructions it does not carry out well is not worth a wrong model.
+/// Whether the processor's tiles compute what the emulated ones do, on one tile of small whole
+/// numbers, whose products and sums are exact in every precision. A virtual machine that offers
+/// instructions it does not carry out well is not worth a wrong model.
 ///
 /// The caller has made sure that the processor has the instructions.
 pub(super) fn works(precision: Precision) -> bool {
     // Bytes 0 to 2; as bf16 words they are the numbers 0, 1 and 2.
     let word = |i: usize| match precision {
-        Precision::Int8 => u32::from_le_bytes([i % 3, i / 3 % 3, i / 9 % 3, i / 5 % 3].map(|byte| byte as u8)),
+        Precision::Int8 => {
+            u32::from_le_bytes([i % 3, i / 3 % 3, i / 9 % 3, i / 5 % 3].map(|byte| byte as u8))
+        }
         _ => [0x0000_3f80, 0x4000_3f80, 0x3f80_4000][i % 3],
     };
     let a: Vec<u32> = (0..2 * SIDE * SIDE).map(word).collect();
@@ -72,8 +76,8 @@ pub(super) fn works(precision: Precision) -> bool {
             steps: SIDE,
             sums: sums.as_mut_ptr(),
         };
-        // SAFETY: A is 32 rows of 16 words, B 16 words of 32 columns, and there is room for MAX_TILE sums; the
-        // instructions are there by the caller's word, and `enter` comes first.
+        // SAFETY: A is 32 rows of 16 words, B 16 words of 32 columns, and there is room for
+        // MAX_TILE sums; the instructions are there by the caller's word, and `enter` comes first.
         unsafe {
             (kernel.enter)();
             (kernel.tile)(&tile);
@@ -115,8 +119,8 @@ unsafe fn tile<T: Tiles, const BYTES: bool>(tile: &Tile) {
     }
 }
 
-/// One or two blocks of 16 rows (TALL) by one or two of 16 columns (WIDE): sums in tiles 0 to 3, A in 4 and 5, B in 6
-/// and 7.
+/// One or two blocks of 16 rows (TALL) by one or two of 16 columns (WIDE): sums in tiles 0 to 3, A
+/// in 4 and 5, B in 6 and 7.
 ///
 /// # Safety
 /// As for `MicroKernel::tile`.
@@ -124,8 +128,9 @@ unsafe fn blocks<T: Tiles, const BYTES: bool, const TALL: bool, const WIDE: bool
     let stride = tile.width * 4; // bytes, of B and of the sums
     let second = if TALL { SIDE } else { 0 };
     let (mut upper, mut lower) = (Strip::new(tile, 0), Strip::new(tile, second));
-    // SAFETY: A's strips reach 16 rows of each step; B's panel is [steps, width] words, of which a step takes 16 rows;
-    // the sums are at most 32 x 32 numbers; `enter` came first by the caller's promise.
+    // SAFETY: A's strips reach 16 rows of each step; B's panel is [steps, width] words, of which a
+    // step takes 16 rows; the sums are at most 32 x 32 numbers; `enter` came first by the caller's
+    // promise.
     unsafe {
         T::zero::<0>();
         T::zero::<1>();
@@ -133,8 +138,8 @@ unsafe fn blocks<T: Tiles, const BYTES: bool, const TALL: bool, const WIDE: bool
         T::zero::<3>();
         for step in (0..tile.steps).step_by(SIDE) {
             let b = tile.b.add(step * tile.width).cast::<u8>();
-            // B is read once for few rows, page after page, at each of which the processor's own foresight starts anew. Behind
-            // the panel lies the next one.
+            // B is read once for few rows, page after page, at each of which the processor's own
+            // foresight starts anew. Behind the panel lies the next one.
             for line in 0..stride / ROW_BYTES * SIDE {
                 T::prefetch(b.wrapping_add(SIDE * stride + line * ROW_BYTES));
             }
@@ -198,7 +203,8 @@ impl<'a> Strip<'a> {
     /// Where the 16 words from `step` on lie, and the distance of their rows in bytes.
     ///
     /// # Safety
-    /// The tile's pointers reach as far as [`Tile`] says, and `step` is a multiple of 16 below its `steps`.
+    /// The tile's pointers reach as far as [`Tile`] says, and `step` is a multiple of 16 below its
+    /// `steps`.
     #[inline(always)]
     unsafe fn at(&mut self, step: usize) -> (*const u8, usize) {
         // SAFETY: row `first` is one of the tile's.
@@ -208,7 +214,9 @@ impl<'a> Strip<'a> {
         }
         for (i, row) in self.copy.iter_mut().take(self.tile.rows - self.first).enumerate() {
             // SAFETY: row first + i is below the tile's `rows`, and has 16 words from `step` on.
-            *row = unsafe { start.add(i * self.tile.a_stride).cast::<[u8; ROW_BYTES]>().read_unaligned() };
+            *row = unsafe {
+                start.add(i * self.tile.a_stride).cast::<[u8; ROW_BYTES]>().read_unaligned()
+            };
         }
         (self.copy.as_ptr().cast(), ROW_BYTES)
     }

@@ -1,4 +1,5 @@
-//! f32 on AVX2 with FMA: 6 x 16, that is 12 sums, 2 vectors of B and a broadcast of A in 16 registers.
+//! f32 on AVX2 with FMA: 6 x 16, that is 12 sums, 2 vectors of B and a broadcast of A in 16
+//! registers.
 
 use super::vectors::vector_kernel;
 use std::arch::x86_64::*;

@@ -1,4 +1,5 @@
-//! Bytes on AVX2: 6 x 16. Unsigned by signed bytes, added in pairs, fit into 16 bits because weights are quantised so that they do (quantize.rs).
+//! Bytes on AVX2: 6 x 16. Unsigned by signed bytes, added in pairs, fit into 16 bits because
+//! weights are quantised so that they do (quantize.rs).
 
 use super::vectors::vector_kernel;
 use std::arch::x86_64::*;

@@ -1,4 +1,5 @@
-//! bf16 on AVX-512 (AVX512_BF16): 8 x 48. One instruction adds two products per lane, without rounding in between.
+//! bf16 on AVX-512 (AVX512_BF16): 8 x 48. One instruction adds two products per lane, without
+//! rounding in between.
 
 use super::vectors::vector_kernel;
 use std::arch::x86_64::*;
@@ -28,7 +29,9 @@ fn splat(word: u32) -> Vector {
 #[target_feature(enable = "avx512f,avx512bf16")]
 fn step(sum: Vector, a: Vector, b: Vector) -> Vector {
     // SAFETY: both are 64 bytes for which all bits are valid.
-    let (a, b) = unsafe { (std::mem::transmute::<__m512, __m512bh>(a), std::mem::transmute::<__m512, __m512bh>(b)) };
+    let (a, b) = unsafe {
+        (std::mem::transmute::<__m512, __m512bh>(a), std::mem::transmute::<__m512, __m512bh>(b))
+    };
     _mm512_dpbf16_ps(sum, a, b)
 }
 

@@ -1,4 +1,5 @@
-//! Bytes on AVX-512 (AVX512_VNNI): 8 x 48. One instruction adds four products of an unsigned and a signed byte per lane.
+//! Bytes on AVX-512 (AVX512_VNNI): 8 x 48. One instruction adds four products of an unsigned and a
+//! signed byte per lane.
 
 use super::vectors::vector_kernel;
 use std::arch::x86_64::*;

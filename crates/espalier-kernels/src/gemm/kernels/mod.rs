@@ -57,7 +57,8 @@ pub(super) fn available(precision: Precision) -> Vec<Kernel> {
 
 /// From the slowest to the fastest.
 #[cfg(target_arch = "x86_64")]
-const ALL: &[Kernel] = &[Kernel::AmxEmulated, Kernel::Portable, Kernel::Avx2, Kernel::Avx512, Kernel::Amx];
+const ALL: &[Kernel] =
+    &[Kernel::AmxEmulated, Kernel::Portable, Kernel::Avx2, Kernel::Avx512, Kernel::Amx];
 /// From the slowest to the fastest.
 #[cfg(target_arch = "aarch64")]
 const ALL: &[Kernel] = &[Kernel::Portable, Kernel::Neon];

@@ -1,7 +1,7 @@
 //! Bytes on NEON with the dot-product instructions: 8 x 12, four products per lane and instruction.
 //!
-//! SDOT multiplies signed bytes, and A's are unsigned: turning the top bit subtracts 128 from each, and
-//! `MicroKernel::offset` says so.
+//! SDOT multiplies signed bytes, and A's are unsigned: turning the top bit subtracts 128 from each,
+//! and `MicroKernel::offset` says so.
 
 use super::vectors::vector_kernel;
 use std::arch::aarch64::*;

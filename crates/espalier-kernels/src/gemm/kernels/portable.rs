@@ -9,7 +9,8 @@ const COLUMNS: usize = 8;
 
 /// The kernel of a precision.
 pub(super) fn kernel(precision: Precision) -> &'static MicroKernel {
-    static KERNELS: [MicroKernel; 3] = [with(tile_of::<F32>), with(tile_of::<Pairs>), with(tile_of::<Bytes>)];
+    static KERNELS: [MicroKernel; 3] =
+        [with(tile_of::<F32>), with(tile_of::<Pairs>), with(tile_of::<Bytes>)];
     &KERNELS[precision as usize]
 }
 
@@ -58,7 +59,9 @@ impl Words for Pairs {
 
     #[inline(always)]
     fn step(sum: f32, a: u32, b: u32) -> f32 {
-        let [a, b] = [a, b].map(|word| [word as u16, (word >> 16) as u16].map(|bits| Bf16::from_bits(bits).to_f32()));
+        let [a, b] = [a, b].map(|word| {
+            [word as u16, (word >> 16) as u16].map(|bits| Bf16::from_bits(bits).to_f32())
+        });
         sum + (a[0] * b[0] + a[1] * b[1])
     }
 
@@ -93,7 +96,8 @@ unsafe fn tile_of<W: Words>(tile: &Tile) {
         let b = unsafe { tile.b.add(word * COLUMNS).cast::<[u32; COLUMNS]>().read() };
         for (i, sums) in sums.iter_mut().enumerate().take(tile.rows) {
             // SAFETY: row i is one of the tile's, and has `steps` words.
-            let a = unsafe { tile.a.add(i * tile.a_stride + word * 4).cast::<u32>().read_unaligned() };
+            let a =
+                unsafe { tile.a.add(i * tile.a_stride + word * 4).cast::<u32>().read_unaligned() };
             for (sum, b) in sums.iter_mut().zip(b) {
                 *sum = W::step(*sum, a, b);
             }

@@ -1,7 +1,9 @@
-//! The tile of every kernel on vector registers: `rows` x `vectors` sums, broadcasts of A, vectors of B.
+//! The tile of every kernel on vector registers: `rows` x `vectors` sums, broadcasts of A, vectors
+//! of B.
 
-/// Writes `KERNEL` for a module that defines, for its instruction set, the type `Vector` and the functions `zero()`,
-/// `load(*const u32)`, `splat(u32)`, `step(sum, a, b)` and `store(*mut f32, sum)`.
+/// Writes `KERNEL` for a module that defines, for its instruction set, the type `Vector` and the
+/// functions `zero()`, `load(*const u32)`, `splat(u32)`, `step(sum, a, b)` and `store(*mut f32,
+/// sum)`.
 macro_rules! vector_kernel {
     (features: $features:literal, rows: $rows:literal, vectors: $vectors:literal, lanes: $lanes:literal, offset: $offset:literal) => {
         use crate::gemm::kernel::{MicroKernel, Tile};
@@ -22,7 +24,8 @@ macro_rules! vector_kernel {
         /// # Safety
         /// As for `MicroKernel::tile`.
         unsafe fn tile(tile: &Tile) {
-            // SAFETY: the caller promises the instruction set and a tile as `MicroKernel::tile` asks for it.
+            // SAFETY: the caller promises the instruction set and a tile as `MicroKernel::tile`
+            // asks for it.
             unsafe {
                 match tile.width / LANES {
                     1 => tile_of_width::<1>(tile),

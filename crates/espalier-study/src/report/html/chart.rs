@@ -19,12 +19,14 @@ impl Axis {
     /// An axis that covers these values; `None` if they are too far apart or none is a number.
     pub fn over(values: impl IntoIterator<Item = f64>, pixels: (f64, f64)) -> Option<Self> {
         let finite = values.into_iter().filter(|value| value.is_finite());
-        let (min, max) = finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), value| (a.min(value), b.max(value)));
+        let (min, max) = finite
+            .fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), value| (a.min(value), b.max(value)));
         if !(min.abs() < 1e12 && max.abs() < 1e12) {
             return None;
         }
         // Equal values get room around them; what is closer than digits can show counts as equal.
-        let room = if max - min > 1e-6 * (1.0 + max.abs()) { 0.0 } else { 0.05 * (1.0 + max.abs()) };
+        let room =
+            if max - min > 1e-6 * (1.0 + max.abs()) { 0.0 } else { 0.05 * (1.0 + max.abs()) };
         let (min, max) = (min - room, max + room);
         let step = round_step((max - min) / STEPS);
         let (first, last) = ((min / step).floor(), (max / step).ceil());
@@ -81,7 +83,8 @@ impl Frame {
     pub fn svg(&self, title: &str, drawing: &str) -> String {
         let (width, height) = (self.width, self.height);
         format!(
-            "<svg class=\"chart\" viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{title}\">\n{drawing}</svg>\n"
+            "<svg class=\"chart\" viewBox=\"0 0 {width} {height}\" role=\"img\" \
+             aria-label=\"{title}\">\n{drawing}</svg>\n"
         )
     }
 
@@ -90,16 +93,25 @@ impl Frame {
         let Self { left, right, top, bottom, .. } = self;
         let mut out = String::new();
         for (x, label) in axis.ticks() {
-            let _ = writeln!(out, r#"<line class="grid" x1="{x:.1}" x2="{x:.1}" y1="{top}" y2="{bottom}"/>"#);
+            let _ = writeln!(
+                out,
+                r#"<line class="grid" x1="{x:.1}" x2="{x:.1}" y1="{top}" y2="{bottom}"/>"#
+            );
             let _ = writeln!(
                 out,
                 r#"<text class="tick" x="{x:.1}" y="{:.1}" text-anchor="middle">{label}</text>"#,
                 bottom + 16.0
             );
         }
-        let _ = writeln!(out, r#"<line class="axis" x1="{left}" x2="{right}" y1="{bottom}" y2="{bottom}"/>"#);
+        let _ = writeln!(
+            out,
+            r#"<line class="axis" x1="{left}" x2="{right}" y1="{bottom}" y2="{bottom}"/>"#
+        );
         let (x, y) = (0.5 * (left + right), bottom + 34.0);
-        let _ = writeln!(out, r#"<text class="title" x="{x:.1}" y="{y:.1}" text-anchor="middle">{title}</text>"#);
+        let _ = writeln!(
+            out,
+            r#"<text class="title" x="{x:.1}" y="{y:.1}" text-anchor="middle">{title}</text>"#
+        );
         out
     }
 
@@ -108,9 +120,15 @@ impl Frame {
         let Self { left, right, top, bottom, .. } = self;
         let mut out = String::new();
         for (y, label) in axis.ticks() {
-            let _ = writeln!(out, r#"<line class="grid" x1="{left}" x2="{right}" y1="{y:.1}" y2="{y:.1}"/>"#);
+            let _ = writeln!(
+                out,
+                r#"<line class="grid" x1="{left}" x2="{right}" y1="{y:.1}" y2="{y:.1}"/>"#
+            );
             let (x, y) = (left - 8.0, y + 4.0);
-            let _ = writeln!(out, r#"<text class="tick" x="{x:.1}" y="{y:.1}" text-anchor="end">{label}</text>"#);
+            let _ = writeln!(
+                out,
+                r#"<text class="tick" x="{x:.1}" y="{y:.1}" text-anchor="end">{label}</text>"#
+            );
         }
         let (x, y) = (left - 46.0, 0.5 * (top + bottom));
         let _ = writeln!(
@@ -126,7 +144,11 @@ mod tests {
     use super::*;
 
     fn labels(values: &[f64]) -> Vec<String> {
-        Axis::over(values.iter().copied(), (0.0, 100.0)).unwrap().ticks().map(|(_, label)| label).collect()
+        Axis::over(values.iter().copied(), (0.0, 100.0))
+            .unwrap()
+            .ticks()
+            .map(|(_, label)| label)
+            .collect()
     }
 
     #[test]
@@ -134,7 +156,10 @@ mod tests {
         // (9.1 - 1.2) / 5 = 1.58, so steps of 2 from 0 to 10.
         assert_eq!(labels(&[1.2, 9.1]), ["0", "2", "4", "6", "8", "10"]);
         // (0.31 - 0.12) / 5 = 0.038, so steps of 0.05 from 0.10 to 0.35.
-        assert_eq!(labels(&[0.12, 0.31, f64::NAN]), ["0.10", "0.15", "0.20", "0.25", "0.30", "0.35"]);
+        assert_eq!(
+            labels(&[0.12, 0.31, f64::NAN]),
+            ["0.10", "0.15", "0.20", "0.25", "0.30", "0.35"]
+        );
         assert_eq!(labels(&[-5.0, 5.0]), ["-6", "-4", "-2", "0", "2", "4", "6"]);
     }
 

@@ -17,8 +17,8 @@ const COLUMNS: usize = 150;
 pub fn conflict_html(report: &ConflictReport) -> String {
     let title = "Where the families fight";
     let header = format!(
-        "<h1>{title}</h1>\n<p class=\"faint\">{} · {} · {} measurements</p>\n\
-         <p class=\"conclusion\">Suggested: adapters on the last <b>{}</b> of {} layers ({}).</p>",
+        "<h1>{title}</h1>\n<p class=\"faint\">{} · {} · {} measurements</p>\n<p \
+         class=\"conclusion\">Suggested: adapters on the last <b>{}</b> of {} layers ({}).</p>",
         escape(&report.backbone),
         report.strategy,
         report.measurements.len(),
@@ -29,19 +29,23 @@ pub fn conflict_html(report: &ConflictReport) -> String {
     page(title, &header, &[layers(report), map(report)].concat())
 }
 
-/// The page's figures as files of their own, each with a name: of the layers, and of the measurements one by one. A figure that
-/// would be empty is left out.
+/// The page's figures as files of their own, each with a name: of the layers, and of the
+/// measurements one by one. A figure that would be empty is left out.
 pub fn conflict_figures(report: &ConflictReport) -> Vec<(&'static str, String)> {
-    let figures = [("layers.svg", layers_figure(report)), ("measurements.svg", map_figure(report).map(|(svg, _)| svg))];
+    let figures = [
+        ("layers.svg", layers_figure(report)),
+        ("measurements.svg", map_figure(report).map(|(svg, _)| svg)),
+    ];
     figures.into_iter().filter_map(|(name, svg)| Some((name, standalone(&svg?)))).collect()
 }
 
 fn layers(report: &ConflictReport) -> String {
     let Some(svg) = layers_figure(report) else { return String::new() };
     format!(
-        "<section>\n<h2>Layer by layer</h2>\n\
-         <p>Cosine between the families’ gradients on the shared weights: mean over the measurements with its 95 % interval \
-         (Student’s t); faint, the parts of the layer. Left of the dashed line they conflict.</p>\n<figure>{svg}</figure>\n</section>\n"
+        "<section>\n<h2>Layer by layer</h2>\n<p>Cosine between the families’ gradients on the \
+         shared weights: mean over the measurements with its 95 % interval (Student’s t); faint, \
+         the parts of the layer. Left of the dashed line they \
+         conflict.</p>\n<figure>{svg}</figure>\n</section>\n"
     )
 }
 
@@ -51,13 +55,17 @@ fn layers_figure(report: &ConflictReport) -> Option<String> {
         return None;
     }
     let bottom = 10.0 + ROW * rows.len() as f64;
-    let frame = Frame { width: 640.0, height: bottom + 42.0, left: 96.0, right: 620.0, top: 10.0, bottom };
+    let frame =
+        Frame { width: 640.0, height: bottom + 42.0, left: 96.0, right: 620.0, top: 10.0, bottom };
     let extents = rows.iter().flat_map(|(_, summary)| extent(summary)).chain([0.0]);
     let axis = Axis::over(extents, (frame.left, frame.right))?;
     let mut out = frame.x_axis(&axis, "cosine of the NER and the TC gradient");
     let zero = axis.at(0.0);
-    let _ =
-        writeln!(out, r#"<line class="reference" x1="{zero:.1}" x2="{zero:.1}" y1="{}" y2="{bottom}"/>"#, frame.top);
+    let _ = writeln!(
+        out,
+        r#"<line class="reference" x1="{zero:.1}" x2="{zero:.1}" y1="{}" y2="{bottom}"/>"#,
+        frame.top
+    );
     for (i, (name, summary)) in rows.iter().enumerate() {
         draw(&mut out, &frame, &axis, frame.top + ROW * (i as f64 + 0.5), (name, summary));
     }
@@ -66,7 +74,8 @@ fn layers_figure(report: &ConflictReport) -> Option<String> {
 
 /// The layers by name, the embeddings first; without those that have nothing to show.
 fn rows(report: &ConflictReport) -> Vec<(String, &Summary)> {
-    let layers = report.layers.iter().enumerate().map(|(i, summary)| (format!("layer {}", i + 1), summary));
+    let layers =
+        report.layers.iter().enumerate().map(|(i, summary)| (format!("layer {}", i + 1), summary));
     let embeddings = report.embeddings.iter().map(|summary| ("embeddings".to_string(), summary));
     embeddings.chain(layers).filter(|(_, summary)| summary.cosine.mean.is_finite()).collect()
 }
@@ -101,40 +110,54 @@ fn draw(out: &mut String, frame: &Frame, axis: &Axis, y: f64, (name, summary): (
         r#"<path class="interval" d="M{low:.1} {a:.1}V{b:.1}M{low:.1} {y:.1}H{high:.1}M{high:.1} {a:.1}V{b:.1}"/>"#
     );
     let (x, top) = (axis.within(summary.cosine.mean), y - 5.5);
-    let _ = writeln!(out, r#"<path class="mean" d="M{x:.1} {top:.1}l5.5 5.5l-5.5 5.5l-5.5 -5.5z"/>"#);
+    let _ =
+        writeln!(out, r#"<path class="mean" d="M{x:.1} {top:.1}l5.5 5.5l-5.5 5.5l-5.5 -5.5z"/>"#);
     out.push_str("</g>\n");
 }
 
 fn map(report: &ConflictReport) -> String {
     let Some((svg, most)) = map_figure(report) else { return String::new() };
     format!(
-        "<section>\n<h2>Measurement by measurement</h2>\n\
-         <p>The same cosines one by one: green where the families agree, orange where they conflict, full colour at {most:.2}.</p>\n\
-         <figure>{svg}</figure>\n</section>\n"
+        "<section>\n<h2>Measurement by measurement</h2>\n<p>The same cosines one by one: green \
+         where the families agree, orange where they conflict, full colour at \
+         {most:.2}.</p>\n<figure>{svg}</figure>\n</section>\n"
     )
 }
 
-/// Layers x measurements, and the cosine of the full colour: the stronger the colour, the farther from a right angle.
+/// Layers x measurements, and the cosine of the full colour: the stronger the colour, the farther
+/// from a right angle.
 fn map_figure(report: &ConflictReport) -> Option<(String, f64)> {
     let every = report.measurements.len().div_ceil(COLUMNS).max(1);
     let columns: Vec<_> = report.measurements.iter().step_by(every).collect();
     let bottom = 10.0 + ROW * report.layers.len() as f64;
-    let frame = Frame { width: 640.0, height: bottom + 42.0, left: 96.0, right: 620.0, top: 10.0, bottom };
-    let cosines = columns.iter().flat_map(|(_, conflict)| conflict.layers.iter().filter_map(|l| l.get(&Part::Layer)));
-    let most = cosines.map(|value| value.cosine.abs()).filter(|value| value.is_finite()).fold(0.0, f64::max);
+    let frame =
+        Frame { width: 640.0, height: bottom + 42.0, left: 96.0, right: 620.0, top: 10.0, bottom };
+    let cosines = columns
+        .iter()
+        .flat_map(|(_, conflict)| conflict.layers.iter().filter_map(|l| l.get(&Part::Layer)));
+    let most = cosines
+        .map(|value| value.cosine.abs())
+        .filter(|value| value.is_finite())
+        .fold(0.0, f64::max);
     if most == 0.0 {
         return None;
     }
-    let axis = Axis::over(columns.iter().map(|column| column.0 as f64).chain([0.0]), (frame.left, frame.right))?;
+    let axis = Axis::over(
+        columns.iter().map(|column| column.0 as f64).chain([0.0]),
+        (frame.left, frame.right),
+    )?;
     let mut out = String::new();
     let mut start = 0.0;
     for (number, conflict) in &columns {
         let (left, right) = (axis.at(start), axis.at(*number as f64));
         for (i, layer) in conflict.layers.iter().enumerate() {
-            let Some(cosine) = layer.get(&Part::Layer).map(|value| value.cosine).filter(|c| c.is_finite()) else {
+            let Some(cosine) =
+                layer.get(&Part::Layer).map(|value| value.cosine).filter(|c| c.is_finite())
+            else {
                 continue;
             };
-            let (class, opacity) = (if cosine < 0.0 { "against" } else { "along" }, cosine.abs() / most);
+            let (class, opacity) =
+                (if cosine < 0.0 { "against" } else { "along" }, cosine.abs() / most);
             let (y, width) = (frame.top + ROW * i as f64, right - left);
             let _ = writeln!(
                 out,
@@ -146,10 +169,17 @@ fn map_figure(report: &ConflictReport) -> Option<(String, f64)> {
     }
     for i in 0..report.layers.len() {
         let (x, y) = (frame.left - 10.0, frame.top + ROW * (i as f64 + 0.5) + 4.0);
-        let _ = writeln!(out, r#"<text x="{x:.1}" y="{y:.1}" text-anchor="end">layer {}</text>"#, i + 1);
+        let _ = writeln!(
+            out,
+            r#"<text x="{x:.1}" y="{y:.1}" text-anchor="end">layer {}</text>"#,
+            i + 1
+        );
     }
     out.push_str(&frame.x_axis(&axis, "step, or number of the batch"));
-    Some((frame.svg("Cosine of both families' gradients on each layer over the measurements", &out), most))
+    Some((
+        frame.svg("Cosine of both families' gradients on each layer over the measurements", &out),
+        most,
+    ))
 }
 
 #[cfg(test)]
@@ -163,15 +193,20 @@ mod tests {
             embeddings: None,
             layers: vec![[(Part::Layer, Agreement { cosine, norm_ratio: 1.0 })].into(); 2],
         };
-        let measurements = cosines.iter().enumerate().map(|(i, cosine)| (10 * (i + 1), conflict(cosine)));
+        let measurements =
+            cosines.iter().enumerate().map(|(i, cosine)| (10 * (i + 1), conflict(cosine)));
         ConflictReport::new(backbone, Strategy::Tpl, measurements.collect())
     }
 
     fn figures(page: &str) -> usize {
         let body = page.strip_prefix("<!DOCTYPE html>\n").expect("the page declares itself HTML");
-        let document = roxmltree::Document::parse(body).unwrap_or_else(|error| panic!("{error}\n{page}"));
+        let document =
+            roxmltree::Document::parse(body).unwrap_or_else(|error| panic!("{error}\n{page}"));
         for attribute in document.descendants().flat_map(|node| node.attributes()) {
-            assert!(!attribute.value().contains("NaN") && !attribute.value().contains("inf"), "{attribute:?}");
+            assert!(
+                !attribute.value().contains("NaN") && !attribute.value().contains("inf"),
+                "{attribute:?}"
+            );
         }
         document.descendants().filter(|node| node.has_tag_name("svg")).count()
     }
@@ -188,12 +223,20 @@ mod tests {
     #[test]
     fn figures_stand_alone() {
         let figures = conflict_figures(&report(&[-0.31, 0.1, -0.32], "b"));
-        assert_eq!(figures.iter().map(|figure| figure.0).collect::<Vec<_>>(), ["layers.svg", "measurements.svg"]);
+        assert_eq!(
+            figures.iter().map(|figure| figure.0).collect::<Vec<_>>(),
+            ["layers.svg", "measurements.svg"]
+        );
         for (name, svg) in figures {
-            let document = roxmltree::Document::parse(&svg).unwrap_or_else(|error| panic!("{name}: {error}"));
+            let document =
+                roxmltree::Document::parse(&svg).unwrap_or_else(|error| panic!("{name}: {error}"));
             let root = document.root_element();
             assert_eq!(root.tag_name().namespace(), Some("http://www.w3.org/2000/svg"), "{name}");
-            assert!(root.children().any(|node| node.has_tag_name(("http://www.w3.org/2000/svg", "style"))), "{name}");
+            assert!(
+                root.children()
+                    .any(|node| node.has_tag_name(("http://www.w3.org/2000/svg", "style"))),
+                "{name}"
+            );
         }
         assert!(conflict_figures(&report(&[], "b")).is_empty());
     }

@@ -14,7 +14,8 @@ pub fn section(report: &Report) -> String {
     }
     let n = counted(report.cells.len(), "adapter", "adapters");
     format!(
-        "<section>\n<h2>Every result</h2>\n<details>\n<summary>{n}, one by one</summary>\n{tables}</details>\n</section>\n"
+        "<section>\n<h2>Every result</h2>\n<details>\n<summary>{n}, one by \
+         one</summary>\n{tables}</details>\n</section>\n"
     )
 }
 
@@ -28,10 +29,12 @@ fn table(report: &Report, family: Family) -> String {
     if bodies.is_empty() {
         return bodies;
     }
-    let columns: String = titles(family).iter().map(|title| format!("<th scope=\"col\">{title}</th>")).collect();
+    let columns: String =
+        titles(family).iter().map(|title| format!("<th scope=\"col\">{title}</th>")).collect();
     format!(
-        "<h3>{}</h3>\n<div class=\"scroll\"><table class=\"cells\">\n\
-         <thead><tr><th scope=\"col\">strategy</th><th scope=\"col\">seed</th>{columns}</tr></thead>\n{bodies}</table></div>\n",
+        "<h3>{}</h3>\n<div class=\"scroll\"><table class=\"cells\">\n<thead><tr><th \
+         scope=\"col\">strategy</th><th \
+         scope=\"col\">seed</th>{columns}</tr></thead>\n{bodies}</table></div>\n",
         family_title(family)
     )
 }
@@ -52,17 +55,24 @@ fn body<'a>(task: &str, cells: impl Iterator<Item = &'a Cell>) -> String {
         let figures = figures(cell);
         width = figures.len() + 2;
         let figures: String = figures.iter().map(|figure| format!("<td>{figure}</td>")).collect();
-        rows += &format!("<tr><th scope=\"row\">{}</th><td>{}</td>{figures}</tr>\n", cell.strategy, cell.seed);
+        rows += &format!(
+            "<tr><th scope=\"row\">{}</th><td>{}</td>{figures}</tr>\n",
+            cell.strategy, cell.seed
+        );
     }
     if rows.is_empty() {
         return rows;
     }
     let task = escape(task);
-    format!("<tbody>\n<tr class=\"task\"><th scope=\"rowgroup\" colspan=\"{width}\">{task}</th></tr>\n{rows}</tbody>\n")
+    format!(
+        "<tbody>\n<tr class=\"task\"><th scope=\"rowgroup\" \
+         colspan=\"{width}\">{task}</th></tr>\n{rows}</tbody>\n"
+    )
 }
 
 fn figures(cell: &Cell) -> Vec<String> {
-    let seconds = if cell.seconds.abs() < 1e9 { format!("{:.1}", cell.seconds) } else { NOTHING.into() };
+    let seconds =
+        if cell.seconds.abs() < 1e9 { format!("{:.1}", cell.seconds) } else { NOTHING.into() };
     match &cell.scores {
         Scores::Ner(scores) => {
             let (strict, lenient) = (&scores.strict, &scores.lenient);
@@ -84,7 +94,8 @@ mod tests {
     #[test]
     fn every_cell_fills_its_columns() {
         for cell in &sample::report().cells {
-            let family = if matches!(cell.scores, Scores::Ner(_)) { Family::Ner } else { Family::Tc };
+            let family =
+                if matches!(cell.scores, Scores::Ner(_)) { Family::Ner } else { Family::Tc };
             assert_eq!(figures(cell).len(), titles(family).len());
         }
     }

@@ -28,22 +28,27 @@ pub fn section(report: &Report) -> String {
         return charts;
     }
     format!(
-        "<section>\n<h2>Means and their spread</h2>\n\
-         <p>Mean score over the tasks of a family: a dot for each seed of fine-tuning; below it the mean of the seeds with its \
-         95 % interval (Student’s t). The dashed line is the mean without pre-finetuning.</p>\n\
-         <div class=\"charts\">\n{charts}</div>\n</section>\n"
+        "<section>\n<h2>Means and their spread</h2>\n<p>Mean score over the tasks of a family: a \
+         dot for each seed of fine-tuning; below it the mean of the seeds with its 95 % interval \
+         (Student’s t). The dashed line is the mean without pre-finetuning.</p>\n<div \
+         class=\"charts\">\n{charts}</div>\n</section>\n"
     )
 }
 
 fn chart(report: &Report, family: Family) -> Option<String> {
     let rows = rows(report, family);
     let bottom = 10.0 + ROW * rows.len() as f64;
-    let frame = Frame { width: 520.0, height: bottom + 42.0, left: 112.0, right: 468.0, top: 10.0, bottom };
+    let frame =
+        Frame { width: 520.0, height: bottom + 42.0, left: 112.0, right: 468.0, top: 10.0, bottom };
     let axis = Axis::over(rows.iter().flat_map(Row::extent), (frame.left, frame.right))?;
     let mut out = frame.x_axis(&axis, &format!("mean {}, points", family_score(family)));
     if let Some(none) = rows.iter().find(|row| row.strategy == Strategy::None) {
         let x = axis.within(100.0 * none.mean.mean);
-        let _ = writeln!(out, r#"<line class="reference" x1="{x:.1}" x2="{x:.1}" y1="{}" y2="{bottom}"/>"#, frame.top);
+        let _ = writeln!(
+            out,
+            r#"<line class="reference" x1="{x:.1}" x2="{x:.1}" y1="{}" y2="{bottom}"/>"#,
+            frame.top
+        );
     }
     for (i, row) in rows.iter().enumerate() {
         row.draw(&mut out, &frame, &axis, frame.top + ROW * (i as f64 + 0.5));
@@ -54,9 +59,14 @@ fn chart(report: &Report, family: Family) -> Option<String> {
 }
 
 fn rows(report: &Report, family: Family) -> Vec<Row> {
-    let with_mean = report.strategies.iter().filter_map(|row| Some((row.strategy, *row.families.get(&family)?)));
+    let with_mean = report
+        .strategies
+        .iter()
+        .filter_map(|row| Some((row.strategy, *row.families.get(&family)?)));
     let finite = with_mean.filter(|(_, mean)| mean.mean.abs() <= 1e3);
-    finite.map(|(strategy, mean)| Row { strategy, mean, seeds: seed_means(report, strategy, family) }).collect()
+    finite
+        .map(|(strategy, mean)| Row { strategy, mean, seeds: seed_means(report, strategy, family) })
+        .collect()
 }
 
 fn seed_means(report: &Report, strategy: Strategy, family: Family) -> BTreeMap<u64, f64> {
@@ -74,7 +84,8 @@ impl Row {
 
     /// All values that the axis must cover, in points.
     fn extent(&self) -> Vec<f64> {
-        let (low, high) = self.interval().unwrap_or((100.0 * self.mean.mean, 100.0 * self.mean.mean));
+        let (low, high) =
+            self.interval().unwrap_or((100.0 * self.mean.mean, 100.0 * self.mean.mean));
         self.seeds.values().map(|seed| 100.0 * seed).chain([low, high]).collect()
     }
 
@@ -83,7 +94,10 @@ impl Row {
         let Self { strategy, mean, seeds } = self;
         let _ = writeln!(out, r#"<g class="strategy-{strategy}">"#);
         let (x, baseline) = (frame.left - 10.0, y + 4.0);
-        let _ = writeln!(out, r#"<text class="name" x="{x:.1}" y="{baseline:.1}" text-anchor="end">{strategy}</text>"#);
+        let _ = writeln!(
+            out,
+            r#"<text class="name" x="{x:.1}" y="{baseline:.1}" text-anchor="end">{strategy}</text>"#
+        );
         for (seed, score) in seeds {
             let (x, shown) = (axis.within(100.0 * score), points(*score));
             let _ = writeln!(
@@ -103,7 +117,11 @@ impl Row {
             );
         }
         let x = axis.within(100.0 * mean.mean);
-        let _ = writeln!(out, r#"<path class="mean" d="M{x:.1} {:.1}l5.5 5.5l-5.5 5.5l-5.5 -5.5z"/>"#, y - 5.5);
+        let _ = writeln!(
+            out,
+            r#"<path class="mean" d="M{x:.1} {:.1}l5.5 5.5l-5.5 5.5l-5.5 -5.5z"/>"#,
+            y - 5.5
+        );
         let (x, shown) = (frame.right + 12.0, points(mean.mean));
         let _ = writeln!(out, r#"<text class="value" x="{x:.1}" y="{baseline:.1}">{shown}</text>"#);
         out.push_str("</g>\n");

@@ -1,5 +1,5 @@
-//! The report as one self-contained page: inline style and figures, no scripts, nothing fetched. The page is also
-//! well-formed XML, so that it can be checked and cut up by tools.
+//! The report as one self-contained page: inline style and figures, no scripts, nothing fetched.
+//! The page is also well-formed XML, so that it can be checked and cut up by tools.
 
 mod chart;
 mod conclusion;
@@ -43,7 +43,10 @@ pub fn html(report: &Report) -> String {
 fn standalone(svg: &str) -> String {
     let svg = svg.replacen("<svg ", "<svg xmlns=\"http://www.w3.org/2000/svg\" ", 1);
     let (start, drawing) = svg.split_once('>').unwrap_or((&svg, ""));
-    format!("{start}>\n<style>\n{STYLE}.chart {{ font-family: system-ui, sans-serif; }}\n</style>{drawing}")
+    format!(
+        "{start}>\n<style>\n{STYLE}.chart {{ font-family: system-ui, sans-serif; \
+         }}\n</style>{drawing}"
+    )
 }
 
 /// A page of this style.
@@ -83,13 +86,17 @@ fn summary(report: &Report) -> String {
 
 fn example(example: &Example) -> String {
     let rows = example.answers.iter().map(|(application, answer)| {
-        format!("<tr><th scope=\"row\">{}</th><td>{}</td></tr>\n", escape(application), escape(answer))
+        format!(
+            "<tr><th scope=\"row\">{}</th><td>{}</td></tr>\n",
+            escape(application),
+            escape(answer)
+        )
     });
     format!(
-        "<section>\n<h2>One sentence, every application</h2>\n<blockquote>{}</blockquote>\n\
-         <div class=\"scroll\"><table class=\"words\">\n\
-         <thead><tr><th scope=\"col\">application</th><th scope=\"col\">answer</th></tr></thead>\n\
-         <tbody>\n{}</tbody></table></div>\n</section>\n",
+        "<section>\n<h2>One sentence, every application</h2>\n<blockquote>{}</blockquote>\n<div \
+         class=\"scroll\"><table class=\"words\">\n<thead><tr><th \
+         scope=\"col\">application</th><th \
+         scope=\"col\">answer</th></tr></thead>\n<tbody>\n{}</tbody></table></div>\n</section>\n",
         escape(&example.text),
         rows.collect::<String>()
     )
@@ -104,7 +111,8 @@ mod tests {
     /// The page as XML: an unescaped `<`, an unclosed tag or an attribute given twice is an error.
     fn assert_well_formed(page: &str) -> usize {
         let body = page.strip_prefix("<!DOCTYPE html>\n").expect("the page declares itself HTML");
-        let document = roxmltree::Document::parse(body).unwrap_or_else(|error| panic!("{error}\n{page}"));
+        let document =
+            roxmltree::Document::parse(body).unwrap_or_else(|error| panic!("{error}\n{page}"));
         for attribute in document.descendants().flat_map(|node| node.attributes()) {
             let broken = ["NaN", "inf"].iter().any(|word| attribute.value().contains(word));
             assert!(!broken, "{}={:?}", attribute.name(), attribute.value());
@@ -117,7 +125,15 @@ mod tests {
         let page = html(&sample::report());
         // Means and loss curves, each for both families.
         assert_eq!(assert_well_formed(&page), 4);
-        for part in ["wikigold", "banking77", "One sentence", "Loss", "lenient", "macro F1", "How this was made"] {
+        for part in [
+            "wikigold",
+            "banking77",
+            "One sentence",
+            "Loss",
+            "lenient",
+            "macro F1",
+            "How this was made",
+        ] {
             assert!(page.contains(part), "{part} is missing");
         }
         for foreign in ["<script", "<link", "<img", "http://", "https://", "url("] {
@@ -134,15 +150,22 @@ mod tests {
             let mean = row.tasks.remove(&renamed).unwrap();
             row.tasks.insert(attack.into(), mean);
         }
-        report.cells.iter_mut().filter(|cell| cell.task == renamed).for_each(|cell| cell.task = attack.into());
+        report
+            .cells
+            .iter_mut()
+            .filter(|cell| cell.task == renamed)
+            .for_each(|cell| cell.task = attack.into());
         report.backbone = attack.into();
         report.machine = attack.into();
         report.prefinetune.ner.corpora = vec![attack.into()];
-        report.example = Some(Example { text: attack.into(), answers: vec![(attack.into(), attack.into())] });
+        report.example =
+            Some(Example { text: attack.into(), answers: vec![(attack.into(), attack.into())] });
         let page = html(&report);
         assert_well_formed(&page);
         assert!(!page.contains("<script"));
-        assert!(page.contains("&lt;script&gt;alert(&quot;x&quot;)&lt;/script&gt; &amp; &#39;y&#39;"));
+        assert!(
+            page.contains("&lt;script&gt;alert(&quot;x&quot;)&lt;/script&gt; &amp; &#39;y&#39;")
+        );
     }
 
     #[test]
@@ -162,11 +185,19 @@ mod tests {
     fn numbers_that_are_none_leave_gaps() {
         for value in [f64::NAN, f64::INFINITY, f64::MAX] {
             let mut report = sample::report();
-            let row = report.strategies.iter_mut().find(|row| row.strategy == Strategy::Tpl).unwrap();
+            let row =
+                report.strategies.iter_mut().find(|row| row.strategy == Strategy::Tpl).unwrap();
             row.seconds = value;
-            row.tasks.values_mut().for_each(|mean| *mean = Mean { mean: value, half_width: Some(value), n: 2 });
-            row.families.values_mut().for_each(|mean| *mean = Mean { mean: value, half_width: Some(value), n: 2 });
-            row.steps.iter_mut().flat_map(|step| step.losses.values_mut()).for_each(|loss| *loss = value);
+            row.tasks
+                .values_mut()
+                .for_each(|mean| *mean = Mean { mean: value, half_width: Some(value), n: 2 });
+            row.families
+                .values_mut()
+                .for_each(|mean| *mean = Mean { mean: value, half_width: Some(value), n: 2 });
+            row.steps
+                .iter_mut()
+                .flat_map(|step| step.losses.values_mut())
+                .for_each(|loss| *loss = value);
             report.cells.iter_mut().for_each(|cell| cell.seconds = value);
             assert_well_formed(&html(&report));
         }

@@ -32,7 +32,13 @@ pub fn report() -> Report {
         machine: "amx, 2 threads".into(),
         seconds: 214.0,
         tasks: TASKS
-            .map(|(family, name, _)| TaskSummary { name: name.into(), family, train: 150, test: 600, labels: 5 })
+            .map(|(family, name, _)| TaskSummary {
+                name: name.into(),
+                family,
+                train: 150,
+                test: 600,
+                labels: 5,
+            })
             .into(),
         strategies: Strategy::ALL.map(|strategy| summary(strategy, &cells)).into(),
         cells,
@@ -66,15 +72,25 @@ fn cell(strategy: Strategy, (family, task, base): (Family, &str, f64), seed: u64
     };
     let noise = 0.006 * wave(7.0 * seed as f64 + base * 100.0 + strategy as u8 as f64);
     let score = base + gain + noise;
-    let entities =
-        |f1: f64| EntityScores { precision: f1 - 0.02, recall: f1 + 0.02, f1, gold: 812, predicted: 840, correct: 560 };
+    let entities = |f1: f64| EntityScores {
+        precision: f1 - 0.02,
+        recall: f1 + 0.02,
+        f1,
+        gold: 812,
+        predicted: 840,
+        correct: 560,
+    };
     let scores = match family {
         Family::Ner => Scores::Ner(NerScores {
             strict: entities(score),
             lenient: entities(score + 0.013),
             per_label: BTreeMap::new(),
         }),
-        Family::Tc => Scores::Classification(ClassificationScores { accuracy: score, macro_f1: score - 0.011, n: 616 }),
+        Family::Tc => Scores::Classification(ClassificationScores {
+            accuracy: score,
+            macro_f1: score - 0.011,
+            n: 616,
+        }),
     };
     Cell { strategy, task: task.into(), seed, scores, seconds: 2.4 + noise }
 }
@@ -82,7 +98,10 @@ fn cell(strategy: Strategy, (family, task, base): (Family, &str, f64), seed: u64
 fn summary(strategy: Strategy, cells: &[Cell]) -> StrategySummary {
     let scores = |task: &str, seed: Option<u64>| -> Vec<f64> {
         let of_task = cells.iter().filter(|cell| cell.strategy == strategy && cell.task == task);
-        of_task.filter(|cell| seed.is_none_or(|seed| cell.seed == seed)).map(|cell| cell.scores.headline()).collect()
+        of_task
+            .filter(|cell| seed.is_none_or(|seed| cell.seed == seed))
+            .map(|cell| cell.scores.headline())
+            .collect()
     };
     let of_family = |family: Family| {
         let seed_mean = |seed| {
@@ -95,12 +114,17 @@ fn summary(strategy: Strategy, cells: &[Cell]) -> StrategySummary {
         let time = step as f64 / 30.0;
         let (start, end) = if family == Some(Family::Ner) { (0.42, 0.11) } else { (2.3, 0.7) };
         let harm = if strategy == Strategy::Joint { 1.15 } else { 1.0 };
-        (start - end) * (-time).exp() + end * harm * (1.0 + 0.2 * wave(step as f64 * 1.7 + strategy as u8 as f64))
+        (start - end) * (-time).exp()
+            + end * harm * (1.0 + 0.2 * wave(step as f64 * 1.7 + strategy as u8 as f64))
     };
     let step = |step| StepReport {
         step,
         steps: 100,
-        losses: strategy.objectives().iter().map(|&objective| (objective, loss(objective.family(), step))).collect(),
+        losses: strategy
+            .objectives()
+            .iter()
+            .map(|&objective| (objective, loss(objective.family(), step)))
+            .collect(),
         seconds: 0.2,
         ..StepReport::default()
     };

@@ -25,10 +25,10 @@ pub fn section(report: &Report) -> String {
     }
     let columns: Vec<&Column> = families.iter().flat_map(|(_, columns)| columns).collect();
     format!(
-        "<section>\n<h2>Scores</h2>\n\
-         <p>Points on each task’s test split, means of {} of fine-tuning with their 95 % intervals. The highest value of a \
-         column is <b class=\"best\">marked</b>.</p>\n\
-         <div class=\"scroll\"><table class=\"scores\">\n<thead>\n{}</thead>\n<tbody>\n{}</tbody></table></div>\n</section>\n",
+        "<section>\n<h2>Scores</h2>\n<p>Points on each task’s test split, means of {} of \
+         fine-tuning with their 95 % intervals. The highest value of a column is <b \
+         class=\"best\">marked</b>.</p>\n<div class=\"scroll\"><table \
+         class=\"scores\">\n<thead>\n{}</thead>\n<tbody>\n{}</tbody></table></div>\n</section>\n",
         counted(report.seeds.len(), "seed", "seeds"),
         head(&families),
         (0..report.strategies.len()).map(|i| row(report, &columns, i)).collect::<String>()
@@ -41,12 +41,14 @@ fn columns(report: &Report, family: Family) -> Vec<Column> {
         .iter()
         .filter(|task| task.family == family)
         .map(|task| {
-            let values = report.strategies.iter().map(|row| row.tasks.get(&task.name).copied()).collect();
+            let values =
+                report.strategies.iter().map(|row| row.tasks.get(&task.name).copied()).collect();
             Column { title: escape(&task.name), is_mean: false, values }
         })
         .collect();
     if !columns.is_empty() {
-        let values = report.strategies.iter().map(|row| row.families.get(&family).copied()).collect();
+        let values =
+            report.strategies.iter().map(|row| row.families.get(&family).copied()).collect();
         columns.push(Column { title: "mean".into(), is_mean: true, values });
     }
     columns
@@ -55,7 +57,10 @@ fn columns(report: &Report, family: Family) -> Vec<Column> {
 fn head(families: &[(Family, Vec<Column>)]) -> String {
     let groups = families.iter().map(|(family, columns)| {
         let (title, score) = (family_title(*family), family_score(*family));
-        format!("<th scope=\"colgroup\" colspan=\"{}\">{title} <small>{score}</small></th>", columns.len())
+        format!(
+            "<th scope=\"colgroup\" colspan=\"{}\">{title} <small>{score}</small></th>",
+            columns.len()
+        )
     });
     let titles = families.iter().flat_map(|(_, columns)| columns).map(|column| {
         let class = if column.is_mean { " class=\"mean\"" } else { "" };
@@ -75,7 +80,8 @@ fn row(report: &Report, columns: &[&Column], i: usize) -> String {
         format!("<td{class}>{}</td>", value(column, i))
     });
     format!(
-        "<tr><th scope=\"row\" class=\"strategy-{strategy}\"><i class=\"swatch\"></i>{strategy} <small>{}</small></th>{}</tr>\n",
+        "<tr><th scope=\"row\" class=\"strategy-{strategy}\"><i class=\"swatch\"></i>{strategy} \
+         <small>{}</small></th>{}</tr>\n",
         strategy.words(),
         cells.collect::<String>()
     )
@@ -84,7 +90,8 @@ fn row(report: &Report, columns: &[&Column], i: usize) -> String {
 fn value(column: &Column, i: usize) -> String {
     let Some(mean) = column.values[i] else { return NOTHING.into() };
     let shown = points(mean.mean);
-    let interval = mean.half_width.map_or(String::new(), |half| format!(" <small>± {}</small>", points(half)));
+    let interval =
+        mean.half_width.map_or(String::new(), |half| format!(" <small>± {}</small>", points(half)));
     match is_best(column, mean) {
         true => format!("<b class=\"best\">{shown}</b>{interval}"),
         false => format!("{shown}{interval}"),
@@ -93,7 +100,8 @@ fn value(column: &Column, i: usize) -> String {
 
 /// Whether this is the highest of several, to the digits shown.
 fn is_best(column: &Column, mean: Mean) -> bool {
-    let finite = column.values.iter().flatten().map(|mean| mean.mean).filter(|mean| mean.is_finite());
+    let finite =
+        column.values.iter().flatten().map(|mean| mean.mean).filter(|mean| mean.is_finite());
     let best = finite.max_by(f64::total_cmp);
     column.values.len() > 1 && best.is_some_and(|best| points(best) == points(mean.mean))
 }
@@ -104,10 +112,14 @@ mod tests {
 
     #[test]
     fn marks_the_highest_and_its_equals() {
-        let values = [0.6101, 0.6104, 0.59, f64::NAN].map(|mean| Some(Mean { mean, half_width: None, n: 1 }));
+        let values = [0.6101, 0.6104, 0.59, f64::NAN]
+            .map(|mean| Some(Mean { mean, half_width: None, n: 1 }));
         let column = Column { title: "task".into(), is_mean: false, values: values.to_vec() };
         let shown: Vec<String> = (0..4).map(|i| value(&column, i)).collect();
-        assert_eq!(shown, ["<b class=\"best\">61.0</b>", "<b class=\"best\">61.0</b>", "59.0", "–"]);
+        assert_eq!(
+            shown,
+            ["<b class=\"best\">61.0</b>", "<b class=\"best\">61.0</b>", "59.0", "–"]
+        );
         let alone = Column { values: values[..1].to_vec(), ..column };
         assert_eq!(value(&alone, 0), "61.0");
     }

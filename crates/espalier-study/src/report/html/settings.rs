@@ -17,7 +17,8 @@ pub fn section(report: &Report) -> String {
         group("Run", &run(report)),
     ];
     format!(
-        "<section>\n<h2>How this was made</h2>\n{}{}<div class=\"settings\">\n{}</div>\n</section>\n",
+        "<section>\n<h2>How this was made</h2>\n{}{}<div \
+         class=\"settings\">\n{}</div>\n</section>\n",
         caveats(report),
         tasks(report),
         groups.concat()
@@ -28,25 +29,28 @@ pub fn section(report: &Report) -> String {
 fn caveats(report: &Report) -> String {
     let mut notes = vec![
         format!(
-            "Each strategy was pre-finetuned once (seed {}). The intervals cover the seeds of fine-tuning, not another run of \
-             pre-finetuning.",
+            "Each strategy was pre-finetuned once (seed {}). The intervals cover the seeds of \
+             fine-tuning, not another run of pre-finetuning.",
             report.prefinetune.seed
         ),
-        "Steps, batches and learning rates of fine-tuning are the same for every strategy. Adapters start fresh, but from \
-         their family’s where the strategy (tpl, adapters-only) has trained one."
+        "Steps, batches and learning rates of fine-tuning are the same for every strategy. \
+         Adapters start fresh, but from their family’s where the strategy (tpl, adapters-only) \
+         has trained one."
             .into(),
     ];
     let sizes = report.tasks.iter().map(|task| task.test).filter(|&test| test > 0);
     if let (Some(least), Some(most)) = (sizes.clone().min(), sizes.max()) {
-        // 1.96 standard errors of a share of 0.8, by the normal approximation of the binomial distribution.
+        // 1.96 standard errors of a share of 0.8, by the normal approximation of the binomial
+        // distribution.
         let error = 1.96 * (0.8 * 0.2 / least as f64).sqrt();
         let sizes = if least == most { least.to_string() } else { format!("{least} to {most}") };
         let size = if least < 2000 { "small " } else { "" };
         notes.insert(
             0,
             format!(
-                "Scores are on {size}test samples of {sizes} examples: 80 % right of {least} is uncertain by ±\u{a0}{} points by \
-                 the choice of examples alone. All strategies see the same ones, so differences are surer than levels.",
+                "Scores are on {size}test samples of {sizes} examples: 80 % right of {least} is \
+                 uncertain by ±\u{a0}{} points by the choice of examples alone. All strategies \
+                 see the same ones, so differences are surer than levels.",
                 points(error)
             ),
         );
@@ -59,7 +63,9 @@ fn tasks(report: &Report) -> String {
     if report.tasks.is_empty() {
         return String::new();
     }
-    let tasks = FAMILIES.into_iter().flat_map(|family| report.tasks.iter().filter(move |task| task.family == family));
+    let tasks = FAMILIES
+        .into_iter()
+        .flat_map(|family| report.tasks.iter().filter(move |task| task.family == family));
     let rows = tasks.map(|task| {
         format!(
             "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
@@ -72,7 +78,8 @@ fn tasks(report: &Report) -> String {
     });
     let columns = ["task", "family", "labels", "training examples", "test examples"];
     format!(
-        "<div class=\"scroll\"><table class=\"tasks\">\n<thead><tr>{}</tr></thead>\n<tbody>\n{}</tbody></table></div>\n",
+        "<div class=\"scroll\"><table \
+         class=\"tasks\">\n<thead><tr>{}</tr></thead>\n<tbody>\n{}</tbody></table></div>\n",
         columns.map(|title| format!("<th scope=\"col\">{title}</th>")).concat(),
         rows.collect::<String>()
     )
@@ -81,26 +88,47 @@ fn tasks(report: &Report) -> String {
 fn group(title: &str, settings: &[Setting]) -> String {
     let rows: String = settings
         .iter()
-        .map(|(name, value)| format!("<tr><th scope=\"row\">{name}</th><td>{}</td></tr>\n", escape(value)))
+        .map(|(name, value)| {
+            format!("<tr><th scope=\"row\">{name}</th><td>{}</td></tr>\n", escape(value))
+        })
         .collect();
     format!("<div><h3>{title}</h3>\n<table class=\"words\"><tbody>\n{rows}</tbody></table></div>\n")
 }
 
 fn prefinetuning(report: &Report) -> Vec<Setting> {
-    let (train, ner, tc) = (&report.prefinetune.train, &report.prefinetune.ner, &report.prefinetune.tc);
+    let (train, ner, tc) =
+        (&report.prefinetune.train, &report.prefinetune.ner, &report.prefinetune.tc);
     vec![
         ("steps", train.steps.to_string()),
         (
             "optimizer",
-            format!("{}, weight decay {}, clipped at {}", word(&train.optimizer), train.weight_decay, train.clip_norm),
+            format!(
+                "{}, weight decay {}, clipped at {}",
+                word(&train.optimizer),
+                train.weight_decay,
+                train.clip_norm
+            ),
         ),
         (
             "learning rate",
-            format!("{:e}, {} after {} warm-up", train.learning_rate, word(&train.schedule), percent(train.warmup)),
+            format!(
+                "{:e}, {} after {} warm-up",
+                train.learning_rate,
+                word(&train.schedule),
+                percent(train.warmup)
+            ),
         ),
         ("embeddings", if train.freeze_embeddings { "frozen" } else { "trained" }.into()),
         ("NER batch", format!("{} sentences, weight {}", ner.batch, ner.weight())),
-        ("NER score", format!("{} × cosine {} {}", ner.scale, if ner.bias < 0.0 { '−' } else { '+' }, ner.bias.abs())),
+        (
+            "NER score",
+            format!(
+                "{} × cosine {} {}",
+                ner.scale,
+                if ner.bias < 0.0 { '−' } else { '+' },
+                ner.bias.abs()
+            ),
+        ),
         ("NER projections", format!("learning rate {:e}", ner.projection_learning_rate)),
         ("NER corpora", corpora(&ner.corpora)),
         ("TC batch", format!("{} pairs, weight {}", tc.batch, tc.weight)),
@@ -112,10 +140,20 @@ fn prefinetuning(report: &Report) -> Vec<Setting> {
 fn family_adapters(report: &Report) -> Vec<Setting> {
     let adapter = &report.prefinetune.adapter;
     vec![
-        ("layers", if adapter.layers == 0 { "the last third".into() } else { format!("the last {}", adapter.layers) }),
+        (
+            "layers",
+            if adapter.layers == 0 {
+                "the last third".into()
+            } else {
+                format!("the last {}", adapter.layers)
+            },
+        ),
         ("LoRA", format!("rank {}, alpha {}", adapter.rank, adapter.alpha)),
         ("modules", modules(&adapter.modules)),
-        ("learning rate", format!("{:e}, weight decay {}", adapter.learning_rate, adapter.weight_decay)),
+        (
+            "learning rate",
+            format!("{:e}, weight decay {}", adapter.learning_rate, adapter.weight_decay),
+        ),
     ]
 }
 
@@ -124,10 +162,19 @@ fn finetuning(report: &Report) -> Vec<Setting> {
     let seeds: Vec<String> = report.seeds.iter().map(u64::to_string).collect();
     vec![
         ("steps", format!("{} of {} examples", finetune.steps, finetune.batch)),
-        ("learning rate", format!("adapter {:e}, head {:e}", finetune.learning_rate, finetune.head_learning_rate)),
+        (
+            "learning rate",
+            format!("adapter {:e}, head {:e}", finetune.learning_rate, finetune.head_learning_rate),
+        ),
         ("schedule", format!("linear after {} warm-up", percent(finetune.warmup))),
         ("weight decay", format!("{}, clipped at {}", finetune.weight_decay, finetune.clip_norm)),
-        ("fresh adapter", finetune.lora.as_ref().map_or("all modules of the last third of the layers".into(), lora)),
+        (
+            "fresh adapter",
+            finetune
+                .lora
+                .as_ref()
+                .map_or("all modules of the last third of the layers".into(), lora),
+        ),
         ("seeds", listed(&seeds)),
     ]
 }
@@ -158,7 +205,13 @@ fn run(report: &Report) -> Vec<Setting> {
 }
 
 fn lora(lora: &LoraConfig) -> String {
-    format!("last {} layers, rank {}, alpha {}; {}", lora.layers, lora.rank, lora.alpha, modules(&lora.modules))
+    format!(
+        "last {} layers, rank {}, alpha {}; {}",
+        lora.layers,
+        lora.rank,
+        lora.alpha,
+        modules(&lora.modules)
+    )
 }
 
 fn modules(modules: &[Module]) -> String {

@@ -10,8 +10,9 @@ pub const FAMILIES: [Family; 2] = [Family::Ner, Family::Tc];
 /// What stands for a number that there is not.
 pub const NOTHING: &str = "–";
 
-/// The text with everything that has a meaning in HTML, between tags or in quoted attributes, taken out of force.
-/// Control characters, which no HTML text may hold, and what else is hidden become U+FFFD.
+/// The text with everything that has a meaning in HTML, between tags or in quoted attributes, taken
+/// out of force. Control characters, which no HTML text may hold, and what else is hidden become
+/// U+FFFD.
 pub fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -105,7 +106,8 @@ mod tests {
 
     #[test]
     fn durations_in_words() {
-        let shown: Vec<String> = [0.04, 9.6, 41.7, 250.0, 3900.0, f64::NAN, 1e300].into_iter().map(duration).collect();
+        let shown: Vec<String> =
+            [0.04, 9.6, 41.7, 250.0, 3900.0, f64::NAN, 1e300].into_iter().map(duration).collect();
         assert_eq!(shown, ["0.0 s", "10 s", "42 s", "4 min 10 s", "1 h 05 min", "–", "–"]);
     }
 

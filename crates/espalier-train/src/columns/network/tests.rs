@@ -4,8 +4,8 @@ use espalier_encoder::lora::SiteSpec;
 use espalier_encoder::{Backbone, Lora, Module, Precision};
 use std::path::Path;
 
-/// Two columns that differ, stitches that differ, an adapter on the last two layers of the column that is read, and a loss: the
-/// inner product of the token vectors with noise.
+/// Two columns that differ, stitches that differ, an adapter on the last two layers of the column
+/// that is read, and a loss: the inner product of the token vectors with noise.
 #[derive(Clone)]
 struct Setup {
     columns: [Backbone; 2],
@@ -31,14 +31,18 @@ impl Setup {
         let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/tiny-bert");
         let first = Backbone::open(&tiny).expect("fixtures/tiny-bert is a whole model");
         let config = first.encoder.config.clone();
-        let second = first.with_weights(sum(first.weights(), &noise("column", first.weights().len(), 0.05)));
-        let spec = |layer, module| SiteSpec { layer, module, rank: 2, alpha: 2.0, rank_stabilized: false };
-        let sites = [1, 2].map(|layer| [spec(layer, Module::Query), spec(layer, Module::Output)]).concat();
+        let second =
+            first.with_weights(sum(first.weights(), &noise("column", first.weights().len(), 0.05)));
+        let spec =
+            |layer, module| SiteSpec { layer, module, rank: 2, alpha: 2.0, rank_stabilized: false };
+        let sites =
+            [1, 2].map(|layer| [spec(layer, Module::Query), spec(layer, Module::Output)]).concat();
         let mut lora = Lora::zeros(&config, sites);
         lora.values = noise("adapter", lora.values.len(), 0.3);
         let mut stitches = Stitches::new(config.num_hidden_layers, 0.8, 0.3);
         stitches.values = sum(&stitches.values, &noise("stitches", stitches.values.len(), 0.1));
-        let texts = ["the hotel near the river", "john was in london"].map(|text| first.tokenizer.encode(text));
+        let texts = ["the hotel near the river", "john was in london"]
+            .map(|text| first.tokenizer.encode(text));
         let batch = Batch::of_texts(&texts);
         let noise = noise("loss", batch.tokens() * config.hidden_size, 1.0);
         Self { columns: [first, second], stitches, lora, batch, noise }
@@ -51,7 +55,11 @@ impl Setup {
 
     fn stitched(&self, family: Family) -> Stitched<'_> {
         let [own, other] = &self.columns;
-        Stitched { columns: [own.model(Some(&self.lora)), other.model(None)], stitches: &self.stitches, family }
+        Stitched {
+            columns: [own.model(Some(&self.lora)), other.model(None)],
+            stitches: &self.stitches,
+            family,
+        }
     }
 
     fn layers(&self) -> usize {
@@ -66,7 +74,8 @@ impl Setup {
     /// Gradients of both columns, the stitches and the adapter.
     fn gradients(&self, family: Family) -> ([Vec<f32>; 2], Vec<f32>, Vec<f32>) {
         let mut weights = self.columns.each_ref().map(|column| vec![0.0; column.weights().len()]);
-        let (mut stitches, mut lora) = (vec![0.0; self.stitches.values.len()], vec![0.0; self.lora.values.len()]);
+        let (mut stitches, mut lora) =
+            (vec![0.0; self.stitches.values.len()], vec![0.0; self.lora.values.len()]);
         let (stitched, mut activations) = (self.stitched(family), StitchedActivations::default());
         stitched.forward(0..self.layers(), None, &self.batch, &mut activations);
         let [own, other] = &mut weights;
@@ -81,23 +90,36 @@ impl Setup {
         (weights, stitches, lora)
     }
 
-    /// Fails unless the loss changes along the direction of a gradient as the gradient's length says, by central differences.
-    /// `moved` is the setup with something, of length `longest` or less, added to what the gradient belongs to.
-    fn check(&self, what: &str, family: Family, gradient: &[f32], longest: f64, moved: impl Fn(&[f32]) -> Setup) {
+    /// Fails unless the loss changes along the direction of a gradient as the gradient's length
+    /// says, by central differences. `moved` is the setup with something, of length `longest` or
+    /// less, added to what the gradient belongs to.
+    fn check(
+        &self,
+        what: &str,
+        family: Family,
+        gradient: &[f32],
+        longest: f64,
+        moved: impl Fn(&[f32]) -> Setup,
+    ) {
         let length = gradient.iter().map(|&g| g as f64 * g as f64).sum::<f64>().sqrt();
         // What does not change the loss in theory, a key's bias, say, is lost in rounding.
         if length < 1e-4 {
             return;
         }
-        // Far enough that rounding, about 1e-6, is nothing beside the change of 0.02, but not beyond what is a straight line.
+        // Far enough that rounding, about 1e-6, is nothing beside the change of 0.02, but not
+        // beyond what is a straight line.
         let step = (0.01 / length).min(longest);
         let towards = |sign: f64| {
-            let delta: Vec<f32> = gradient.iter().map(|&g| (sign * step * g as f64 / length) as f32).collect();
+            let delta: Vec<f32> =
+                gradient.iter().map(|&g| (sign * step * g as f64 / length) as f32).collect();
             moved(&delta).loss(family)
         };
         let slope = (towards(1.0) - towards(-1.0)) / (2.0 * step);
         let tolerance = 5e-3 * length + 1e-6 / step;
-        assert!((slope - length).abs() < tolerance, "{what}, {family:?}: slope {slope}, gradient {length}");
+        assert!(
+            (slope - length).abs() < tolerance,
+            "{what}, {family:?}: slope {slope}, gradient {length}"
+        );
     }
 }
 
@@ -107,13 +129,19 @@ fn gradients_are_those_of_finite_differences() {
     for family in [Family::Ner, Family::Tc] {
         let (weights, stitches, lora) = setup.gradients(family);
         for (column, all) in weights.iter().enumerate() {
-            assert!(all.iter().filter(|&&g| g != 0.0).count() > all.len() / 4, "a column without gradients");
+            assert!(
+                all.iter().filter(|&&g| g != 0.0).count() > all.len() / 4,
+                "a column without gradients"
+            );
             for spec in &setup.columns[0].encoder.layout.tensors {
                 let what = format!("column {column}, {}", spec.name);
                 setup.check(&what, family, &all[spec.range.clone()], 1.0, |delta| {
                     let mut moved = setup.clone();
                     let mut weights = setup.columns[column].weights().to_vec();
-                    weights[spec.range.clone()].iter_mut().zip(delta).for_each(|(w, delta)| *w += delta);
+                    weights[spec.range.clone()]
+                        .iter_mut()
+                        .zip(delta)
+                        .for_each(|(w, delta)| *w += delta);
                     moved.columns[column] = setup.columns[column].with_weights(weights);
                     moved
                 });
@@ -123,7 +151,8 @@ fn gradients_are_those_of_finite_differences() {
             let mut alone = vec![0.0; stitches.len()];
             alone[place] = stitches[place];
             // The column that is not read has no part in the last mixture.
-            let unread = place / 4 == setup.layers() - 1 && (place % 4 < 2) == (family == Family::Tc);
+            let unread =
+                place / 4 == setup.layers() - 1 && (place % 4 < 2) == (family == Family::Tc);
             assert_eq!(stitches[place] == 0.0, unread, "{family:?}: {stitches:?}");
             // It moves all token vectors at once.
             setup.check(&format!("stitch {place}"), family, &alone, 5e-3, |delta| {
@@ -146,14 +175,16 @@ fn gradients_are_those_of_finite_differences() {
     }
 }
 
-/// What fine-tuning does: the trunk of both columns runs once, and the way back ends where it begins.
+/// What fine-tuning does: the trunk of both columns runs once, and the way back ends where it
+/// begins.
 #[test]
 fn from_a_trunk_the_adapter_has_the_gradient_that_it_has_from_the_text() {
     for precision in [Precision::F32, Precision::Bf16] {
         let setup = Setup::new().with_precision(precision);
         let (stitched, layers) = (setup.stitched(Family::Ner), 1..setup.layers());
         let trunk = stitched.side_by_side(stitched.encode(0..1, None, &setup.batch));
-        let (mut activations, mut lora) = (StitchedActivations::default(), vec![0.0; setup.lora.values.len()]);
+        let (mut activations, mut lora) =
+            (StitchedActivations::default(), vec![0.0; setup.lora.values.len()]);
         stitched.forward(layers.clone(), Some(&trunk), &setup.batch, &mut activations);
         let own = Gradients { adapter: Some(&mut lora), ..Gradients::default() };
         let gradients = StitchedGradients { columns: [own, Gradients::default()], stitches: None };
@@ -161,6 +192,10 @@ fn from_a_trunk_the_adapter_has_the_gradient_that_it_has_from_the_text() {
         assert_eq!(lora, setup.gradients(Family::Ner).2, "{precision:?}");
         let [read, _] = stitched.encode(layers, Some(&trunk), &setup.batch);
         assert_eq!(read, activations.output(), "{precision:?}");
-        assert_eq!(read, stitched.encode(0..setup.layers(), None, &setup.batch)[0], "{precision:?}");
+        assert_eq!(
+            read,
+            stitched.encode(0..setup.layers(), None, &setup.batch)[0],
+            "{precision:?}"
+        );
     }
 }

@@ -39,7 +39,12 @@ pub(super) struct FileCheck<'a> {
 }
 
 impl<'a> FileCheck<'a> {
-    pub fn new(path: &Path, role: Option<&'static str>, kind: Option<Kind>, tokenizer: Option<&'a Tokenizer>) -> Self {
+    pub fn new(
+        path: &Path,
+        role: Option<&'static str>,
+        kind: Option<Kind>,
+        tokenizer: Option<&'a Tokenizer>,
+    ) -> Self {
         Self {
             path: path.to_owned(),
             role,
@@ -99,11 +104,14 @@ impl<'a> FileCheck<'a> {
                 self.rows += 1;
                 self.count(line, row, train);
             }
-            Err(problem) => self.wrong(&DataError::Record { path: self.path.clone(), line, problem }),
+            Err(problem) => {
+                self.wrong(&DataError::Record { path: self.path.clone(), line, problem })
+            }
         }
     }
 
-    /// A record as what the file holds; the first that is of a kind decides what that is, where it is not known.
+    /// A record as what the file holds; the first that is of a kind decides what that is, where it
+    /// is not known.
     fn row(&mut self, line: usize, value: &Value) -> Result<Row, RecordError> {
         let known = match self.kind.or_else(|| Kind::of(value)) {
             Some(kind) => *self.kind.insert(kind),
@@ -117,13 +125,19 @@ impl<'a> FileCheck<'a> {
             Kind::Pairs => (Row::of_pair(pair(value, &stem(&self.path))?), known),
             Kind::Texts => (Row::of_document(document(value)?), known),
             Kind::Concepts | Kind::Sentences => {
-                let annotation = if known == Kind::Concepts { Annotation::Required } else { Annotation::Optional };
+                let annotation = if known == Kind::Concepts {
+                    Annotation::Required
+                } else {
+                    Annotation::Optional
+                };
                 (Row::of_sentence(sentence(value, line, &mut self.tags, annotation)?), known)
             }
-            Kind::Ner | Kind::Classification | Kind::Task => match example(value, line, &mut self.tags)? {
-                Example::Ner(text) => (Row::of_annotated(text), Kind::Ner),
-                Example::Classification(text) => (Row::of_text(text), Kind::Classification),
-            },
+            Kind::Ner | Kind::Classification | Kind::Task => {
+                match example(value, line, &mut self.tags)? {
+                    Example::Ner(text) => (Row::of_annotated(text), Kind::Ner),
+                    Example::Classification(text) => (Row::of_text(text), Kind::Classification),
+                }
+            }
         };
         if known != kind && known != Kind::Task {
             return Err(RecordError::MixedKinds { expected: known.name(), found: kind.name() });
@@ -141,16 +155,21 @@ impl<'a> FileCheck<'a> {
         match self.seen.entry(row.input) {
             std::collections::hash_map::Entry::Occupied(entry) => {
                 let &(first, answer) = entry.get();
-                let problem = if answer == row.answer { Problem::Duplicate } else { Problem::Conflict };
+                let problem =
+                    if answer == row.answer { Problem::Duplicate } else { Problem::Conflict };
                 self.findings.add(problem, || place(&format!("as line {first}: {}", shown())));
             }
-            std::collections::hash_map::Entry::Vacant(entry) => _ = entry.insert((line, row.answer)),
+            std::collections::hash_map::Entry::Vacant(entry) => {
+                _ = entry.insert((line, row.answer))
+            }
         }
         if train.known {
             if train.inputs.contains_key(&row.input) {
                 self.findings.add(Problem::InTrain, || place(&shown()));
             }
-            if let Some((label, _)) = row.names.iter().find(|(label, _)| !train.labels.contains(label)) {
+            if let Some((label, _)) =
+                row.names.iter().find(|(label, _)| !train.labels.contains(label))
+            {
                 self.findings.add(Problem::UnknownLabel, || place(label));
             }
         }
@@ -174,8 +193,12 @@ impl<'a> FileCheck<'a> {
         let entities = matches!(self.kind, Some(Kind::Ner | Kind::Concepts | Kind::Sentences));
         let too_few = match self.kind {
             _ if self.rows == 0 => Some("no records"),
-            Some(Kind::Classification) if self.role == Some("train") && self.names.len() < 2 => Some("only one label"),
-            Some(Kind::Ner) if self.role == Some("train") && self.names.len() == 0 => Some("no entity"),
+            Some(Kind::Classification) if self.role == Some("train") && self.names.len() < 2 => {
+                Some("only one label")
+            }
+            Some(Kind::Ner) if self.role == Some("train") && self.names.len() == 0 => {
+                Some("no entity")
+            }
             Some(Kind::Pairs) if self.rows == 1 => Some("a single pair, which has no negatives"),
             _ => None,
         };
@@ -184,7 +207,9 @@ impl<'a> FileCheck<'a> {
         }
         let scheme = self.tags.scheme();
         if let (Some(Scheme::IobWithStrays), Some(line)) = (scheme, self.tags.first_stray()) {
-            self.findings.add(Problem::StrayTag, || format!("{}:{line}: the first of them", self.path.display()));
+            self.findings.add(Problem::StrayTag, || {
+                format!("{}:{line}: the first of them", self.path.display())
+            });
         }
         let of = match self.kind {
             Some(Kind::Pairs) => "sources",
@@ -197,10 +222,17 @@ impl<'a> FileCheck<'a> {
         }
         if self.role == Some("train") {
             let inputs = self.seen.iter().map(|(&input, &(_, answer))| (input, answer)).collect();
-            *train = Train { inputs, labels: self.names.names().map(str::to_owned).collect(), known: true };
+            *train = Train {
+                inputs,
+                labels: self.names.names().map(str::to_owned).collect(),
+                known: true,
+            };
         }
         let lengths = |lengths: &BTreeMap<&'static str, Counted>, unit: &str| -> Vec<_> {
-            lengths.iter().filter_map(|(what, counted)| counted.summary(format!("{what}, {unit}"))).collect()
+            lengths
+                .iter()
+                .filter_map(|(what, counted)| counted.summary(format!("{what}, {unit}")))
+                .collect()
         };
         FileReport {
             lengths: [lengths(&self.words, "words"), lengths(&self.tokens, "tokens")].concat(),

@@ -61,10 +61,14 @@ impl Problem {
             Problem::Duplicate => "the same as an earlier row",
             Problem::Conflict => "the text of an earlier row with another label or other entities",
             Problem::Same => "anchor and positive are the same: nothing to learn",
-            Problem::NearlySame => "anchor and positive differ in case, punctuation or spaces only: little to learn",
+            Problem::NearlySame => {
+                "anchor and positive differ in case, punctuation or spaces only: little to learn"
+            }
             Problem::NegativeIsPositive => "a hard negative is the anchor or a positive",
             Problem::NoLetters => "a text without a letter or a digit",
-            Problem::Broken => "broken characters: a wrong encoding was assumed when the text was converted",
+            Problem::Broken => {
+                "broken characters: a wrong encoding was assumed when the text was converted"
+            }
             Problem::VeryLong => "more than 1000 words",
             Problem::Truncated => "longer than the encoder takes: the end is not read",
             Problem::Overlap => "entities share words",

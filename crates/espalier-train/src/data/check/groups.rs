@@ -36,7 +36,9 @@ pub(super) struct Names(HashMap<String, (u64, usize)>);
 impl Names {
     pub fn add(&mut self, name: &str, words: usize) {
         match self.0.get_mut(name) {
-            Some((mentions, longest)) => (*mentions, *longest) = (*mentions + 1, words.max(*longest)),
+            Some((mentions, longest)) => {
+                (*mentions, *longest) = (*mentions + 1, words.max(*longest))
+            }
             None => _ = self.0.insert(name.to_owned(), (1, words)),
         }
     }
@@ -50,17 +52,28 @@ impl Names {
     }
 
     pub fn summary(&self, of: &'static str) -> Option<Group> {
-        let mut most: Vec<(String, u64)> = self.0.iter().map(|(name, &(count, _))| (name.clone(), count)).collect();
+        let mut most: Vec<(String, u64)> =
+            self.0.iter().map(|(name, &(count, _))| (name.clone(), count)).collect();
         most.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         let mentions = most.iter().map(|(_, count)| count).sum();
         let seen_once: Vec<String> =
             most.iter().filter(|(_, count)| *count == 1).map(|(name, _)| name.clone()).collect();
-        let one_word =
-            |(name, count): &&(String, u64)| *count >= ENOUGH && self.0.get(name).is_some_and(|name| name.1 == 1);
-        let always_one_word = most.iter().filter(one_word).map(|(name, _)| name.clone()).take(LISTED).collect();
+        let one_word = |(name, count): &&(String, u64)| {
+            *count >= ENOUGH && self.0.get(name).is_some_and(|name| name.1 == 1)
+        };
+        let always_one_word =
+            most.iter().filter(one_word).map(|(name, _)| name.clone()).take(LISTED).collect();
         let (distinct, once) = (most.len(), seen_once.len());
         most.truncate(LISTED);
         let seen_once = seen_once.into_iter().take(LISTED).collect();
-        (distinct > 0).then_some(Group { of, distinct, mentions, most, once, seen_once, always_one_word })
+        (distinct > 0).then_some(Group {
+            of,
+            distinct,
+            mentions,
+            most,
+            once,
+            seen_once,
+            always_one_word,
+        })
     }
 }

@@ -61,11 +61,17 @@ impl std::fmt::Display for Lengths {
         const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
         let highest = self.histogram.iter().copied().max().unwrap_or(1).max(1);
         let first = self.histogram.iter().position(|&count| count > 0).unwrap_or(0);
-        let bar = |&count: &u64| if count == 0 { ' ' } else { BARS[((count * 8).div_ceil(highest) - 1) as usize] };
+        let bar = |&count: &u64| {
+            if count == 0 { ' ' } else { BARS[((count * 8).div_ceil(highest) - 1) as usize] }
+        };
         let bars: String = self.histogram[first..].iter().map(bar).collect();
         let [shortest, half, most, nearly_all, longest] = self.percentiles;
         write!(f, "{:<17} {shortest:>4} |{bars}| {longest:<6} ", self.of)?;
-        write!(f, "mean {:.1}, half up to {half}, 90 % up to {most}, 99 % up to {nearly_all}", self.mean)
+        write!(
+            f,
+            "mean {:.1}, half up to {half}, 90 % up to {most}, 99 % up to {nearly_all}",
+            self.mean
+        )
     }
 }
 
@@ -82,7 +88,8 @@ mod tests {
         assert_eq!(lengths.histogram, [0, 1, 2, 4, 8, 16, 32, 37]);
         assert_eq!(
             lengths.to_string(),
-            "text, words          1 |▁▁▁▂▄▇█| 100    mean 50.5, half up to 50, 90 % up to 90, 99 % up to 99"
+            "text, words          1 |▁▁▁▂▄▇█| 100    mean 50.5, half up to 50, 90 % up to 90, 99 \
+             % up to 99"
         );
         assert_eq!(Counted::default().summary(String::new()), None);
     }

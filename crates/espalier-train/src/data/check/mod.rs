@@ -1,6 +1,7 @@
 //! Looking at data before training on it: what is in a file, and what in it is odd.
 //!
-//! Everything that the readers of this crate would refuse is found here too, but all rows are read, not only those up to the first error.
+//! Everything that the readers of this crate would refuse is found here too, but all rows are read,
+//! not only those up to the first error.
 
 mod file;
 mod findings;
@@ -42,7 +43,8 @@ pub fn check_folder(dir: &Path, tokenizer: Option<&Tokenizer>) -> Result<Vec<Rep
     let mut files = Vec::new();
     for split in ["train", "dev", "test"] {
         if let Some(path) = find_split(dir, split)? {
-            let kind = files.first().map(|first: &FileReport| first.kind).unwrap_or(Some(Kind::Task));
+            let kind =
+                files.first().map(|first: &FileReport| first.kind).unwrap_or(Some(Kind::Task));
             files.push(FileCheck::new(&path, Some(split), kind, tokenizer).run(&mut train));
         }
     }
@@ -61,7 +63,10 @@ pub fn check_corpora(config: &PrefinetuneConfig, tokenizer: Option<&Tokenizer>) 
     let ner = config.ner.corpora.iter().map(|corpus| (corpus, sentences));
     let tc = config.tc.corpora.iter().map(|corpus| (corpus, Kind::Pairs));
     let mlm = config.mlm.corpora.iter().map(|corpus| (corpus, Kind::Texts));
-    ner.chain(tc).chain(mlm).map(|(corpus, kind)| check_file(&corpus.path, Some(kind), tokenizer)).collect()
+    ner.chain(tc)
+        .chain(mlm)
+        .map(|(corpus, kind)| check_file(&corpus.path, Some(kind), tokenizer))
+        .collect()
 }
 
 /// The files of a folder with the ending of a data format, sorted.

@@ -53,9 +53,14 @@ impl Report {
         let fatal = findings().find(|finding| finding.problem.is_fatal());
         let odd: u64 = findings().map(|finding| finding.rows).sum();
         let verdict = match fatal {
-            Some(finding) => format!("cannot be used: {}", finding.examples.first().map_or("", String::as_str)),
+            Some(finding) => {
+                format!("cannot be used: {}", finding.examples.first().map_or("", String::as_str))
+            }
             None if odd == 0 => "can be used; nothing odd was found".into(),
-            None => format!("can be used; {odd} {} to look at", if odd == 1 { "oddity" } else { "oddities" }),
+            None => format!(
+                "can be used; {odd} {} to look at",
+                if odd == 1 { "oddity" } else { "oddities" }
+            ),
         };
         Report { path: path.to_owned(), usable: fatal.is_none(), verdict, files }
     }
@@ -72,12 +77,21 @@ impl fmt::Display for FileReport {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let kind = self.kind.map_or("of no kind known here", Kind::name);
         let scheme = self.scheme.map(|scheme| format!(", tags in {scheme}")).unwrap_or_default();
-        writeln!(f, "{}: {}, {kind}{scheme}, {}", shown(&self.path), self.format, counted(self.rows, "rows"))?;
+        writeln!(
+            f,
+            "{}: {}, {kind}{scheme}, {}",
+            shown(&self.path),
+            self.format,
+            counted(self.rows, "rows")
+        )?;
         self.lengths.iter().try_for_each(|lengths| writeln!(f, "  {lengths}"))?;
         self.groups.iter().try_for_each(|group| write_group(f, group))?;
         for finding in &self.findings {
             writeln!(f, "  {}: {}", counted(finding.rows, "rows"), finding.problem.describe())?;
-            finding.examples.iter().try_for_each(|example| writeln!(f, "    {}", escape(example)))?;
+            finding
+                .examples
+                .iter()
+                .try_for_each(|example| writeln!(f, "    {}", escape(example)))?;
         }
         Ok(())
     }
@@ -94,17 +108,30 @@ fn counted(number: u64, nouns: &str) -> String {
 }
 
 fn write_group(f: &mut fmt::Formatter, group: &Group) -> fmt::Result {
-    let joined = |names: &[String]| names.iter().map(|name| excerpt(name, NAME)).collect::<Vec<_>>().join(", ");
-    let most: Vec<String> = group.most.iter().map(|(name, count)| format!("{} {count}", excerpt(name, NAME))).collect();
+    let joined = |names: &[String]| {
+        names.iter().map(|name| excerpt(name, NAME)).collect::<Vec<_>>().join(", ")
+    };
+    let most: Vec<String> =
+        group.most.iter().map(|(name, count)| format!("{} {count}", excerpt(name, NAME))).collect();
     let dots = |shown: usize, all: usize| if shown < all { " ..." } else { "" };
-    let (names, mentions) = (counted(group.distinct as u64, group.of), counted(group.mentions, "mentions"));
+    let (names, mentions) =
+        (counted(group.distinct as u64, group.of), counted(group.mentions, "mentions"));
     writeln!(f, "  {names}, {mentions}: {}{}", most.join(", "), dots(most.len(), group.distinct))?;
     if group.once > 0 && group.of != "sources" {
         let names = joined(&group.seen_once);
-        writeln!(f, "  {} seen once: {names}{}", group.once, dots(group.seen_once.len(), group.once))?;
+        writeln!(
+            f,
+            "  {} seen once: {names}{}",
+            group.once,
+            dots(group.seen_once.len(), group.once)
+        )?;
     }
     if !group.always_one_word.is_empty() {
-        writeln!(f, "  never more than one word (no I- tag to learn): {}", joined(&group.always_one_word))?;
+        writeln!(
+            f,
+            "  never more than one word (no I- tag to learn): {}",
+            joined(&group.always_one_word)
+        )?;
     }
     Ok(())
 }

@@ -13,7 +13,8 @@ use crate::data::{AnnotatedText, ConceptSentence, ConceptSpan, LabelledText, Tex
 const MANY_WORDS: usize = 1000;
 const LONG_ENTITY: usize = 20;
 
-/// What a record holds for the check: texts with what they are, names with their length in words, and problems.
+/// What a record holds for the check: texts with what they are, names with their length in words,
+/// and problems.
 #[derive(Default)]
 pub(super) struct Row {
     pub texts: Vec<(&'static str, Text)>,
@@ -71,7 +72,9 @@ impl Row {
             if let Some(at) = broken_at(&whole) {
                 row.problems.push((Problem::Broken, excerpt(around(&whole, at), 80)));
             }
-            row.problems.extend(odd.into_iter().filter(|odd| odd.1).map(|(problem, _)| (problem, text.excerpt())));
+            row.problems.extend(
+                odd.into_iter().filter(|odd| odd.1).map(|(problem, _)| (problem, text.excerpt())),
+            );
         }
         Row { texts, ..row }
     }
@@ -85,24 +88,33 @@ impl Row {
         } else if nearly_same(&pair.anchor, &pair.positive) {
             problems.push((Problem::NearlySame, shown));
         }
-        let positives = || std::iter::once(&pair.anchor).chain([&pair.positive]).chain(&pair.positives);
-        if let Some(negative) =
-            pair.negatives.iter().find(|negative| positives().any(|text| text.trim() == negative.trim()))
+        let positives =
+            || std::iter::once(&pair.anchor).chain([&pair.positive]).chain(&pair.positives);
+        if let Some(negative) = pair
+            .negatives
+            .iter()
+            .find(|negative| positives().any(|text| text.trim() == negative.trim()))
         {
             problems.push((Problem::NegativeIsPositive, excerpt(negative, 80)));
         }
         let names = vec![(pair.source, 1)];
-        let positives =
-            std::iter::once(pair.positive).chain(pair.positives).map(|text| ("positive", Text::Plain(text)));
+        let positives = std::iter::once(pair.positive)
+            .chain(pair.positives)
+            .map(|text| ("positive", Text::Plain(text)));
         let negatives = pair.negatives.into_iter().map(|text| ("negative", Text::Plain(text)));
-        let texts = std::iter::once(("anchor", Text::Plain(pair.anchor))).chain(positives).chain(negatives).collect();
+        let texts = std::iter::once(("anchor", Text::Plain(pair.anchor)))
+            .chain(positives)
+            .chain(negatives)
+            .collect();
         let mut row = Row::new(texts, input, 0);
         row.problems.append(&mut problems);
         Row { names, ..row }
     }
 
     pub fn of_sentence(sentence: ConceptSentence) -> Row {
-        let answer = fingerprint(&sentence.spans.iter().map(|s| (s.start, s.end, &s.concept)).collect::<Vec<_>>());
+        let answer = fingerprint(
+            &sentence.spans.iter().map(|s| (s.start, s.end, &s.concept)).collect::<Vec<_>>(),
+        );
         let input = fingerprint(&sentence.tokens);
         let row = Row::new(vec![("sentence", Text::Words(sentence.tokens))], input, answer);
         row.with_spans(sentence.spans)
@@ -113,11 +125,15 @@ impl Row {
         let mut row = self;
         spans.sort_by_key(|span| (span.start, span.end));
         if let Some(pair) = spans.windows(2).find(|pair| pair[1].start < pair[0].end) {
-            let [a, b] = [&pair[0], &pair[1]].map(|span| format!("{}..{} {:?}", span.start, span.end, span.concept));
+            let [a, b] = [&pair[0], &pair[1]]
+                .map(|span| format!("{}..{} {:?}", span.start, span.end, span.concept));
             row.problems.push((Problem::Overlap, format!("{a} and {b}")));
         }
         if let Some(span) = spans.iter().find(|span| span.end - span.start > LONG_ENTITY) {
-            row.problems.push((Problem::LongEntity, format!("{} words of {:?}", span.end - span.start, span.concept)));
+            row.problems.push((
+                Problem::LongEntity,
+                format!("{} words of {:?}", span.end - span.start, span.concept),
+            ));
         }
         row.names = spans.into_iter().map(|span| (span.concept, span.end - span.start)).collect();
         row

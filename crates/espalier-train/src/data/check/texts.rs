@@ -2,13 +2,17 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// UTF-8 that was read as Latin-1 or Windows-1252 shows these where accents, quotes and dashes were.
-const MISREAD: [&str; 13] = ["â€", "Ã©", "Ã¨", "Ã¤", "Ã¶", "Ã¼", "Ã±", "Ã¡", "Ã³", "Ã§", "Â ", "Â£", "ï»¿"];
+/// UTF-8 that was read as Latin-1 or Windows-1252 shows these where accents, quotes and dashes
+/// were.
+const MISREAD: [&str; 13] =
+    ["â€", "Ã©", "Ã¨", "Ã¤", "Ã¶", "Ã¼", "Ã±", "Ã¡", "Ã³", "Ã§", "Â ", "Â£", "ï»¿"];
 
 /// Where the first character is that was lost or misread when the text was converted, in bytes.
 pub(super) fn broken_at(text: &str) -> Option<usize> {
     let lost = |c: char| {
-        c == '\u{fffd}' || ('\u{80}'..='\u{9f}').contains(&c) || (c.is_ascii_control() && !c.is_ascii_whitespace())
+        c == '\u{fffd}'
+            || ('\u{80}'..='\u{9f}').contains(&c)
+            || (c.is_ascii_control() && !c.is_ascii_whitespace())
     };
     let misread = || MISREAD.iter().filter_map(|part| text.find(part)).min();
     text.find(lost).or_else(|| if text.is_ascii() { None } else { misread() })
@@ -26,8 +30,12 @@ pub(super) fn has_letters(text: &str) -> bool {
 
 /// Whether two texts are alike but for case, punctuation and white space.
 pub(super) fn nearly_same(a: &str, b: &str) -> bool {
-    let essence =
-        |text: &'_ str| text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect::<String>();
+    let essence = |text: &'_ str| {
+        text.chars()
+            .filter(|c| c.is_alphanumeric())
+            .flat_map(char::to_lowercase)
+            .collect::<String>()
+    };
     let a = essence(a);
     !a.is_empty() && a == essence(b)
 }
@@ -45,12 +53,18 @@ mod tests {
 
     #[test]
     fn broken_texts_are_told_from_foreign_ones() {
-        for sound in ["", "plain", "naïve café", "São Paulo, Ångström", "Ã", "tab\tand\nline", "🙂 你好"] {
+        for sound in
+            ["", "plain", "naïve café", "São Paulo, Ångström", "Ã", "tab\tand\nline", "🙂 你好"]
+        {
             assert_eq!(broken_at(sound), None, "{sound}");
         }
-        for (broken, at) in
-            [("donâ€™t", 3), ("cafÃ©", 3), ("a \u{fffd} b", 2), ("\u{93}quoted\u{94}", 0), ("bell \u{7}", 5)]
-        {
+        for (broken, at) in [
+            ("donâ€™t", 3),
+            ("cafÃ©", 3),
+            ("a \u{fffd} b", 2),
+            ("\u{93}quoted\u{94}", 0),
+            ("bell \u{7}", 5),
+        ] {
             assert_eq!(broken_at(broken), Some(at), "{broken}");
         }
         assert_eq!(around("ä".repeat(40).as_str(), 78), "ä".repeat(31));

@@ -10,9 +10,9 @@ use std::collections::HashSet;
 use std::hash::Hash;
 
 impl<T: Serialize + DeserializeOwned> Corpus<T> {
-    /// Takes `count` records out, but no more than a tenth, and returns them, part after part; they are never drawn again. A record whose
-    /// `key` is that of one of these goes with it. A part that would be left with less than two records keeps them all. The drawing
-    /// begins anew.
+    /// Takes `count` records out, but no more than a tenth, and returns them, part after part; they
+    /// are never drawn again. A record whose `key` is that of one of these goes with it. A part
+    /// that would be left with less than two records keeps them all. The drawing begins anew.
     ///
     /// This reads all records once, if there are any to take out.
     ///
@@ -78,7 +78,8 @@ mod tests {
     /// 100 sentences, of which each comes twice.
     fn sentences() -> Corpus<ConceptSentence> {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let row = |n: usize| format!("{}\n", json!({"tokens": [format!("w{}", n % 100)], "spans": []}));
+        let row =
+            |n: usize| format!("{}\n", json!({"tokens": [format!("w{}", n % 100)], "spans": []}));
         std::fs::write(file.path(), (0..200).map(row).collect::<String>()).unwrap();
         Corpus::sentences(&[file.path().into()], Annotation::Required, 1).unwrap()
     }
@@ -88,7 +89,11 @@ mod tests {
     }
 
     fn held(corpus: &mut Corpus<ConceptSentence>, count: usize, seed: u64) -> Vec<String> {
-        words(&corpus.hold_out(count, generator(seed, "test"), |sentence| sentence.tokens.clone()).unwrap())
+        words(
+            &corpus
+                .hold_out(count, generator(seed, "test"), |sentence| sentence.tokens.clone())
+                .unwrap(),
+        )
     }
 
     #[test]
@@ -124,13 +129,19 @@ mod tests {
         let row = |n: usize| {
             // The source "small" has two pairs, whose anchors are in the large one too.
             let (anchor, source) = if n < 2 { (n, "small") } else { (n - 2, "large") };
-            format!("{}\n", json!({"anchor": format!("a{anchor}"), "positive": format!("p{n}"), "source": source}))
+            format!(
+                "{}\n",
+                json!({"anchor": format!("a{anchor}"), "positive": format!("p{n}"), "source": source})
+            )
         };
         std::fs::write(file.path(), (0..42).map(row).collect::<String>()).unwrap();
         for seed in 0..20 {
             let mut corpus = Corpus::pairs(&[file.path().into()], 0.5, 1).unwrap();
-            let held = corpus.hold_out(4, generator(seed, "test"), |pair: &TextPair| pair.anchor.clone()).unwrap();
-            let drawn: Vec<TextPair> = (0..40).flat_map(|_| corpus.batch_of_one_part(99).unwrap()).collect();
+            let held = corpus
+                .hold_out(4, generator(seed, "test"), |pair: &TextPair| pair.anchor.clone())
+                .unwrap();
+            let drawn: Vec<TextPair> =
+                (0..40).flat_map(|_| corpus.batch_of_one_part(99).unwrap()).collect();
             assert!(held.iter().all(|held| drawn.iter().all(|drawn| drawn.anchor != held.anchor)));
             assert!(drawn.iter().any(|pair| pair.source == "small"));
         }

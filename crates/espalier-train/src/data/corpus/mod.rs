@@ -1,5 +1,5 @@
-//! Corpora of any size, drawn at random. Each record is read and checked once and then lies in a temporary file; what stays in memory does
-//! not grow with the number of records.
+//! Corpora of any size, drawn at random. Each record is read and checked once and then lies in a
+//! temporary file; what stays in memory does not grow with the number of records.
 
 mod hold_out;
 mod spool;
@@ -22,7 +22,8 @@ pub(crate) use spool::read_at;
 /// The greatest number of sources that are told apart.
 pub const MAX_SOURCES: usize = 1 << 16;
 
-/// Records in parts. Each part is drawn from in epochs, each in a new order; the parts are drawn in proportion to size^exponent times weight.
+/// Records in parts. Each part is drawn from in epochs, each in a new order; the parts are drawn in
+/// proportion to size^exponent times weight.
 #[derive(Debug)]
 pub struct Corpus<T> {
     spool: Spool<T>,
@@ -58,36 +59,47 @@ pub struct CorpusPosition {
 }
 
 impl Corpus<TextPair> {
-    /// The pairs of several files, a part for each source that has two or more: the other pairs of a batch are its negatives. There may
-    /// be no such source; then nothing can be drawn.
+    /// The pairs of several files, a part for each source that has two or more: the other pairs of
+    /// a batch are its negatives. There may be no such source; then nothing can be drawn.
     ///
     /// # Errors
-    /// The first record that cannot be read or is not valid, a file without records, more than [`MAX_SOURCES`] sources, a full disk.
+    /// The first record that cannot be read or is not valid, a file without records, more than
+    /// [`MAX_SOURCES`] sources, a full disk.
     pub fn pairs(files: &[CorpusConfig], exponent: f64, seed: u64) -> Result<Self, DataError> {
         let mut builder = Builder::new()?;
         for file in files {
-            builder.add(file, super::pairs::pairs(&file.path)?, |pair: &TextPair| pair.source.clone())?;
+            builder.add(file, super::pairs::pairs(&file.path)?, |pair: &TextPair| {
+                pair.source.clone()
+            })?;
         }
         builder.finish("tc", 2, exponent, seed)
     }
 }
 
 impl Corpus<ConceptSentence> {
-    /// The sentences of several files. Files of one weight are one part, so that equal weights mean epochs over all files.
+    /// The sentences of several files. Files of one weight are one part, so that equal weights mean
+    /// epochs over all files.
     ///
     /// # Errors
     /// The first record that cannot be read or is not valid, a file without records, a full disk.
-    pub fn sentences(files: &[CorpusConfig], annotation: Annotation, seed: u64) -> Result<Self, DataError> {
+    pub fn sentences(
+        files: &[CorpusConfig],
+        annotation: Annotation,
+        seed: u64,
+    ) -> Result<Self, DataError> {
         let mut builder = Builder::new()?;
         for file in files {
-            builder.add(file, super::concepts::sentences(&file.path, annotation)?, |_| file.weight.to_string())?;
+            builder.add(file, super::concepts::sentences(&file.path, annotation)?, |_| {
+                file.weight.to_string()
+            })?;
         }
         builder.finish("ner", 1, 1.0, seed)
     }
 }
 
 impl Corpus<TextPiece> {
-    /// The documents of several files in tokens, cut into pieces of at most `max_tokens`. Files of one weight are one part.
+    /// The documents of several files in tokens, cut into pieces of at most `max_tokens`. Files of
+    /// one weight are one part.
     ///
     /// # Errors
     /// The first record that cannot be read or is not valid, a file without words, a full disk.
@@ -122,7 +134,8 @@ impl<T: Serialize + DeserializeOwned> Corpus<T> {
         self.parts.iter().map(|part| part.size).max().unwrap_or(0)
     }
 
-    /// The next `count` records, or fewer if the part that is drawn is smaller, all of one part and none twice.
+    /// The next `count` records, or fewer if the part that is drawn is smaller, all of one part and
+    /// none twice.
     ///
     /// # Errors
     /// [`DataError::Spool`].
@@ -134,7 +147,8 @@ impl<T: Serialize + DeserializeOwned> Corpus<T> {
         self.take(part, count)
     }
 
-    /// The next `count` records, each of a part drawn anew; fewer if a part is drawn more often than it has records. None comes twice.
+    /// The next `count` records, each of a part drawn anew; fewer if a part is drawn more often
+    /// than it has records. None comes twice.
     ///
     /// # Errors
     /// [`DataError::Spool`].
@@ -154,12 +168,16 @@ impl<T: Serialize + DeserializeOwned> Corpus<T> {
     fn take(&mut self, part: usize, count: usize) -> Result<Vec<T>, DataError> {
         let part = &mut self.parts[part];
         let indices = part.order.batch(count);
-        indices.into_iter().map(|index| self.spool.get(part.number, part.place(index)).map_err(spooling)).collect()
+        indices
+            .into_iter()
+            .map(|index| self.spool.get(part.number, part.place(index)).map_err(spooling))
+            .collect()
     }
 
     /// How far the drawing is.
     pub fn position(&self) -> CorpusPosition {
-        let parts = self.parts.iter().map(|part| (part.size as u64, part.order.position())).collect();
+        let parts =
+            self.parts.iter().map(|part| (part.size as u64, part.order.position())).collect();
         CorpusPosition { draw: self.draw.position(), parts }
     }
 
@@ -168,13 +186,21 @@ impl<T: Serialize + DeserializeOwned> Corpus<T> {
     /// # Errors
     /// [`DataError::OtherCorpus`] when this one has parts of other sizes.
     pub fn seek(&mut self, position: &CorpusPosition) -> Result<(), DataError> {
-        let same = self.parts.iter().map(|part| part.size as u64).eq(position.parts.iter().map(|part| part.0));
+        let same = self
+            .parts
+            .iter()
+            .map(|part| part.size as u64)
+            .eq(position.parts.iter().map(|part| part.0));
         if !same {
-            let expected = position.parts.iter().fold(0, |sum: u64, part| sum.saturating_add(part.0));
+            let expected =
+                position.parts.iter().fold(0, |sum: u64, part| sum.saturating_add(part.0));
             return Err(DataError::OtherCorpus { expected, found: self.len() as u64 });
         }
         self.draw.seek(position.draw);
-        self.parts.iter_mut().zip(&position.parts).for_each(|(part, (_, position))| part.order.seek(*position));
+        self.parts
+            .iter_mut()
+            .zip(&position.parts)
+            .for_each(|(part, (_, position))| part.order.seek(*position));
         Ok(())
     }
 }
@@ -225,21 +251,34 @@ impl<T: Serialize + DeserializeOwned> Builder<T> {
     }
 
     /// Leaves out parts of fewer than `least` records.
-    fn finish(self, purpose: &str, least: u64, exponent: f64, seed: u64) -> Result<Corpus<T>, DataError> {
+    fn finish(
+        self,
+        purpose: &str,
+        least: u64,
+        exponent: f64,
+        seed: u64,
+    ) -> Result<Corpus<T>, DataError> {
         let (mut parts, mut weights) = (Vec::new(), Vec::new());
-        for (number, ((name, weight), &size)) in self.parts.iter().zip(self.writer.counts()).enumerate() {
+        for (number, ((name, weight), &size)) in
+            self.parts.iter().zip(self.writer.counts()).enumerate()
+        {
             if size >= least {
                 // The mean weight of the part's records, times size^exponent.
                 weights.push(weight * (size as f64).powf(exponent - 1.0));
                 let size = size as usize;
-                let order = Shuffled::new(size, generator(seed, &format!("{purpose} order {name}")));
+                let order =
+                    Shuffled::new(size, generator(seed, &format!("{purpose} order {name}")));
                 parts.push(Part { number, size, order, gaps: Vec::new() });
             }
         }
         let spool = self.writer.finish().map_err(spooling)?;
         // Without parts nothing is drawn.
         let weights = if weights.is_empty() { vec![0.0] } else { weights };
-        Ok(Corpus { spool, parts, draw: Weighted::new(weights, generator(seed, &format!("{purpose} source"))) })
+        Ok(Corpus {
+            spool,
+            parts,
+            draw: Weighted::new(weights, generator(seed, &format!("{purpose} source"))),
+        })
     }
 }
 
@@ -303,7 +342,8 @@ mod tests {
     #[test]
     fn weights_multiply_the_share_of_sources() {
         let dir = TempDir::new().unwrap();
-        let mut files = [pairs_of(&dir, "a.jsonl", &[("a", 100)]), pairs_of(&dir, "b.jsonl", &[("b", 4)])];
+        let mut files =
+            [pairs_of(&dir, "a.jsonl", &[("a", 100)]), pairs_of(&dir, "b.jsonl", &[("b", 4)])];
         files[1].weight = 3.0;
         let mut corpus = Corpus::pairs(&files, 0.5, 1).unwrap();
         // 100^0.5 to 3 * 4^0.5, so 10 of 16; 4 standard deviations of 1600 draws are 77.
@@ -314,7 +354,8 @@ mod tests {
     #[test]
     fn sentences_come_in_proportion_to_size_times_weight() {
         let dir = TempDir::new().unwrap();
-        let mut files = [sentences_of(&dir, "a", 60), sentences_of(&dir, "b", 20), sentences_of(&dir, "c", 10)];
+        let mut files =
+            [sentences_of(&dir, "a", 60), sentences_of(&dir, "b", 20), sentences_of(&dir, "c", 10)];
         files[1].weight = 3.0;
         let mut corpus = Corpus::sentences(&files, Annotation::Required, 1).unwrap();
         let mut counts: BTreeMap<char, usize> = BTreeMap::new();
@@ -334,8 +375,10 @@ mod tests {
         let files = [sentences_of(&dir, "a", 7), sentences_of(&dir, "b", 3)];
         let mut corpus = Corpus::sentences(&files, Annotation::Required, 1).unwrap();
         for _ in 0..3 {
-            let epoch: BTreeSet<String> =
-                (0..5).flat_map(|_| corpus.batch(2).unwrap()).map(|s| s.tokens[0].clone()).collect();
+            let epoch: BTreeSet<String> = (0..5)
+                .flat_map(|_| corpus.batch(2).unwrap())
+                .map(|s| s.tokens[0].clone())
+                .collect();
             assert_eq!(epoch.len(), 10);
         }
         assert_eq!(corpus.batch(99).unwrap().len(), 10);
@@ -352,9 +395,14 @@ mod tests {
         let mut resumed = corpus();
         resumed.seek(&serde_json::from_str(&stored).unwrap()).unwrap();
         for _ in 0..20 {
-            assert_eq!(resumed.batch_of_one_part(3).unwrap(), uninterrupted.batch_of_one_part(3).unwrap());
+            assert_eq!(
+                resumed.batch_of_one_part(3).unwrap(),
+                uninterrupted.batch_of_one_part(3).unwrap()
+            );
         }
-        let mut other = Corpus::pairs(&[pairs_of(&dir, "b.jsonl", &[("a", 12), ("b", 5), ("c", 2)])], 0.5, 9).unwrap();
+        let mut other =
+            Corpus::pairs(&[pairs_of(&dir, "b.jsonl", &[("a", 12), ("b", 5), ("c", 2)])], 0.5, 9)
+                .unwrap();
         let error = other.seek(&resumed.position()).unwrap_err().to_string();
         assert!(error.contains("19 records, not 18"), "{error}");
     }
@@ -362,12 +410,16 @@ mod tests {
     #[test]
     fn empty_files_and_countless_sources_are_refused() {
         let dir = TempDir::new().unwrap();
-        let error = Corpus::pairs(&[pairs_of(&dir, "a.jsonl", &[])], 0.5, 1).unwrap_err().to_string();
+        let error =
+            Corpus::pairs(&[pairs_of(&dir, "a.jsonl", &[])], 0.5, 1).unwrap_err().to_string();
         assert!(error.ends_with("a.jsonl: holds no records"), "{error}");
         let names: Vec<String> = (0..=MAX_SOURCES).map(|i| i.to_string()).collect();
         let sizes: Vec<(&str, usize)> = names.iter().map(|name| (name.as_str(), 1)).collect();
-        let error = Corpus::pairs(&[pairs_of(&dir, "b.jsonl", &sizes)], 0.5, 1).unwrap_err().to_string();
+        let error =
+            Corpus::pairs(&[pairs_of(&dir, "b.jsonl", &sizes)], 0.5, 1).unwrap_err().to_string();
         assert!(error.contains("more than 65536 sources"), "{error}");
-        assert!(Corpus::pairs(&[pairs_of(&dir, "c.jsonl", &sizes[..9])], 0.5, 1).unwrap().is_empty());
+        assert!(
+            Corpus::pairs(&[pairs_of(&dir, "c.jsonl", &sizes[..9])], 0.5, 1).unwrap().is_empty()
+        );
     }
 }

@@ -7,7 +7,8 @@ use std::marker::PhantomData;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// Bytes of an index entry: where a record begins (u64), how long it is (u32), and of which part it is (u32).
+/// Bytes of an index entry: where a record begins (u64), how long it is (u32), and of which part it
+/// is (u32).
 const ENTRY: usize = 16;
 
 /// Bytes of index entries that are gathered for a part before they are written.
@@ -23,7 +24,8 @@ pub(super) struct SpoolWriter<T> {
     record: PhantomData<T>,
 }
 
-/// Records of several parts in two files without names, which vanish with the process. What is kept in memory does not grow with them.
+/// Records of several parts in two files without names, which vanish with the process. What is kept
+/// in memory does not grow with them.
 #[derive(Debug)]
 pub(super) struct Spool<T> {
     records: File,
@@ -39,12 +41,20 @@ impl<T: Serialize + DeserializeOwned> SpoolWriter<T> {
     pub fn new() -> io::Result<Self> {
         let file = || Ok::<_, io::Error>(BufWriter::with_capacity(1 << 16, tempfile::tempfile()?));
         let (records, index) = (file()?, file()?);
-        Ok(Self { records, index, end: 0, counts: Vec::new(), buffer: Vec::new(), record: PhantomData })
+        Ok(Self {
+            records,
+            index,
+            end: 0,
+            counts: Vec::new(),
+            buffer: Vec::new(),
+            record: PhantomData,
+        })
     }
 
     pub fn push(&mut self, part: usize, record: &T) -> io::Result<()> {
         self.buffer.clear();
-        self.buffer = postcard::to_extend(record, std::mem::take(&mut self.buffer)).map_err(io::Error::other)?;
+        self.buffer = postcard::to_extend(record, std::mem::take(&mut self.buffer))
+            .map_err(io::Error::other)?;
         self.records.write_all(&self.buffer)?;
         let too_large = |_| io::Error::other("a record of 4 GiB or more");
         let length = u32::try_from(self.buffer.len()).map_err(too_large)?;
@@ -64,7 +74,8 @@ impl<T: Serialize + DeserializeOwned> SpoolWriter<T> {
 
     pub fn finish(self) -> io::Result<Spool<T>> {
         let (records, index) = (self.records.into_inner()?, self.index.into_inner()?);
-        let starts = self.counts.iter().scan(0, |next, count| Some(std::mem::replace(next, *next + count)));
+        let starts =
+            self.counts.iter().scan(0, |next, count| Some(std::mem::replace(next, *next + count)));
         let firsts: Vec<u64> = starts.collect();
         let index = if firsts.len() > 1 { by_part(index, &firsts)? } else { index };
         Ok(Spool { records, index, firsts, buffer: self.buffer, record: PhantomData })
@@ -77,7 +88,8 @@ impl<T: DeserializeOwned> Spool<T> {
         let mut entry = [0; ENTRY];
         read_at(&self.index, (self.firsts[part] + index as u64) * ENTRY as u64, &mut entry)?;
         let [a, b, c, d, e, f, g, h, i, j, k, l, ..] = entry;
-        let (start, length) = (u64::from_le_bytes([a, b, c, d, e, f, g, h]), u32::from_le_bytes([i, j, k, l]));
+        let (start, length) =
+            (u64::from_le_bytes([a, b, c, d, e, f, g, h]), u32::from_le_bytes([i, j, k, l]));
         self.buffer.resize(length as usize, 0);
         read_at(&self.records, start, &mut self.buffer)?;
         postcard::from_bytes(&self.buffer).map_err(io::Error::other)

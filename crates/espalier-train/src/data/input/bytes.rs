@@ -1,4 +1,5 @@
-//! The bytes of a data file, unpacked. How it is compressed is told by its first bytes, whatever its name.
+//! The bytes of a data file, unpacked. How it is compressed is told by its first bytes, whatever
+//! its name.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
@@ -16,10 +17,12 @@ const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 /// What data may become when they are unpacked, bytes, whatever their size.
 const HONEST: u64 = 64 << 20;
 
-/// How many times larger they may become beyond that. What people write becomes 2 to 20 times larger.
+/// How many times larger they may become beyond that. What people write becomes 2 to 20 times
+/// larger.
 const RATIO: u64 = 100;
 
-/// Whether `packed` bytes can honestly hold `unpacked`. Some kilobytes that are made for it unpack to what no disk holds.
+/// Whether `packed` bytes can honestly hold `unpacked`. Some kilobytes that are made for it unpack
+/// to what no disk holds.
 pub(super) fn is_plausible(unpacked: u64, packed: u64) -> bool {
     unpacked <= HONEST.max(packed.saturating_mul(RATIO))
 }
@@ -99,7 +102,9 @@ impl<R: Read> Read for Unpacked<R> {
         if is_plausible(self.read, self.packed.load(Ordering::Relaxed)) {
             return Ok(read);
         }
-        Err(io::Error::other(format!("it unpacks to more than {RATIO} times its size, so unpack it before")))
+        Err(io::Error::other(format!(
+            "it unpacks to more than {RATIO} times its size, so unpack it before"
+        )))
     }
 }
 
@@ -119,7 +124,10 @@ impl<R: BufRead> Zstd<R> {
                     self.frame = Some(frame);
                     return Ok(true);
                 }
-                Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame { length, .. })) => {
+                Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame {
+                    length,
+                    ..
+                })) => {
                     io::copy(&mut self.source.by_ref().take(length.into()), &mut io::sink())?;
                 }
                 Err(error) => return Err(io::Error::other(error)),
@@ -132,7 +140,9 @@ impl<R: BufRead> Zstd<R> {
 impl<R: BufRead> Read for Zstd<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
-            let Some(frame) = &mut self.frame else { if self.next_frame()? { continue } else { return Ok(0) } };
+            let Some(frame) = &mut self.frame else {
+                if self.next_frame()? { continue } else { return Ok(0) }
+            };
             while frame.can_collect() == 0 && !frame.is_finished() {
                 let blocks = BlockDecodingStrategy::UptoBlocks(1);
                 frame.decode_blocks(&mut self.source, blocks).map_err(io::Error::other)?;
@@ -169,7 +179,10 @@ mod tests {
     }
 
     fn zstd(text: &str) -> Vec<u8> {
-        ruzstd::encoding::compress_to_vec(text.as_bytes(), ruzstd::encoding::CompressionLevel::Fastest)
+        ruzstd::encoding::compress_to_vec(
+            text.as_bytes(),
+            ruzstd::encoding::CompressionLevel::Fastest,
+        )
     }
 
     #[test]
@@ -206,7 +219,10 @@ mod tests {
             let members = HONEST as usize / text + 1;
             let error = unpacked(&packed.repeat(members)).unwrap_err().to_string();
             assert!(error.contains("more than 100 times its size"), "{error}");
-            assert_eq!(unpacked(&packed.repeat(members - 1)).unwrap().0.len(), (members - 1) * text);
+            assert_eq!(
+                unpacked(&packed.repeat(members - 1)).unwrap().0.len(),
+                (members - 1) * text
+            );
         }
     }
 

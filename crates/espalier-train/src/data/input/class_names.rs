@@ -7,8 +7,9 @@ use serde_json::Value;
 pub(super) struct ClassNames(Vec<(String, Vec<String>)>);
 
 impl ClassNames {
-    /// From the metadata that the library `datasets` writes: `{"info": {"features": {"label": {"names": [...], "_type": "ClassLabel"}}}}`,
-    /// for lists one level deeper, under `feature`. Anything else has no names.
+    /// From the metadata that the library `datasets` writes: `{"info": {"features": {"label":
+    /// {"names": [...], "_type": "ClassLabel"}}}}`, for lists one level deeper, under `feature`.
+    /// Anything else has no names.
     pub fn of(metadata: &str) -> Self {
         let Ok(metadata) = serde_json::from_str::<Value>(metadata) else { return Self::default() };
         let features = metadata["info"]["features"].as_object();
@@ -17,7 +18,11 @@ impl ClassNames {
             class["names"].as_array()?.iter().map(|name| name.as_str().map(str::to_owned)).collect()
         };
         let columns = features.into_iter().flatten();
-        Self(columns.filter_map(|(column, feature)| Some((column.clone(), names(feature)?))).collect())
+        Self(
+            columns
+                .filter_map(|(column, feature)| Some((column.clone(), names(feature)?)))
+                .collect(),
+        )
     }
 
     /// Replaces the numbers of a record by their names.
@@ -54,7 +59,10 @@ mod tests {
         let names = ClassNames::of(&metadata.to_string());
         let mut record = json!({"label": 1, "ner_tags": [1, 0, 7], "text": "1", "other": 1});
         names.put_into(&mut record);
-        assert_eq!(record, json!({"label": "yes", "ner_tags": ["B-x", "O", 7], "text": "1", "other": 1}));
+        assert_eq!(
+            record,
+            json!({"label": "yes", "ner_tags": ["B-x", "O", 7], "text": "1", "other": 1})
+        );
         for nothing in ["", "{}", "[]", "{\"info\": 3}"] {
             assert!(ClassNames::of(nothing).0.is_empty());
         }

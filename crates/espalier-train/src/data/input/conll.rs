@@ -8,8 +8,9 @@ use super::lines::Lines;
 use crate::data::scheme::split_tag;
 use crate::data::{DataError, RecordError};
 
-/// The sentences of a file, each with its first line, as records with `tokens` and `tags`: the first and the last column. Columns are
-/// separated by tabs where a line has some, by spaces otherwise. `-DOCSTART-` lines and comments before a sentence are skipped.
+/// The sentences of a file, each with its first line, as records with `tokens` and `tags`: the
+/// first and the last column. Columns are separated by tabs where a line has some, by spaces
+/// otherwise. `-DOCSTART-` lines and comments before a sentence are skipped.
 pub(super) struct Conll {
     pub lines: Lines,
 }
@@ -47,9 +48,11 @@ impl Conll {
             }
         }
         match wrong {
-            Some(line) => {
-                Err(DataError::Record { path: self.lines.path.clone(), line, problem: RecordError::OneColumn })
-            }
+            Some(line) => Err(DataError::Record {
+                path: self.lines.path.clone(),
+                line,
+                problem: RecordError::OneColumn,
+            }),
             None if tokens.is_empty() => Ok(None),
             None => Ok(Some((first, json!({"tokens": tokens, "tags": tags})))),
         }
@@ -120,8 +123,8 @@ mod tests {
 
     #[test]
     fn reads_columns_by_spaces_or_tabs() {
-        let text =
-            "-DOCSTART- -X- O O\n\nEU NNP I-NP I-ORG\nrejects VBZ I-VP O\n\n\n# id 7\n#\tO\r\nNew York\tB-x\n# \tO\n";
+        let text = "-DOCSTART- -X- O O\n\nEU NNP I-NP I-ORG\nrejects VBZ I-VP O\n\n\n# id \
+                    7\n#\tO\r\nNew York\tB-x\n# \tO\n";
         let expected = vec![
             (3, sentence(&["EU", "rejects"], &["I-ORG", "O"])),
             (8, sentence(&["#", "New York", "#"], &["O", "B-x", "O"])),

@@ -15,8 +15,8 @@ pub(super) const MAX_COLUMNS: usize = 16_384;
 
 /// The records of a table, each with the line that it begins on.
 ///
-/// CSV is separated by commas, or by semicolons where the header has some and no comma, and fields may be quoted. TSV knows no quotes.
-/// Names in the header are taken in lower case.
+/// CSV is separated by commas, or by semicolons where the header has some and no comma, and fields
+/// may be quoted. TSV knows no quotes. Names in the header are taken in lower case.
 pub(super) struct Delimited {
     path: PathBuf,
     pub compression: Compression,
@@ -32,7 +32,8 @@ impl Delimited {
     pub fn open(path: &Path, tabs: bool) -> Result<Self, DataError> {
         let failed = |cause| DataError::Open { path: path.to_owned(), cause };
         let (mut reader, compression) = bytes::open(path).map_err(failed)?;
-        let delimiter = if tabs { b'\t' } else { comma_or_semicolon(reader.fill_buf().map_err(failed)?) };
+        let delimiter =
+            if tabs { b'\t' } else { comma_or_semicolon(reader.fill_buf().map_err(failed)?) };
         let parser = ReaderBuilder::new().delimiter(delimiter).quoting(!tabs).build();
         let (path, header) = (path.to_owned(), Vec::new());
         let mut table = Self { path, compression, reader, parser, header, skipped: 0, done: false };
@@ -49,7 +50,11 @@ impl Delimited {
         let mut beyond = 0; // fields that are counted only
         loop {
             let path = &self.path;
-            let input = self.reader.fill_buf().map_err(|cause| DataError::Read { path: path.clone(), line, cause })?;
+            let input = self.reader.fill_buf().map_err(|cause| DataError::Read {
+                path: path.clone(),
+                line,
+                cause,
+            })?;
             let (result, read, wrote, ended) =
                 self.parser.read_record(input, &mut text[written..], &mut ends[fields..]);
             self.reader.consume(read);
@@ -57,7 +62,11 @@ impl Delimited {
             match result {
                 ReadRecordResult::InputEmpty => {}
                 ReadRecordResult::OutputFull if written >= MAX_LINE_BYTES => {
-                    return Err(DataError::LineTooLong { path: path.clone(), line, limit: MAX_LINE_BYTES });
+                    return Err(DataError::LineTooLong {
+                        path: path.clone(),
+                        line,
+                        limit: MAX_LINE_BYTES,
+                    });
                 }
                 ReadRecordResult::OutputFull => text.resize(2 * text.len(), 0),
                 ReadRecordResult::OutputEndsFull if fields >= MAX_COLUMNS => {
@@ -65,7 +74,8 @@ impl Delimited {
                 }
                 ReadRecordResult::OutputEndsFull => ends.resize(2 * ends.len(), 0),
                 ReadRecordResult::Record if beyond + fields > MAX_COLUMNS => {
-                    let problem = RecordError::TooManyColumns { found: beyond + fields, limit: MAX_COLUMNS };
+                    let problem =
+                        RecordError::TooManyColumns { found: beyond + fields, limit: MAX_COLUMNS };
                     return Err(DataError::Record { path: path.clone(), line, problem });
                 }
                 ReadRecordResult::Record => break,
@@ -78,7 +88,10 @@ impl Delimited {
             column: error.valid_up_to() + 1,
         })?;
         let starts = std::iter::once(&0).chain(&ends);
-        Ok(Some((line, starts.zip(&ends[..fields]).map(|(&start, &end)| text[start..end].to_owned()).collect())))
+        Ok(Some((
+            line,
+            starts.zip(&ends[..fields]).map(|(&start, &end)| text[start..end].to_owned()).collect(),
+        )))
     }
 
     /// The line of the next record, past blank lines.
@@ -119,7 +132,9 @@ impl Iterator for Delimited {
         // What comes after a record that is too long or cannot be read has no known beginning.
         self.done = matches!(
             item,
-            None | Some(Err(DataError::Read { .. } | DataError::LineTooLong { .. } | DataError::NothingThere { .. }))
+            None | Some(Err(DataError::Read { .. }
+                | DataError::LineTooLong { .. }
+                | DataError::NothingThere { .. }))
         );
         item
     }
@@ -140,15 +155,18 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(name);
         std::fs::write(&path, text).unwrap();
-        let rows: Result<Vec<_>, _> = Delimited::open(&path, name.ends_with(".tsv")).and_then(Iterator::collect);
+        let rows: Result<Vec<_>, _> =
+            Delimited::open(&path, name.ends_with(".tsv")).and_then(Iterator::collect);
         rows.map_err(|error| error.to_string().replace(&format!("{}/", dir.path().display()), ""))
     }
 
     #[test]
     fn records_have_the_headers_keys_and_their_first_line() {
         let text = b"\xef\xbb\xbfText, LABEL\r\n\"a, \"\"b\"\"\r\nc\",x\r\n\r\n\r\nd,y";
-        let expected =
-            vec![(2, json!({"text": "a, \"b\"\r\nc", "label": "x"})), (6, json!({"text": "d", "label": "y"}))];
+        let expected = vec![
+            (2, json!({"text": "a, \"b\"\r\nc", "label": "x"})),
+            (6, json!({"text": "d", "label": "y"})),
+        ];
         assert_eq!(read("a.csv", text), Ok(expected));
         let expected = vec![(2, json!({"a": "1,5", "b": "x"}))];
         assert_eq!(read("a.csv", b"a;b\n1,5;x\n"), Ok(expected));
@@ -172,11 +190,18 @@ mod tests {
     fn columns_and_blank_lines_have_ends() {
         let header = |columns: usize| ["x"].repeat(columns).join(",");
         assert_eq!(read("a.csv", header(MAX_COLUMNS).as_bytes()), Ok(vec![]));
-        for (header, columns) in [(header(MAX_COLUMNS + 1), 16_385), (header(1_000_000), 1_000_000)] {
+        for (header, columns) in [(header(MAX_COLUMNS + 1), 16_385), (header(1_000_000), 1_000_000)]
+        {
             let error = read("a.csv", header.as_bytes()).unwrap_err();
-            assert_eq!(error, format!("a.csv:1: {columns} columns, more than 16384: is this the right separator?"));
+            assert_eq!(
+                error,
+                format!(
+                    "a.csv:1: {columns} columns, more than 16384: is this the right separator?"
+                )
+            );
         }
-        let error = read("a.csv", &[b"a\n1\n".to_vec(), vec![b'\n'; 17 << 20]].concat()).unwrap_err();
+        let error =
+            read("a.csv", &[b"a\n1\n".to_vec(), vec![b'\n'; 17 << 20]].concat()).unwrap_err();
         assert!(error.contains(": no record in 16777216 bytes"), "{error}");
     }
 

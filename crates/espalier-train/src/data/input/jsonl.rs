@@ -7,8 +7,8 @@ use serde_json::Value;
 use super::lines::Lines;
 use crate::data::DataError;
 
-/// The records of a JSON lines file, each with its line. Blank lines are skipped. After a line that is no record the next one is
-/// read; after a line that cannot be read nothing follows.
+/// The records of a JSON lines file, each with its line. Blank lines are skipped. After a line that
+/// is no record the next one is read; after a line that cannot be read nothing follows.
 pub(super) struct JsonLines {
     pub lines: Lines,
 }
@@ -27,7 +27,9 @@ impl JsonLines {
                     let parsed = serde_json::from_str(text);
                     self.lines.used();
                     let line = self.lines.line;
-                    return parsed.map(|value| Some((line, value))).map_err(|error| malformed(&error, &self.lines));
+                    return parsed
+                        .map(|value| Some((line, value)))
+                        .map_err(|error| malformed(&error, &self.lines));
                 }
             }
         }
@@ -71,13 +73,18 @@ mod tests {
         std::fs::write(&path, bytes).unwrap();
         let rows: Result<Vec<_>, _> = JsonLines::open(&path).unwrap().collect();
         let folder = format!("{}/", dir.path().display());
-        rows.map(|rows| rows.into_iter().map(|(line, row)| (line, row["n"].as_u64().unwrap())).collect())
-            .map_err(|error| error.to_string().replace(&folder, ""))
+        rows.map(|rows| {
+            rows.into_iter().map(|(line, row)| (line, row["n"].as_u64().unwrap())).collect()
+        })
+        .map_err(|error| error.to_string().replace(&folder, ""))
     }
 
     #[test]
     fn reads_lines_and_counts_blank_ones() {
-        assert_eq!(read(b"{\"n\":1}\n\n  \r\n{\"n\":2}\r\n{\"n\":3}"), Ok(vec![(1, 1), (4, 2), (5, 3)]));
+        assert_eq!(
+            read(b"{\"n\":1}\n\n  \r\n{\"n\":2}\r\n{\"n\":3}"),
+            Ok(vec![(1, 1), (4, 2), (5, 3)])
+        );
         assert_eq!(read(b""), Ok(vec![]));
         assert_eq!(read(b"\n\n"), Ok(vec![]));
     }
@@ -85,7 +92,9 @@ mod tests {
     #[test]
     fn skips_a_byte_order_mark_of_the_first_line_only() {
         assert_eq!(read(b"\xef\xbb\xbf{\"n\":1}\n"), Ok(vec![(1, 1)]));
-        assert!(read(b"{\"n\":1}\n\xef\xbb\xbf{\"n\":1}\n").unwrap_err().starts_with("rows.jsonl:2: "));
+        assert!(
+            read(b"{\"n\":1}\n\xef\xbb\xbf{\"n\":1}\n").unwrap_err().starts_with("rows.jsonl:2: ")
+        );
     }
 
     #[test]
@@ -107,9 +116,15 @@ mod tests {
     #[test]
     fn a_bad_record_is_named_by_its_line_and_column() {
         let error = read(b"{\"n\":1}\n{\"n\":x}\n").unwrap_err();
-        assert_eq!(error, "rows.jsonl:2: not the JSON record expected here: expected value (column 6)");
+        assert_eq!(
+            error,
+            "rows.jsonl:2: not the JSON record expected here: expected value (column 6)"
+        );
         let error = read(b"{\"n\":1} {\"n\":2}\n").unwrap_err();
-        assert_eq!(error, "rows.jsonl:1: not the JSON record expected here: trailing characters (column 9)");
+        assert_eq!(
+            error,
+            "rows.jsonl:1: not the JSON record expected here: trailing characters (column 9)"
+        );
     }
 
     #[test]
@@ -117,7 +132,8 @@ mod tests {
         let error = read(b"{\"n\":1}\n\n{\"\xff\":1}\n").unwrap_err();
         assert_eq!(
             error,
-            "rows.jsonl:3: byte 3 is not UTF-8: store the file as UTF-8, plain or compressed by gzip or zstd"
+            "rows.jsonl:3: byte 3 is not UTF-8: store the file as UTF-8, plain or compressed by \
+             gzip or zstd"
         );
     }
 
@@ -139,9 +155,15 @@ mod tests {
         let record = b"{\"n\":1}\n".to_vec();
         let blank = vec![b'\n'; MAX_LINE_BYTES];
         let lines = MAX_LINE_BYTES + 2;
-        assert_eq!(read(&gzip(&[&record[..], &blank, &record].concat())), Ok(vec![(1, 1), (lines, 1)]));
+        assert_eq!(
+            read(&gzip(&[&record[..], &blank, &record].concat())),
+            Ok(vec![(1, 1), (lines, 1)])
+        );
         let error = read(&gzip(&[&record[..], &blank, b"\n", &record].concat())).unwrap_err();
-        assert!(error.starts_with(&format!("rows.jsonl:{lines}: no record in 16777216 bytes")), "{error}");
+        assert!(
+            error.starts_with(&format!("rows.jsonl:{lines}: no record in 16777216 bytes")),
+            "{error}"
+        );
     }
 
     #[test]
@@ -161,7 +183,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         for path in [dir.path().join("absent.jsonl"), dir.path().to_owned()] {
             let error = JsonLines::open(&path).err().unwrap();
-            assert!(error.to_string().starts_with(&format!("{}: cannot be opened: ", path.display())), "{error}");
+            assert!(
+                error.to_string().starts_with(&format!("{}: cannot be opened: ", path.display())),
+                "{error}"
+            );
         }
     }
 }

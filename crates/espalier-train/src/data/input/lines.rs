@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use super::bytes::{self, Compression, Reader};
 use crate::data::DataError;
 
-/// The longest line or record that is read, bytes. A file without line ends (or a small compressed file that unpacks into
-/// one) would otherwise fill the memory.
+/// The longest line or record that is read, bytes. A file without line ends (or a small compressed
+/// file that unpacks into one) would otherwise fill the memory.
 pub const MAX_LINE_BYTES: usize = 16 << 20;
 
 const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 
-/// The lines of a file. After a line that is not text the next one can be read; after any other error nothing follows.
+/// The lines of a file. After a line that is not text the next one can be read; after any other
+/// error nothing follows.
 pub(super) struct Lines {
     pub path: PathBuf,
     pub compression: Compression,
@@ -29,7 +30,15 @@ impl Lines {
     pub fn open(path: &Path) -> Result<Self, DataError> {
         let (reader, compression) =
             bytes::open(path).map_err(|cause| DataError::Open { path: path.to_owned(), cause })?;
-        Ok(Self { path: path.to_owned(), compression, line: 0, reader, buffer: Vec::new(), broken: false, passed: 0 })
+        Ok(Self {
+            path: path.to_owned(),
+            compression,
+            line: 0,
+            reader,
+            buffer: Vec::new(),
+            broken: false,
+            passed: 0,
+        })
     }
 
     /// The next line without its end, or nothing at the end of the file.
@@ -46,20 +55,27 @@ impl Lines {
             line: self.line,
             column: error.valid_up_to() + 1,
         })?;
-        Ok(Some(text.strip_suffix('\n').map_or(text, |line| line.strip_suffix('\r').unwrap_or(line))))
+        Ok(Some(
+            text.strip_suffix('\n').map_or(text, |line| line.strip_suffix('\r').unwrap_or(line)),
+        ))
     }
 
     /// Counts the last line as one of no use, blank or a comment.
     ///
     /// # Errors
-    /// After [`MAX_LINE_BYTES`] of such lines: a small compressed file may hold nothing else for hours.
+    /// After [`MAX_LINE_BYTES`] of such lines: a small compressed file may hold nothing else for
+    /// hours.
     pub fn pass(&mut self) -> Result<(), DataError> {
         self.passed += self.buffer.len();
         if self.passed <= MAX_LINE_BYTES {
             return Ok(());
         }
         self.broken = true;
-        Err(DataError::NothingThere { path: self.path.clone(), line: self.line, limit: MAX_LINE_BYTES })
+        Err(DataError::NothingThere {
+            path: self.path.clone(),
+            line: self.line,
+            limit: MAX_LINE_BYTES,
+        })
     }
 
     /// Counts the last line as one of use.

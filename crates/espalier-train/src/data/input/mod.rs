@@ -1,4 +1,5 @@
-//! Files of every format as JSON values with their places, so that what a record means is written once.
+//! Files of every format as JSON values with their places, so that what a record means is written
+//! once.
 
 mod bytes;
 #[cfg(feature = "parquet")]
@@ -50,7 +51,10 @@ pub(super) const EXTENSIONS: [(&str, Format); 11] = [
 impl Format {
     pub fn of(path: &Path) -> Format {
         let extension = extension(path);
-        EXTENSIONS.iter().find(|(known, _)| *known == extension).map_or(Format::JsonLines, |&(_, format)| format)
+        EXTENSIONS
+            .iter()
+            .find(|(known, _)| *known == extension)
+            .map_or(Format::JsonLines, |&(_, format)| format)
     }
 
     /// The format where texts alone are wanted: there, `.txt` is plain text.
@@ -80,8 +84,8 @@ pub(super) fn uncompressed(name: &str) -> &str {
     [".gz", ".zst"].iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(name)
 }
 
-/// The records of a file with their places: the line that a record begins on, or, in Parquet, its row; both from 1. A record that is
-/// wrong does not end them; a file that cannot be read on does.
+/// The records of a file with their places: the line that a record begins on, or, in Parquet, its
+/// row; both from 1. A record that is wrong does not end them; a file that cannot be read on does.
 pub(super) struct Records {
     pub format: Format,
     pub compression: Option<&'static str>,
@@ -94,7 +98,11 @@ impl Records {
     }
 
     pub fn open_as(path: &Path, format: Format) -> Result<Records, DataError> {
-        let opened = |compression: Compression, rows| Records { format, compression: compression.name(), rows };
+        let opened = |compression: Compression, rows| Records {
+            format,
+            compression: compression.name(),
+            rows,
+        };
         Ok(match format {
             Format::JsonLines => {
                 let rows = jsonl::JsonLines::open(path)?;
@@ -116,8 +124,8 @@ impl Records {
             Format::Parquet => opened(Compression::None, Box::new(parquet::open(path)?)),
             #[cfg(not(feature = "parquet"))]
             Format::Parquet => {
-                let problem =
-                    "this build does without; build with the feature `parquet`, or convert the file to JSON lines";
+                let problem = "this build does without; build with the feature `parquet`, or \
+                               convert the file to JSON lines";
                 return Err(DataError::Parquet { path: path.to_owned(), problem: problem.into() });
             }
         })

@@ -7,7 +7,8 @@ use serde_json::Value;
 use super::lines::Lines;
 use crate::data::DataError;
 
-/// Bytes after which a document ends at the next line end: a file without blank lines would be read into memory as one.
+/// Bytes after which a document ends at the next line end: a file without blank lines would be read
+/// into memory as one.
 const LONG: usize = 1 << 20;
 
 /// The documents of a file, each with its first line: consecutive lines that are not blank.

@@ -30,21 +30,25 @@ pub(super) struct Rows {
 }
 
 pub(super) fn open(path: &Path) -> Result<Rows, DataError> {
-    let file = File::open(path).map_err(|cause| DataError::Open { path: path.to_owned(), cause })?;
+    let file =
+        File::open(path).map_err(|cause| DataError::Open { path: path.to_owned(), cause })?;
     let (rows, names) = guarded(path, || {
         schema::check(&file)?;
         let pages = file.try_clone().map_err(|error| error.to_string())?;
         let reader = SerializedFileReader::new(file).map_err(|error| error.to_string())?;
         pages::check(&pages, reader.metadata())?;
         let metadata = reader.metadata().file_metadata().key_value_metadata();
-        let names = metadata.and_then(|pairs| pairs.iter().find(|pair| pair.key == "huggingface")?.value.as_deref());
+        let names = metadata.and_then(|pairs| {
+            pairs.iter().find(|pair| pair.key == "huggingface")?.value.as_deref()
+        });
         let names = ClassNames::of(names.unwrap_or_default());
         Ok((RowIter::from_file_into(Box::new(Checked(reader))), names))
     })?;
     Ok(Rows { path: path.to_owned(), rows: Some(rows), names, row: 0 })
 }
 
-/// Runs a part of the Parquet library, which panics on some files that are damaged or made to deceive.
+/// Runs a part of the Parquet library, which panics on some files that are damaged or made to
+/// deceive.
 fn guarded<T>(path: &Path, work: impl FnOnce() -> Result<T, String>) -> Result<T, DataError> {
     let result = caught(work).unwrap_or_else(|| Err("its data contradict themselves".into()));
     result.map_err(|problem| DataError::Parquet { path: path.to_owned(), problem })
@@ -57,7 +61,8 @@ impl Iterator for Rows {
         // Put back only after a row that was read.
         let mut rows = self.rows.take()?;
         self.row += 1;
-        let item = guarded(&self.path, || rows.next().transpose().map_err(|error| error.to_string()));
+        let item =
+            guarded(&self.path, || rows.next().transpose().map_err(|error| error.to_string()));
         let row = match item {
             Ok(row) => row?,
             Err(error) => return Some(Err(error)),
@@ -76,7 +81,11 @@ impl Iterator for Rows {
 }
 
 fn object(row: &Row) -> Value {
-    Value::Object(row.get_column_iter().map(|(name, field)| (name.clone(), json(field))).collect::<Map<_, _>>())
+    Value::Object(
+        row.get_column_iter()
+            .map(|(name, field)| (name.clone(), json(field)))
+            .collect::<Map<_, _>>(),
+    )
 }
 
 fn json(field: &Field) -> Value {
@@ -129,18 +138,22 @@ mod tests {
     const SCHEMA: &str = "message schema {
         OPTIONAL BYTE_ARRAY text (UTF8);
         REQUIRED INT64 label;
-        REQUIRED GROUP tokens (LIST) { REPEATED GROUP list { REQUIRED BYTE_ARRAY element (UTF8); } }
+        REQUIRED GROUP tokens (LIST) { REPEATED GROUP list { REQUIRED BYTE_ARRAY element (UTF8); } \
+                          }
     }";
 
     /// Two rows, of which the second has no text.
     fn file(compression: Compression) -> Vec<u8> {
         let names = json!({"info": {"features": {"label": {"names": ["no", "yes"]}}}}).to_string();
         let metadata = vec![KeyValue::new("huggingface".to_owned(), names)];
-        let properties =
-            WriterProperties::builder().set_compression(compression).set_key_value_metadata(Some(metadata)).build();
+        let properties = WriterProperties::builder()
+            .set_compression(compression)
+            .set_key_value_metadata(Some(metadata))
+            .build();
         let mut bytes = Vec::new();
         let schema = Arc::new(parse_message_type(SCHEMA).unwrap());
-        let mut writer = SerializedFileWriter::new(&mut bytes, schema, Arc::new(properties)).unwrap();
+        let mut writer =
+            SerializedFileWriter::new(&mut bytes, schema, Arc::new(properties)).unwrap();
         let mut group = writer.next_row_group().unwrap();
         let mut text = group.next_column().unwrap().unwrap();
         text.typed::<ByteArrayType>().write_batch(&["a text".into()], Some(&[1, 0]), None).unwrap();
@@ -150,7 +163,10 @@ mod tests {
         label.close().unwrap();
         let mut tokens = group.next_column().unwrap().unwrap();
         let words = ["x", "y", "z"].map(ByteArray::from);
-        tokens.typed::<ByteArrayType>().write_batch(&words, Some(&[1, 1, 1]), Some(&[0, 1, 0])).unwrap();
+        tokens
+            .typed::<ByteArrayType>()
+            .write_batch(&words, Some(&[1, 1, 1]), Some(&[0, 1, 0]))
+            .unwrap();
         tokens.close().unwrap();
         group.close().unwrap();
         writer.close().unwrap();
@@ -159,7 +175,8 @@ mod tests {
 
     /// A file of one column of numbers or texts, by zstd.
     fn column<T: parquet::data_type::DataType>(schema: &str, values: &[T::T]) -> Vec<u8> {
-        let properties = WriterProperties::builder().set_compression(Compression::ZSTD(Default::default()));
+        let properties =
+            WriterProperties::builder().set_compression(Compression::ZSTD(Default::default()));
         let properties = Arc::new(properties.set_dictionary_enabled(false).build());
         let schema = Arc::new(parse_message_type(schema).unwrap());
         let mut bytes = Vec::new();
@@ -176,7 +193,8 @@ mod tests {
     #[test]
     fn small_files_do_not_become_large() {
         let text = "message m { REQUIRED BYTE_ARRAY text (UTF8); }";
-        let long = |size: usize| column::<ByteArrayType>(text, &[ByteArray::from(vec![b'a'; size])]);
+        let long =
+            |size: usize| column::<ByteArrayType>(text, &[ByteArray::from(vec![b'a'; size])]);
         assert_eq!(read(&long(1 << 20)).unwrap().len(), 1);
         let bomb = long(65 << 20);
         let error = read(&bomb).unwrap_err().to_string();
@@ -191,7 +209,10 @@ mod tests {
     fn schemas_have_a_size() {
         let nested = |depth: usize| {
             let (open, close) = ("REQUIRED GROUP g { ".repeat(depth), " }".repeat(depth));
-            column::<Int64Type>(&format!("message m {{ {open} REQUIRED INT64 label; {close} }}"), &[1])
+            column::<Int64Type>(
+                &format!("message m {{ {open} REQUIRED INT64 label; {close} }}"),
+                &[1],
+            )
         };
         assert_eq!(read(&nested(30)).unwrap().len(), 1);
         let error = read(&nested(40)).unwrap_err().to_string();
@@ -208,14 +229,18 @@ mod tests {
     fn lengths_by_differences_are_read() {
         for encoding in [Encoding::DELTA_LENGTH_BYTE_ARRAY, Encoding::DELTA_BYTE_ARRAY] {
             for version in [WriterVersion::PARQUET_1_0, WriterVersion::PARQUET_2_0] {
-                let properties = WriterProperties::builder().set_writer_version(version).set_encoding(encoding);
+                let properties =
+                    WriterProperties::builder().set_writer_version(version).set_encoding(encoding);
                 let properties = Arc::new(properties.set_dictionary_enabled(false).build());
-                let schema = Arc::new(parse_message_type("message m { OPTIONAL BYTE_ARRAY text (UTF8); }").unwrap());
+                let schema = Arc::new(
+                    parse_message_type("message m { OPTIONAL BYTE_ARRAY text (UTF8); }").unwrap(),
+                );
                 let mut bytes = Vec::new();
                 let mut writer = SerializedFileWriter::new(&mut bytes, schema, properties).unwrap();
                 let mut group = writer.next_row_group().unwrap();
                 let mut column = group.next_column().unwrap().unwrap();
-                let texts: Vec<ByteArray> = (0..300).map(|i| ByteArray::from(format!("text {i}").as_str())).collect();
+                let texts: Vec<ByteArray> =
+                    (0..300).map(|i| ByteArray::from(format!("text {i}").as_str())).collect();
                 let levels: Vec<i16> = (0..301).map(|i| i16::from(i != 7)).collect();
                 column.typed::<ByteArrayType>().write_batch(&texts, Some(&levels), None).unwrap();
                 column.close().unwrap();
@@ -223,7 +248,10 @@ mod tests {
                 writer.close().unwrap();
                 let rows = read(&bytes).unwrap();
                 assert_eq!(rows.len(), 301, "{encoding}");
-                assert_eq!([&rows[7].1, &rows[300].1], [&json!({"text": null}), &json!({"text": "text 299"})]);
+                assert_eq!(
+                    [&rows[7].1, &rows[300].1],
+                    [&json!({"text": null}), &json!({"text": "text 299"})]
+                );
             }
         }
     }

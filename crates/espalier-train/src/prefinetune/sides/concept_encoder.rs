@@ -4,7 +4,9 @@ use super::turns;
 use crate::config::{ConceptEncoderKind, PrefinetuneConfig};
 use crate::optimizer::Group;
 use crate::prefinetune::encoder_group;
-use espalier_encoder::{Activations, Backbone, Batch, Encoded, Gradients, Model, PackedWeights, Pooling};
+use espalier_encoder::{
+    Activations, Backbone, Batch, Encoded, Gradients, Model, PackedWeights, Pooling,
+};
 use std::collections::HashMap;
 
 /// What gives concepts their vectors: the mean of their names' token vectors.
@@ -39,11 +41,13 @@ impl<'a> ConceptEncoder<'a> {
     pub(super) fn vectors(&mut self, names: &[&str]) -> Vec<f32> {
         match self {
             Self::Frozen { backbone, known } => {
-                let missing: Vec<&str> = names.iter().copied().filter(|name| !known.contains_key(*name)).collect();
+                let missing: Vec<&str> =
+                    names.iter().copied().filter(|name| !known.contains_key(*name)).collect();
                 if !missing.is_empty() {
                     let batch = batch_of(backbone, &missing);
                     let vectors = pooled(backbone, &backbone.model(None).encode(&batch), &batch);
-                    let vectors = vectors.chunks_exact(backbone.encoder.width()).map(<[f32]>::to_vec);
+                    let vectors =
+                        vectors.chunks_exact(backbone.encoder.width()).map(<[f32]>::to_vec);
                     known.extend(missing.into_iter().map(String::from).zip(vectors));
                 }
                 names.iter().flat_map(|name| known[*name].iter().copied()).collect()
@@ -52,7 +56,8 @@ impl<'a> ConceptEncoder<'a> {
         }
     }
 
-    /// Adds the gradients of a trained encoder by those at the vectors that [`ConceptEncoder::vectors`] gave last, [J, H].
+    /// Adds the gradients of a trained encoder by those at the vectors that
+    /// [`ConceptEncoder::vectors`] gave last, [J, H].
     pub(super) fn backward(&mut self, d_vectors: &[f32]) {
         if let Self::Trained(trained) = self {
             trained.backward(d_vectors);
@@ -72,7 +77,12 @@ impl<'a> Trained<'a> {
     fn new(backbone: &'a Backbone, config: &PrefinetuneConfig) -> Self {
         let (train, ner) = (&config.train, &config.ner);
         let (schedule, warmup) = train.pace(ner.concept_schedule, ner.concept_warmup);
-        let group = encoder_group(&backbone.encoder, config, ner.concept_learning_rate, ner.concept_weight_decay);
+        let group = encoder_group(
+            &backbone.encoder,
+            config,
+            ner.concept_learning_rate,
+            ner.concept_weight_decay,
+        );
         let weights = backbone.weights().to_vec();
         Self {
             packed: PackedWeights::new(&backbone.encoder, &weights, train.precision.precision()),

@@ -6,7 +6,9 @@ use super::{OwnParameters, Pass, Side, SideReport};
 use crate::config::PrefinetuneConfig;
 use crate::data::{Annotation, ConceptSentence, CorpusPosition};
 use crate::error::Result;
-use crate::objectives::{ConceptBatch, ConceptGradients, ConceptObjective, ConceptProjections, Objective};
+use crate::objectives::{
+    ConceptBatch, ConceptGradients, ConceptObjective, ConceptProjections, Objective,
+};
 use crate::optimizer::Group;
 use crate::prefinetune::ConceptModel;
 use espalier_encoder::{Backbone, Batch, Encoded};
@@ -42,14 +44,24 @@ impl<'a> ConceptSide<'a> {
         })
     }
 
-    /// The loss of the sentences, their tokens, and the gradients of the weighted loss at the token vectors, [T, H], and at those of
-    /// the concepts, [J, H]. The gradient of the projections is added to theirs.
-    fn loss(&mut self, picked: &[ConceptSentence], pass: &mut Pass) -> (f64, Batch, Vec<f32>, Vec<f32>) {
-        let encoded: Vec<Encoded> =
-            picked.par_iter().map(|sentence| self.backbone.tokenizer.encode_words(&sentence.tokens)).collect();
+    /// The loss of the sentences, their tokens, and the gradients of the weighted loss at the token
+    /// vectors, [T, H], and at those of the concepts, [J, H]. The gradient of the projections is
+    /// added to theirs.
+    fn loss(
+        &mut self,
+        picked: &[ConceptSentence],
+        pass: &mut Pass,
+    ) -> (f64, Batch, Vec<f32>, Vec<f32>) {
+        let encoded: Vec<Encoded> = picked
+            .par_iter()
+            .map(|sentence| self.backbone.tokenizer.encode_words(&sentence.tokens))
+            .collect();
         let batch = Batch::of_texts(&encoded);
-        let names: BTreeSet<&str> =
-            picked.iter().flat_map(|sentence| &sentence.spans).map(|span| span.concept.as_str()).collect();
+        let names: BTreeSet<&str> = picked
+            .iter()
+            .flat_map(|sentence| &sentence.spans)
+            .map(|span| span.concept.as_str())
+            .collect();
         let names: Vec<&str> = names.into_iter().collect();
         let concepts = self.concept_encoder.vectors(&names); // [J, H]
         let (tokens, targets) = targets(picked, &encoded, &batch, &names);
@@ -61,7 +73,8 @@ impl<'a> ConceptSide<'a> {
         };
         let concepts = ConceptBatch { tokens: &tokens, concepts: &concepts, targets: &targets };
         let hidden = pass.forward(&batch);
-        let loss = self.objective.loss(hidden, &concepts, &self.projections, self.weight, gradients);
+        let loss =
+            self.objective.loss(hidden, &concepts, &self.projections, self.weight, gradients);
         (loss, batch, d_hidden, d_concepts)
     }
 }
@@ -76,11 +89,17 @@ impl Side for ConceptSide<'_> {
         let (loss, batch, mut d_hidden, d_concepts) = self.loss(&picked, &mut pass);
         pass.backward(&batch, &mut d_hidden);
         self.concept_encoder.backward(&d_concepts);
-        Ok(SideReport { loss, tokens: batch.tokens(), examples: picked.len(), first_text: first_text(&picked) })
+        Ok(SideReport {
+            loss,
+            tokens: batch.tokens(),
+            examples: picked.len(),
+            first_text: first_text(&picked),
+        })
     }
 
     fn validate(&mut self, mut pass: Pass) -> Result<Option<f64>> {
-        let loss = mean_loss(self.sentences.held_out(), |sentences| Ok(self.loss(sentences, &mut pass).0));
+        let loss =
+            mean_loss(self.sentences.held_out(), |sentences| Ok(self.loss(sentences, &mut pass).0));
         self.projection_group.gradients.fill(0.0); // held-out examples train nothing
         loss
     }
@@ -131,7 +150,8 @@ fn targets(
             tokens.push(first + token);
             let row = targets.len();
             targets.resize(row + concepts.len(), false);
-            for span in sentence.spans.iter().filter(|span| (span.start..span.end).contains(&word)) {
+            for span in sentence.spans.iter().filter(|span| (span.start..span.end).contains(&word))
+            {
                 if let Ok(concept) = concepts.binary_search(&span.concept.as_str()) {
                     targets[row + concept] = true;
                 }

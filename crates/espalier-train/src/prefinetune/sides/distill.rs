@@ -1,4 +1,5 @@
-//! Distillation on sentences: words, as the student and the teacher cut them into tokens, learn what the teacher says.
+//! Distillation on sentences: words, as the student and the teacher cut them into tokens, learn
+//! what the teacher says.
 
 use super::sentences::{Sentences, first_text, mean_loss, projection_group};
 use super::{OwnParameters, Pass, Side, SideReport};
@@ -25,7 +26,8 @@ pub(super) struct DistillSide<'a> {
     tokenizer: Arc<Tokenizer>,
 }
 
-/// A part of what the teacher says, matched through a map of its own. All parts are matched by the student's last layer.
+/// A part of what the teacher says, matched through a map of its own. All parts are matched by the
+/// student's last layer.
 struct Term {
     name: &'static str,
     objective: Distillation,
@@ -38,7 +40,11 @@ struct Term {
 }
 
 impl<'a> DistillSide<'a> {
-    pub(super) fn new(backbone: &Backbone, teacher: &'a Teacher, config: &PrefinetuneConfig) -> Result<Self> {
+    pub(super) fn new(
+        backbone: &Backbone,
+        teacher: &'a Teacher,
+        config: &PrefinetuneConfig,
+    ) -> Result<Self> {
         let (ner, width) = (&config.ner, backbone.encoder.width());
         let mut end = 0;
         let mut term = |((name, weight), numbers)| {
@@ -49,7 +55,8 @@ impl<'a> DistillSide<'a> {
             // The bias of a projection stays zero.
             let trained = if kl { map.values.len() } else { width * numbers };
             let group = projection_group(config, map.values.len(), 0..trained);
-            let objective = Distillation { loss: ner.distill.loss, temperature: ner.distill.temperature };
+            let objective =
+                Distillation { loss: ner.distill.loss, temperature: ner.distill.temperature };
             Term { name, objective, part, weight, map, group }
         };
         let terms = [("projection", 1.0), ("layer_projection", ner.distill.layer_weight)];
@@ -63,13 +70,20 @@ impl<'a> DistillSide<'a> {
         })
     }
 
-    /// The loss of the sentences, their tokens, and the gradient of the weighted loss at the token vectors, [T, H]. Those of the maps are
-    /// added to theirs.
-    fn loss(&mut self, picked: &[ConceptSentence], pass: &mut Pass) -> Result<(f64, Batch, Vec<f32>)> {
-        let encoded: Vec<Encoded> =
-            picked.par_iter().map(|sentence| self.tokenizer.encode_words(&sentence.tokens)).collect();
+    /// The loss of the sentences, their tokens, and the gradient of the weighted loss at the token
+    /// vectors, [T, H]. Those of the maps are added to theirs.
+    fn loss(
+        &mut self,
+        picked: &[ConceptSentence],
+        pass: &mut Pass,
+    ) -> Result<(f64, Batch, Vec<f32>)> {
+        let encoded: Vec<Encoded> = picked
+            .par_iter()
+            .map(|sentence| self.tokenizer.encode_words(&sentence.tokens))
+            .collect();
         let batch = Batch::of_texts(&encoded);
-        let sentences: Vec<&[String]> = picked.iter().map(|sentence| sentence.tokens.as_slice()).collect();
+        let sentences: Vec<&[String]> =
+            picked.iter().map(|sentence| sentence.tokens.as_slice()).collect();
         let said = self.words.of(&sentences)?;
         let width = self.words.teacher.width();
         let words = Words::of(picked, &encoded, &batch, &said, width, self.entity_weight);
@@ -101,11 +115,18 @@ impl Side for DistillSide<'_> {
         let picked = self.sentences.next()?;
         let (loss, batch, mut d_hidden) = self.loss(&picked, &mut pass)?;
         pass.backward(&batch, &mut d_hidden);
-        Ok(SideReport { loss, tokens: batch.tokens(), examples: picked.len(), first_text: first_text(&picked) })
+        Ok(SideReport {
+            loss,
+            tokens: batch.tokens(),
+            examples: picked.len(),
+            first_text: first_text(&picked),
+        })
     }
 
     fn validate(&mut self, mut pass: Pass) -> Result<Option<f64>> {
-        let loss = mean_loss(self.sentences.held_out(), |sentences| Ok(self.loss(sentences, &mut pass)?.0));
+        let loss = mean_loss(self.sentences.held_out(), |sentences| {
+            Ok(self.loss(sentences, &mut pass)?.0)
+        });
         // Held-out examples train nothing.
         self.terms.iter_mut().for_each(|term| term.group.gradients.fill(0.0));
         loss
@@ -125,11 +146,18 @@ impl Side for DistillSide<'_> {
 
     fn own_parameters(&mut self) -> Vec<OwnParameters<'_>> {
         let terms = self.terms.iter_mut();
-        terms.map(|Term { name, map, group, .. }| OwnParameters { name, values: &mut map.values, group }).collect()
+        terms
+            .map(|Term { name, map, group, .. }| OwnParameters {
+                name,
+                values: &mut map.values,
+                group,
+            })
+            .collect()
     }
 }
 
-/// The map that training starts from: the identity where student and teacher are of one width, else, and for scores, a random one.
+/// The map that training starts from: the identity where student and teacher are of one width,
+/// else, and for scores, a random one.
 fn first_map(width: usize, outputs: usize, kl: bool, seed: u64, name: &str) -> Head {
     if width != outputs || kl {
         let mut rng = generator(seed, &format!("ner {name}"));
@@ -159,7 +187,8 @@ impl Words {
         width: usize,
         entity_weight: f32,
     ) -> Self {
-        let mut words = Self { pooling: WordPooling::default(), said: Vec::new(), weights: Vec::new() };
+        let mut words =
+            Self { pooling: WordPooling::default(), said: Vec::new(), weights: Vec::new() };
         for (s, (sentence, encoded)) in sentences.iter().zip(encoded).enumerate() {
             let first = batch.sequence(s).start;
             let tokens = encoded.whole_words(sentence.tokens.len());
@@ -167,7 +196,8 @@ impl Words {
                 let (Some(tokens), Some(row)) = (tokens, row) else { continue };
                 words.pooling.tokens.push(first + tokens.start..first + tokens.end);
                 words.said.extend(row.iter().map(|x| x.to_f32()));
-                let entity = sentence.spans.iter().any(|span| (span.start..span.end).contains(&word));
+                let entity =
+                    sentence.spans.iter().any(|span| (span.start..span.end).contains(&word));
                 words.weights.push(if entity { entity_weight } else { 1.0 });
             }
         }
@@ -195,21 +225,32 @@ mod tests {
     /// For each word its tokens' rows, if the tokens spell it to its last character.
     fn spelled(encoded: &Encoded, words: &[String]) -> Vec<Option<Vec<usize>>> {
         let of_word = |(w, word): (usize, &String)| {
-            let rows: Vec<usize> = (0..encoded.ids.len()).filter(|&t| encoded.words[t] == Some(w as u32)).collect();
+            let rows: Vec<usize> =
+                (0..encoded.ids.len()).filter(|&t| encoded.words[t] == Some(w as u32)).collect();
             let ends = rows.last().is_some_and(|&t| encoded.spans[t].1 == word.chars().count());
             ends.then_some(rows)
         };
         words.iter().enumerate().map(of_word).collect()
     }
 
-    /// WordPiece of BERT against the tokenizers of the other architectures, on words of one token and of many, some that a tokenizer drops, in a
-    /// text that is too long for either side.
+    /// WordPiece of BERT against the tokenizers of the other architectures, on words of one token
+    /// and of many, some that a tokenizer drops, in a text that is too long for either side.
     #[test]
     fn words_are_those_that_both_sides_have_whole() {
         let student = Backbone::open(&fixture("tiny-bert")).unwrap();
-        let some =
-            ["London", "zürich-west", "\u{200b}", "hotel", "京", "unhappinesses", "e\u{301}t\u{e9}", "\t", "won't"];
-        let words: Vec<String> = some.iter().cycle().take(90).map(|word| word.to_string()).collect();
+        let some = [
+            "London",
+            "zürich-west",
+            "\u{200b}",
+            "hotel",
+            "京",
+            "unhappinesses",
+            "e\u{301}t\u{e9}",
+            "\t",
+            "won't",
+        ];
+        let words: Vec<String> =
+            some.iter().cycle().take(90).map(|word| word.to_string()).collect();
         let spans = vec![ConceptSpan { start: 3, end: 6, concept: "x".into() }];
         let sentences = [
             ConceptSentence { tokens: words[..4].to_vec(), spans: spans.clone() },
@@ -219,12 +260,16 @@ mod tests {
             let in_f32 = NerConfig { teacher_precision: Compute::F32, ..NerConfig::default() };
             let teacher = Teacher::open(&fixture(name), &in_f32).unwrap();
             let reads = Backbone::open(&fixture(name)).unwrap();
-            let encode = |tokenizer: &Tokenizer| sentences.iter().map(|s| tokenizer.encode_words(&s.tokens)).collect();
-            let (ours, theirs): (Vec<Encoded>, Vec<Encoded>) = (encode(&student.tokenizer), encode(&reads.tokenizer));
+            let encode = |tokenizer: &Tokenizer| {
+                sentences.iter().map(|s| tokenizer.encode_words(&s.tokens)).collect()
+            };
+            let (ours, theirs): (Vec<Encoded>, Vec<Encoded>) =
+                (encode(&student.tokenizer), encode(&reads.tokenizer));
             assert!(ours[1].truncated && theirs[1].truncated, "{name}");
 
             let batch = Batch::of_texts(&ours);
-            let asked: Vec<&[String]> = sentences.iter().map(|sentence| sentence.tokens.as_slice()).collect();
+            let asked: Vec<&[String]> =
+                sentences.iter().map(|sentence| sentence.tokens.as_slice()).collect();
             let said = TeacherWords::new(&teacher, None).unwrap().of(&asked).unwrap();
             let found = Words::of(&sentences, &ours, &batch, &said, teacher.width(), 3.0);
 
@@ -238,19 +283,28 @@ mod tests {
                     let first = batch.sequence(s).start;
                     tokens.push(first + mine[0]..first + mine[mine.len() - 1] + 1);
                     let hidden = their_batch.rows(s, &hidden, 32);
-                    let mean = |i: usize| other.iter().map(|t| hidden[t * 32 + i]).sum::<f32>() / other.len() as f32;
+                    let mean = |i: usize| {
+                        other.iter().map(|t| hidden[t * 32 + i]).sum::<f32>() / other.len() as f32
+                    };
                     rows.extend((0..32).map(mean));
                     weights.push(if (3..6).contains(&word) { 3.0 } else { 1.0 });
                 }
             }
-            // What spells a word to its end may still be the last before the cut, which is left out all the same.
+            // What spells a word to its end may still be the last before the cut, which is left out
+            // all the same.
             let n = found.pooling.tokens.len();
-            assert!(tokens.len() - n <= 1 && found.pooling.tokens == tokens[..n], "{name}: {n} words");
+            assert!(
+                tokens.len() - n <= 1 && found.pooling.tokens == tokens[..n],
+                "{name}: {n} words"
+            );
             assert!(n > 5 && n < 64, "{name}: {n} words");
             assert_eq!(found.weights, weights[..n], "{name}");
             for (found, expected) in found.said.iter().zip(&rows) {
                 // Rounded to bfloat16, which has 8 bits.
-                assert!((found - expected).abs() <= expected.abs() / 256.0 + 1e-6, "{name}: {found}, not {expected}");
+                assert!(
+                    (found - expected).abs() <= expected.abs() / 256.0 + 1e-6,
+                    "{name}: {found}, not {expected}"
+                );
             }
         }
     }

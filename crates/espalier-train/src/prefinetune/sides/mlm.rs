@@ -36,11 +36,22 @@ impl MlmSide {
         let masking = masking(backbone, config)?;
         if config.max_tokens > encoder.longest_text() {
             let (key, rule) = ("mlm.max_tokens", "the encoder has positions for fewer tokens");
-            return Err(TrainError::ConfigValue { key, value: config.max_tokens.to_string(), rule });
+            return Err(TrainError::ConfigValue {
+                key,
+                value: config.max_tokens.to_string(),
+                rule,
+            });
         }
         let mut pieces = Corpus::texts(&config.corpora, tokenizer, config.max_tokens, seed)?;
-        memory::check_batch(encoder, encoder.num_hidden_layers, config.batch.min(pieces.largest_part()))?;
-        let held_out = pieces.hold_out(train.validation, generator(seed, "mlm validation"), |one| one.ids.clone())?;
+        memory::check_batch(
+            encoder,
+            encoder.num_hidden_layers,
+            config.batch.min(pieces.largest_part()),
+        )?;
+        let held_out =
+            pieces.hold_out(train.validation, generator(seed, "mlm validation"), |one| {
+                one.ids.clone()
+            })?;
         let mut rng = generator(seed, "mlm validation masks");
         let held_out = held_out.chunks(config.batch).map(|texts| masking.hide(texts, &mut rng));
         let fresh = || MlmHead::fresh(encoder, normal(&mut generator(seed, "mlm head")));
@@ -58,7 +69,8 @@ impl MlmSide {
         })
     }
 
-    /// The gradients of the weighted loss at the hidden tokens' vectors `d` [n, H], which come in as these vectors, and the loss.
+    /// The gradients of the weighted loss at the hidden tokens' vectors `d` [n, H], which come in
+    /// as these vectors, and the loss.
     fn loss(&mut self, pass: &mut Pass, masked: &Masked, d: &mut [f32]) -> f64 {
         let Self { head, group, weight, .. } = self;
         let Pass { model, gradients, .. } = pass;
@@ -84,7 +96,8 @@ impl Side for MlmSide {
         // The number of pieces drawn so far tells the step: a resumed run hides the same tokens.
         let drawn = self.pieces.position().draw.next;
         let picked = self.pieces.batch(self.batch)?;
-        let masked = self.masking.hide(&picked, &mut generator(self.seed, &format!("mlm masks {drawn}")));
+        let masked =
+            self.masking.hide(&picked, &mut generator(self.seed, &format!("mlm masks {drawn}")));
         let batch = batch(&masked);
         let width = pass.width();
         let mut vectors = gather(pass.forward(&batch), width, &masked.rows); // [n, H]
@@ -132,7 +145,12 @@ impl Side for MlmSide {
 fn masking(backbone: &Backbone, config: &MlmConfig) -> Result<Masking> {
     let (_, mask) = backbone.tokenizer.mask().ok_or(TrainError::NoMask)?;
     let vocabulary = backbone.tokenizer.highest_id() + 1;
-    Ok(Masking { probability: config.probability, whole_words: config.whole_words, mask, vocabulary })
+    Ok(Masking {
+        probability: config.probability,
+        whole_words: config.whole_words,
+        mask,
+        vocabulary,
+    })
 }
 
 /// The head learns as the encoder does: its matrix decays, its vectors do not.

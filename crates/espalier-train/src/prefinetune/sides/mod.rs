@@ -74,11 +74,16 @@ pub(super) struct SideReport {
 }
 
 /// A side for each objective of the strategy.
-pub(super) fn sides<'a>(encoders: Encoders<'a>, config: &PrefinetuneConfig) -> Result<Vec<Box<dyn Side + 'a>>> {
+pub(super) fn sides<'a>(
+    encoders: Encoders<'a>,
+    config: &PrefinetuneConfig,
+) -> Result<Vec<Box<dyn Side + 'a>>> {
     let backbone = encoders.backbone;
     let side = |objective: &Objective| -> Result<Box<dyn Side + 'a>> {
         Ok(match (objective, config.ner.objective()) {
-            (Objective::Ner, NerObjective::Concepts) => Box::new(ConceptSide::new(backbone, config)?),
+            (Objective::Ner, NerObjective::Concepts) => {
+                Box::new(ConceptSide::new(backbone, config)?)
+            }
             (Objective::Ner, NerObjective::Distill) => {
                 let teacher = encoders.teacher.ok_or(TrainError::NoTeacher)?;
                 Box::new(DistillSide::new(backbone, teacher, config)?)

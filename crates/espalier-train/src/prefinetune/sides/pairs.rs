@@ -31,12 +31,15 @@ impl PairSide {
         let (seed, count, config) = (config.seed, config.train.validation, &config.tc);
         let mut pairs = Corpus::pairs(&config.corpora, config.source_exponent, seed)?;
         if pairs.is_empty() {
-            let (key, rule) =
-                ("tc.corpora", "at least one source must have two pairs or more: the others are negatives");
+            let (key, rule) = (
+                "tc.corpora",
+                "at least one source must have two pairs or more: the others are negatives",
+            );
             let value = first_few(config.corpora.iter().map(CorpusConfig::to_string));
             return Err(TrainError::ConfigValue { key, value, rule });
         }
-        let held_out = pairs.hold_out(count, generator(seed, "tc validation"), |pair| pair.anchor.clone())?;
+        let held_out =
+            pairs.hold_out(count, generator(seed, "tc validation"), |pair| pair.anchor.clone())?;
         let chunk = if config.chunk == 0 { usize::MAX } else { config.chunk };
         let texts = config.batch.min(pairs.largest_part()).min(chunk);
         memory::check_batch(&backbone.encoder.config, backbone.encoder.layers(), texts)?;
@@ -51,16 +54,19 @@ impl PairSide {
         })
     }
 
-    /// The loss of the pairs, their texts, and the gradients of the weighted loss at the texts' vectors [texts, H].
+    /// The loss of the pairs, their texts, and the gradients of the weighted loss at the texts'
+    /// vectors [texts, H].
     fn loss(&self, pairs: &[TextPair], pass: &mut Pass) -> (f64, Vec<Encoded>, Vec<f32>) {
         let drawn = Drawn::of(pairs);
-        let encoded: Vec<Encoded> = drawn.texts.par_iter().map(|text| self.tokenizer.encode(text)).collect();
+        let encoded: Vec<Encoded> =
+            drawn.texts.par_iter().map(|text| self.tokenizer.encode(text)).collect();
 
         let width = pass.width();
         let mut vectors = self.texts.vectors(pass, &encoded); // [texts, H]
         let mut anchors = gather(&vectors, width, &drawn.anchors); // [n, H]
         let mut candidates = gather(&vectors, width, &drawn.candidates); // [n + q, H]
-        let loss = self.objective.loss(width, &mut anchors, &mut candidates, &drawn.excluded, self.weight);
+        let loss =
+            self.objective.loss(width, &mut anchors, &mut candidates, &drawn.excluded, self.weight);
         vectors.fill(0.0); // from here on the gradients at them
         scatter(&anchors, width, &drawn.anchors, &mut vectors);
         scatter(&candidates, width, &drawn.candidates, &mut vectors);
@@ -121,7 +127,8 @@ struct Drawn<'a> {
 }
 
 impl<'a> Drawn<'a> {
-    /// Anchors come first, then positives, then hard negatives. An anchor with several positives makes a pair with each.
+    /// Anchors come first, then positives, then hard negatives. An anchor with several positives
+    /// makes a pair with each.
     fn of(pairs: &'a [TextPair]) -> Self {
         let (mut texts, mut known) = (Vec::new(), HashMap::new());
         let mut index = |text: &'a str| {
@@ -131,10 +138,15 @@ impl<'a> Drawn<'a> {
             })
         };
         let positives = |pair: &'a TextPair| std::iter::once(&pair.positive).chain(&pair.positives);
-        let anchors: Vec<usize> =
-            pairs.iter().flat_map(|pair| positives(pair).map(|_| &pair.anchor)).map(|text| index(text)).collect();
-        let positives: Vec<usize> = pairs.iter().flat_map(positives).map(|text| index(text)).collect();
-        let negatives: Vec<usize> = pairs.iter().flat_map(|pair| &pair.negatives).map(|text| index(text)).collect();
+        let anchors: Vec<usize> = pairs
+            .iter()
+            .flat_map(|pair| positives(pair).map(|_| &pair.anchor))
+            .map(|text| index(text))
+            .collect();
+        let positives: Vec<usize> =
+            pairs.iter().flat_map(positives).map(|text| index(text)).collect();
+        let negatives: Vec<usize> =
+            pairs.iter().flat_map(|pair| &pair.negatives).map(|text| index(text)).collect();
         let excluded = false_negatives(&anchors, &positives, &negatives);
         Self { texts, anchors, candidates: [positives, negatives].concat(), excluded }
     }

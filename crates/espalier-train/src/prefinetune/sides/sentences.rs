@@ -20,12 +20,20 @@ pub(super) struct Sentences {
 }
 
 impl Sentences {
-    pub(super) fn new(backbone: &Backbone, config: &PrefinetuneConfig, annotation: Annotation) -> Result<Self> {
+    pub(super) fn new(
+        backbone: &Backbone,
+        config: &PrefinetuneConfig,
+        annotation: Annotation,
+    ) -> Result<Self> {
         let (seed, ner) = (config.seed, &config.ner);
         let mut corpus = Corpus::sentences(&ner.corpora, annotation, seed)?;
         let rng = generator(seed, "ner validation");
         let held_out = corpus.hold_out(config.train.validation, rng, |one| one.tokens.clone())?;
-        memory::check_batch(&backbone.encoder.config, backbone.encoder.layers(), ner.batch.min(corpus.largest_part()))?;
+        memory::check_batch(
+            &backbone.encoder.config,
+            backbone.encoder.layers(),
+            ner.batch.min(corpus.largest_part()),
+        )?;
         Ok(Self { corpus, held_out: held_out.into(), batch: ner.batch })
     }
 
@@ -59,9 +67,17 @@ pub(super) fn first_text(sentences: &[ConceptSentence]) -> String {
 }
 
 /// What trains the `trained` of `length` numbers that the objective maps vectors by.
-pub(super) fn projection_group(config: &PrefinetuneConfig, length: usize, trained: Range<usize>) -> Group {
+pub(super) fn projection_group(
+    config: &PrefinetuneConfig,
+    length: usize,
+    trained: Range<usize>,
+) -> Group {
     let ner = &config.ner;
     let (schedule, warmup) = config.train.pace(ner.projection_schedule, ner.projection_warmup);
-    let group = Group::new(length, ner.projection_learning_rate, vec![(trained, ner.projection_weight_decay)]);
+    let group = Group::new(
+        length,
+        ner.projection_learning_rate,
+        vec![(trained, ner.projection_weight_decay)],
+    );
     group.with_schedule(schedule, warmup).in_turns(turns(config))
 }

@@ -5,9 +5,10 @@ use espalier_encoder::{Batch, Encoded, Pooling};
 
 /// How texts go through the model.
 ///
-/// With a chunk size this is GradCache (arXiv 2101.06983): texts are embedded without keeping activations, and once the gradients
-/// at their vectors are known each chunk runs once more, forward and back. It costs a second forward pass, and memory for the
-/// activations of one chunk instead of all.
+/// With a chunk size this is GradCache (arXiv 2101.06983): texts are embedded without keeping
+/// activations, and once the gradients at their vectors are known each chunk runs once more,
+/// forward and back. It costs a second forward pass, and memory for the activations of one chunk
+/// instead of all.
 pub(super) struct Texts {
     pub(super) pooling: Pooling,
     /// Texts per chunk; 0 for all at once.
@@ -32,7 +33,8 @@ impl Texts {
         vectors
     }
 
-    /// Adds the gradients of everything trained, from those at the vectors that [`Texts::vectors`] gave last, `d_vectors` [n, H].
+    /// Adds the gradients of everything trained, from those at the vectors that [`Texts::vectors`]
+    /// gave last, `d_vectors` [n, H].
     pub(super) fn backward(&self, pass: &mut Pass, texts: &[Encoded], d_vectors: &[f32]) {
         let (width, at_once, mut d_hidden) = (pass.width(), self.at_once(texts), Vec::new());
         let chunk = if at_once { texts.len() } else { self.chunk };

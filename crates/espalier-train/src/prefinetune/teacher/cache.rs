@@ -1,4 +1,5 @@
-//! What the teacher said, on disk, so that it need not say it again: a file of TFRecords for each teacher and each way to ask it.
+//! What the teacher said, on disk, so that it need not say it again: a file of TFRecords for each
+//! teacher and each way to ask it.
 //!
 //! The first record tells what the file is. Each of the others is a sentence:
 //!
@@ -6,8 +7,9 @@
 //! the first 16 bytes of the SHA-256 of its words | number of words, u32 | a byte for each word: 1 if it has a row | rows [m, D], bfloat16
 //! ```
 //!
-//! Records are only ever added, at the end and under a lock, so that several runs may share the file. What is not whole, because a process was
-//! killed or a disk was full, is cut off before the next record is added; a record that is damaged is as good as none.
+//! Records are only ever added, at the end and under a lock, so that several runs may share the
+//! file. What is not whole, because a process was killed or a disk was full, is cut off before the
+//! next record is added; a record that is damaged is as good as none.
 
 use super::Said;
 use crate::data::read_at;
@@ -20,7 +22,8 @@ use std::fs::{self, File};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-/// Bytes of a record around its payload: length and its checksum before, the payload's checksum after.
+/// Bytes of a record around its payload: length and its checksum before, the payload's checksum
+/// after.
 const BEFORE: u64 = 12;
 const AFTER: u64 = 4;
 
@@ -41,19 +44,23 @@ pub(super) struct Cache {
 }
 
 impl Cache {
-    /// The file in `directory` for `contents`, which says who says what, with rows of `width` numbers.
+    /// The file in `directory` for `contents`, which says who says what, with rows of `width`
+    /// numbers.
     pub(super) fn open(directory: &Path, contents: &str, width: usize) -> Result<Self> {
         fs::create_dir_all(directory).map_err(io(directory))?;
         let name = hex(&Sha256::digest(contents)[..16]);
         let path = directory.join(format!("{name}.teacher"));
         // A link may lead to a file that is not ours, a pipe to nothing.
         if fs::symlink_metadata(&path).is_ok_and(|there| !there.is_file()) {
-            let refusal = io::Error::new(io::ErrorKind::InvalidInput, "it is a link or no regular file");
+            let refusal =
+                io::Error::new(io::ErrorKind::InvalidInput, "it is a link or no regular file");
             return Err(crate::run::io(&path)(refusal));
         }
-        let options = File::options().read(true).write(true).create(true).truncate(false).open(&path);
+        let options =
+            File::options().read(true).write(true).create(true).truncate(false).open(&path);
         let mut header = Vec::new();
-        let written = tfrecord::write(&mut header, format!("espalier teacher 1\n{contents}\n").as_bytes());
+        let written =
+            tfrecord::write(&mut header, format!("espalier teacher 1\n{contents}\n").as_bytes());
         let file = options.and_then(|file| written.map(|()| file)).map_err(io(&path))?;
         let mut cache = Self { path, file, header, width, records: HashMap::new(), end: 0 };
         cache.locked(|_| Ok(()))?;
@@ -68,11 +75,16 @@ impl Cache {
         read_at(&self.file, start, &mut record).ok()?;
         let (payload, _) = tfrecord::read(&record)?;
         let (found, said) = payload.split_first_chunk()?;
-        (*found == key).then(|| decode(said, self.width))?.filter(|said| said.present.len() == words.len())
+        (*found == key)
+            .then(|| decode(said, self.width))?
+            .filter(|said| said.present.len() == words.len())
     }
 
     /// Adds what was said about sentences.
-    pub(super) fn put<'s>(&mut self, said: impl Iterator<Item = (&'s [String], &'s Said)>) -> Result<()> {
+    pub(super) fn put<'s>(
+        &mut self,
+        said: impl Iterator<Item = (&'s [String], &'s Said)>,
+    ) -> Result<()> {
         let mut bytes = Vec::new();
         for (words, said) in said {
             // Memory takes all that is written to it.
@@ -85,9 +97,11 @@ impl Cache {
         })
     }
 
-    /// Looks at what others have added, cuts off what is not whole, and then does `work`, all while nobody else does.
+    /// Looks at what others have added, cuts off what is not whole, and then does `work`, all while
+    /// nobody else does.
     fn locked(&mut self, work: impl FnOnce(&mut Self) -> io::Result<()>) -> Result<()> {
-        // Some network file systems have no locks: then records of several processes may damage each other, which shows.
+        // Some network file systems have no locks: then records of several processes may damage
+        // each other, which shows.
         let _ = self.file.lock();
         let done = self.begin().and_then(|()| self.scan()).and_then(|()| work(self));
         let _ = self.file.unlock();
@@ -110,7 +124,8 @@ impl Cache {
         Ok(())
     }
 
-    /// Takes note of the records after those known, and cuts the file off after the last that is whole.
+    /// Takes note of the records after those known, and cuts the file off after the last that is
+    /// whole.
     fn scan(&mut self) -> io::Result<()> {
         let length = self.file.metadata()?.len();
         while let Some((key, record)) = self.record_at(self.end, length) {
@@ -120,7 +135,8 @@ impl Cache {
         if self.end < length { self.file.set_len(self.end) } else { Ok(()) }
     }
 
-    /// The key and the length of the record that begins at `start` in the file of `length` bytes, if it does and is not longer than that.
+    /// The key and the length of the record that begins at `start` in the file of `length` bytes,
+    /// if it does and is not longer than that.
     fn record_at(&self, start: u64, length: u64) -> Option<(Key, u64)> {
         let mut head = [0; BEFORE as usize + size_of::<Key>()];
         read_at(&self.file, start, &mut head).ok()?;
@@ -153,7 +169,8 @@ fn decode(payload: &[u8], width: usize) -> Option<Said> {
     let (words, rest) = payload.split_first_chunk()?;
     let (present, rows) = rest.split_at_checked(u32::from_le_bytes(*words) as usize)?;
     let present: Vec<bool> = present.iter().map(|&byte| byte == 1).collect();
-    let rows: Vec<Bf16> = rows.as_chunks().0.iter().map(|&bits| Bf16::from_bits(u16::from_le_bytes(bits))).collect();
+    let rows: Vec<Bf16> =
+        rows.as_chunks().0.iter().map(|&bits| Bf16::from_bits(u16::from_le_bytes(bits))).collect();
     let count = present.iter().filter(|&&present| present).count();
     (rows.len() == count * width).then_some(Said { present, rows })
 }

@@ -6,7 +6,8 @@ use espalier_encoder::{Backbone, Lora};
 use sha2::{Digest, Sha256};
 use std::path::Path;
 
-/// The encoder's fingerprint, its precision, the checksum of a packed file, whose numbers are rounded, and that of the adapter.
+/// The encoder's fingerprint, its precision, the checksum of a packed file, whose numbers are
+/// rounded, and that of the adapter.
 pub(super) fn of(path: &Path, backbone: &Backbone, adapter: Option<&Lora>) -> Result<String> {
     let mut identity = format!("{} in {}", backbone.fingerprint(), backbone.precision());
     if path.is_file() {

@@ -39,7 +39,8 @@ enum Says {
 /// What the teacher says about the words of a sentence, in bfloat16.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Said {
-    /// For each word whether there is anything: what was cut off or dropped by the tokenizer has nothing.
+    /// For each word whether there is anything: what was cut off or dropped by the tokenizer has
+    /// nothing.
     present: Vec<bool>,
     /// A row for each that has, [m, D].
     rows: Vec<Bf16>,
@@ -54,11 +55,13 @@ impl Said {
 }
 
 impl Teacher {
-    /// Opens the encoder in a directory or packed file, with the adapter, in the precision and for the loss that `config` names.
+    /// Opens the encoder in a directory or packed file, with the adapter, in the precision and for
+    /// the loss that `config` names.
     ///
     /// # Errors
-    /// [`TrainError::Encoder`] for files that cannot be read or an adapter of another encoder; [`TrainError::Teacher`] when there are no tags
-    /// for `kl`; [`TrainError::ConfigValue`] for a layer that there is not.
+    /// [`TrainError::Encoder`] for files that cannot be read or an adapter of another encoder;
+    /// [`TrainError::Teacher`] when there are no tags for `kl`; [`TrainError::ConfigValue`] for a
+    /// layer that there is not.
     pub fn open(path: &Path, config: &NerConfig) -> Result<Self> {
         let backbone = Backbone::open(path)?.with_compute(config.teacher_precision)?;
         let distill = &config.distill;
@@ -77,10 +80,18 @@ impl Teacher {
             (adapter, _) => {
                 let (layers, layer) = (backbone.encoder.layers(), distill.layer);
                 if layer >= layers {
-                    let rule = "it must be a layer below the teacher's last, which is matched in any case";
-                    return Err(TrainError::ConfigValue { key: "ner.distill.layer", value: layer.to_string(), rule });
+                    let rule =
+                        "it must be a layer below the teacher's last, which is matched in any case";
+                    return Err(TrainError::ConfigValue {
+                        key: "ner.distill.layer",
+                        value: layer.to_string(),
+                        rule,
+                    });
                 }
-                let adapter = adapter.as_ref().map(|directory| Adapter::open_lora(directory, &backbone)).transpose()?;
+                let adapter = adapter
+                    .as_ref()
+                    .map(|directory| Adapter::open_lora(directory, &backbone))
+                    .transpose()?;
                 (adapter, Says::Vectors { layer: (layer > 0).then_some(layer) })
             }
         };
@@ -93,7 +104,8 @@ impl Teacher {
         &self.identity
     }
 
-    /// How many numbers it says about a word, by part: of its last layer or its tags, then of the other layer.
+    /// How many numbers it says about a word, by part: of its last layer or its tags, then of the
+    /// other layer.
     pub(super) fn parts(&self) -> Vec<usize> {
         let width = self.backbone.encoder.width();
         match &self.says {
@@ -111,7 +123,9 @@ impl Teacher {
     fn contents(&self) -> String {
         let says = match &self.says {
             Says::Vectors { layer: None } => "vectors of the last layer".into(),
-            Says::Vectors { layer: Some(layer) } => format!("vectors of the last layer and of layer {layer}"),
+            Says::Vectors { layer: Some(layer) } => {
+                format!("vectors of the last layer and of layer {layer}")
+            }
             Says::Scores(head) => format!("scores {}", identity::checksum(&head.values)),
         };
         let longest = self.backbone.tokenizer.max_tokens();
@@ -121,11 +135,14 @@ impl Teacher {
     /// What it says about the words of sentences.
     fn say(&self, sentences: &[&[String]]) -> Vec<Said> {
         let (encoder, tokenizer) = (&self.backbone.encoder, &self.backbone.tokenizer);
-        let encoded: Vec<Encoded> = sentences.par_iter().map(|words| tokenizer.encode_words(words)).collect();
+        let encoded: Vec<Encoded> =
+            sentences.par_iter().map(|words| tokenizer.encode_words(words)).collect();
         let batch = Batch::of_texts(&encoded);
         let (model, layers) = (self.backbone.model(self.adapter.as_ref()), encoder.layers());
         let lower = match &self.says {
-            Says::Vectors { layer: Some(layer) } => Some(model.encode_layers(0..*layer, None, &batch)), // [T, Ht]
+            Says::Vectors { layer: Some(layer) } => {
+                Some(model.encode_layers(0..*layer, None, &batch))
+            } // [T, Ht]
             _ => None,
         };
         let first = match &self.says {
@@ -143,12 +160,16 @@ impl Teacher {
                 Says::Vectors { .. } => {
                     let pooling = WordPooling { tokens };
                     let parts = [Some(&last), lower.as_ref()].into_iter().flatten();
-                    let parts: Vec<Vec<f32>> = parts.map(|all| pooling.forward(hidden(all), width)).collect();
+                    let parts: Vec<Vec<f32>> =
+                        parts.map(|all| pooling.forward(hidden(all), width)).collect();
                     beside(&parts, width)
                 }
                 Says::Scores(head) => {
-                    // A word's tag stands at its first token: there classifiers are trained and read.
-                    let first = tokens.iter().flat_map(|word| &hidden(&last)[word.start * width..][..width]);
+                    // A word's tag stands at its first token: there classifiers are trained and
+                    // read.
+                    let first = tokens
+                        .iter()
+                        .flat_map(|word| &hidden(&last)[word.start * width..][..width]);
                     let (first, mut scores) = (first.copied().collect::<Vec<f32>>(), Vec::new());
                     head.forward(&first, &mut scores); // [m, C]
                     scores
@@ -161,8 +182,9 @@ impl Teacher {
 }
 
 fn tags_of(path: &Path, head: Option<Head>) -> Result<Says> {
-    let reason = "ner.distill.loss is kl, which needs scores of tags, but there is no token classifier here; give a model for token \
-                  classification, or set ner.distill.adapter to an NER adapter of this teacher";
+    let reason = "ner.distill.loss is kl, which needs scores of tags, but there is no token \
+                  classifier here; give a model for token classification, or set \
+                  ner.distill.adapter to an NER adapter of this teacher";
     let missing = || TrainError::Teacher { path: path.to_path_buf(), reason: reason.into() };
     head.map(Says::Scores).ok_or_else(missing)
 }
@@ -170,5 +192,9 @@ fn tags_of(path: &Path, head: Option<Head>) -> Result<Says> {
 /// Matrices of `width` columns side by side.
 fn beside(parts: &[Vec<f32>], width: usize) -> Vec<f32> {
     let rows = parts.first().map_or(0, |part| part.len() / width);
-    (0..rows).flat_map(|row| parts.iter().flat_map(move |part| part[row * width..][..width].iter().copied())).collect()
+    (0..rows)
+        .flat_map(|row| {
+            parts.iter().flat_map(move |part| part[row * width..][..width].iter().copied())
+        })
+        .collect()
 }

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 /// Time for one measurement. The best run counts: what slows others down is the machine.
 const BUDGET: Duration = Duration::from_millis(400);
-/// Rows, outputs and inputs of the product that is measured: the larger half of a feed-forward block of 384 x 1536.
+/// Rows, outputs and inputs of the product that is measured: the larger half of a feed-forward
+/// block of 384 x 1536.
 const PRODUCT: [usize; 3] = [2048, 384, 1536];
 /// Numbers in each array of the memory test: more than any cache holds.
 const NUMBERS: usize = 32 << 20;
@@ -71,7 +72,14 @@ fn rate<E: Element>(precision: Precision) -> f64 {
     let weight: Vec<f32> = (0..n * k).map(number).collect();
     let packed = Packed::new(precision, Matrix::new(&weight, n, k).t());
     let mut y = vec![0.0; m * n];
-    let product = || packed.gemm(1.0, Matrix::new(&x, m, k), Start::Zero, MatrixMut::new(black_box(&mut y), m, n));
+    let product = || {
+        packed.gemm(
+            1.0,
+            Matrix::new(&x, m, k),
+            Start::Zero,
+            MatrixMut::new(black_box(&mut y), m, n),
+        )
+    };
     2.0 * (m * n * k) as f64 / fastest(product) / 1e9
 }
 
@@ -80,12 +88,18 @@ fn memory_rates() -> (f64, f64) {
     let bytes = (NUMBERS * size_of::<u64>()) as f64;
     let (from, mut to) = (vec![1u64; NUMBERS], vec![0u64; NUMBERS]);
     let block = NUMBERS / 64;
-    let sum = || from.par_chunks(block).map(|block| block.iter().copied().fold(0, u64::wrapping_add)).sum::<u64>();
+    let sum = || {
+        from.par_chunks(block)
+            .map(|block| block.iter().copied().fold(0, u64::wrapping_add))
+            .sum::<u64>()
+    };
     let read = fastest(|| {
         black_box(sum());
     });
     let copy = fastest(|| {
-        to.par_chunks_mut(block).zip(from.par_chunks(block)).for_each(|(to, from)| to.copy_from_slice(from));
+        to.par_chunks_mut(block)
+            .zip(from.par_chunks(block))
+            .for_each(|(to, from)| to.copy_from_slice(from));
     });
     (bytes / read / 1e9, 2.0 * bytes / copy / 1e9)
 }

@@ -30,13 +30,16 @@ enum Many {
 
 /// Measure the speed of the engine, of the runtime and of the machine
 ///
-/// train: forward, backward and AdamW. infer: a forward pass that keeps nothing. finetune: the same as train for an adapter of rank 8 on all
-/// linear modules of the last two layers, everything else frozen. limits: matrix products and memory alone, which nothing above can beat.
+/// train: forward, backward and AdamW. infer: a forward pass that keeps nothing. finetune: the same
+/// as train for an adapter of rank 8 on all linear modules of the last two layers, everything else
+/// frozen. limits: matrix products and memory alone, which nothing above can beat.
 ///
-/// GFLOP/s counts the multiplications and additions of all matrix products; the share is of what `limits` measures for the precision.
+/// GFLOP/s counts the multiplications and additions of all matrix products; the share is of what
+/// `limits` measures for the precision.
 #[derive(clap::Args)]
 #[command(after_help = "Example: espalier bench train --batch 32 --seq 64 --freeze-embeddings
-  espalier bench infer --backbone sentence-transformers/all-MiniLM-L6-v2 --batch 1 --seq 16 --precision int8
+  espalier bench infer --backbone sentence-transformers/all-MiniLM-L6-v2 --batch 1 --seq 16 \
+                        --precision int8
   espalier bench train --lengths texts.txt --backbone sentence-transformers/all-MiniLM-L6-v2
   espalier bench limits --json")]
 pub struct Args {
@@ -54,7 +57,8 @@ pub struct Args {
     /// Tokens per sequence
     #[arg(long, default_value_t = 64, value_name = "N")]
     seq: usize,
-    /// Ragged batches instead: a file with one text per line (which needs --backbone), or one length in tokens per line
+    /// Ragged batches instead: a file with one text per line (which needs --backbone), or one
+    /// length in tokens per line
     #[arg(long, value_name = "FILE", conflicts_with = "seq")]
     lengths: Option<PathBuf>,
     /// What matrix products are computed in: auto, f32, bf16 or int8 (infer only)
@@ -63,7 +67,8 @@ pub struct Args {
     /// Leave the embeddings out of training
     #[arg(long)]
     freeze_embeddings: bool,
-    /// Start fine-tuning from the frozen layers' stored output, as `espalier finetune` does after its first pass
+    /// Start fine-tuning from the frozen layers' stored output, as `espalier finetune` does after
+    /// its first pass
     #[arg(long)]
     cached_trunk: bool,
     /// Measured repetitions, after three that are not
@@ -91,13 +96,17 @@ pub fn run(command: Command) -> anyhow::Result<()> {
     match (command.many, command.engine) {
         (Some(Many::Runtime(args)), _) => runtime::run(args),
         (None, Some(args)) => run_engine(args),
-        (None, None) => anyhow::bail!("say what to measure: train, infer, finetune, limits or runtime"),
+        (None, None) => {
+            anyhow::bail!("say what to measure: train, infer, finetune, limits or runtime")
+        }
     }
 }
 
 fn run_engine(args: Args) -> anyhow::Result<()> {
     anyhow::ensure!(
-        (1..=1 << 20).contains(&args.batch) && (1..=512).contains(&args.seq) && (1..=1 << 20).contains(&args.steps),
+        (1..=1 << 20).contains(&args.batch)
+            && (1..=512).contains(&args.seq)
+            && (1..=1 << 20).contains(&args.steps),
         "--batch must be 1 to 1048576, --seq 1 to 512, --steps 1 to 1048576"
     );
     anyhow::ensure!(

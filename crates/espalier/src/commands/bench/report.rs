@@ -32,11 +32,17 @@ pub(super) struct Measurement {
 }
 
 impl Measurement {
-    pub(super) fn new(args: &Args, workload: &Workload, mut times: Vec<f64>, ceiling_gflops: f64) -> Self {
+    pub(super) fn new(
+        args: &Args,
+        workload: &Workload,
+        mut times: Vec<f64>,
+        ceiling_gflops: f64,
+    ) -> Self {
         times.sort_by(f64::total_cmp);
         let median_ms = times[times.len() / 2];
         let batches = workload.batches.len() as f64;
-        let mean = |of: &dyn Fn(&Batch) -> f64| workload.batches.iter().map(of).sum::<f64>() / batches;
+        let mean =
+            |of: &dyn Fn(&Batch) -> f64| workload.batches.iter().map(of).sum::<f64>() / batches;
         let tokens = mean(&|batch| batch.tokens() as f64);
         let gflops = mean(&|batch| flops(args, &workload.encoder.config, batch)) / median_ms / 1e6;
         Self {
@@ -63,7 +69,11 @@ impl Measurement {
 
 impl fmt::Display for Measurement {
     fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
-        writeln!(out, "{:.2} ms median ({:.2} to {:.2})", self.median_ms, self.min_ms, self.max_ms)?;
+        writeln!(
+            out,
+            "{:.2} ms median ({:.2} to {:.2})",
+            self.median_ms, self.min_ms, self.max_ms
+        )?;
         writeln!(out, "{:.0} tokens/s, {:.0} tokens a batch", self.tokens_per_second, self.tokens)?;
         writeln!(
             out,
@@ -99,11 +109,13 @@ fn flops(args: &Args, config: &EncoderConfig, batch: &Batch) -> f64 {
 fn layer_flops(config: &EncoderConfig, batch: &Batch) -> f64 {
     let (h, f) = (config.hidden_size as f64, config.intermediate_size as f64);
     let linear = batch.tokens() as f64 * 2.0 * (4.0 * h * h + 2.0 * h * f);
-    let attention = (0..batch.sequences()).map(|s| 4.0 * (batch.sequence(s).len() as f64).powi(2) * h);
+    let attention =
+        (0..batch.sequences()).map(|s| 4.0 * (batch.sequence(s).len() as f64).powi(2) * h);
     linear + attention.sum::<f64>()
 }
 
-/// A figure of the process's memory by its name in /proc/self/status, MiB. Linux counts it; elsewhere nothing is said.
+/// A figure of the process's memory by its name in /proc/self/status, MiB. Linux counts it;
+/// elsewhere nothing is said.
 pub(super) fn memory_mib(name: &str) -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix(name))?;

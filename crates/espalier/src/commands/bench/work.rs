@@ -2,7 +2,9 @@
 
 use super::repeat;
 use super::workload::Workload;
-use espalier_encoder::{Activations, Batch, Gradients, Lora, LoraConfig, Model, Module, PackedWeights, Pooling};
+use espalier_encoder::{
+    Activations, Batch, Gradients, Lora, LoraConfig, Model, Module, PackedWeights, Pooling,
+};
 use espalier_train::optimizer::{Group, Optimizer, OptimizerKind, Schedule};
 use espalier_train::sampling::{generator, uniform};
 use std::hint::black_box;
@@ -25,8 +27,11 @@ pub(super) fn train(workload: &Workload, freeze_embeddings: bool, steps: usize) 
         let model = Model { encoder, weights: &weights, packed: &packed, adapter: None };
         model.forward(batch, &mut activations);
         let d_hidden = loss.gradient(activations.output(), batch, encoder.width());
-        let gradients =
-            Gradients { weights: Some(&mut group.gradients), embeddings: !freeze_embeddings, adapter: None };
+        let gradients = Gradients {
+            weights: Some(&mut group.gradients),
+            embeddings: !freeze_embeddings,
+            adapter: None,
+        };
         model.backward(0..encoder.layers(), batch, &mut activations, d_hidden, gradients);
         // Gradients of a random encoder are finite, and this measures time, not training.
         let _ = optimizer.step(&mut [(&mut weights, &mut group)]);
@@ -38,14 +43,20 @@ pub(super) fn train(workload: &Workload, freeze_embeddings: bool, steps: usize) 
 pub(super) fn finetune(workload: &Workload, cached_trunk: bool, steps: usize) -> Vec<f64> {
     let (encoder, weights) = (&workload.encoder, &workload.weights);
     let layers = encoder.layers();
-    let config = LoraConfig { layers: ADAPTED.min(layers), modules: Module::ALL.to_vec(), rank: 8, alpha: 16.0 };
+    let config = LoraConfig {
+        layers: ADAPTED.min(layers),
+        modules: Module::ALL.to_vec(),
+        rank: 8,
+        alpha: 16.0,
+    };
     let mut rng = generator(0, "bench adapter");
     let mut lora = Lora::fresh(&encoder.config, &config, uniform(&mut rng));
     let packed = PackedWeights::new(encoder, weights, workload.precision);
     let plain = Model { encoder, weights, packed: &packed, adapter: None };
     let first = lora.trunk_layers();
     let trunk = |batch: &Batch| plain.encode_layers(0..first, None, batch);
-    let stored: Vec<Vec<f32>> = if cached_trunk { workload.batches.iter().map(trunk).collect() } else { Vec::new() };
+    let stored: Vec<Vec<f32>> =
+        if cached_trunk { workload.batches.iter().map(trunk).collect() } else { Vec::new() };
 
     let mut group = Group::new(lora.values.len(), 1e-3, vec![(0..lora.values.len(), 0.01)]);
     let mut optimizer = optimizer(steps);

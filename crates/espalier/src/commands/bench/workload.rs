@@ -17,7 +17,8 @@ impl FromStr for Shape {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let numbers: Vec<usize> = text.split(',').filter_map(|number| number.trim().parse().ok()).collect();
+        let numbers: Vec<usize> =
+            text.split(',').filter_map(|number| number.trim().parse().ok()).collect();
         let [layers, hidden, heads, inner, vocabulary] = numbers[..] else {
             return Err("give five numbers: layers, width, heads, inner width, vocabulary".into());
         };
@@ -25,7 +26,8 @@ impl FromStr for Shape {
             "num_hidden_layers": layers, "hidden_size": hidden, "num_attention_heads": heads,
             "intermediate_size": inner, "vocab_size": vocabulary, "max_position_embeddings": 512,
         });
-        let config: EncoderConfig = serde_json::from_value(config).map_err(|error| error.to_string())?;
+        let config: EncoderConfig =
+            serde_json::from_value(config).map_err(|error| error.to_string())?;
         config.mistake().map_or(Ok(Self(config)), Err)
     }
 }
@@ -44,7 +46,8 @@ pub(super) struct Workload {
 impl Workload {
     pub(super) fn new(args: &Args) -> anyhow::Result<Self> {
         let open = if args.work == Work::Infer { open_backbone } else { open_trainable };
-        let backbone = args.backbone.as_deref().map(|spec| open(spec, args.precision)).transpose()?;
+        let backbone =
+            args.backbone.as_deref().map(|spec| open(spec, args.precision)).transpose()?;
         let (encoder, weights) = match &backbone {
             Some(backbone) => (backbone.encoder.as_ref().clone(), backbone.weights().to_vec()),
             None => random_encoder(&args.shape)?,
@@ -67,7 +70,10 @@ impl Workload {
 
 fn random_encoder(shape: &Shape) -> anyhow::Result<(Encoder, Vec<f32>)> {
     let parameters = shape.0.parameters();
-    memory::check(format!("a model of {parameters} parameters"), parameters * size_of::<f32>() as u64)?;
+    memory::check(
+        format!("a model of {parameters} parameters"),
+        parameters * size_of::<f32>() as u64,
+    )?;
     let encoder = Encoder::new(shape.0.clone());
     let mut rng = generator(0, "bench weights");
     let mut uniform = uniform(&mut rng);
@@ -78,24 +84,42 @@ fn random_encoder(shape: &Shape) -> anyhow::Result<(Encoder, Vec<f32>)> {
 fn random_batch(encoder: &Encoder, lengths: &[usize], seed: u64) -> Batch {
     let mut rng = generator(seed, "bench tokens");
     let mut id = || rng.random_range(0..encoder.config.vocab_size as u32);
-    let sequences: Vec<Vec<u32>> = lengths.iter().map(|&length| (0..length).map(|_| id()).collect()).collect();
+    let sequences: Vec<Vec<u32>> =
+        lengths.iter().map(|&length| (0..length).map(|_| id()).collect()).collect();
     Batch::new(sequences.iter().map(Vec::as_slice))
 }
 
 /// Batches of the texts, or of random tokens of the lengths, that a file lists.
-fn ragged(path: &Path, encoder: &Encoder, backbone: Option<&Backbone>, size: usize) -> anyhow::Result<Vec<Batch>> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+fn ragged(
+    path: &Path,
+    encoder: &Encoder,
+    backbone: Option<&Backbone>,
+    size: usize,
+) -> anyhow::Result<Vec<Batch>> {
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-    anyhow::ensure!(!lines.is_empty(), "{} is empty: one text, or one length, per line is needed", path.display());
+    anyhow::ensure!(
+        !lines.is_empty(),
+        "{} is empty: one text, or one length, per line is needed",
+        path.display()
+    );
     let longest = encoder.config.longest_text();
-    if let Ok(lengths) = lines.iter().map(|line| line.trim().parse()).collect::<Result<Vec<usize>, _>>() {
+    if let Ok(lengths) =
+        lines.iter().map(|line| line.trim().parse()).collect::<Result<Vec<usize>, _>>()
+    {
         let fits = lengths.iter().all(|length| (1..=longest).contains(length));
         anyhow::ensure!(fits, "{}: lengths must be between 1 and {longest}", path.display());
         let batches = lengths.chunks(size).enumerate();
-        return Ok(batches.map(|(seed, lengths)| random_batch(encoder, lengths, seed as u64)).collect());
+        return Ok(batches
+            .map(|(seed, lengths)| random_batch(encoder, lengths, seed as u64))
+            .collect());
     }
     let backbone = backbone.with_context(|| {
-        format!("{} holds texts, which only a model's tokenizer can count: give --backbone", path.display())
+        format!(
+            "{} holds texts, which only a model's tokenizer can count: give --backbone",
+            path.display()
+        )
     })?;
     let encoded: Vec<_> = lines.iter().map(|line| backbone.tokenizer.encode(line)).collect();
     Ok(encoded.chunks(size).map(Batch::of_texts).collect())

@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 
 /// Say what is in data files, and what in them is odd or wrong
 ///
-/// A file is checked for what its first record shows it to be; a folder with a training split as a task, any other folder file by file; a
-/// configuration by its corpora. Every row is read. Fails when something cannot be used for training.
+/// A file is checked for what its first record shows it to be; a folder with a training split as a
+/// task, any other folder file by file; a configuration by its corpora. Every row is read. Fails
+/// when something cannot be used for training.
 #[derive(clap::Args)]
-#[command(after_help = "Example: espalier data check samples/tasks/wikigold samples/corpora/pairs.jsonl.gz")]
+#[command(after_help = "Example: espalier data check samples/tasks/wikigold \
+                        samples/corpora/pairs.jsonl.gz")]
 pub struct Args {
     /// Files, folders and configurations (.toml)
     #[arg(required = true, value_name = "FILE|DIR|CONFIG.toml")]
@@ -24,7 +26,8 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> anyhow::Result<()> {
-    let backbone = args.backbone.as_deref().map(|spec| open_backbone(spec, Compute::F32)).transpose()?;
+    let backbone =
+        args.backbone.as_deref().map(|spec| open_backbone(spec, Compute::F32)).transpose()?;
     let tokenizer = backbone.as_ref().map(|backbone| &*backbone.tokenizer);
     let mut refused = 0;
     for path in &args.paths {

@@ -1,4 +1,5 @@
-//! The sample corpora and tasks (samples/README.md says where they come from), carried inside the program.
+//! The sample corpora and tasks (samples/README.md says where they come from), carried inside the
+//! program.
 
 use espalier_encoder::{Result, files};
 use std::path::Path;

@@ -5,11 +5,13 @@ use std::path::PathBuf;
 
 /// Make a WordPiece vocabulary from texts
 ///
-/// Reads what espalier pretrain reads: JSON lines with "text", CSV, TSV, Parquet, and plain text (.txt), where blank lines separate
-/// documents. Writes DIR/tokenizer.json, DIR/vocab.txt and DIR/tokenizer_config.json, which transformers loads too. The same texts give
-/// the same vocabulary.
+/// Reads what espalier pretrain reads: JSON lines with "text", CSV, TSV, Parquet, and plain text
+/// (.txt), where blank lines separate documents. Writes DIR/tokenizer.json, DIR/vocab.txt and
+/// DIR/tokenizer_config.json, which transformers loads too. The same texts give the same
+/// vocabulary.
 #[derive(clap::Args)]
-#[command(after_help = "Example: espalier tokenizer train texts-*.jsonl.zst --vocab 16000 --out tokenizer")]
+#[command(after_help = "Example: espalier tokenizer train texts-*.jsonl.zst --vocab 16000 --out \
+                        tokenizer")]
 pub struct Args {
     /// Files of texts
     #[arg(required = true, value_name = "CORPUS")]
@@ -27,11 +29,18 @@ pub struct Args {
 
 pub fn run(args: Args) -> anyhow::Result<()> {
     // Not into a model's directory: its weights know its own tokenizer only.
-    crate::commands::only_ours(&args.out, &TrainedTokenizer::FILES, &TrainedTokenizer::FILES, "a tokenizer")?;
+    crate::commands::only_ours(
+        &args.out,
+        &TrainedTokenizer::FILES,
+        &TrainedTokenizer::FILES,
+        "a tokenizer",
+    )?;
     let mut failed = None;
     let mut count = 0;
     let texts = args.corpora.iter().flat_map(|path| match documents(path) {
-        Ok(documents) => Box::new(documents) as Box<dyn Iterator<Item = Result<String, DataError>> + Send>,
+        Ok(documents) => {
+            Box::new(documents) as Box<dyn Iterator<Item = Result<String, DataError>> + Send>
+        }
         Err(error) => Box::new(std::iter::once(Err(error))),
     });
     let texts = texts.map_while(|text| match text {
@@ -44,7 +53,8 @@ pub fn run(args: Args) -> anyhow::Result<()> {
             None
         }
     });
-    let trained = TrainedTokenizer::of_texts(texts, VocabularyConfig { size: args.vocab, cased: args.cased });
+    let trained =
+        TrainedTokenizer::of_texts(texts, VocabularyConfig { size: args.vocab, cased: args.cased });
     if let Some(error) = failed {
         bail!(error);
     }
@@ -53,7 +63,10 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     say!("{}", args.out.display())?;
     note!("{} tokens of {count} documents", trained.len());
     if trained.len() < args.vocab {
-        note!("note: the texts have no more pieces that come twice; {} tokens were asked for", args.vocab);
+        note!(
+            "note: the texts have no more pieces that come twice; {} tokens were asked for",
+            args.vocab
+        );
     }
     Ok(())
 }

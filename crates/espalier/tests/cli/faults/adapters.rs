@@ -22,8 +22,13 @@ fn an_adapter_is_the_old_one_the_new_one_or_refused() {
     }
     let workspace = Workspace::new();
     let line = |(text, label): (&str, &str)| format!(r#"{{"text":"{text}","label":"{label}"}}"#);
-    workspace.lines("swapped/train.jsonl", [("a cheap hotel", "inn"), ("trains to york", "bus")].map(line));
-    let tune = |task: &str, out: &str| format!("finetune --backbone BACKBONE --task {task} --steps 2 --out {out}");
+    workspace.lines(
+        "swapped/train.jsonl",
+        [("a cheap hotel", "inn"), ("trains to york", "bus")].map(line),
+    );
+    let tune = |task: &str, out: &str| {
+        format!("finetune --backbone BACKBONE --task {task} --steps 2 --out {out}")
+    };
     workspace.ok(&tune("intents", "old"));
     workspace.ok(&tune("swapped", "new"));
     let backbone = Backbone::open(backbone().as_ref()).unwrap();
@@ -38,13 +43,17 @@ fn an_adapter_is_the_old_one_the_new_one_or_refused() {
     json.as_object_mut().unwrap().remove("files").unwrap();
     fs::write(&card, json.to_string()).unwrap();
 
-    for (before, call) in [("old", "rename"), ("older", "rename"), ("old", "remove"), ("older", "remove")] {
+    for (before, call) in
+        [("old", "rename"), ("older", "rename"), ("old", "remove"), ("older", "remove")]
+    {
         let mut at = 1;
         loop {
             copy(&workspace.path(before), &workspace.path("mix"));
             let killed = is_killed(&workspace, &tune("swapped", "mix"), kill(call, at));
             match open("mix") {
-                Ok(adapter) if killed => assert!(adapter == old || adapter == new, "a mix, killed at {call} {at}"),
+                Ok(adapter) if killed => {
+                    assert!(adapter == old || adapter == new, "a mix, killed at {call} {at}")
+                }
                 Ok(adapter) => assert_eq!(adapter, new),
                 Err(error) => {
                     // An old card does not know that the files are gone on purpose.
@@ -72,9 +81,12 @@ fn so_is_a_tokenizer() {
         return;
     }
     let workspace = Workspace::new();
-    let text = |n: usize| format!("the Hotel {n} near the station of London was great , not cheap .\n\n");
+    let text =
+        |n: usize| format!("the Hotel {n} near the station of London was great , not cheap .\n\n");
     fs::write(workspace.path("texts.txt"), (0..60).map(text).collect::<String>()).unwrap();
-    let train = |out: &str, options: &str| format!("tokenizer train texts.txt --vocab 60 {options} --out {out}");
+    let train = |out: &str, options: &str| {
+        format!("tokenizer train texts.txt --vocab 60 {options} --out {out}")
+    };
     workspace.ok(&train("old", "--cased"));
     workspace.ok(&train("new", ""));
     let read = |name: &str| Tokenizer::read(&workspace.path(name), usize::MAX, 512);
@@ -92,7 +104,11 @@ fn so_is_a_tokenizer() {
             assert!(found == old || found == new);
             for file in ["tokenizer.json", "vocab.txt", "tokenizer_config.json"] {
                 if let Ok(bytes) = fs::read(workspace.path("mix").join(file)) {
-                    assert_eq!(bytes, fs::read(workspace.path(whole).join(file)).unwrap(), "{file}, {call} {at}");
+                    assert_eq!(
+                        bytes,
+                        fs::read(workspace.path(whole).join(file)).unwrap(),
+                        "{file}, {call} {at}"
+                    );
                 }
             }
             if !killed {

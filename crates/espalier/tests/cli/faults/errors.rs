@@ -8,12 +8,22 @@ use std::path::{Path, PathBuf};
 
 const NO_SPACE: &str = "28";
 const IO_ERROR: &str = "5";
-const FAULTS: [(&str, &str); 5] =
-    [("create", NO_SPACE), ("write", NO_SPACE), ("sync", IO_ERROR), ("rename", IO_ERROR), ("remove", IO_ERROR)];
+const FAULTS: [(&str, &str); 5] = [
+    ("create", NO_SPACE),
+    ("write", NO_SPACE),
+    ("sync", IO_ERROR),
+    ("rename", IO_ERROR),
+    ("remove", IO_ERROR),
+];
 
-/// Runs the command, which writes to `out`, with faults of each kind, as late as `times` says, until none is reached any more. Where
-/// one was, `look` looks at what is left.
-fn refuse(workspace: &Workspace, arguments: &str, times: impl Fn(usize) -> usize, look: impl Fn(Fault)) {
+/// Runs the command, which writes to `out`, with faults of each kind, as late as `times` says,
+/// until none is reached any more. Where one was, `look` looks at what is left.
+fn refuse(
+    workspace: &Workspace,
+    arguments: &str,
+    times: impl Fn(usize) -> usize,
+    look: impl Fn(Fault),
+) {
     for (call, how) in FAULTS {
         for (number, at) in (0..).map(&times).enumerate() {
             let fault = Fault { call, at, how };
@@ -25,7 +35,10 @@ fn refuse(workspace: &Workspace, arguments: &str, times: impl Fn(usize) -> usize
                 remove(&workspace.path("out"));
                 break;
             }
-            assert!(output.status.code() == Some(1) && text.contains("error: "), "{arguments}, {fault:?}: {text}");
+            assert!(
+                output.status.code() == Some(1) && text.contains("error: "),
+                "{arguments}, {fault:?}: {text}"
+            );
             assert!(!text.contains("panicked"), "{arguments}, {fault:?}: {text}");
             look(fault);
         }
@@ -45,7 +58,8 @@ fn what_cannot_be_written_is_said_and_not_left_half_done() {
         return;
     }
     let workspace = Workspace::new();
-    fs::write(workspace.path("texts.txt"), "cheap hotels\n\nnear the station\n\n".repeat(9)).unwrap();
+    fs::write(workspace.path("texts.txt"), "cheap hotels\n\nnear the station\n\n".repeat(9))
+        .unwrap();
     for arguments in [
         "finetune --backbone BACKBONE --task intents --steps 2 --out OUT",
         "tokenizer train texts.txt --vocab 60 --out OUT",
@@ -63,7 +77,10 @@ fn what_cannot_be_written_is_said_and_not_left_half_done() {
                 for file in files(&out).iter().filter(|file| file.exists()) {
                     let right = whole.join(file.strip_prefix(&out).unwrap());
                     let right = if out.is_dir() { right } else { whole.clone() };
-                    assert!(fs::read(file).unwrap() == fs::read(right).unwrap(), "{arguments}, {fault:?}: {file:?}");
+                    assert!(
+                        fs::read(file).unwrap() == fs::read(right).unwrap(),
+                        "{arguments}, {fault:?}: {file:?}"
+                    );
                 }
                 remove(&out);
             },
@@ -84,7 +101,8 @@ fn a_run_that_was_refused_a_file_goes_on_to_the_same_model() {
     }
     let workspace = Workspace::new();
     let run = |out: &str| {
-        let settings = "--set strategy=tpl --set train.checkpoint_every=2 --set train.keep_checkpoints=1";
+        let settings =
+            "--set strategy=tpl --set train.checkpoint_every=2 --set train.keep_checkpoints=1";
         format!("prefinetune run.toml {settings} --out {out} --resume")
     };
     workspace.ok(&run("whole"));

@@ -11,19 +11,22 @@ fn the_next_command_with_the_same_target_removes_them() {
         return;
     }
     let workspace = Workspace::new();
-    fs::write(workspace.path("texts.txt"), "cheap hotels\n\nnear the station\n\n".repeat(9)).unwrap();
+    fs::write(workspace.path("texts.txt"), "cheap hotels\n\nnear the station\n\n".repeat(9))
+        .unwrap();
     workspace.ok("finetune --backbone BACKBONE --task intents --steps 2 --out adapter");
     for arguments in [
         "pack --backbone BACKBONE --out p.espalier",
         "encode --backbone BACKBONE --input texts.txt --output vectors.safetensors",
         "finetune --backbone BACKBONE --task intents --steps 2 --out fresh",
         "tokenizer train texts.txt --vocab 60 --out tokenizer",
-        "quantize --backbone BACKBONE --adapters adapter --tasks intents --max-drop 100 --out q.espalier",
+        "quantize --backbone BACKBONE --adapters adapter --tasks intents --max-drop 100 --out \
+         q.espalier",
         "prefinetune run.toml --out run --resume",
     ] {
         assert!(is_killed(&workspace, arguments, kill("rename", 1)));
         assert!(!partials(&workspace.path(".")).is_empty(), "{arguments} was killed too late");
-        let others = ["p.espalier.mine.partial", "film.mkv.1.partial", "q.trial"].map(|name| workspace.path(name));
+        let others = ["p.espalier.mine.partial", "film.mkv.1.partial", "q.trial"]
+            .map(|name| workspace.path(name));
         others.iter().for_each(|path| fs::write(path, "precious").unwrap());
         workspace.ok(arguments);
         assert!(others.iter().all(|path| fs::read(path).unwrap() == b"precious"), "{arguments}");
@@ -36,7 +39,12 @@ fn the_next_command_with_the_same_target_removes_them() {
 fn a_directory_of_other_things_is_refused_and_stays_as_it_is() {
     let workspace = Workspace::new();
     fs::write(workspace.path("texts.txt"), "cheap hotels\n\n".repeat(9)).unwrap();
-    let precious = ["home/film.mkv.partial", "home/README.md.1.partial", "home/config.toml", "other/y.1.partial"];
+    let precious = [
+        "home/film.mkv.partial",
+        "home/README.md.1.partial",
+        "home/config.toml",
+        "other/y.1.partial",
+    ];
     for name in precious {
         fs::create_dir_all(workspace.path(name).parent().unwrap()).unwrap();
         fs::write(workspace.path(name), "precious").unwrap();
@@ -44,21 +52,31 @@ fn a_directory_of_other_things_is_refused_and_stays_as_it_is() {
     std::os::unix::fs::symlink(workspace.path("other"), workspace.path("home/link")).unwrap();
     let refused = |arguments: &str, kind: &str| {
         let expected = format!("home is neither empty nor {kind}: it holds ");
-        workspace.refuses([(arguments, expected.as_str()), (arguments, "choose another directory")]);
+        workspace
+            .refuses([(arguments, expected.as_str()), (arguments, "choose another directory")]);
         assert_eq!(fs::read_dir(workspace.path("home")).unwrap().count(), 4, "{arguments}");
-        assert!(precious.iter().all(|name| fs::read(workspace.path(name)).unwrap() == b"precious"), "{arguments}");
+        assert!(
+            precious.iter().all(|name| fs::read(workspace.path(name)).unwrap() == b"precious"),
+            "{arguments}"
+        );
     };
     refused("prefinetune run.toml --out home", "a run");
     refused("prefinetune run.toml --out home --resume", "a run");
     refused("teach run.toml --out home", "a run");
     refused("pretrain run.toml --set mlm.corpora=[\"texts.txt\"] --out home", "a run");
-    refused("finetune --backbone BACKBONE --task intents --steps 1 --out home", "an adapter of espalier's");
+    refused(
+        "finetune --backbone BACKBONE --task intents --steps 1 --out home",
+        "an adapter of espalier's",
+    );
     refused("tokenizer train texts.txt --vocab 60 --out home", "a tokenizer");
     refused("demo --backbone BACKBONE --out home", "an earlier demo");
 
     // A tokenizer that belongs to a model.
     workspace.ok("prefinetune run.toml --out run");
-    workspace.refuses([("tokenizer train texts.txt --out run/backbone", "neither empty nor a tokenizer")]);
+    workspace.refuses([(
+        "tokenizer train texts.txt --out run/backbone",
+        "neither empty nor a tokenizer",
+    )]);
     // What is beside an adapter stays there.
     workspace.ok("finetune --backbone BACKBONE --task intents --steps 1 --out adapter");
     fs::write(workspace.path("adapter/notes.txt"), "precious").unwrap();

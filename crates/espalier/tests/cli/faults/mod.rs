@@ -1,7 +1,7 @@
 //! What is left when the process is killed, or the system refuses, at any call that changes files.
 //!
-//! A small library that is loaded before the C library counts the calls and strikes at the n-th. It is
-//! compiled here; where there is no C compiler, these tests say so and pass.
+//! A small library that is loaded before the C library counts the calls and strikes at the n-th. It
+//! is compiled here; where there is no C compiler, these tests say so and pass.
 
 mod adapters;
 mod errors;
@@ -76,8 +76,14 @@ pub fn message(output: &Output) -> String {
 
 /// Temporary files below a directory.
 pub fn partials(directory: &Path) -> Vec<PathBuf> {
-    let entries: Vec<PathBuf> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
-    let (directories, files): (Vec<_>, Vec<_>) = entries.into_iter().partition(|path| path.is_dir());
+    let entries: Vec<PathBuf> =
+        fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let (directories, files): (Vec<_>, Vec<_>) =
+        entries.into_iter().partition(|path| path.is_dir());
     let below = directories.iter().flat_map(|directory| partials(directory));
-    files.into_iter().filter(|path| path.extension().is_some_and(|end| end == "partial")).chain(below).collect()
+    files
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|end| end == "partial"))
+        .chain(below)
+        .collect()
 }

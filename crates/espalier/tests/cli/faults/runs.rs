@@ -14,7 +14,8 @@ fn killed_at_a_rename_or_removal_and_resumed_is_as_uninterrupted() {
     }
     let workspace = Workspace::new();
     let run = |out: &str| {
-        let settings = "--set strategy=tpl --set train.checkpoint_every=1 --set train.keep_checkpoints=1";
+        let settings =
+            "--set strategy=tpl --set train.checkpoint_every=1 --set train.keep_checkpoints=1";
         format!("prefinetune run.toml {settings} --out {out} --resume")
     };
     workspace.ok(&run("whole"));
@@ -53,7 +54,12 @@ fn a_run_that_another_one_overtakes_does_not_touch_it() {
     for (resume, expected) in [("", "holds a run already"), ("--resume", "seed was 0, but is 7")] {
         let late = format!("prefinetune run.toml --set seed=7 --out run {resume}");
         let mut command = faulty(&workspace, &late, before_the_lock);
-        let late = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let late = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let start = Instant::now();
         while !is_stopped(late.id()) {
             assert!(start.elapsed() < Duration::from_secs(60), "it does not come to its lock");
@@ -61,7 +67,13 @@ fn a_run_that_another_one_overtakes_does_not_touch_it() {
         }
         workspace.ok("prefinetune run.toml --out run");
         workspace.ok("prefinetune run.toml --out whole");
-        assert!(Command::new("kill").args(["-CONT", &late.id().to_string()]).status().unwrap().success());
+        assert!(
+            Command::new("kill")
+                .args(["-CONT", &late.id().to_string()])
+                .status()
+                .unwrap()
+                .success()
+        );
         let output = late.wait_with_output().unwrap();
         let text = message(&output);
         assert!(output.status.code() == Some(1) && text.contains(expected), "{text}");

@@ -1,10 +1,12 @@
-//! The tile instructions played by plain Rust, as Intel's manual (volume 2) describes their operation.
+//! The tile instructions played by plain Rust, as Intel's manual (volume 2) describes their
+//! operation.
 
 use super::{ROW_BYTES, SIDE, Tiles};
 use crate::bf16::Bf16;
 use std::cell::RefCell;
 
-// Never inlined: a kernel is made of dozens of these instructions, and one that no product is computed with should be small.
+// Never inlined: a kernel is made of dozens of these instructions, and one that no product is
+// computed with should be small.
 
 type Register = [[u32; SIDE]; SIDE];
 
@@ -57,14 +59,16 @@ unsafe fn store(t: u8, to: *mut u8, stride: usize) {
 }
 
 fn add_pairs(sum: u32, a: u32, b: u32) -> u32 {
-    let halves = |word: u32| [word as u16, (word >> 16) as u16].map(|bits| Bf16::from_bits(bits).to_f32());
+    let halves =
+        |word: u32| [word as u16, (word >> 16) as u16].map(|bits| Bf16::from_bits(bits).to_f32());
     let (a, b) = (halves(a), halves(b));
     (f32::from_bits(sum) + a[0] * b[0] + a[1] * b[1]).to_bits()
 }
 
 fn add_bytes(sum: u32, a: u32, b: u32) -> u32 {
     let products = a.to_le_bytes().into_iter().zip(b.to_le_bytes());
-    products.fold(sum as i32, |sum, (a, b)| sum.wrapping_add(i32::from(a) * i32::from(b as i8))) as u32
+    products.fold(sum as i32, |sum, (a, b)| sum.wrapping_add(i32::from(a) * i32::from(b as i8)))
+        as u32
 }
 
 impl Tiles for Emulated {

@@ -1,12 +1,14 @@
-//! The tile instructions of the processor, by `asm!`: there are no stable intrinsics. The compiler itself never uses
-//! tile registers, so that what they hold survives from one block of `asm!` to the next.
+//! The tile instructions of the processor, by `asm!`: there are no stable intrinsics. The compiler
+//! itself never uses tile registers, so that what they hold survives from one block of `asm!` to
+//! the next.
 
 use super::{ROW_BYTES, SIDE, Tiles};
 use std::arch::asm;
 
 pub(super) struct Hardware;
 
-/// What LDTILECFG reads (Intel SDM, volume 1, section 18.2.3 ff.): palette 1, eight tiles of 16 rows of 64 bytes.
+/// What LDTILECFG reads (Intel SDM, volume 1, section 18.2.3 ff.): palette 1, eight tiles of 16
+/// rows of 64 bytes.
 #[repr(C, align(64))]
 struct Configuration {
     palette: u8,
@@ -27,7 +29,8 @@ const _: () = assert!(ROW_BYTES == 64 && SIDE == 16 && size_of::<Configuration>(
 
 impl Tiles for Hardware {
     unsafe fn enter() {
-        // SAFETY: the processor has AMX and the kernel has granted it, by the caller's promise; this reads 64 bytes.
+        // SAFETY: the processor has AMX and the kernel has granted it, by the caller's promise;
+        // this reads 64 bytes.
         unsafe {
             asm!("ldtilecfg [{}]", in(reg) &raw const CONFIGURATION, options(nostack, readonly, preserves_flags))
         };
@@ -65,7 +68,9 @@ impl Tiles for Hardware {
     #[inline(always)]
     fn prefetch(from: *const u8) {
         // SAFETY: a hint, for which no address is wrong.
-        unsafe { asm!("prefetcht0 [{}]", in(reg) from, options(nostack, readonly, preserves_flags)) };
+        unsafe {
+            asm!("prefetcht0 [{}]", in(reg) from, options(nostack, readonly, preserves_flags))
+        };
     }
 
     #[inline(always)]

@@ -1,5 +1,6 @@
-//! Texts whose lengths are stored as differences: how many there are is said within the page, and the library makes
-//! room for that number. Here it is compared with the page's number of values first.
+//! Texts whose lengths are stored as differences: how many there are is said within the page, and
+//! the library makes room for that number. Here it is compared with the page's number of values
+//! first.
 
 use parquet::basic::Encoding;
 use parquet::column::page::{Page, PageMetadata, PageReader};
@@ -117,7 +118,8 @@ fn values(page: &Page, levels: [i16; 2]) -> Result<&[u8]> {
         }
         Page::DataPage { buf, num_values, def_level_encoding, rep_level_encoding, .. } => {
             let mut at = 0;
-            for (most, encoding) in levels.into_iter().zip([rep_level_encoding, def_level_encoding]) {
+            for (most, encoding) in levels.into_iter().zip([rep_level_encoding, def_level_encoding])
+            {
                 if most > 0 {
                     let rest = buf.get(at as usize..).ok_or_else(damaged)?;
                     at += level_bytes(rest, most, *num_values, *encoding).ok_or_else(damaged)?;
@@ -143,7 +145,10 @@ fn differences(bytes: &[u8]) -> Result<(u64, &[u8])> {
     let mut source = Thrift::new(bytes, bytes.len() as u64);
     let [block, parts, count] = [source.varint()?, source.varint()?, source.varint()?];
     source.integer()?; // the first number
-    let values = block.checked_div(parts).filter(|&values| values > 0).ok_or("differences in blocks of no size")?;
+    let values = block
+        .checked_div(parts)
+        .filter(|&values| values > 0)
+        .ok_or("differences in blocks of no size")?;
     let mut left = count.saturating_sub(1);
     while left > 0 {
         source.integer()?; // the smallest difference of the block
@@ -164,7 +169,8 @@ mod tests {
 
     #[test]
     fn differences_are_counted_and_passed_over() {
-        // Blocks of 128 in 4 parts; 3 numbers, the first 5; differences from 0, of 2 bits, of which 32 are stored.
+        // Blocks of 128 in 4 parts; 3 numbers, the first 5; differences from 0, of 2 bits, of which
+        // 32 are stored.
         let bytes = [128, 1, 4, 3, 10, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, b'x'];
         assert_eq!(differences(&bytes), Ok((3, &b"x"[..])));
         // As many as memory has no room for.

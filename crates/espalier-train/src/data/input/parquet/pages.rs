@@ -20,8 +20,9 @@ const VALUE: u64 = 8;
 /// The type of a page that holds a dictionary.
 const DICTIONARY: i64 = 2;
 
-/// Checks the sizes that pages state, and the number of values. Of each column one page is in memory at a time, with its
-/// dictionary: those of a row group together must not be larger than what is stored of them can honestly become.
+/// Checks the sizes that pages state, and the number of values. Of each column one page is in
+/// memory at a time, with its dictionary: those of a row group together must not be larger than
+/// what is stored of them can honestly become.
 pub(super) fn check(file: &File, metadata: &ParquetMetaData) -> Result<()> {
     let stored = Length::len(file);
     let (mut rows, mut values, mut walked) = (0_u64, 0_u64, 0_u64);
@@ -61,7 +62,10 @@ struct Sizes {
 
 impl Sizes {
     fn plus(self, other: Self) -> Self {
-        Self { stated: self.stated.saturating_add(other.stated), stored: self.stored + other.stored }
+        Self {
+            stated: self.stated.saturating_add(other.stated),
+            stored: self.stored + other.stored,
+        }
     }
 }
 
@@ -81,7 +85,8 @@ impl Chunk {
         let end = end.ok_or("a column that goes beyond the file's end")?;
         let mut chunk = Self::default();
         while at < end {
-            let mut source = Thrift::new(file.get_read(at).map_err(|error| error.to_string())?, end - at);
+            let mut source =
+                Thrift::new(file.get_read(at).map_err(|error| error.to_string())?, end - at);
             let header = Header::read(&mut source)?;
             let (start, left) = (end - source.left(), source.left());
             let stored = u64::try_from(header.compressed).ok().filter(|&stored| stored <= left);
@@ -89,7 +94,9 @@ impl Chunk {
                 return Err("a page whose size is not possible".into());
             };
             if matches!(column.compression(), Compression::GZIP(_)) && !header.plain {
-                let levels = u64::try_from(header.levels).ok().filter(|&levels| levels <= stored.min(stated));
+                let levels = u64::try_from(header.levels)
+                    .ok()
+                    .filter(|&levels| levels <= stored.min(stated));
                 let levels = levels.ok_or("a page smaller than its levels")?;
                 unpacks_to(file, start + levels, stored - levels, stated - levels)?;
             }
@@ -142,7 +149,9 @@ impl Header {
                 5 | 7 | 8 => source.structure(|source, (field, kind)| {
                     match (number, field) {
                         (_, 1) => header.values = source.integer()?,
-                        (8, 5 | 6) => header.levels = header.levels.saturating_add(source.integer()?),
+                        (8, 5 | 6) => {
+                            header.levels = header.levels.saturating_add(source.integer()?)
+                        }
                         // The value of a truth value is its type.
                         (8, 7) => {
                             header.plain = kind == FALSE;
@@ -160,13 +169,16 @@ impl Header {
     }
 }
 
-/// The library unpacks gzip to its end, whatever the page states; of other kinds it takes no more than that.
+/// The library unpacks gzip to its end, whatever the page states; of other kinds it takes no more
+/// than that.
 fn unpacks_to(file: &File, start: u64, stored: u64, stated: u64) -> Result<()> {
     let source = file.get_read(start).map_err(|error| error.to_string())?.take(stored);
     let unpacked = io::copy(&mut MultiGzDecoder::new(source).take(stated + 1), &mut io::sink());
     match unpacked {
         // What is damaged is refused later, by the library.
-        Ok(unpacked) if unpacked > stated => Err(format!("a page of {stated} bytes unpacks to more")),
+        Ok(unpacked) if unpacked > stated => {
+            Err(format!("a page of {stated} bytes unpacks to more"))
+        }
         _ => Ok(()),
     }
 }
@@ -186,7 +198,10 @@ mod tests {
         let file = gzip.finish().unwrap();
         let stored = Length::len(&file);
         assert_eq!(unpacks_to(&file, 0, stored, 1000), Ok(()));
-        assert_eq!(unpacks_to(&file, 0, stored, 999), Err("a page of 999 bytes unpacks to more".into()));
+        assert_eq!(
+            unpacks_to(&file, 0, stored, 999),
+            Err("a page of 999 bytes unpacks to more".into())
+        );
     }
 
     #[test]
@@ -194,20 +209,30 @@ mod tests {
         let add = |values, stated| {
             let header = Header { kind: DICTIONARY, values, ..Default::default() };
             let mut chunk = Chunk::default();
-            chunk.add(&header, Type::BYTE_ARRAY, Sizes { stated, stored: 9 }).map(|()| chunk.dictionary.stated)
+            chunk
+                .add(&header, Type::BYTE_ARRAY, Sizes { stated, stored: 9 })
+                .map(|()| chunk.dictionary.stated)
         };
         assert_eq!(add(10, 40), Ok(360));
-        assert_eq!(add(1 << 31, 1000), Err("a dictionary of 2147483648 values in 1000 bytes".into()));
+        assert_eq!(
+            add(1 << 31, 1000),
+            Err("a dictionary of 2147483648 values in 1000 bytes".into())
+        );
         assert!(add(-1, 1000).is_err());
     }
 
     #[test]
     fn headers_are_read() {
         // 1: type 3; 2: 40; 3: 20; 8: { 1: 7; 2: 0; 3: 7; 4: 0; 5: 2; 6: 3; 7: false }.
-        let bytes =
-            [0x15, 6, 0x15, 80, 0x15, 40, 0x5c, 0x15, 14, 0x15, 0, 0x15, 14, 0x15, 0, 0x15, 4, 0x15, 6, 0x12, 0, 0];
+        let bytes = [
+            0x15, 6, 0x15, 80, 0x15, 40, 0x5c, 0x15, 14, 0x15, 0, 0x15, 14, 0x15, 0, 0x15, 4, 0x15,
+            6, 0x12, 0, 0,
+        ];
         let header = Header::read(&mut Thrift::new(&bytes[..], bytes.len() as u64)).unwrap();
         let Header { kind, uncompressed, compressed, values, levels, plain } = header;
-        assert_eq!((kind, uncompressed, compressed, values, levels, plain), (3, 40, 20, 7, 5, true));
+        assert_eq!(
+            (kind, uncompressed, compressed, values, levels, plain),
+            (3, 40, 20, 7, 5, true)
+        );
     }
 }

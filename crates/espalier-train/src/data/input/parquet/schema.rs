@@ -1,5 +1,5 @@
-//! The tree of columns, looked at before the library builds it: it asks for memory by the number of children that a
-//! group states, and calls itself for each group within a group.
+//! The tree of columns, looked at before the library builds it: it asks for memory by the number of
+//! children that a group states, and calls itself for each group within a group.
 
 use std::fs::File;
 use std::io::Read;
@@ -22,7 +22,9 @@ pub(super) fn check(file: &File) -> Result<()> {
     let Some(start) = size.checked_sub(TAIL) else { return Ok(()) };
     let tail = read(start, TAIL as usize)?;
     let length = tail.iter().take(4).rev().fold(0, |length, &byte| length << 8 | u64::from(byte));
-    let Some(start) = start.checked_sub(length).filter(|_| tail.ends_with(b"PAR1")) else { return Ok(()) };
+    let Some(start) = start.checked_sub(length).filter(|_| tail.ends_with(b"PAR1")) else {
+        return Ok(());
+    };
     let mut footer = Thrift::new(file.get_read(start).map_err(|error| error.to_string())?, length);
     footer.structure(|footer, (number, _)| {
         if number != 2 {
@@ -66,7 +68,12 @@ impl Tree {
         match u64::try_from(children) {
             Ok(0) => {}
             Ok(children) if children < self.elements => self.open.push(children),
-            _ => return Err(format!("a column of {children} columns in a schema of {}", self.elements)),
+            _ => {
+                return Err(format!(
+                    "a column of {children} columns in a schema of {}",
+                    self.elements
+                ));
+            }
         }
         if self.open.len() > DEEPEST {
             return Err(format!("columns nested more than {DEEPEST} deep"));

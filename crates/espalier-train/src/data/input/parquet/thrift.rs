@@ -1,4 +1,5 @@
-//! Thrift's compact protocol, as far as Parquet's metadata need it: to look at a few numbers, and to pass over the rest.
+//! Thrift's compact protocol, as far as Parquet's metadata need it: to look at a few numbers, and
+//! to pass over the rest.
 
 use std::io::{self, Read};
 
@@ -28,7 +29,8 @@ pub(super) struct Thrift<R> {
     left: u64,
 }
 
-/// A field of a structure that is being read: its number, and the type of its value, which comes next.
+/// A field of a structure that is being read: its number, and the type of its value, which comes
+/// next.
 pub(super) type Field = (i16, u8);
 
 impl<R: Read> Thrift<R> {
@@ -84,7 +86,10 @@ impl<R: Read> Thrift<R> {
     }
 
     /// Reads a structure: `read` either reads the value of a field and gives true, or leaves it.
-    pub fn structure(&mut self, mut read: impl FnMut(&mut Self, Field) -> Result<bool>) -> Result<()> {
+    pub fn structure(
+        &mut self,
+        mut read: impl FnMut(&mut Self, Field) -> Result<bool>,
+    ) -> Result<()> {
         let mut last = 0;
         while let Some(field) = self.field(last)? {
             if !read(self, field)? {
@@ -147,11 +152,16 @@ impl<R: Read> Thrift<R> {
     pub fn pass(&mut self, bytes: u64) -> Result<()> {
         self.left = self.left.checked_sub(bytes).ok_or("the metadata break off")?;
         let passed = io::copy(&mut self.source.by_ref().take(bytes), &mut io::sink());
-        if passed.is_ok_and(|passed| passed == bytes) { Ok(()) } else { Err("the metadata break off".into()) }
+        if passed.is_ok_and(|passed| passed == bytes) {
+            Ok(())
+        } else {
+            Err("the metadata break off".into())
+        }
     }
 }
 
-/// The type of an element: in a collection a truth value takes a byte, where a field has it in its type.
+/// The type of an element: in a collection a truth value takes a byte, where a field has it in its
+/// type.
 fn element(kind: u8) -> u8 {
     if matches!(kind, TRUE | FALSE) { BYTE } else { kind }
 }
@@ -175,7 +185,8 @@ mod tests {
     #[test]
     fn numbers_are_read_and_the_rest_is_passed_over() {
         // 1: i32 -3; 2: binary "ab"; 3: list of 2 i16; 4: struct { 1: true }; 20: i32 300.
-        let bytes = [0x15, 5, 0x18, 2, b'a', b'b', 0x19, 0x24, 2, 4, 0x1c, 0x11, 0, 0x05, 40, 0xd8, 4, 0];
+        let bytes =
+            [0x15, 5, 0x18, 2, b'a', b'b', 0x19, 0x24, 2, 4, 0x1c, 0x11, 0, 0x05, 40, 0xd8, 4, 0];
         assert_eq!(numbers(&bytes), Ok(vec![(1, -3), (20, 300)]));
         (0..bytes.len()).for_each(|end| assert!(numbers(&bytes[..end]).is_err(), "{end}"));
     }
@@ -183,7 +194,8 @@ mod tests {
     #[test]
     fn lengths_and_depths_have_ends() {
         for bytes in [
-            // A list of 2^31 structures; a text of 2^40 bytes; a map of 2^60 nothings; a number without end.
+            // A list of 2^31 structures; a text of 2^40 bytes; a map of 2^60 nothings; a number
+            // without end.
             &[0x19, 0xfc, 0xff, 0xff, 0xff, 0xff, 7][..],
             &[0x18, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 1],
             &[0x1b, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x10, 0x11],

@@ -2,7 +2,9 @@
 
 use super::{Args, Modules};
 use anyhow::ensure;
-use espalier_encoder::{Adapter, AdapterCard, Backbone, Family, Head, Lora, LoraConfig, Module, Output, Pooling};
+use espalier_encoder::{
+    Adapter, AdapterCard, Backbone, Family, Head, Lora, LoraConfig, Module, Output, Pooling,
+};
 use espalier_runtime::Runtime;
 use espalier_train::sampling::{generator, uniform};
 use std::collections::BTreeMap;
@@ -49,7 +51,10 @@ impl Attached {
 pub(super) fn random(args: &Args, backbone: &Backbone, number: usize) -> anyhow::Result<Adapter> {
     let config = &backbone.encoder.config;
     let most = config.num_hidden_layers;
-    ensure!((1..=most).contains(&args.layers), "--layers must be 1 to {most}, as many as this backbone has");
+    ensure!(
+        (1..=most).contains(&args.layers),
+        "--layers must be 1 to {most}, as many as this backbone has"
+    );
     let modules = match args.modules {
         Modules::All => Module::ALL.to_vec(),
         Modules::QueryValue => vec![Module::Query, Module::Value],
@@ -61,11 +66,21 @@ pub(super) fn random(args: &Args, backbone: &Backbone, number: usize) -> anyhow:
     lora.values.fill_with(|| 0.05 * uniform());
     let (family, output) = match number % 2 {
         0 => (Family::Ner, Output::Tags { tags: tags() }),
-        _ => (Family::Tc, Output::Labels { labels: (1..=4).map(|label| format!("label {label}")).collect() }),
+        _ => (
+            Family::Tc,
+            Output::Labels { labels: (1..=4).map(|label| format!("label {label}")).collect() },
+        ),
     };
     let head = output.classes().map(|classes| Head::fresh(config.hidden_size, classes, uniform));
     let (format, pooling, training) = (AdapterCard::FORMAT, Pooling::Mean, BTreeMap::new());
-    let card = AdapterCard { format, family, output, pooling, backbone: backbone.fingerprint().into(), training };
+    let card = AdapterCard {
+        format,
+        family,
+        output,
+        pooling,
+        backbone: backbone.fingerprint().into(),
+        training,
+    };
     Ok(Adapter { lora, head, card })
 }
 

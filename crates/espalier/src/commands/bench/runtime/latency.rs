@@ -19,11 +19,18 @@ pub(super) fn against_adapters(args: &Args, many: &Attached) -> anyhow::Result<V
 pub(super) fn against_lengths(args: &Args, many: &Attached) -> anyhow::Result<Vec<Latency>> {
     let longest = many.runtime.backbone().tokenizer.max_tokens();
     let lengths = LENGTHS.into_iter().filter(|&length| length <= longest);
-    lengths.flat_map(|length| [1, MANY].map(|adapters| latency(args, many, adapters, length))).collect()
+    lengths
+        .flat_map(|length| [1, MANY].map(|adapters| latency(args, many, adapters, length)))
+        .collect()
 }
 
 /// All of the first so many adapters answer a text.
-fn latency(args: &Args, many: &Attached, adapters: usize, tokens: usize) -> anyhow::Result<Latency> {
+fn latency(
+    args: &Args,
+    many: &Attached,
+    adapters: usize,
+    tokens: usize,
+) -> anyhow::Result<Latency> {
     let runtime = &many.runtime;
     let texts = Composer::new(&runtime.backbone().tokenizer)?.texts(tokens, TEXTS)?;
     let requests = many.first(adapters);

@@ -7,7 +7,8 @@ use super::{Args, Measure, fresh};
 use crate::commands::bench::report::memory_mib;
 use espalier_runtime::Runtime;
 
-/// By a process of its own: memory that others have used and given back would hide what adapters take.
+/// By a process of its own: memory that others have used and given back would hide what adapters
+/// take.
 pub(super) fn measure() -> anyhow::Result<Option<Vec<Resident>>> {
     let rows: Option<Vec<_>> = fresh::measure(Measure::Memory)?;
     if rows.is_none() {
@@ -16,7 +17,8 @@ pub(super) fn measure() -> anyhow::Result<Option<Vec<Resident>>> {
     Ok(rows)
 }
 
-/// Memory after each number of adapters has been attached and each adapter has answered; nothing where the system does not tell.
+/// Memory after each number of adapters has been attached and each adapter has answered; nothing
+/// where the system does not tell.
 pub(super) fn alone(args: &Args) -> anyhow::Result<Option<Vec<Resident>>> {
     let mut many = Attached { runtime: Runtime::new(args.backbone.open()?), names: Vec::new() };
     let text = Composer::new(&many.runtime.backbone().tokenizer)?.text(args.seq, 0)?;

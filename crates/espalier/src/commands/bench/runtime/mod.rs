@@ -19,15 +19,18 @@ use std::path::PathBuf;
 
 /// Measure one backbone with many adapters
 ///
-/// open: from nothing to the first answer, in fresh processes. memory: what attached adapters add to a process. adapters: time of one text, against
-/// the number of adapters that answer it. lengths: the same against the text's length, for one adapter and ten. throughput: many texts of mixed
-/// lengths, each for ten adapters, against the number of texts in a call.
+/// open: from nothing to the first answer, in fresh processes. memory: what attached adapters add
+/// to a process. adapters: time of one text, against the number of adapters that answer it.
+/// lengths: the same against the text's length, for one adapter and ten. throughput: many texts of
+/// mixed lengths, each for ten adapters, against the number of texts in a call.
 ///
-/// Texts are random words, adapters random numbers of rank 8 with heads of 9 entity tags and of 4 labels in turns. Times are those of whole calls, with
-/// tokenizer and decoding; p95 is what 95 of 100 calls do not exceed.
+/// Texts are random words, adapters random numbers of rank 8 with heads of 9 entity tags and of 4
+/// labels in turns. Times are those of whole calls, with tokenizer and decoding; p95 is what 95 of
+/// 100 calls do not exceed.
 #[derive(clap::Args)]
 #[command(after_help = "Example: espalier bench runtime --backbone backbone.espalier
-  espalier bench runtime --backbone all-MiniLM-L6-v2 --precision int8 --measure adapters,throughput --adapters 1,10 --json")]
+  espalier bench runtime --backbone all-MiniLM-L6-v2 --precision int8 --measure \
+                        adapters,throughput --adapters 1,10 --json")]
 pub struct Args {
     #[command(flatten)]
     backbone: BackboneArgs,
@@ -91,7 +94,8 @@ const ADAPTERS: usize = 10_000;
 const COUNT: usize = 1 << 20;
 
 pub fn run(args: Args) -> anyhow::Result<()> {
-    let within = |numbers: &[usize], most: usize| numbers.iter().all(|number| (1..=most).contains(number));
+    let within =
+        |numbers: &[usize], most: usize| numbers.iter().all(|number| (1..=most).contains(number));
     ensure!(within(&args.adapters, ADAPTERS), "--adapters takes numbers from 1 to {ADAPTERS}");
     ensure!(
         within(&args.batch, COUNT) && within(&[args.texts, args.steps], COUNT),
@@ -113,9 +117,13 @@ pub fn run(args: Args) -> anyhow::Result<()> {
 fn measure(args: &Args) -> anyhow::Result<Report> {
     // Fetched now if it must be: what follows is not to measure a network.
     args.backbone.locate()?;
-    let mut wanted =
-        Wanted { of: &args.measure, done: 0, progress: Progress::new("bench runtime", args.measure.len()) };
-    // Opening comes before this process has read the backbone, so that the first one finds the page cache as it was.
+    let mut wanted = Wanted {
+        of: &args.measure,
+        done: 0,
+        progress: Progress::new("bench runtime", args.measure.len()),
+    };
+    // Opening comes before this process has read the backbone, so that the first one finds the page
+    // cache as it was.
     let open = wanted.measure(Measure::Open, open::measure)?;
     let memory = wanted.measure(Measure::Memory, memory::measure)?;
     let many = &adapters::attached(args)?;
@@ -123,7 +131,14 @@ fn measure(args: &Args) -> anyhow::Result<Report> {
     let lengths = wanted.measure(Measure::Lengths, || latency::against_lengths(args, many))?;
     let throughput = wanted.measure(Measure::Throughput, || throughput::measure(args, many))?;
     wanted.progress.finish("done");
-    Ok(Report { setting: Setting::new(args, many), open, memory: memory.flatten(), adapters, lengths, throughput })
+    Ok(Report {
+        setting: Setting::new(args, many),
+        open,
+        memory: memory.flatten(),
+        adapters,
+        lengths,
+        throughput,
+    })
 }
 
 /// What a value is called on the command line.
@@ -139,7 +154,11 @@ struct Wanted<'a> {
 }
 
 impl Wanted<'_> {
-    fn measure<T>(&mut self, what: Measure, work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<Option<T>> {
+    fn measure<T>(
+        &mut self,
+        what: Measure,
+        work: impl FnOnce() -> anyhow::Result<T>,
+    ) -> anyhow::Result<Option<T>> {
         if !self.of.contains(&what) {
             return Ok(None);
         }

@@ -13,7 +13,9 @@ const PROCESSES: usize = 9;
 /// The first process finds the page cache as it was; after it, the backbone is in it.
 pub(super) fn measure() -> anyhow::Result<Openings> {
     let first: Opening = fresh::measure(Measure::Open)?;
-    let later = (0..PROCESSES).map(|_| fresh::measure(Measure::Open)).collect::<anyhow::Result<Vec<Opening>>>()?;
+    let later = (0..PROCESSES)
+        .map(|_| fresh::measure(Measure::Open))
+        .collect::<anyhow::Result<Vec<Opening>>>()?;
     let median = |part: fn(&Opening) -> f64| Spread::of(later.iter().map(part).collect()).median_ms;
     let later = Opening {
         open_ms: median(|one| one.open_ms),

@@ -113,15 +113,29 @@ impl Setting {
 
 impl fmt::Display for Report {
     fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
-        let Setting { precision, kernel, threads, backbone_layers, adapter_layers, modules, rank } = &self.setting;
+        let Setting { precision, kernel, threads, backbone_layers, adapter_layers, modules, rank } =
+            &self.setting;
         writeln!(out, "{precision} by {kernel}, {threads} threads")?;
         let modules = name(*modules);
-        writeln!(out, "adapters of rank {rank}: modules {modules}, last {adapter_layers} of {backbone_layers} layers")?;
+        writeln!(
+            out,
+            "adapters of rank {rank}: modules {modules}, last {adapter_layers} of \
+             {backbone_layers} layers"
+        )?;
         if let Some(Openings { first, later }) = &self.open {
-            writeln!(out, "\n{:<28}{:>10}{:>10}{:>10}{:>10}", "first answer, ms", "open", "attach", "answer", "all")?;
-            for (name, one) in [("page cache as it was", first), ("backbone in the page cache", later)] {
+            writeln!(
+                out,
+                "\n{:<28}{:>10}{:>10}{:>10}{:>10}",
+                "first answer, ms", "open", "attach", "answer", "all"
+            )?;
+            for (name, one) in
+                [("page cache as it was", first), ("backbone in the page cache", later)]
+            {
                 let Opening { open_ms, attach_ms, answer_ms, total_ms, .. } = one;
-                writeln!(out, "{name:<28}{open_ms:>10.2}{attach_ms:>10.2}{answer_ms:>10.2}{total_ms:>10.2}")?;
+                writeln!(
+                    out,
+                    "{name:<28}{open_ms:>10.2}{attach_ms:>10.2}{answer_ms:>10.2}{total_ms:>10.2}"
+                )?;
             }
             if let Some(mib) = later.mib {
                 writeln!(out, "{mib:.1} MiB resident after it")?;
@@ -134,9 +148,17 @@ impl fmt::Display for Report {
             }
         }
         for rows in [&self.adapters, &self.lengths].into_iter().flatten() {
-            writeln!(out, "\n{:>10}{:>10}{:>12}{:>12}", "tokens", "adapters", "median ms", "p95 ms")?;
+            writeln!(
+                out,
+                "\n{:>10}{:>10}{:>12}{:>12}",
+                "tokens", "adapters", "median ms", "p95 ms"
+            )?;
             for Latency { tokens, adapters, call } in rows {
-                writeln!(out, "{tokens:>10}{adapters:>10}{:>12.2}{:>12.2}", call.median_ms, call.p95_ms)?;
+                writeln!(
+                    out,
+                    "{tokens:>10}{adapters:>10}{:>12.2}{:>12.2}",
+                    call.median_ms, call.p95_ms
+                )?;
             }
         }
         if let Some(rows) = &self.throughput {

@@ -8,8 +8,9 @@ use espalier_train::sampling::generator;
 use rand::Rng;
 
 /// Words that most tokenizers leave whole; those that do not are left out.
-const WORDS: &str = "a the of in on to and is was at for with from by not this that it you we they he she his her city river train \
-                     music play book flight hotel weather great good time new water light open bank team game price film food heart";
+const WORDS: &str = "a the of in on to and is was at for with from by not this that it you we \
+                     they he she his her city river train music play book flight hotel weather \
+                     great good time new water light open bank team game price film food heart";
 
 /// Makes texts of as many tokens as it is asked for.
 pub(super) struct Composer<'a> {
@@ -23,7 +24,8 @@ impl<'a> Composer<'a> {
     pub fn new(tokenizer: &'a Tokenizer) -> anyhow::Result<Self> {
         let tokens = |text: &str| tokenizer.encode(text).ids.len();
         let special = tokens("");
-        let words: Vec<&str> = WORDS.split_whitespace().filter(|word| tokens(word) == special + 1).collect();
+        let words: Vec<&str> =
+            WORDS.split_whitespace().filter(|word| tokens(word) == special + 1).collect();
         ensure!(
             !words.is_empty(),
             "this backbone's tokenizer has no token for any common English word to make texts of"
@@ -58,8 +60,13 @@ impl<'a> Composer<'a> {
             None => (0..args.texts).map(|i| (5 + i * 37 % 60).min(longest)).collect(),
             Some(path) => {
                 let lines: Vec<String> = read_lines(Some(path))?;
-                let lines: Vec<String> = lines.into_iter().filter(|line| !line.trim().is_empty()).collect();
-                ensure!(!lines.is_empty(), "{} is empty: one text, or one length, per line is needed", path.display());
+                let lines: Vec<String> =
+                    lines.into_iter().filter(|line| !line.trim().is_empty()).collect();
+                ensure!(
+                    !lines.is_empty(),
+                    "{} is empty: one text, or one length, per line is needed",
+                    path.display()
+                );
                 match lines.iter().map(|line| line.trim().parse()).collect() {
                     Ok(lengths) => lengths,
                     Err(std::num::ParseIntError { .. }) => return Ok(lines),
