@@ -254,7 +254,8 @@ unsafe fn read(answers: *const EspalierAnswers, request: usize) -> Answer {
         }
         EspalierKind::Vector => {
             // SAFETY: a vector of this length in answers that are not yet freed.
-            Answer::Vector(unsafe { slice::from_raw_parts(answer.vector, answer.count) }.to_vec())
+            let vector = unsafe { slice::from_raw_parts(answer.vector, answer.count) };
+            Answer::Vector(vector.to_vec())
         }
     }
 }
