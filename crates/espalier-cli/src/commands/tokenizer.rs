@@ -1,7 +1,7 @@
 use crate::commands::only_ours;
 use anyhow::bail;
+use espalier_data::{DataError, documents};
 use espalier_encoder::{TrainedTokenizer, VocabularyConfig};
-use espalier_train::data::{DataError, documents};
 use std::path::PathBuf;
 
 /// Train tokenizers

@@ -3,8 +3,9 @@
 use super::{Args, Work};
 use crate::backbone;
 use anyhow::Context;
+use espalier_data::sampling::generator;
 use espalier_encoder::{Backbone, Batch, Encoder, EncoderConfig, Precision, memory};
-use espalier_train::sampling::{generator, uniform};
+use espalier_train::initialization::uniform;
 use rand::Rng;
 use std::path::Path;
 use std::str::FromStr;

@@ -9,7 +9,7 @@ use espalier_encoder::{
     Tokenizer,
 };
 use espalier_runtime::Runtime;
-use espalier_train::sampling::{generator, uniform};
+use espalier_data::sampling::{generator, uniform};
 use rand::Rng;
 use std::collections::BTreeMap;
 use std::ops::Range;
