@@ -4,12 +4,13 @@
 use super::{Args, Modules};
 use crate::input::read_lines;
 use anyhow::ensure;
+use espalier_data::sampling::generator;
 use espalier_encoder::{
     Adapter, AdapterCard, Backbone, Family, Head, Lora, LoraConfig, Module, Output, Pooling,
     Tokenizer,
 };
 use espalier_runtime::Runtime;
-use espalier_data::sampling::{generator, uniform};
+use espalier_train::initialization::uniform;
 use rand::Rng;
 use std::collections::BTreeMap;
 use std::ops::Range;
