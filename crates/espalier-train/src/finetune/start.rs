@@ -4,11 +4,11 @@ use super::config::FinetuneConfig;
 use crate::error::{Result, TrainError};
 use crate::sampling::{generator, uniform};
 use espalier_encoder::lora::SiteSpec;
-use espalier_encoder::{Backbone, EncoderConfig, Lora, LoraConfig};
+use espalier_encoder::{EncoderConfig, Lora, LoraConfig, TextEncoder};
 
 /// A copy of `init`, if it fits the encoder, or a fresh adapter.
 pub(super) fn starting_point(
-    backbone: &Backbone,
+    backbone: &TextEncoder,
     init: Option<&Lora>,
     config: &FinetuneConfig,
 ) -> Result<Lora> {
