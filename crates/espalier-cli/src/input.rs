@@ -1,7 +1,7 @@
 //! Text lines from a file or from standard input.
 
 use anyhow::{Context, ensure};
-use espalier_train::data::MAX_LINE_BYTES;
+use espalier_data::MAX_LINE_BYTES;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 

@@ -1,6 +1,6 @@
 use crate::output;
+use espalier_data::Task;
 use espalier_study::{Scores, evaluate};
-use espalier_train::data::Task;
 use espalier_train::finetune::Frozen;
 use serde_json::json;
 use std::path::PathBuf;

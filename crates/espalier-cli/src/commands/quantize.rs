@@ -1,8 +1,8 @@
 use crate::output;
 use anyhow::{Context, bail, ensure};
+use espalier_data::Task;
 use espalier_encoder::{Adapter, Backbone, Compute};
 use espalier_study::quantize::{Budget, Grade, Quantized, Stage, Subject, quantize};
-use espalier_train::data::Task;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 

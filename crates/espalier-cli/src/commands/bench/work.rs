@@ -2,11 +2,12 @@
 
 use super::repeat;
 use super::workload::Workload;
+use espalier_data::sampling::generator;
 use espalier_encoder::{
     Activations, Batch, Gradients, Lora, LoraConfig, Model, Module, PackedWeights, Pooling,
 };
+use espalier_train::initialization::uniform;
 use espalier_train::optimizer::{Group, Optimizer, OptimizerKind, Schedule};
-use espalier_train::sampling::{generator, uniform};
 use std::hint::black_box;
 
 /// Layers that an adapter is put on, as in the peers' scripts.

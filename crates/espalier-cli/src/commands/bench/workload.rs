@@ -3,8 +3,9 @@
 use super::{Args, Work};
 use crate::commands::{open_backbone, open_trainable};
 use anyhow::Context;
+use espalier_data::sampling::generator;
 use espalier_encoder::{AnyBackbone, Batch, Encoder, EncoderConfig, Precision, memory};
-use espalier_train::sampling::{generator, uniform};
+use espalier_train::initialization::uniform;
 use rand::Rng;
 use std::path::Path;
 use std::str::FromStr;

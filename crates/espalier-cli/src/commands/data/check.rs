@@ -1,8 +1,8 @@
 use crate::commands::open_backbone;
 use crate::output;
+use espalier_data::check::{Report, check_file, check_folder};
 use espalier_encoder::{Compute, Tokenizer};
 use espalier_train::PrefinetuneConfig;
-use espalier_train::data::check::{Report, check_corpora, check_file, check_folder};
 use std::path::{Path, PathBuf};
 
 /// Say what is in data files, and what in them is odd or wrong
@@ -45,7 +45,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
 
 fn reports(path: &Path, tokenizer: Option<&Tokenizer>) -> anyhow::Result<Vec<Report>> {
     let reports = match path.extension().is_some_and(|extension| extension == "toml") {
-        true => check_corpora(&PrefinetuneConfig::read(path, &[])?, tokenizer),
+        true => PrefinetuneConfig::read(path, &[])?.check_corpora(tokenizer),
         false if path.is_dir() => check_folder(path, tokenizer)?,
         false => vec![check_file(path, None, tokenizer)],
     };

@@ -1,6 +1,6 @@
 use anyhow::bail;
+use espalier_data::{DataError, documents};
 use espalier_encoder::{TrainedTokenizer, VocabularyConfig};
-use espalier_train::data::{DataError, documents};
 use std::path::PathBuf;
 
 /// Make a WordPiece vocabulary from texts

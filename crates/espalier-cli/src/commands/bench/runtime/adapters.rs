@@ -2,11 +2,12 @@
 
 use super::{Args, Modules};
 use anyhow::ensure;
+use espalier_data::sampling::generator;
 use espalier_encoder::{
     Adapter, AdapterCard, Family, Head, Lora, LoraConfig, Module, Output, Pooling, TextEncoder,
 };
 use espalier_runtime::Runtime;
-use espalier_train::sampling::{generator, uniform};
+use espalier_train::initialization::uniform;
 use std::collections::BTreeMap;
 use std::ops::Range;
 

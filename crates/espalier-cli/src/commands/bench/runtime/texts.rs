@@ -3,8 +3,8 @@
 use super::Args;
 use crate::input::read_lines;
 use anyhow::ensure;
+use espalier_data::sampling::generator;
 use espalier_encoder::Tokenizer;
-use espalier_train::sampling::generator;
 use rand::Rng;
 
 /// Words that most tokenizers leave whole; those that do not are left out.
