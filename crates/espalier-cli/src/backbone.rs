@@ -3,7 +3,7 @@
 use crate::output::Explanation;
 use crate::progress::download_bar;
 use anyhow::Context;
-use espalier_encoder::{Backbone, Compute};
+use espalier_encoder::{AnyBackbone, Backbone, Compute};
 use espalier_hub::{Fetched, HubError, Options};
 use espalier_train::columns::SecondColumn;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ pub struct BackboneArgs {
 }
 
 impl BackboneArgs {
-    pub fn open(&self) -> anyhow::Result<Backbone> {
+    pub fn open(&self) -> anyhow::Result<AnyBackbone> {
         open(&self.backbone, self.precision)
     }
 
@@ -32,23 +32,22 @@ impl BackboneArgs {
 
     /// [`BackboneArgs::open`] that also takes the directory of a cross-stitch run, and then returns
     /// its second encoder too.
-    pub fn open_columns(&self) -> anyhow::Result<(Backbone, Option<SecondColumn>)> {
+    pub fn open_columns(&self) -> anyhow::Result<(AnyBackbone, Option<SecondColumn>)> {
         let run = Path::new(&self.backbone);
         if !SecondColumn::is_in(run) {
             return Ok((self.open()?, None));
         }
-        let backbone = Backbone::open(&run.join("backbone"))?.with_compute(self.precision)?;
+        let backbone = Backbone::open(&run.join("backbone"))?.with_compute(self.precision);
         let mut second = SecondColumn::open(run, &backbone)?;
-        second.backbone = second.backbone.with_compute(self.precision)?;
-        Ok((backbone, Some(second)))
+        second.backbone = second.backbone.with_compute(self.precision);
+        Ok((backbone.into(), Some(second)))
     }
 
     /// [`BackboneArgs::open_columns`] for training.
     pub fn open_columns_trainable(&self) -> anyhow::Result<(Backbone, Option<SecondColumn>)> {
         check_trainable(self.precision)?;
         let (backbone, second) = self.open_columns()?;
-        backbone.trainable()?;
-        Ok((backbone, second))
+        Ok((backbone.into_trainable()?, second))
     }
 }
 
@@ -75,23 +74,21 @@ fn explain(error: HubError) -> anyhow::Error {
 
 /// Opens the backbone that a `--backbone` value names. For a packed file of bf16 or int8, `auto`
 /// means the precision that it stores.
-pub fn open(spec: &str, compute: Compute) -> anyhow::Result<Backbone> {
+pub fn open(spec: &str, compute: Compute) -> anyhow::Result<AnyBackbone> {
     anyhow::ensure!(
         !SecondColumn::is_in(Path::new(spec)),
         "{spec} is a cross-stitch run, of two encoders; only finetune and evaluate take it"
     );
     let path = locate(spec)?;
     let backbone =
-        Backbone::open(&path).with_context(|| format!("cannot open the backbone {spec}"))?;
+        AnyBackbone::open(&path).with_context(|| format!("cannot open the backbone {spec}"))?;
     Ok(backbone.with_compute(compute)?)
 }
 
 /// [`open`] for training, which needs a directory and no int8.
 pub fn open_trainable(spec: &str, compute: Compute) -> anyhow::Result<Backbone> {
     check_trainable(compute)?;
-    let backbone = open(spec, compute)?;
-    backbone.trainable()?;
-    Ok(backbone)
+    Ok(open(spec, compute)?.into_trainable()?)
 }
 
 fn check_trainable(compute: Compute) -> anyhow::Result<()> {

@@ -55,7 +55,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     if !data.join(SAMPLES[0].0).exists() {
         only_ours(&args.out, &[], &[], "an earlier demo")?;
     }
-    let backbone = backbone::open(&args.backbone, Compute::Auto)?;
+    let backbone = backbone::open_trainable(&args.backbone, Compute::Auto)?;
     for (path, bytes) in SAMPLES {
         files::write_whole(&data.join(path), bytes)?;
     }

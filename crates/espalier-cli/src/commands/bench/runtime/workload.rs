@@ -6,7 +6,7 @@ use crate::input::read_lines;
 use anyhow::ensure;
 use espalier_data::sampling::generator;
 use espalier_encoder::{
-    Adapter, AdapterCard, Backbone, Family, Head, Lora, LoraConfig, Module, Output, Pooling,
+    Adapter, AdapterCard, Family, Head, Lora, LoraConfig, Module, Output, Pooling, TextEncoder,
     Tokenizer,
 };
 use espalier_runtime::Runtime;
@@ -61,7 +61,7 @@ impl Attached {
 /// An adapter with random numbers: for entities if `number` is even, for labels if it is odd.
 pub(super) fn random_adapter(
     args: &Args,
-    backbone: &Backbone,
+    backbone: &TextEncoder,
     number: usize,
 ) -> anyhow::Result<Adapter> {
     let config = &backbone.encoder.config;
