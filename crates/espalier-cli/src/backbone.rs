@@ -5,7 +5,7 @@ use crate::progress::download_bar;
 use anyhow::Context;
 use espalier_encoder::{AnyBackbone, Backbone, Compute};
 use espalier_hub::{Fetched, HubError, Options};
-use espalier_train::columns::SecondColumn;
+use espalier_train::network::SecondEncoder;
 use std::path::{Path, PathBuf};
 
 /// The backbone of a command, and its precision.
@@ -32,19 +32,19 @@ impl BackboneArgs {
 
     /// [`BackboneArgs::open`] that also takes the directory of a cross-stitch run, and then returns
     /// its second encoder too.
-    pub fn open_columns(&self) -> anyhow::Result<(AnyBackbone, Option<SecondColumn>)> {
+    pub fn open_columns(&self) -> anyhow::Result<(AnyBackbone, Option<SecondEncoder>)> {
         let run = Path::new(&self.backbone);
-        if !SecondColumn::is_in(run) {
+        if !SecondEncoder::is_in(run) {
             return Ok((self.open()?, None));
         }
         let backbone = Backbone::open(&run.join("backbone"))?.with_compute(self.precision);
-        let mut second = SecondColumn::open(run, &backbone)?;
+        let mut second = SecondEncoder::open(run, &backbone)?;
         second.backbone = second.backbone.with_compute(self.precision);
         Ok((backbone.into(), Some(second)))
     }
 
     /// [`BackboneArgs::open_columns`] for training.
-    pub fn open_columns_trainable(&self) -> anyhow::Result<(Backbone, Option<SecondColumn>)> {
+    pub fn open_columns_trainable(&self) -> anyhow::Result<(Backbone, Option<SecondEncoder>)> {
         check_trainable(self.precision)?;
         let (backbone, second) = self.open_columns()?;
         Ok((backbone.into_trainable()?, second))
@@ -76,7 +76,7 @@ fn explain(error: HubError) -> anyhow::Error {
 /// means the precision that it stores.
 pub fn open(spec: &str, compute: Compute) -> anyhow::Result<AnyBackbone> {
     anyhow::ensure!(
-        !SecondColumn::is_in(Path::new(spec)),
+        !SecondEncoder::is_in(Path::new(spec)),
         "{spec} is a cross-stitch run, of two encoders; only finetune and evaluate take it"
     );
     let path = locate(spec)?;

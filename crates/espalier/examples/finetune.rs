@@ -55,7 +55,7 @@ fn train(
     examples: &Examples,
     config: &FinetuneConfig,
 ) -> espalier::Result<Adapter> {
-    let adapter = finetune(backbone, None, examples, config, |step| {
+    let adapter = Finetuner::new(backbone).config(config.clone()).train(examples, |step| {
         if step.step % 10 == 0 {
             println!("step {} of {}: loss {:.4}", step.step, step.steps, step.loss);
         }

@@ -37,7 +37,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let examples = Examples::Classification(rows.map(row).into());
     let init = model.adapters.get(&Family::Tc);
     let config = FinetuneConfig { steps: 20, ..FinetuneConfig::default() };
-    let adapter = finetune(&model.backbone, init, &examples, &config, |_| {})?;
+    let tuner = Finetuner::new(&model.backbone).init(init).config(config);
+    let adapter = tuner.train(&examples, |_| {})?;
     println!("on the training rows: {:?}", evaluate(&model.backbone, &adapter, &examples)?);
     Ok(())
 }

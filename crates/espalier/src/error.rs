@@ -2,6 +2,7 @@ use espalier_data::DataError;
 use espalier_encoder::EncoderError;
 use espalier_runtime::RuntimeError;
 use espalier_train::TrainError;
+use espalier_train::run::RunError;
 
 /// Result of this crate's fallible functions, and handy for `main`.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -23,6 +24,9 @@ pub enum Error {
     /// Training cannot start or must stop.
     #[error(transparent)]
     Train(#[from] TrainError),
+    /// A run in a directory cannot start, resume or finish.
+    #[error(transparent)]
+    Run(#[from] RunError),
     /// An adapter cannot be attached, or texts cannot be answered.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),

@@ -59,7 +59,7 @@
 //! let train = Examples::Classification(rows.map(row).into());
 //!
 //! let config = FinetuneConfig { steps: 40, learning_rate: 0.01, ..FinetuneConfig::default() };
-//! let adapter = finetune(&backbone, None, &train, &config, |step| {
+//! let adapter = Finetuner::new(&backbone).config(config).train(&train, |step| {
 //!     println!("step {}: loss {:.3}", step.step, step.loss);
 //! })?;
 //! adapter.save(&directory.join("intents"))?;
@@ -80,7 +80,7 @@
 //! let examples = Examples::Ner(["london", "paris", "berlin"].map(sentence).into());
 //!
 //! let config = FinetuneConfig { steps: 40, learning_rate: 0.01, ..FinetuneConfig::default() };
-//! let adapter = finetune(&backbone, None, &examples, &config, |_| {})?;
+//! let adapter = Finetuner::new(&backbone).config(config).train(&examples, |_| {})?;
 //! match evaluate(&backbone, &adapter, &examples)? {
 //!     Scores::Ner(scores) => assert_eq!(scores.strict.f1, 1.0),
 //!     other => unreachable!("{other:?}"),
@@ -101,11 +101,11 @@
 //! # let config = FinetuneConfig { steps: 40, learning_rate: 0.01, ..FinetuneConfig::default() };
 //! # let sentence = |city| AnnotatedText::from_tags(&["trains", "to", city], &["O", "O", "B-city"]);
 //! # let train = Examples::Ner(["london", "paris", "berlin"].map(sentence).into());
-//! # let cities = finetune(&backbone, None, &train, &config, |_| {})?;
+//! # let cities = Finetuner::new(&backbone).config(config.clone()).train(&train, |_| {})?;
 //! # let rows = [("a cheap hotel", "hotel"), ("a train to london", "train")];
 //! # let row = |(text, label): (&str, &str)| LabelledText { text: text.into(), label: label.into() };
 //! # let train = Examples::Classification(rows.map(row).into());
-//! # let intents = finetune(&backbone, None, &train, &config, |_| {})?;
+//! # let intents = Finetuner::new(&backbone).config(config).train(&train, |_| {})?;
 //!
 //! let runtime = Runtime::new(backbone);
 //! runtime.attach_adapter("cities", cities)?; // or attach("cities", &path)
@@ -151,7 +151,7 @@
 //! )?;
 //!
 //! let backbone = Backbone::from_pretrained("fixtures/tiny-bert")?;
-//! let mut config = PrefinetuneConfig { strategy: "tpl".parse()?, ..PrefinetuneConfig::default() };
+//! let mut config = PrefinetuneConfig { strategy: Strategy::TPL, ..PrefinetuneConfig::default() };
 //! config.ner.corpora = vec![concepts.into()];
 //! config.tc.corpora = vec![pairs.into()];
 //! config.ner.batch = 2;

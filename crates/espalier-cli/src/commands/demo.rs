@@ -10,7 +10,7 @@ use espalier_encoder::{Backbone, Compute, files};
 use espalier_runtime::Runtime;
 use espalier_study::report::{Example, Report, html, table};
 use espalier_study::{Comparison, ComparisonConfig, Event, compare};
-use espalier_train::strategies::Strategy;
+use espalier_train::strategy::Strategy;
 use espalier_train::{FinetuneConfig, PrefinetuneConfig};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -47,7 +47,7 @@ pub struct Args {
 pub fn run(args: Args) -> anyhow::Result<()> {
     let start = Instant::now();
     anyhow::ensure!(
-        args.strategies.last().is_some_and(|last| !last.has_family_columns()),
+        args.strategies.last().is_some_and(|last| !last.family_encoders),
         "the demo ends with predictions of the last strategy, and the two encoders of \
          cross-stitch cannot be used for those; name it before others"
     );

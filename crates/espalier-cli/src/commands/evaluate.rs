@@ -1,7 +1,7 @@
 use crate::output;
 use espalier_data::Task;
 use espalier_study::{Scores, evaluate};
-use espalier_train::finetune::Frozen;
+use espalier_train::finetune::FrozenEncoder;
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -34,7 +34,7 @@ pub struct Args {
 pub fn run(args: Args) -> anyhow::Result<()> {
     let examples = Task::open_split(&args.task, &args.split)?;
     let (backbone, second) = args.backbone.open_columns()?;
-    let encoder = Frozen::new(&backbone, second.as_ref());
+    let encoder = FrozenEncoder::new(&backbone, second.as_ref());
     let adapter = encoder.open_adapter(&args.adapter)?;
     if adapter.card.tags_words_of_files() {
         note!(

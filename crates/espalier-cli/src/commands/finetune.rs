@@ -5,8 +5,8 @@ use crate::progress::Progress;
 use espalier_data::{Task, fraction};
 use espalier_encoder::{Adapter, AdapterCard, files};
 use espalier_study::evaluate;
-use espalier_train::finetune::Frozen;
-use espalier_train::{FinetuneConfig, finetune};
+use espalier_train::finetune::FrozenEncoder;
+use espalier_train::{FinetuneConfig, Finetuner};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -74,7 +74,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         note!("warning: {}: {warning}", task.name);
     }
     let (backbone, second) = args.backbone.open_columns_trainable()?;
-    let encoder = Frozen::new(&backbone, second.as_ref());
+    let encoder = FrozenEncoder::new(&backbone, second.as_ref());
     anyhow::ensure!(
         second.is_none() || args.init.is_none(),
         "a cross-stitch run has no adapters to start from: leave out --init"
@@ -94,10 +94,12 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         ..FinetuneConfig::default()
     };
     let mut progress = Progress::new(&format!("fine-tuning on {}", task.name), config.steps);
-    let adapter = finetune(encoder, init.as_ref(), &train, &config, |step| {
+    let steps = config.steps;
+    let tuner = Finetuner::new(encoder).init(init.as_ref()).config(config);
+    let adapter = tuner.train(&train, |step| {
         progress.step(step.step, step.steps, || format!("loss {:.4}", step.loss));
     })?;
-    progress.finish(&format!("{} examples, {} steps", train.len(), config.steps));
+    progress.finish(&format!("{} examples, {} steps", train.len(), steps));
     adapter.save(&args.out)?;
 
     let mut scores = serde_json::Map::new();

@@ -1,6 +1,6 @@
 use super::training::{TrainingArgs, quoted};
 use anyhow::ensure;
-use espalier_train::strategies::Strategy;
+use espalier_train::strategy::Strategy;
 
 /// Pretrain an encoder on plain text by masked language modelling
 ///
@@ -25,7 +25,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let config = args.training.settings(&["strategy=mlm"])?;
     let other = config.strategy;
     ensure!(
-        other == Strategy::Mlm,
+        other == Strategy::PRETRAIN,
         "pretrain always uses the strategy mlm; for {other} run espalier prefinetune"
     );
     let encoder = quoted(&args.training.encoder(&config));

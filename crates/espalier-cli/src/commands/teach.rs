@@ -1,6 +1,6 @@
 use super::training::{TrainingArgs, quoted};
 use espalier_train::config::NerObjective;
-use espalier_train::strategies::Strategy;
+use espalier_train::strategy::Strategy;
 
 /// Train a teacher: a larger encoder that recognises concepts, for small encoders to distil from
 ///
@@ -20,7 +20,7 @@ pub struct Args {
 
 pub fn run(args: Args) -> anyhow::Result<()> {
     let mut config = args.training.settings(&[])?;
-    config.strategy = Strategy::Ner;
+    config.strategy = Strategy::NER;
     config.ner.objective = Some(NerObjective::Concepts);
     let teacher = quoted(&args.training.encoder(&config));
     let next = format!("espalier prefinetune CONFIG.toml --set ner.teacher={teacher} --out RUN");

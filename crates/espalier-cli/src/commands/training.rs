@@ -6,9 +6,10 @@ use crate::interrupt::{Interrupted, Stop};
 use crate::progress::Progress;
 use espalier_encoder::{Backbone, EncoderError};
 use espalier_train::config::NerObjective;
-use espalier_train::objectives::Objective;
-use espalier_train::prefinetune::{Encoders, StepReport, Teacher, fresh_backbone};
+use espalier_train::objectives::Teacher;
 use espalier_train::run::{Outcome, RunDirectory, RunEvent, Summary};
+use espalier_train::strategy::ObjectiveKind;
+use espalier_train::trainer::{Encoders, StepReport, fresh_backbone};
 use espalier_train::{PrefinetuneConfig, TrainError};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -106,11 +107,7 @@ impl TrainingArgs {
 
     /// The path to give as `--backbone`: of cross-stitch's two encoders, the directory of the run.
     pub fn encoder(&self, config: &PrefinetuneConfig) -> PathBuf {
-        if config.strategy.has_family_columns() {
-            self.out.clone()
-        } else {
-            self.out.join("backbone")
-        }
+        if config.strategy.family_encoders { self.out.clone() } else { self.out.join("backbone") }
     }
 
     fn print_result(&self, config: &PrefinetuneConfig, next: &str) -> anyhow::Result<()> {
@@ -138,7 +135,7 @@ pub fn open(config: &PrefinetuneConfig) -> anyhow::Result<Backbone> {
         });
     }
     let backbone = backbone::open_trainable(&config.backbone, config.train.precision)?;
-    if config.strategy.objectives().contains(&Objective::Mlm) && backbone.mlm_head().is_none() {
+    if config.strategy.objectives.contains(&ObjectiveKind::Mlm) && backbone.mlm_head().is_none() {
         note!(
             "note: {} has no head for masked language modelling: it starts with a fresh one",
             config.backbone
@@ -150,7 +147,7 @@ pub fn open(config: &PrefinetuneConfig) -> anyhow::Result<Backbone> {
 /// The teacher, if the run distils from one.
 pub fn open_teacher(config: &PrefinetuneConfig) -> anyhow::Result<Option<Teacher>> {
     let distills = config.ner.objective() == NerObjective::Distill
-        && config.strategy.objectives().contains(&Objective::Ner);
+        && config.strategy.objectives.contains(&ObjectiveKind::Ner);
     match &config.ner.teacher {
         Some(spec) if distills => Ok(Some(Teacher::open(&backbone::locate(spec)?, &config.ner)?)),
         _ => Ok(None),
@@ -168,7 +165,7 @@ pub fn losses(step: &StepReport) -> String {
 /// the throughput since the start.
 #[derive(Default)]
 struct Line {
-    held_out: BTreeMap<Objective, f64>,
+    held_out: BTreeMap<ObjectiveKind, f64>,
     tokens: usize,
     examples: usize,
     seconds: f64,

@@ -7,7 +7,9 @@ use espalier_encoder::{
     Activations, Batch, Gradients, Lora, LoraConfig, Model, Module, PackedWeights, Pooling,
 };
 use espalier_train::initialization::uniform;
-use espalier_train::optimizer::{Group, Optimizer, OptimizerKind, Schedule};
+use espalier_train::optimizer::{
+    Optimizer, OptimizerConfig, OptimizerKind, ParameterGroup, Parameters, Schedule,
+};
 use std::hint::black_box;
 
 /// Layers with an adapter, as in scripts/bench_peers.py.
@@ -19,7 +21,7 @@ pub(super) fn train(workload: &Workload, freeze_embeddings: bool, steps: usize) 
     let mut weights = workload.weights.clone();
     let mut packed = PackedWeights::new(encoder, &weights, workload.precision);
     let frozen = if freeze_embeddings { encoder.layout.embeddings.all.end } else { 0 };
-    let mut group = Group::new(weights.len(), 1e-5, vec![(frozen..weights.len(), 0.01)]);
+    let mut group = ParameterGroup::new(weights.len(), 1e-5, vec![(frozen..weights.len(), 0.01)]);
     let mut optimizer = optimizer(steps);
     let mut loss = Loss::default();
     let mut activations = Activations::default();
@@ -35,8 +37,13 @@ pub(super) fn train(workload: &Workload, freeze_embeddings: bool, steps: usize) 
         };
         model.backward(0..encoder.layers(), batch, &mut activations, d_hidden, gradients);
         // Its only error is a gradient that is not finite, which cannot happen here.
-        let _ = optimizer.step(&mut [(&mut weights, &mut group)]);
-        packed.pack(encoder, &weights);
+        let (values, packed) = (weights.as_mut_slice(), Some((encoder, &mut packed)));
+        let _ = optimizer.step(&mut [Parameters {
+            name: "weights",
+            values,
+            group: &mut group,
+            packed,
+        }]);
     })
 }
 
@@ -60,7 +67,8 @@ pub(super) fn finetune(workload: &Workload, cached_trunk: bool, steps: usize) ->
     let stored: Vec<Vec<f32>> =
         if cached_trunk { workload.batches.iter().map(trunk).collect() } else { Vec::new() };
 
-    let mut group = Group::new(lora.values.len(), 1e-3, vec![(0..lora.values.len(), 0.01)]);
+    let mut group =
+        ParameterGroup::new(lora.values.len(), 1e-3, vec![(0..lora.values.len(), 0.01)]);
     let mut optimizer = optimizer(steps);
     let mut loss = Loss::default();
     let mut activations = Activations::default();
@@ -79,7 +87,7 @@ pub(super) fn finetune(workload: &Workload, cached_trunk: bool, steps: usize) ->
         let d_hidden = loss.gradient(activations.output(), batch, encoder.width());
         let gradients = Gradients { adapter: Some(&mut group.gradients), ..Default::default() };
         model.backward(first..layers, batch, &mut activations, d_hidden, gradients);
-        let _ = optimizer.step(&mut [(&mut lora.values, &mut group)]);
+        let _ = optimizer.step(&mut [Parameters::new("adapter", &mut lora.values, &mut group)]);
     })
 }
 
@@ -98,7 +106,8 @@ pub(super) fn infer(workload: &Workload, steps: usize) -> Vec<f64> {
 }
 
 fn optimizer(steps: usize) -> Optimizer {
-    Optimizer::new(OptimizerKind::AdamW, Schedule::Constant, steps, 0, 0.0)
+    let (kind, schedule) = (OptimizerKind::AdamW, Schedule::Constant);
+    Optimizer::new(OptimizerConfig { kind, schedule, steps, warmup: 0, clip_norm: 0.0 })
 }
 
 /// Half the squared norm of the text vectors, whose gradient is the text vectors.
