@@ -294,7 +294,7 @@ fn runs_that_cannot_be_resumed_are_explained() {
     assert!(workspace.run("run.toml --set train.steps=2 --out run").status.success());
     fails(
         "run.toml --set train.steps=2 --out run",
-        "run holds a run already; go on with it by --resume",
+        "run already holds a run; resume it with --resume",
     );
     fails("run.toml --out run --resume", "train.steps was 2, but is 60");
     fails("--out nowhere --resume", "nowhere/config.toml");

@@ -93,7 +93,8 @@ pub fn compare(
     for &strategy in &config.strategies {
         let start = Instant::now();
         let mut steps = Vec::new();
-        let settings = PrefinetuneConfig { strategy, ..config.prefinetune.clone() };
+        let mut settings = config.prefinetune.clone();
+        settings.strategy = strategy;
         let prefinetuned = prefinetune(backbone, &settings, |step| {
             observe(Event::Prefinetune(strategy, step));
             steps.push(step.clone());
@@ -124,7 +125,8 @@ fn run_cell(
 ) -> Result<(Cell, Adapter)> {
     let start = Instant::now();
     let init = prefinetuned.adapters.get(&task.train.family());
-    let settings = FinetuneConfig { seed, ..config.finetune.clone() };
+    let mut settings = config.finetune.clone();
+    settings.seed = seed;
     let tuner = Finetuner::new(prefinetuned).init(init).config(settings);
     let adapter = tuner.train(&task.train, |step| {
         observe(Event::Finetune(strategy, &task.name, seed, step));
@@ -136,7 +138,7 @@ fn run_cell(
 
 fn test_split(task: &Task) -> Result<&Examples> {
     task.test.as_ref().ok_or_else(|| {
-        TrainError::Init(format!("task {:?} has no test split to compare on", task.name))
+        TrainError::Mismatch(format!("task {:?} has no test split to compare on", task.name))
     })
 }
 

@@ -48,7 +48,7 @@ impl Scores {
 /// the examples'.
 ///
 /// # Errors
-/// [`TrainError::Init`] when the adapter is for the other kind of task or has no head.
+/// [`TrainError::Mismatch`] when the adapter is for the other kind of task or has no head.
 pub fn evaluate<'a>(
     encoder: impl Into<FrozenEncoder<'a>>,
     adapter: &Adapter,
@@ -63,6 +63,8 @@ pub fn evaluate<'a>(
             let gold: Vec<String> = texts.iter().map(|text| text.label.clone()).collect();
             Ok(Scores::Classification(classification_scores(&gold, &predicted)))
         }
-        _ => Err(TrainError::Init("the adapter's answers are not of the examples' kind".into())),
+        _ => {
+            Err(TrainError::Mismatch("the adapter's answers are not of the examples' kind".into()))
+        }
     }
 }

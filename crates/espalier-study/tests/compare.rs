@@ -8,8 +8,8 @@ use espalier_data::{AnnotatedText, Examples, LabelledText, Task};
 use espalier_encoder::Family;
 use espalier_study::report::{Report, table};
 use espalier_study::{Comparison, ComparisonConfig, Event, Scores, compare, evaluate};
+use espalier_train::PrefinetuneConfig;
 use espalier_train::TrainError;
-use espalier_train::config::{NerConfig, PrefinetuneConfig, TcConfig, TrainConfig};
 use espalier_train::finetune::{FinetuneConfig, FrozenEncoder};
 use espalier_train::strategy::Strategy;
 use std::fs;
@@ -32,17 +32,12 @@ fn config(directory: &Path) -> ComparisonConfig {
         |word: &str| format!("{{\"anchor\": \"the {word}\", \"positive\": \"good {word}\"}}\n");
     fs::write(&concepts, ["london", "paris", "berlin"].map(city).concat()).unwrap();
     fs::write(&pairs, ["hotel", "music", "weather"].map(pair).concat()).unwrap();
-    ComparisonConfig {
-        strategies: STRATEGIES.to_vec(),
-        seeds: vec![5, 6],
-        prefinetune: PrefinetuneConfig {
-            train: TrainConfig { steps: STEPS, ..TrainConfig::default() },
-            ner: NerConfig { corpora: vec![concepts.into()], ..NerConfig::default() },
-            tc: TcConfig { corpora: vec![pairs.into()], ..TcConfig::default() },
-            ..PrefinetuneConfig::default()
-        },
-        finetune: FinetuneConfig { steps: FINETUNE_STEPS, batch: 4, ..FinetuneConfig::default() },
-    }
+    let (mut prefinetune, mut finetune) = (PrefinetuneConfig::default(), FinetuneConfig::default());
+    prefinetune.train.steps = STEPS;
+    prefinetune.ner.corpora = vec![concepts.into()];
+    prefinetune.tc.corpora = vec![pairs.into()];
+    (finetune.steps, finetune.batch) = (FINETUNE_STEPS, 4);
+    ComparisonConfig { strategies: STRATEGIES.to_vec(), seeds: vec![5, 6], prefinetune, finetune }
 }
 
 fn tasks() -> [Task; 2] {
@@ -223,7 +218,7 @@ fn a_task_without_a_test_split_is_refused_before_anything_is_trained() {
     let trained = |event: Event| panic!("{event:?}");
     let error = compare(&tiny_bert(), &tasks, &config(directory.path()), trained).unwrap_err();
     assert!(
-        matches!(error, TrainError::Init(_))
+        matches!(error, TrainError::Mismatch(_))
             && error.to_string().contains("\"opinions\" has no test split"),
         "{error}"
     );

@@ -1,14 +1,14 @@
-//! What can go wrong in training.
+//! The errors of training.
 
 use crate::strategy::{ObjectiveKind, UnknownStrategy};
 use espalier_data::DataError;
 use espalier_encoder::EncoderError;
 use std::path::PathBuf;
 
-/// Result of this crate's fallible functions.
+/// The result of this crate's functions.
 pub type Result<T, E = TrainError> = std::result::Result<T, E>;
 
-/// A training run that cannot start or must stop.
+/// Why training cannot start or has to stop.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainError {
@@ -23,7 +23,7 @@ pub enum TrainError {
     ConfigFile {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         cause: std::io::Error,
     },
     /// The configuration is not valid TOML, or a value has the wrong type.
@@ -31,46 +31,46 @@ pub enum TrainError {
     ConfigSyntax {
         /// The file, or the override.
         origin: String,
-        /// What the parser said.
+        /// The message of the parser.
         problem: String,
     },
-    /// A key that no part of the program reads.
+    /// An unknown configuration key.
     #[error("{origin}: unknown key {key:?}; {hint}")]
     UnknownKey {
         /// The file, or the override.
         origin: String,
         /// The key, dotted.
         key: String,
-        /// The nearest known key, or all of them.
+        /// The most similar known key, or all known keys.
         hint: String,
     },
-    /// A value outside its range.
+    /// A value that is out of range.
     #[error("configuration: {key} is {value}; {rule}")]
     ConfigValue {
         /// The key, dotted.
         key: &'static str,
-        /// What it is set to.
+        /// The value.
         value: String,
-        /// What it must be.
+        /// The values that are allowed.
         rule: &'static str,
     },
-    /// No strategy has this name.
+    /// An unknown strategy.
     #[error(transparent)]
     UnknownStrategy(#[from] UnknownStrategy),
-    /// A strategy needs a corpus that the configuration does not name.
+    /// The strategy needs a corpus that the configuration does not name.
     #[error("strategy {strategy:?} trains on {} data, but {key} names no file", objective.name())]
     NoCorpus {
-        /// The strategy.
+        /// The name of the strategy.
         strategy: String,
-        /// The objective without data.
+        /// The objective without a corpus.
         objective: ObjectiveKind,
-        /// The key to set.
+        /// The configuration key to set.
         key: &'static str,
     },
-    /// Nothing can stand in the place of hidden tokens.
+    /// The tokenizer has no mask token.
     #[error(
-        "the tokenizer has no token [MASK] or <mask>, which masked language modelling puts in the \
-         place of hidden ones"
+        "the tokenizer has no token [MASK] or <mask>, which masked language modelling needs to \
+         hide tokens"
     )]
     NoMask,
     /// Distillation without a teacher.
@@ -79,31 +79,31 @@ pub enum TrainError {
          packed file or a hub id"
     )]
     NoTeacher,
-    /// A teacher that does not have what is asked of it.
+    /// The teacher lacks the output that distillation should match.
     #[error("teacher {}: {reason}", path.display())]
     Teacher {
         /// Its directory or file.
         path: PathBuf,
-        /// What is wrong, and how to mend it.
+        /// What is missing, and how to fix it.
         reason: String,
     },
-    /// A loss became infinite or not a number.
+    /// A loss is infinite or NaN.
     #[error(
-        "the {} loss is {loss} at step {step} (batch: {batch}); lower the learning rate or look at that batch",
+        "the {} loss is {loss} at step {step} (batch: {batch}); lower the learning rate or look \
+         at that batch",
         objective.name()
     )]
     NotFinite {
         /// The step, from 1.
         step: usize,
-        /// Whose loss it is.
+        /// The objective of the loss.
         objective: ObjectiveKind,
         /// The loss.
         loss: f64,
         /// The beginning of the batch's first text.
         batch: String,
     },
-    /// A gradient became infinite or not a number; the weights of the step before are not lost to
-    /// it.
+    /// A gradient is infinite or NaN. The weights still have the values of the step before.
     #[error(
         "the gradient of step {step} is not finite{}; lower the learning rate or look at these \
          batches",
@@ -112,16 +112,16 @@ pub enum TrainError {
     GradientNotFinite {
         /// The step, from 1.
         step: usize,
-        /// The objectives trained, each with the beginning of its batch's first text.
+        /// The objectives of the step, each with the beginning of its batch's first text.
         batches: Vec<(ObjectiveKind, String)>,
     },
-    /// An adapter to start from belongs to another family or does not fit.
+    /// Inputs that do not fit each other, such as an adapter and an encoder of another shape.
     #[error("{0}")]
-    Init(String),
+    Mismatch(String),
 }
 
 impl TrainError {
-    /// The same, naming the batches of the step where the gradient stopped being finite.
+    /// Adds the batches of the step to [`TrainError::GradientNotFinite`].
     pub(crate) fn in_batches(self, batches: Vec<(ObjectiveKind, String)>) -> Self {
         match self {
             Self::GradientNotFinite { step, .. } => Self::GradientNotFinite { step, batches },

@@ -1,17 +1,20 @@
-//! Pre-finetuning and fine-tuning of small encoders.
+//! Pretraining, pre-finetuning and fine-tuning of small BERT-like encoders.
 //!
-//! - [`prefinetune()`]: many corpora of both families, one shared encoder
-//! - [`run`]: the same in a directory, with checkpoints: a killed run resumes where it was
-//! - [`finetune`]: one task, a small adapter and a head on the frozen encoder
-//! - [`objectives`]: what is learned: concept contrast or distillation for NER, contrast of text
-//!   pairs for classification, masked language modelling, classification by a head
-//! - [`strategy`]: which weights are trained, and whose gradient reaches which of them
-//! - [`network`]: what texts run through: one encoder, or the two of cross-stitch
-//! - [`optimizer`]: AdamW and SGD over parameter groups, schedules, clipping
-//! - [`trainer`]: the loop of pre-finetuning, and the conflict meter
-//! - [`config`]: every setting of a run
+//! - [`prefinetune()`]: trains one shared encoder on corpora of both families, NER and text
+//!   classification. With [`Strategy::PRETRAIN`](strategy::Strategy::PRETRAIN) it pretrains an
+//!   encoder on plain text
+//! - [`run`]: the same in a directory, with checkpoints and metrics
+//! - [`finetune`]: trains an adapter and a head for one task, on a frozen encoder
+//! - [`objectives`]: concept contrast and distillation for NER, contrast of text pairs for
+//!   classification, masked language modelling, and the classification heads of fine-tuning
+//! - [`strategy`]: which weights are trained, and which objective's gradient reaches them
+//! - [`network`]: one encoder, or the two of cross-stitch
+//! - [`optimizer`]: AdamW and SGD, parameter groups, schedules, clipping
+//! - [`trainer`]: the training loop, and the conflict meter
+//! - [`config`]: all settings of a run
 //!
-//! Start reading in `trainer/mod.rs`: one step, from batch to updated weights.
+//! To read the code, start in `trainer/mod.rs` with `Trainer::step`: one step, from the batches to
+//! the updated weights.
 
 pub mod config;
 mod error;

@@ -1,20 +1,19 @@
-//! The least memory that training takes, compared with what the machine has before anything is
-//! allocated.
+//! Checks, before anything is allocated, that the machine has the memory that training needs.
 //!
-//! A lower bound, so that nothing is refused that could have worked.
+//! The estimates are lower bounds, so that nothing is refused that could have worked.
 
 use crate::config::PrefinetuneConfig;
 use crate::error::Result;
 use crate::optimizer::OptimizerKind;
 use espalier_encoder::{EncoderConfig, memory};
 
-/// Bytes of a number of the model.
+/// Bytes of an f32.
 const F32: u64 = size_of::<f32>() as u64;
-/// The special tokens around every text, however short.
+/// The fewest tokens of a text: the two special ones.
 const TOKENS: u64 = 2;
 
-/// Checks that an encoder can be trained here as `config` says: its weights, and where they are
-/// trained their gradients and the optimizer's moments, in f32, for each column.
+/// Checks that there is memory to train an encoder with `config`: weights and, unless they are
+/// frozen, gradients and optimizer moments, all in f32, for each encoder of the strategy.
 pub(crate) fn check_encoder(encoder: &EncoderConfig, config: &PrefinetuneConfig) -> Result<()> {
     let numbers = match (config.strategy.trains_encoder, config.train.optimizer) {
         (false, _) => 1,
@@ -26,9 +25,8 @@ pub(crate) fn check_encoder(encoder: &EncoderConfig, config: &PrefinetuneConfig)
     Ok(memory::check(format!("training {parameters} parameters"), parameters * numbers * F32)?)
 }
 
-/// Checks that what a pass through `layers` layers leaves for the way back can be kept for so many
-/// texts at once: in each layer vectors of six widths and two inner widths in bf16 or more, and of
-/// two widths in f32.
+/// Checks that there is memory for the activations of `texts` texts in `layers` layers: for each
+/// token and layer 6H + 2F numbers in bf16 or wider, and 2H in f32.
 pub(crate) fn check_batch(config: &EncoderConfig, layers: usize, texts: usize) -> Result<()> {
     let [width, inner, layers] =
         [config.hidden_size, config.intermediate_size, layers].map(|n| n as u64);
@@ -43,19 +41,23 @@ mod tests {
 
     fn config(width: usize, layers: usize) -> EncoderConfig {
         let config = serde_json::json!({
-            "hidden_size": width, "num_hidden_layers": layers, "num_attention_heads": 1, "intermediate_size": 4 * width,
-            "vocab_size": 30_000, "max_position_embeddings": 512,
+            "hidden_size": width,
+            "num_hidden_layers": layers,
+            "num_attention_heads": 1,
+            "intermediate_size": 4 * width,
+            "vocab_size": 30_000,
+            "max_position_embeddings": 512,
         });
         serde_json::from_value(config).unwrap()
     }
 
     #[test]
-    fn what_no_machine_holds_is_refused_with_its_size() {
+    fn models_and_batches_larger_than_any_memory_are_refused_with_their_size() {
         let (small, huge) = (config(384, 6), config(1 << 16, 1 << 10));
         let mut settings = PrefinetuneConfig::default();
         assert!(check_encoder(&small, &settings).is_ok());
-        // 12 H^2 weights and 13 H vectors a layer, 30,514 rows of embeddings, and their norm; 16
-        // bytes each.
+        // 12 H^2 + 13 H numbers for each layer, 30,514 rows of embeddings and their LayerNorm; 16
+        // bytes for each number.
         let message = check_encoder(&huge, &settings).unwrap_err().to_string();
         let parameters: u64 = (12 << 42) + (13 << 26) + ((30_514 + 2) << 16);
         let size = (16 * parameters).div_ceil(1_000_000_000);

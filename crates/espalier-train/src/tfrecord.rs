@@ -1,14 +1,14 @@
-//! TFRecord, the framing of TensorBoard's files and of the teacher's cache: length, its checksum,
-//! payload, its checksum.
+//! TFRecord, the record format of TensorBoard's event files and of the teacher cache: length,
+//! checksum of the length, payload, checksum of the payload.
 
 use crc::{CRC_32_ISCSI, Crc};
 use std::io::{self, Write};
 
-/// CRC-32C, which its catalogue calls iSCSI's.
+/// CRC-32C, called iSCSI in the catalogue of CRCs.
 static CRC32C: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
 
-/// The checksum as the format stores it: rotated and shifted, so that a file of checksums has no
-/// trivial ones itself.
+/// The masked checksum that the format stores: rotated, plus a constant. This keeps the CRC of data
+/// that contains CRCs from being trivial.
 fn masked(bytes: &[u8]) -> u32 {
     CRC32C.checksum(bytes).rotate_right(15).wrapping_add(0xa282_ead8)
 }
@@ -21,26 +21,27 @@ pub(crate) fn write(out: &mut impl Write, payload: &[u8]) -> io::Result<()> {
     out.write_all(&frame.concat())
 }
 
-/// The payload of the record at the beginning of `bytes`, and what follows it; `None` where no
-/// whole record begins.
+/// The payload of the record at the beginning of `bytes`, and the bytes after the record; `None` if
+/// the record is incomplete or damaged.
 pub(crate) fn read(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (length, rest) = head(bytes)?;
+    let (length, rest) = header(bytes)?;
     let (payload, rest) = rest.split_at_checked(usize::try_from(length).ok()?)?;
     Some((payload, checked(payload, rest)?))
 }
 
-/// The length of the payload of the record at the beginning of `bytes`, of which the rest need not
-/// be there.
+/// The payload length of the record at the beginning of `bytes`, which may be cut off after the
+/// checksum of the length.
 pub(crate) fn length(bytes: &[u8]) -> Option<u64> {
-    Some(head(bytes)?.0)
+    Some(header(bytes)?.0)
 }
 
-fn head(bytes: &[u8]) -> Option<(u64, &[u8])> {
+/// The payload length, and the bytes after its checksum.
+fn header(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let (length, rest) = bytes.split_first_chunk::<8>()?;
     Some((u64::from_le_bytes(*length), checked(length, rest)?))
 }
 
-/// What follows the checksum at the beginning of `rest`, if it is that of `bytes`.
+/// Checks that `rest` begins with the checksum of `bytes`, and returns what follows it.
 fn checked<'a>(bytes: &[u8], rest: &'a [u8]) -> Option<&'a [u8]> {
     let (checksum, rest) = rest.split_first_chunk()?;
     (u32::from_le_bytes(*checksum) == masked(bytes)).then_some(rest)
@@ -51,8 +52,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn checksums_are_those_of_the_standard() {
-        // RFC 3720, appendix B.4; the last is the usual check value.
+    fn checksums_match_the_standard() {
+        // RFC 3720, appendix B.4; the last is the check value of the CRC catalogue.
         let ascending: Vec<u8> = (0..32).collect();
         for (bytes, crc) in [
             (&[0; 32][..], 0x8a91_36aa),
@@ -65,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn records_come_back_and_damage_is_seen() {
+    fn records_are_read_back_and_damage_is_detected() {
         let mut file = Vec::new();
         for payload in [&b"one"[..], b"", b"three"] {
             write(&mut file, payload).unwrap();

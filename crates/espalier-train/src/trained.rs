@@ -1,4 +1,4 @@
-//! What is trained: an encoder or an adapter, each with the parameter group that trains it.
+//! Encoders and adapters in training, each with its parameter group.
 
 use crate::config::{GroupConfig, PrefinetuneConfig};
 use crate::error::{Result, TrainError};
@@ -9,18 +9,18 @@ use espalier_encoder::{Backbone, Encoder, Family, Lora, Model, PackedWeights};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// An encoder's weights, what the model multiplies by, and the group that trains them. The packed
-/// weights follow every change of the weights.
+/// An encoder's weights, the packed weights that the kernels read, and the parameter group. The
+/// weights are packed again after every change.
 pub(crate) struct TrainedEncoder<'a> {
     encoder: &'a Encoder,
     weights: Vec<f32>,
     packed: PackedWeights,
-    /// `None` where the weights are frozen.
+    /// `None` if the weights are frozen.
     group: Option<ParameterGroup>,
 }
 
 impl<'a> TrainedEncoder<'a> {
-    /// The backbone's weights as they are.
+    /// Starts from the weights of the backbone.
     pub(crate) fn new(
         backbone: &'a Backbone,
         config: &PrefinetuneConfig,
@@ -39,12 +39,12 @@ impl<'a> TrainedEncoder<'a> {
         &self.weights
     }
 
-    /// The gradients, laid out as the weights, unless these are frozen.
+    /// The gradients, laid out as the weights; `None` if these are frozen.
     pub(crate) fn gradients(&self) -> Option<&[f32]> {
         self.group.as_ref().map(|group| group.gradients.as_slice())
     }
 
-    /// The model to run a batch through, and where the gradients of its weights go.
+    /// The model, and the buffer of its weights' gradients unless they are frozen.
     pub(crate) fn model<'m>(
         &'m mut self,
         adapter: Option<&'m Lora>,
@@ -54,7 +54,7 @@ impl<'a> TrainedEncoder<'a> {
         (Model { encoder, weights, packed, adapter }, gradients)
     }
 
-    /// The weights with what trains them, unless they are frozen.
+    /// The weights with their parameter group; `None` if they are frozen.
     pub(crate) fn parameters(&mut self, name: &'static str) -> Option<Parameters<'_>> {
         let Self { encoder, weights, packed, group } = self;
         let group = group.as_mut()?;
@@ -64,15 +64,15 @@ impl<'a> TrainedEncoder<'a> {
     /// Replaces all weights.
     ///
     /// # Panics
-    /// If there are more or fewer of them.
+    /// If the number of weights differs.
     pub(crate) fn load(&mut self, weights: &[f32]) {
         self.weights.copy_from_slice(weights);
         self.packed.pack(self.encoder, &self.weights);
     }
 }
 
-/// The parameter group of an encoder: matrices have weight decay, biases and LayerNorms have none,
-/// and frozen embeddings are not trained.
+/// The parameter group of an encoder. Matrices have weight decay, biases and LayerNorms have none.
+/// Embeddings are left out if they are frozen.
 pub(crate) fn encoder_group(
     encoder: &Encoder,
     config: &PrefinetuneConfig,
@@ -88,30 +88,32 @@ pub(crate) fn encoder_group(
     ParameterGroup::new(layout.len(), learning_rate, trained)
 }
 
-/// The group of `length` parameters that belong to one objective, of which the range `trained` is
-/// trained: it may have its own schedule, and is updated only in the steps of that objective.
-pub(crate) fn group_of_objective(
+/// The parameter group of one objective's own parameters, `length` of them, of which the range
+/// `trained` is trained. See [`with_own_schedule`].
+pub(crate) fn objective_group(
     config: &PrefinetuneConfig,
     settings: &GroupConfig,
     length: usize,
     trained: Range<usize>,
 ) -> ParameterGroup {
     let trained = vec![(trained, settings.weight_decay)];
-    scheduled(ParameterGroup::new(length, settings.learning_rate, trained), config, settings)
+    let group = ParameterGroup::new(length, settings.learning_rate, trained);
+    with_own_schedule(group, config, settings)
 }
 
-/// The same group of one objective's parameters, with the schedule that the settings say.
-pub(crate) fn scheduled(
+/// Gives a group of one objective's own parameters the schedule of `settings`. The group is updated
+/// only in the steps that have a batch of that objective.
+pub(crate) fn with_own_schedule(
     group: ParameterGroup,
     config: &PrefinetuneConfig,
     settings: &GroupConfig,
 ) -> ParameterGroup {
     let (schedule, warmup) = config.train.schedule_of(settings);
-    let objectives = config.strategy.objectives.len();
-    group.with_schedule(schedule, warmup).updated_every(config.train.composition.every(objectives))
+    let period = config.train.composition.period(config.strategy.objectives.len());
+    group.with_schedule(schedule, warmup).updated_every(period)
 }
 
-/// A family's adapter and the group that trains it.
+/// A family's adapter and its parameter group.
 pub(crate) struct TrainedAdapter {
     pub(crate) lora: Lora,
     pub(crate) group: ParameterGroup,
@@ -127,7 +129,7 @@ impl TrainedAdapter {
     }
 }
 
-/// A new adapter for each family whose objective the strategy trains, if it has family adapters.
+/// A fresh adapter for each family that the strategy trains; none if it has no family adapters.
 pub(crate) fn family_adapters(
     encoder: &Encoder,
     config: &PrefinetuneConfig,
@@ -145,7 +147,7 @@ pub(crate) fn family_adapters(
         let mut rng = generator(config.seed, &format!("adapter {}", family.name()));
         let lora = Lora::fresh(&encoder.config, &shape, uniform(&mut rng));
         let settings = &config.adapter.group;
-        let group = group_of_objective(config, settings, lora.values.len(), 0..lora.values.len());
+        let group = objective_group(config, settings, lora.values.len(), 0..lora.values.len());
         (family, TrainedAdapter { lora, group })
     };
     let families = config.strategy.objectives.iter().filter_map(|objective| objective.family());

@@ -44,7 +44,8 @@ fn on_rows() -> Result<(), Box<dyn std::error::Error>> {
     ];
     let row = |(text, label): (&str, &str)| LabelledText { text: text.into(), label: label.into() };
     let examples = Examples::Classification(rows.map(row).into());
-    let config = FinetuneConfig { steps: 40, learning_rate: 0.01, ..FinetuneConfig::default() };
+    let mut config = FinetuneConfig::default();
+    (config.steps, config.learning_rate) = (40, 0.01);
     let adapter = train(&backbone, &examples, &config)?;
     println!("train: {:?}", evaluate(&backbone, &adapter, &examples)?);
     Ok(())

@@ -36,7 +36,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let row = |(text, label): (&str, &str)| LabelledText { text: text.into(), label: label.into() };
     let examples = Examples::Classification(rows.map(row).into());
     let init = model.adapters.get(&Family::Tc);
-    let config = FinetuneConfig { steps: 20, ..FinetuneConfig::default() };
+    let mut config = FinetuneConfig::default();
+    config.steps = 20;
     let tuner = Finetuner::new(&model.backbone).init(init).config(config);
     let adapter = tuner.train(&examples, |_| {})?;
     println!("on the training rows: {:?}", evaluate(&model.backbone, &adapter, &examples)?);
@@ -46,11 +47,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 fn tiny_config() -> Result<PrefinetuneConfig, Box<dyn std::error::Error>> {
     let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures");
     let data = Path::new(fixtures).join("earlier/data");
-    let mut config = PrefinetuneConfig {
-        backbone: format!("{fixtures}/tiny-bert"),
-        strategy: "tpl".parse()?,
-        ..PrefinetuneConfig::default()
-    };
+    let mut config = PrefinetuneConfig::default();
+    config.backbone = format!("{fixtures}/tiny-bert");
+    config.strategy = "tpl".parse()?;
     config.ner.corpora = vec![data.join("concepts.jsonl").into()];
     config.tc.corpora = vec![data.join("pairs.jsonl").into()];
     (config.ner.batch, config.tc.batch, config.train.steps) = (8, 8, 10);

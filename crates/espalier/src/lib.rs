@@ -58,7 +58,8 @@
 //! let row = |(text, label): (&str, &str)| LabelledText { text: text.into(), label: label.into() };
 //! let train = Examples::Classification(rows.map(row).into());
 //!
-//! let config = FinetuneConfig { steps: 40, learning_rate: 0.01, ..FinetuneConfig::default() };
+//! let mut config = FinetuneConfig::default();
+//! (config.steps, config.learning_rate) = (40, 0.01);
 //! let adapter = Finetuner::new(&backbone).config(config).train(&train, |step| {
 //!     println!("step {}: loss {:.3}", step.step, step.loss);
 //! })?;
@@ -79,7 +80,8 @@
 //! let sentence = |city| AnnotatedText::from_tags(&["trains", "to", city], &["O", "O", "B-city"]);
 //! let examples = Examples::Ner(["london", "paris", "berlin"].map(sentence).into());
 //!
-//! let config = FinetuneConfig { steps: 40, learning_rate: 0.01, ..FinetuneConfig::default() };
+//! let mut config = FinetuneConfig::default();
+//! (config.steps, config.learning_rate) = (40, 0.01);
 //! let adapter = Finetuner::new(&backbone).config(config).train(&examples, |_| {})?;
 //! match evaluate(&backbone, &adapter, &examples)? {
 //!     Scores::Ner(scores) => assert_eq!(scores.strict.f1, 1.0),
@@ -98,7 +100,8 @@
 //! use espalier::prelude::*;
 //! # std::env::set_current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))?;
 //! # let backbone = Backbone::from_pretrained("fixtures/tiny-bert")?;
-//! # let config = FinetuneConfig { steps: 40, learning_rate: 0.01, ..FinetuneConfig::default() };
+//! # let mut config = FinetuneConfig::default();
+//! # (config.steps, config.learning_rate) = (40, 0.01);
 //! # let sentence = |city| AnnotatedText::from_tags(&["trains", "to", city], &["O", "O", "B-city"]);
 //! # let train = Examples::Ner(["london", "paris", "berlin"].map(sentence).into());
 //! # let cities = Finetuner::new(&backbone).config(config.clone()).train(&train, |_| {})?;
@@ -151,7 +154,8 @@
 //! )?;
 //!
 //! let backbone = Backbone::from_pretrained("fixtures/tiny-bert")?;
-//! let mut config = PrefinetuneConfig { strategy: Strategy::TPL, ..PrefinetuneConfig::default() };
+//! let mut config = PrefinetuneConfig::default();
+//! config.strategy = Strategy::TPL;
 //! config.ner.corpora = vec![concepts.into()];
 //! config.tc.corpora = vec![pairs.into()];
 //! config.ner.batch = 2;

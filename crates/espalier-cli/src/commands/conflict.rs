@@ -72,7 +72,7 @@ fn measured(path: &Path, overrides: &[String], batches: usize) -> anyhow::Result
     config.check()?;
     let backbone = super::training::open(&config)?;
     let teacher = open_teacher(&config)?;
-    let encoders = Encoders { backbone: &backbone, teacher: teacher.as_ref() };
+    let encoders = Encoders::from(&backbone).with_teacher(teacher.as_ref());
     let mut progress = Progress::new(&format!("measuring ({})", config.strategy), batches);
     let mut measurements = Vec::new();
     measure_conflict(encoders, &config, batches, |number, conflict| {

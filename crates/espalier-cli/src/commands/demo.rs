@@ -83,18 +83,16 @@ pub fn run(args: Args) -> anyhow::Result<()> {
 
 /// Small enough for a few minutes on two cores; all other settings are the defaults.
 fn config(backbone: &str, data: &Path, strategies: Vec<Strategy>) -> ComparisonConfig {
-    let mut prefinetune = PrefinetuneConfig { backbone: backbone.into(), ..Default::default() };
+    let mut prefinetune = PrefinetuneConfig::default();
+    prefinetune.backbone = backbone.into();
     prefinetune.ner.corpora = vec![data.join("corpora/concepts.jsonl.gz").into()];
     prefinetune.tc.corpora = vec![data.join("corpora/pairs.jsonl.gz").into()];
     prefinetune.train.steps = 50;
     prefinetune.train.freeze_embeddings = true;
     prefinetune.tc.batch = 32;
-    ComparisonConfig {
-        strategies,
-        seeds: vec![0, 1, 2],
-        prefinetune,
-        finetune: FinetuneConfig { steps: 120, batch: 12, ..FinetuneConfig::default() },
-    }
+    let mut finetune = FinetuneConfig::default();
+    (finetune.steps, finetune.batch) = (120, 12);
+    ComparisonConfig { strategies, seeds: vec![0, 1, 2], prefinetune, finetune }
 }
 
 fn compare_with_progress(
@@ -136,8 +134,8 @@ fn compare_with_progress(
 /// Saves the encoder, the family adapters and the task adapters of the last strategy.
 fn save_last(comparison: &Comparison, config: &ComparisonConfig, out: &Path) -> anyhow::Result<()> {
     if let Some(outcome) = comparison.outcomes.last() {
-        let settings =
-            PrefinetuneConfig { strategy: outcome.strategy, ..config.prefinetune.clone() };
+        let mut settings = config.prefinetune.clone();
+        settings.strategy = outcome.strategy;
         outcome.prefinetuned.save(out, &settings)?;
         for (task, adapter) in &outcome.adapters {
             adapter.save(&out.join("adapters").join(task))?;

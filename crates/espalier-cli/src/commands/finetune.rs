@@ -85,14 +85,10 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         .map(|directory| Adapter::open_lora(directory, &backbone))
         .transpose()?;
     let train = fraction(&task.train, args.fraction, args.seed)?;
-    let config = FinetuneConfig {
-        steps: args.steps,
-        batch: args.batch,
-        learning_rate: args.learning_rate,
-        head_learning_rate: args.head_learning_rate,
-        seed: args.seed,
-        ..FinetuneConfig::default()
-    };
+    let mut config = FinetuneConfig::default();
+    (config.steps, config.batch, config.seed) = (args.steps, args.batch, args.seed);
+    config.learning_rate = args.learning_rate;
+    config.head_learning_rate = args.head_learning_rate;
     let mut progress = Progress::new(&format!("fine-tuning on {}", task.name), config.steps);
     let steps = config.steps;
     let tuner = Finetuner::new(encoder).init(init.as_ref()).config(config);

@@ -66,7 +66,7 @@ impl TrainingArgs {
         }
         let backbone = open(config)?;
         let teacher = open_teacher(config)?;
-        let encoders = Encoders { backbone: &backbone, teacher: teacher.as_ref() };
+        let encoders = Encoders::from(&backbone).with_teacher(teacher.as_ref());
         let stop = Stop::on_signals()?;
         let mut progress =
             Progress::new(&format!("{command} ({})", config.strategy), config.train.steps);
@@ -84,7 +84,7 @@ impl TrainingArgs {
                     line.add(step);
                     progress.step(step.step, step.steps, || line.text(step));
                 }
-                RunEvent::Checkpoint(_) => {}
+                _ => {}
             }
             if stop.requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
@@ -102,6 +102,7 @@ impl TrainingArgs {
                 let resume = format!("espalier {command} --out {} --resume", quoted(&self.out));
                 Err(Interrupted { resume }.into())
             }
+            other => anyhow::bail!("the run ended in an unknown way: {other:?}"),
         }
     }
 

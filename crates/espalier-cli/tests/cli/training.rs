@@ -56,7 +56,7 @@ fn conflicts_are_measured_and_read_from_a_run() {
         ("conflict", "<CONFIG>"),
         (
             "prefinetune run.toml --set strategy=pcgrab --out x",
-            "there are none, ner, tc, joint, pcgrad, cross-stitch, tpl, adapters-only",
+            "the strategies are none, ner, tc, joint, pcgrad, cross-stitch, tpl, adapters-only",
         ),
     ]);
 }

@@ -1,4 +1,4 @@
-//! What values may be.
+//! Checks of the values of a configuration.
 
 use super::{Composition, DistillLossKind, NerObjective, PrefinetuneConfig};
 use crate::error::{Result, TrainError};
@@ -6,7 +6,7 @@ use crate::strategy::{Merge, ObjectiveKind};
 use espalier_encoder::Compute;
 use std::ops::RangeInclusive;
 
-/// Examples per update. More than a million are not a batch but a mistake, whatever the corpus.
+/// Examples of a batch. More than a million are a typing error, whatever the corpus.
 pub(crate) const BATCHES: RangeInclusive<usize> = 1..=1 << 20;
 pub(crate) const BATCH_RULE: &str = "it must be between 1 and 1048576";
 /// Ranks of adapters.
@@ -14,12 +14,23 @@ pub(crate) const RANKS: RangeInclusive<usize> = 1..=1024;
 pub(crate) const RANK_RULE: &str = "it must be between 1 and 1024";
 
 impl PrefinetuneConfig {
-    /// Checks the ranges of all values, and that the strategy's families have corpora.
+    /// Checks that all values are in range, and that the objectives of the strategy have corpora.
     ///
     /// # Errors
-    /// [`TrainError::ConfigValue`] naming the key, the value and the rule;
-    /// [`TrainError::NoCorpus`].
+    /// [`TrainError::ConfigValue`] with the key, the value and the rule; [`TrainError::NoCorpus`];
+    /// [`TrainError::NoTeacher`].
     pub fn check(&self) -> Result<()> {
+        self.check_numbers()?;
+        self.check_loop()?;
+        self.check_batches()?;
+        self.check_model()?;
+        self.check_corpus_weights()?;
+        self.check_ner()?;
+        self.check_strategy()
+    }
+
+    /// Checks learning rates, weights and other floating-point numbers.
+    fn check_numbers(&self) -> Result<()> {
         let (train, ner, tc, mlm) = (&self.train, &self.ner, &self.tc, &self.mlm);
         let (adapter, stitch) = (&self.adapter, &self.stitch);
         for (key, value) in [
@@ -39,12 +50,8 @@ impl PrefinetuneConfig {
             ("adapter.group.weight_decay", adapter.group.weight_decay),
             ("stitch.learning_rate", stitch.learning_rate),
         ] {
-            require(
-                key,
-                value,
-                value.is_finite() && value >= 0.0,
-                "it must be a number of at least 0",
-            )?;
+            let valid = value.is_finite() && value >= 0.0;
+            require(key, value, valid, "it must be a number of at least 0")?;
         }
         for (key, value) in [
             ("ner.scale", ner.scale),
@@ -54,17 +61,14 @@ impl PrefinetuneConfig {
         ] {
             require(key, value, value.is_finite() && value > 0.0, "it must be a number above 0")?;
         }
-        for (key, value) in
-            [("ner.bias", ner.bias), ("stitch.own", stitch.own), ("stitch.other", stitch.other)]
-        {
+        for (key, value) in [
+            ("ner.bias", f64::from(ner.bias)),
+            ("stitch.own", f64::from(stitch.own)),
+            ("stitch.other", f64::from(stitch.other)),
+            ("tc.source_exponent", tc.source_exponent),
+        ] {
             require(key, value, value.is_finite(), "it must be a number")?;
         }
-        require(
-            "tc.source_exponent",
-            tc.source_exponent,
-            tc.source_exponent.is_finite(),
-            "it must be a number",
-        )?;
         for (key, warmup) in [
             ("train.warmup", Some(train.warmup)),
             ("ner.projection_group.warmup", ner.projection_group.warmup),
@@ -74,151 +78,120 @@ impl PrefinetuneConfig {
             let warmup = warmup.unwrap_or_default();
             require(key, warmup, (0.0..=1.0).contains(&warmup), "it must be between 0 and 1")?;
         }
-        let trains = train.precision != Compute::Int8;
-        require(
-            "train.precision",
-            train.precision,
-            trains,
-            "int8 is for inference; give auto, f32 or bf16",
-        )?;
+        Ok(())
+    }
+
+    /// Checks the other settings of the training loop.
+    fn check_loop(&self) -> Result<()> {
+        let train = &self.train;
+        let trainable = train.precision != Compute::Int8;
+        let rule = "int8 is for inference; give auto, f32 or bf16";
+        require("train.precision", train.precision, trainable, rule)?;
         require("train.steps", train.steps, train.steps > 0, "it must be at least 1")?;
-        require(
-            "train.validate_every",
-            train.validate_every,
-            train.validate_every > 0,
-            "it must be at least 1",
-        )?;
+        let every = train.validate_every;
+        require("train.validate_every", every, every > 0, "it must be at least 1")?;
         let validates = train.patience == 0 || train.validation > 0;
-        require(
-            "train.patience",
-            train.patience,
-            validates,
-            "stopping early needs train.validation above 0",
-        )?;
-        require(
-            "train.keep_checkpoints",
-            train.keep_checkpoints,
-            train.keep_checkpoints > 0,
-            "it must be at least 1",
-        )?;
-        require(
-            "tc.batch",
-            tc.batch,
-            tc.batch > 1,
-            "it must be at least 2: the other pairs are the negatives",
-        )?;
+        let rule = "stopping early needs train.validation above 0";
+        require("train.patience", train.patience, validates, rule)?;
+        let keep = train.keep_checkpoints;
+        require("train.keep_checkpoints", keep, keep > 0, "it must be at least 1")
+    }
+
+    fn check_batches(&self) -> Result<()> {
+        let (ner, tc, mlm) = (&self.ner, &self.tc, &self.mlm);
+        let rule = "it must be at least 2: the other pairs are the negatives";
+        require("tc.batch", tc.batch, tc.batch > 1, rule)?;
         for (key, batch) in
             [("ner.batch", ner.batch), ("tc.batch", tc.batch), ("mlm.batch", mlm.batch)]
         {
             require(key, batch, BATCHES.contains(&batch), BATCH_RULE)?;
         }
-        let share = mlm.probability > 0.0 && mlm.probability <= 1.0;
-        require("mlm.probability", mlm.probability, share, "it must be above 0 and at most 1")?;
-        let room = mlm.max_tokens >= 3;
-        require(
-            "mlm.max_tokens",
-            mlm.max_tokens,
-            room,
-            "it must be at least 3: two special tokens and one to hide",
-        )?;
-        let tokenizer =
+        let valid = mlm.probability > 0.0 && mlm.probability <= 1.0;
+        require("mlm.probability", mlm.probability, valid, "it must be above 0 and at most 1")?;
+        let rule = "it must be at least 3: two special tokens and one to hide";
+        require("mlm.max_tokens", mlm.max_tokens, mlm.max_tokens >= 3, rule)
+    }
+
+    /// Checks the fresh encoder and the shape of adapters.
+    fn check_model(&self) -> Result<()> {
+        let has_tokenizer =
             !self.starts_from_scratch() || !self.scratch.tokenizer.as_os_str().is_empty();
-        let rule =
-            "a fresh encoder needs the directory of one; make it by espalier tokenizer train";
-        require("scratch.tokenizer", "empty", tokenizer, rule)?;
+        let rule = "a fresh encoder needs the directory of a tokenizer; make one with espalier \
+                    tokenizer train";
+        require("scratch.tokenizer", "empty", has_tokenizer, rule)?;
+        let adapter = &self.adapter;
         require("adapter.rank", adapter.rank, RANKS.contains(&adapter.rank), RANK_RULE)?;
-        require(
-            "adapter.modules",
-            "empty",
-            !adapter.modules.is_empty(),
-            "it must name at least one module",
-        )?;
+        let named = !adapter.modules.is_empty();
+        require("adapter.modules", "empty", named, "it must name at least one module")
+    }
+
+    fn check_corpus_weights(&self) -> Result<()> {
         for objective in ObjectiveKind::ALL {
             for weight in self.corpora(objective).iter().map(|corpus| corpus.weight) {
-                require(
-                    objective.corpora_key(),
-                    weight,
-                    weight.is_finite() && weight > 0.0,
-                    "weights must be above 0",
-                )?;
+                let valid = weight.is_finite() && weight > 0.0;
+                require(objective.corpora_key(), weight, valid, "weights must be above 0")?;
             }
         }
-        let last_weights = !ner.keep_concepts || train.patience == 0;
-        require(
-            "ner.keep_concepts",
-            "true",
-            last_weights,
-            "what is kept is of the last step; set train.patience to 0",
-        )?;
+        Ok(())
+    }
+
+    /// Checks that the settings of the NER objective fit each other.
+    fn check_ner(&self) -> Result<()> {
+        let (ner, key) = (&self.ner, "ner.keep_concepts");
+        let last_step = !ner.keep_concepts || self.train.patience == 0;
+        let rule = "the concept model of the last step is saved; set train.patience to 0";
+        require(key, "true", last_step, rule)?;
         if ner.objective() == NerObjective::Distill {
-            require(
-                "ner.keep_concepts",
-                "true",
-                !ner.keep_concepts,
-                "distillation has no concepts to keep",
-            )?;
-            let (layer, fits) = (
-                ner.distill.layer,
-                ner.distill.loss != DistillLossKind::Kl || ner.distill.layer == 0,
-            );
-            require(
-                "ner.distill.layer",
-                layer,
-                fits,
-                "a further layer goes with cosine or mse, not with kl",
-            )?;
+            let rule = "distillation has no concept model to save";
+            require(key, "true", !ner.keep_concepts, rule)?;
+            let (loss, layer) = (ner.distill.loss, ner.distill.layer);
+            let fits = loss != DistillLossKind::Kl || layer == 0;
+            let rule = "a lower layer needs the loss cosine or mse, not kl";
+            require("ner.distill.layer", layer, fits, rule)?;
         }
-        let alternating = train.composition == Composition::Alternating;
-        let apart = alternating && self.strategy.merge == Merge::PcGrad;
-        require(
-            "train.composition",
-            "alternating",
-            !apart,
-            "pcgrad compares both families' gradients in every step",
-        )?;
+        Ok(())
+    }
+
+    /// Checks that the strategy has what it needs: corpora, and a teacher for distillation.
+    fn check_strategy(&self) -> Result<()> {
+        let alternating = self.train.composition == Composition::Alternating;
+        let fits = !alternating || self.strategy.merge != Merge::PcGrad;
+        let rule = "pcgrad compares both families' gradients in every step";
+        require("train.composition", "alternating", fits, rule)?;
         for &objective in self.strategy.objectives {
             if self.corpora(objective).is_empty() {
                 let (strategy, key) = (self.strategy.name.into(), objective.corpora_key());
                 return Err(TrainError::NoCorpus { strategy, objective, key });
             }
-            if objective == ObjectiveKind::Ner
-                && ner.objective() == NerObjective::Distill
-                && ner.teacher.is_none()
-            {
+            let distills = self.ner.objective() == NerObjective::Distill;
+            if objective == ObjectiveKind::Ner && distills && self.ner.teacher.is_none() {
                 return Err(TrainError::NoTeacher);
             }
         }
         Ok(())
     }
 
-    /// Checks that both families' gradients meet on the shared weights in every step, which the
-    /// conflict meter measures.
+    /// Checks that every step has gradients of both families on the shared weights, which the
+    /// conflict meter compares.
     pub(crate) fn check_measurable(&self) -> Result<()> {
         let shared = self.strategy.trains_encoder && !self.strategy.family_encoders;
-        let meets = shared && self.strategy.objectives.len() == 2;
-        require(
-            "strategy",
-            self.strategy,
-            meets,
-            "no two gradients meet under it; take joint, pcgrad or tpl",
-        )?;
-        let both = self.train.composition == Composition::Both;
-        require(
-            "train.composition",
-            "alternating",
-            both,
-            "gradients are compared within a step; take both",
-        )
+        let both = shared && self.strategy.objectives.len() == 2;
+        let rule = "it does not train shared weights with both families; use joint, pcgrad or tpl";
+        require("strategy", self.strategy, both, rule)?;
+        let together = self.train.composition == Composition::Both;
+        let rule = "the gradients of one step are compared; use both";
+        require("train.composition", "alternating", together, rule)
     }
 }
 
+/// [`TrainError::ConfigValue`] unless the value is valid.
 fn require(
     key: &'static str,
     value: impl std::fmt::Display,
-    holds: bool,
+    valid: bool,
     rule: &'static str,
 ) -> Result<()> {
-    match holds {
+    match valid {
         true => Ok(()),
         false => Err(TrainError::ConfigValue { key, value: value.to_string(), rule }),
     }

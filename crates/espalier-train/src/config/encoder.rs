@@ -1,4 +1,4 @@
-//! The settings of what is trained: the encoder from scratch (`[scratch]`), the family adapters
+//! The settings of the model: the encoder from scratch (`[scratch]`), the family adapters
 //! (`[adapter]`), and the stitches of cross-stitch (`[stitch]`).
 
 use super::GroupConfig;
@@ -6,22 +6,23 @@ use espalier_encoder::{LoraConfig, Module};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::path::PathBuf;
 
-/// A fresh BERT, where `backbone` is "scratch".
+/// The shape of a randomly initialized BERT, for `backbone = "scratch"`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct ScratchConfig {
-    /// The directory of its tokenizer, as `espalier tokenizer train` writes it; a relative path
-    /// counts as those of corpora.
+    /// The directory of the tokenizer, as written by `espalier tokenizer train`. A relative path is
+    /// resolved as those of corpora.
     pub tokenizer: PathBuf,
-    /// L, transformer layers.
+    /// L, the number of layers.
     pub layers: usize,
-    /// H, width of the token vectors.
+    /// H, the width of the hidden states.
     pub width: usize,
-    /// Attention heads of a layer.
+    /// The number of attention heads of a layer.
     pub heads: usize,
-    /// F, width inside the feed-forward blocks.
+    /// F, the inner width of the feed-forward blocks.
     pub inner: usize,
-    /// The longest text in tokens.
+    /// The number of position embeddings: the largest number of tokens of a text.
     pub positions: usize,
 }
 
@@ -41,22 +42,23 @@ impl Default for ScratchConfig {
 /// The family adapters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct AdapterConfig {
-    /// k: the last k layers carry adapters; 0 means a third of the layers.
+    /// k, the number of last layers with an adapter; 0 for a third of the layers.
     pub layers: usize,
-    /// Modules of these layers.
+    /// The modules with an adapter in each of these layers.
     pub modules: Vec<Module>,
-    /// r.
+    /// r, the rank of the LoRA.
     pub rank: usize,
-    /// alpha.
+    /// alpha; the LoRA is scaled by alpha / r.
     pub alpha: f32,
-    /// The parameter group of each.
+    /// The parameter group of each adapter.
     #[serde(deserialize_with = "group")]
     pub group: GroupConfig,
 }
 
-fn group<'de, D: Deserializer<'de>>(given: D) -> Result<GroupConfig, D::Error> {
-    AdapterConfig::default().group.or_given(given)
+fn group<'de, D: Deserializer<'de>>(deserializer: D) -> Result<GroupConfig, D::Error> {
+    AdapterConfig::default().group.deserialize_over(deserializer)
 }
 
 impl Default for AdapterConfig {
@@ -72,7 +74,7 @@ impl Default for AdapterConfig {
 }
 
 impl AdapterConfig {
-    /// The adapter's shape on an encoder of L layers.
+    /// The shape of an adapter on an encoder of L layers.
     pub fn lora(&self, encoder_layers: usize) -> LoraConfig {
         let layers = if self.layers == 0 {
             LoraConfig::for_layers(encoder_layers).layers
@@ -83,15 +85,16 @@ impl AdapterConfig {
     }
 }
 
-/// The units of cross-stitch.
+/// The stitches of cross-stitch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct StitchConfig {
-    /// What a column keeps of itself at the start.
+    /// The initial weight of an encoder's own hidden states.
     pub own: f32,
-    /// What it gets of the other column at the start.
+    /// The initial weight of the other encoder's hidden states.
     pub other: f32,
-    /// Peak learning rate. It follows the schedule of `train`; nothing decays.
+    /// The peak learning rate. The schedule is that of `train`; there is no weight decay.
     pub learning_rate: f32,
 }
 

@@ -1,4 +1,4 @@
-//! The configuration of a pre-finetuning run: one TOML file is the whole truth of it.
+//! The configuration of a run of pretraining or pre-finetuning: one TOML file with every setting.
 
 mod check;
 mod encoder;
@@ -12,7 +12,7 @@ pub use objectives::{
     ConceptEncoderKind, DistillConfig, DistillLossKind, MlmConfig, NerConfig, NerObjective,
     TcConfig,
 };
-pub(crate) use parse::FORMER;
+pub(crate) use parse::RENAMED_KEYS;
 pub use train::{Composition, GroupConfig, TrainConfig};
 
 use crate::error::{Result, TrainError};
@@ -25,45 +25,48 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-/// The value of `backbone` that asks for an encoder that has not learnt anything yet.
+/// The value of `backbone` for a randomly initialized encoder.
 pub const SCRATCH: &str = "scratch";
 
-/// Everything that decides a run. What a file leaves out has the default shown by
+/// The settings of a run. Settings that a file leaves out have the values of
 /// [`PrefinetuneConfig::default`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct PrefinetuneConfig {
-    /// The encoder to start from: a directory, a relative path counting as those of corpora, or a
-    /// hub id; or [`SCRATCH`], for a fresh one.
+    /// The encoder to start from: a directory or a hub id, or [`SCRATCH`] for a randomly
+    /// initialized one. Relative paths are resolved as those of corpora
+    /// ([`PrefinetuneConfig::read`]).
     pub backbone: String,
-    /// Which strategy.
+    /// The strategy.
     pub strategy: Strategy,
-    /// Seed of everything random.
+    /// The seed of all random numbers.
     pub seed: u64,
-    /// The loop.
+    /// The training loop.
     pub train: TrainConfig,
-    /// The NER side.
+    /// The NER objective.
     pub ner: NerConfig,
-    /// The classification side.
+    /// The classification objective.
     pub tc: TcConfig,
     /// Masked language modelling.
     pub mlm: MlmConfig,
-    /// The fresh encoder, if `backbone` asks for one.
+    /// The shape of the encoder, if `backbone` is [`SCRATCH`].
     pub scratch: ScratchConfig,
-    /// The family adapters, where the strategy has them.
+    /// The family adapters, for strategies that have them.
     pub adapter: AdapterConfig,
-    /// The units between two columns, where the strategy has them.
+    /// The stitches of cross-stitch.
     pub stitch: StitchConfig,
     /// The conflict meter.
     pub conflict: ConflictConfig,
 }
 
-/// The conflict meter.
+/// The settings of the conflict meter.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct ConflictConfig {
-    /// Measure at every so many steps where both families' gradients meet on the shared weights; 0
-    /// for never. It changes nothing of the training.
+    /// The number of steps from one measurement to the next; 0 for none. Only strategies that train
+    /// the shared weights with both families are measured. Measuring does not change the training.
     pub every: usize,
 }
 
@@ -85,50 +88,66 @@ impl Default for PrefinetuneConfig {
     }
 }
 
-/// The most bytes of a configuration.
-const LARGEST: u64 = 16 << 20;
+/// The largest configuration that is read, in bytes.
+const MAX_BYTES: u64 = 16 << 20;
 
-/// The text of a file, or of a pipe, that ends.
-fn text_of(path: &Path) -> io::Result<String> {
+/// Reads a file or pipe of at most [`MAX_BYTES`].
+fn read_text(path: &Path) -> io::Result<String> {
     let mut text = String::new();
-    let length = File::open(path)?.take(LARGEST + 1).read_to_string(&mut text)? as u64;
-    match length > LARGEST {
+    let length = File::open(path)?.take(MAX_BYTES + 1).read_to_string(&mut text)? as u64;
+    match length > MAX_BYTES {
         true => Err(io::Error::new(
             io::ErrorKind::FileTooLarge,
-            format!("a configuration has at most {LARGEST} bytes"),
+            format!("a configuration has at most {MAX_BYTES} bytes"),
         )),
         false => Ok(text),
     }
 }
 
 impl PrefinetuneConfig {
-    /// Reads a TOML file and applies overrides of the form `key=value`, `train.steps=200`.
+    /// Reads a TOML file and applies overrides of the form `key=value`.
+    ///
+    /// Relative paths are relative to the directory of the file if they exist there, otherwise to
+    /// the current directory.
+    ///
+    /// ```
+    /// use espalier_train::PrefinetuneConfig;
+    ///
+    /// # let directory = tempfile::tempdir()?;
+    /// let path = directory.path().join("run.toml");
+    /// std::fs::write(&path, "strategy = \"tpl\"\n[train]\nsteps = 1000\n")?;
+    /// let config = PrefinetuneConfig::read(&path, &["train.steps=20".into()])?;
+    /// assert_eq!((config.strategy.name, config.train.steps), ("tpl", 20));
+    ///
+    /// let error = PrefinetuneConfig::read(&path, &["train.step=20".into()]).unwrap_err();
+    /// assert!(error.to_string().contains("did you mean \"train.steps\"?"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
-    /// [`TrainError`] for a file that cannot be read or parsed, an unknown key (naming the nearest
-    /// known one), or a value that is out of range.
+    /// [`TrainError`] for a file that cannot be read or parsed, and for an unknown key (with the
+    /// most similar known one). Values are checked by [`PrefinetuneConfig::check`].
     pub fn read(path: &Path, overrides: &[String]) -> Result<Self> {
-        let text = text_of(path)
+        let text = read_text(path)
             .map_err(|cause| TrainError::ConfigFile { path: path.to_path_buf(), cause })?;
         let mut config = parse::parse(&text, &path.display().to_string(), overrides)?;
         let directory = path.parent().unwrap_or(Path::new(""));
         for path in config.all_paths_mut() {
-            let beside = directory.join(&*path);
-            if beside.exists() {
-                *path = beside;
+            let resolved = directory.join(&*path);
+            if resolved.exists() {
+                *path = resolved;
             }
         }
         for model in config.models_mut() {
-            if let Some(beside) =
-                directory.join(&*model).to_str().filter(|beside| Path::new(beside).exists())
-            {
-                *model = beside.into();
+            let resolved = directory.join(&*model);
+            if let Some(resolved) = resolved.to_str().filter(|path| Path::new(path).exists()) {
+                *model = resolved.into();
             }
         }
         Ok(config)
     }
 
-    /// The files that an objective's data come from.
+    /// The corpora of an objective.
     pub fn corpora(&self, objective: ObjectiveKind) -> &[CorpusConfig] {
         match objective {
             ObjectiveKind::Ner => &self.ner.corpora,
@@ -137,7 +156,7 @@ impl PrefinetuneConfig {
         }
     }
 
-    /// Checks the corpora of all objectives, each as what it is used for.
+    /// Checks the records of all corpora, each in the format that its objective needs.
     pub fn check_corpora(&self, tokenizer: Option<&Tokenizer>) -> Vec<Report> {
         let sentences = match self.ner.objective() {
             NerObjective::Concepts => Kind::Concepts,
@@ -152,12 +171,12 @@ impl PrefinetuneConfig {
             .collect()
     }
 
-    /// Whether the run begins with a fresh encoder.
+    /// Whether the run starts from a randomly initialized encoder.
     pub fn starts_from_scratch(&self) -> bool {
         self.backbone == SCRATCH
     }
 
-    /// The files and directories that it names, but for encoders.
+    /// All files and directories in the configuration, except encoders.
     pub(crate) fn all_paths_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
         let corpora =
             self.ner.corpora.iter_mut().chain(&mut self.tc.corpora).chain(&mut self.mlm.corpora);
@@ -167,15 +186,14 @@ impl PrefinetuneConfig {
         paths.chain(&mut self.ner.teacher_cache).chain(&mut self.ner.distill.adapter)
     }
 
-    /// The encoders that it names: directories, files or hub ids.
+    /// All encoders in the configuration: directories, files or hub ids.
     pub(crate) fn models_mut(&mut self) -> impl Iterator<Item = &mut String> {
         let scratch = self.starts_from_scratch();
         Some(&mut self.backbone).filter(|_| !scratch).into_iter().chain(&mut self.ner.teacher)
     }
 
-    /// The same configuration with every value that follows another one, or may be absent, spelled
-    /// out, so that it shows all keys.
-    fn spelled_out(&self) -> Self {
+    /// The same configuration with all optional values filled in, so that it has every key.
+    fn with_all_keys(&self) -> Self {
         let (mut config, train) = (self.clone(), &self.train);
         let ner = &mut config.ner;
         ner.objective.get_or_insert(self.ner.objective());
@@ -191,10 +209,9 @@ impl PrefinetuneConfig {
         config
     }
 
-    /// The configuration as TOML: every value but those that follow another one, which are left
-    /// out.
+    /// The configuration as TOML. Optional values that are `None` are left out.
     pub fn to_toml(&self) -> String {
         toml::to_string_pretty(self)
-            .unwrap_or_else(|error| unreachable!("plain values always serialise: {error}"))
+            .unwrap_or_else(|error| unreachable!("every value can be serialized: {error}"))
     }
 }

@@ -6,101 +6,106 @@ use espalier_encoder::{Compute, Pooling};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::path::PathBuf;
 
-/// The NER side.
+/// The settings of the NER objective.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct NerConfig {
-    /// Concept corpora, or any sentences to distil on. A sentence comes from a file in proportion
-    /// to its size times its weight.
+    /// Concept corpora, or any sentences for distillation. The probability of a file is
+    /// proportional to its size times its weight.
     pub corpora: Vec<CorpusConfig>,
-    /// `concepts` or `distill`; `None`: [`NerConfig::objective`].
+    /// `concepts` or `distill`; see [`NerConfig::objective`] for `None`.
     pub objective: Option<NerObjective>,
-    /// Sentences per batch.
+    /// The number of sentences of a batch.
     pub batch: usize,
-    /// Weight of the loss; `None`: that of the objective, [`NerConfig::weight`].
+    /// The weight of the loss; see [`NerConfig::weight`] for `None`.
     pub weight: Option<f32>,
-    /// The parameter group of the maps of the objective: P and Q, or the projections and heads of
-    /// distillation.
+    /// The parameter group of the objective's linear maps: P and Q of concept contrast, or the
+    /// projections of distillation.
     #[serde(deserialize_with = "projection_group")]
     pub projection_group: GroupConfig,
-    /// Factor of the cosine between token and concept.
+    /// The factor of the cosine between token and concept.
     pub scale: f32,
     /// Added to the score of token and concept.
     pub bias: f32,
     /// `frozen` or `trained`.
     pub concept_encoder: ConceptEncoderKind,
-    /// The parameter group of a trained concept encoder; only its matrices have weight decay.
+    /// The parameter group of a trained concept encoder. Only its matrices have weight decay.
     #[serde(deserialize_with = "concept_group")]
     pub concept_group: GroupConfig,
-    /// Whether the concept encoder and the projections are kept at the end, for zero-shot NER.
+    /// Whether to save the concept encoder and the projections, for zero-shot NER.
     pub keep_concepts: bool,
-    /// The teacher of distillation: a directory, a packed file, a relative path counting as those
-    /// of corpora, or a hub id.
+    /// The teacher of distillation: a directory, a packed file or a hub id. A relative path is
+    /// resolved as those of corpora.
     pub teacher: Option<String>,
-    /// What the teacher computes in.
+    /// The precision of the teacher.
     pub teacher_precision: Compute,
-    /// A directory that keeps what the teacher said.
+    /// The directory of a cache of the teacher's outputs.
     pub teacher_cache: Option<PathBuf>,
     /// Distillation.
     pub distill: DistillConfig,
 }
 
-/// What tokens learn on the NER side.
+/// The objective of the NER family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum NerObjective {
-    /// To tell which of the batch's concepts they are instances of.
+    /// Concept contrast: which tokens belong to entities of which concept.
     Concepts,
-    /// What a teacher says about them.
+    /// Distillation: match the teacher's output for each word.
     Distill,
 }
 
-/// What gives the vectors of concepts.
+/// The encoder that gives the vectors of concepts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum ConceptEncoderKind {
-    /// The encoder as it was before training.
+    /// The backbone before training.
     #[default]
     Frozen,
-    /// A second encoder, which starts as the first and learns with it.
+    /// A second encoder, which starts from the same weights and is trained too.
     Trained,
 }
 
-/// How the student's output is compared with the teacher's.
+/// The loss of distillation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum DistillLossKind {
-    /// The angle between their vectors.
+    /// One minus the cosine of the student's and the teacher's vectors.
     #[default]
     Cosine,
-    /// The distance of their vectors, each scaled to mean 0 and variance 1.
+    /// The mean squared difference of their vectors, each normalized to mean 0 and variance 1.
     Mse,
-    /// The divergence of the probabilities that their classifiers give to the teacher's tags.
+    /// The Kullback-Leibler divergence of their probabilities of the teacher's tags.
     Kl,
 }
 
-/// What the student takes over from its teacher, and how.
+/// The settings of distillation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct DistillConfig {
     /// `cosine`, `mse` or `kl`.
     pub loss: DistillLossKind,
-    /// How much a word of an annotated entity counts; the others count 1.
+    /// The weight of words in annotated entities. Other words have weight 1.
     pub entity_weight: f32,
-    /// A further layer of the teacher, from 1, that the student's word vectors match as well; 0 for
-    /// none.
+    /// A lower layer of the teacher, from 1, to match in addition to the last; 0 for none.
     pub layer: usize,
-    /// Weight of that layer's loss beside that of the last.
+    /// The weight of that layer's loss, relative to that of the last layer.
     pub layer_weight: f32,
     /// tau of `kl`.
     pub temperature: f32,
-    /// An adapter directory to put on the teacher; with `kl` its head gives the tags.
+    /// The directory of an adapter to load on the teacher. With `kl`, its head gives the tag
+    /// scores.
     pub adapter: Option<PathBuf>,
 }
 
 impl NerConfig {
-    /// What tokens learn: where the configuration does not say, from a teacher if it names one,
-    /// since that makes the better student (docs/method.md).
+    /// The objective. If it is not set, it is distillation if there is a teacher, which gives the
+    /// better student (docs/method.md), otherwise concept contrast.
     pub fn objective(&self) -> NerObjective {
         self.objective.unwrap_or(match self.teacher {
             Some(_) => NerObjective::Distill,
@@ -108,9 +113,10 @@ impl NerConfig {
         })
     }
 
-    /// The weight of the loss. Means over all token x concept pairs, most of them easy negatives,
-    /// and of differences of vectors have gradients far smaller than InfoNCE's; where the
-    /// configuration names no weight, that of the objective makes them about as large.
+    /// The weight of the loss. If it is not set, it depends on the objective: it makes the
+    /// gradients about as large as those of InfoNCE. Without it they would be much smaller, because
+    /// the losses are means over many token x concept pairs, most of them easy negatives, or over
+    /// all elements of vectors.
     pub fn weight(&self) -> f32 {
         self.weight.unwrap_or(match (self.objective(), self.distill.loss) {
             (NerObjective::Concepts, _) | (NerObjective::Distill, DistillLossKind::Cosine) => 30.0,
@@ -120,12 +126,12 @@ impl NerConfig {
     }
 }
 
-fn projection_group<'de, D: Deserializer<'de>>(given: D) -> Result<GroupConfig, D::Error> {
-    NerConfig::default().projection_group.or_given(given)
+fn projection_group<'de, D: Deserializer<'de>>(deserializer: D) -> Result<GroupConfig, D::Error> {
+    NerConfig::default().projection_group.deserialize_over(deserializer)
 }
 
-fn concept_group<'de, D: Deserializer<'de>>(given: D) -> Result<GroupConfig, D::Error> {
-    NerConfig::default().concept_group.or_given(given)
+fn concept_group<'de, D: Deserializer<'de>>(deserializer: D) -> Result<GroupConfig, D::Error> {
+    NerConfig::default().concept_group.deserialize_over(deserializer)
 }
 
 impl Default for NerConfig {
@@ -162,24 +168,25 @@ impl Default for DistillConfig {
     }
 }
 
-/// The classification side.
+/// The settings of the classification objective, contrast of text pairs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct TcConfig {
-    /// Pair corpora. A file's weight multiplies that of its sources.
+    /// Corpora of text pairs. The weight of a file multiplies the weights of its sources.
     pub corpora: Vec<CorpusConfig>,
-    /// Pairs per batch.
+    /// The number of pairs of a batch.
     pub batch: usize,
-    /// Texts that are embedded at a time, for batches whose activations do not fit into memory; 0
-    /// for all of the batch at once.
+    /// The number of texts that are embedded at a time, for batches whose activations do not fit
+    /// into memory; 0 for all texts of the batch.
     pub chunk: usize,
-    /// Weight of the loss.
+    /// The weight of the loss.
     pub weight: f32,
     /// tau of InfoNCE.
     pub temperature: f32,
-    /// How token vectors become text vectors.
+    /// How hidden states are pooled to text vectors.
     pub pooling: Pooling,
-    /// Sources are drawn in proportion to size^source_exponent.
+    /// The probability of a source is proportional to size^source_exponent.
     pub source_exponent: f64,
 }
 
@@ -197,21 +204,23 @@ impl Default for TcConfig {
     }
 }
 
-/// Masked language modelling.
+/// The settings of masked language modelling.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct MlmConfig {
-    /// Text corpora. A piece of text comes from a file in proportion to its size times its weight.
+    /// Corpora of plain text. The probability of a file is proportional to its size times its
+    /// weight.
     pub corpora: Vec<CorpusConfig>,
-    /// Pieces of text per batch.
+    /// The number of pieces of text of a batch.
     pub batch: usize,
-    /// The longest piece in tokens; longer documents are cut into several.
+    /// The largest number of tokens of a piece. Longer documents are split into several.
     pub max_tokens: usize,
-    /// Share of the tokens that are hidden.
+    /// The probability that a token is masked.
     pub probability: f32,
-    /// Whether words are hidden with all their tokens.
+    /// Whether to mask words, with all their tokens, instead of tokens.
     pub whole_words: bool,
-    /// Weight of the loss.
+    /// The weight of the loss.
     pub weight: f32,
 }
 

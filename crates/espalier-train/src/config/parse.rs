@@ -1,13 +1,13 @@
-//! TOML text and `key=value` overrides to a configuration, with helpful refusals.
+//! Parses TOML and `key=value` overrides, with helpful error messages.
 
 use super::PrefinetuneConfig;
 use crate::error::{Result, TrainError};
 use espalier_encoder::text::excerpt;
 use toml::{Table, Value};
 
-/// Keys that have got another name, each with its present one. The former names are still read, and
-/// stand for the settings in the fingerprints of checkpoints.
-pub(crate) const FORMER: [(&str, &str); 12] = [
+/// Keys that were renamed: the former and the current name. Former names are still read. The
+/// fingerprint of the settings in checkpoints is computed with the former names.
+pub(crate) const RENAMED_KEYS: [(&str, &str); 12] = [
     ("ner.projection_learning_rate", "ner.projection_group.learning_rate"),
     ("ner.projection_weight_decay", "ner.projection_group.weight_decay"),
     ("ner.projection_schedule", "ner.projection_group.schedule"),
@@ -22,13 +22,13 @@ pub(crate) const FORMER: [(&str, &str); 12] = [
     ("adapter.warmup", "adapter.group.warmup"),
 ];
 
-/// Parses `text` (from `origin`, for messages), applies the overrides, and checks every key.
+/// Parses `text` (from `origin`, for error messages), applies the overrides, and checks every key.
 pub(super) fn parse(text: &str, origin: &str, overrides: &[String]) -> Result<PrefinetuneConfig> {
     let syntax =
         |origin: &str, problem: String| TrainError::ConfigSyntax { origin: origin.into(), problem };
     let known = known_keys();
     let mut table: Table = text.parse().map_err(|error| syntax(origin, problem(&error, text)))?;
-    for (former, key) in FORMER {
+    for (former, key) in RENAMED_KEYS {
         let Some(value) = take(&mut table, former) else { continue };
         if take(&mut table, key).is_some() {
             let problem = format!("{former} is the former name of {key}; give one of them");
@@ -43,16 +43,17 @@ pub(super) fn parse(text: &str, origin: &str, overrides: &[String]) -> Result<Pr
             .split_once('=')
             .ok_or_else(|| syntax(&origin, "write it as key=value".into()))?;
         let key = key.trim();
-        let key = FORMER.iter().find(|(former, _)| *former == key).map_or(key, |(_, key)| key);
+        let renamed = RENAMED_KEYS.iter().find(|(former, _)| *former == key);
+        let key = renamed.map_or(key, |(_, key)| key);
         if !known.iter().any(|known| known == key) {
-            return Err(unknown(key, &origin, &known));
+            return Err(unknown_key(key, &origin, &known));
         }
-        set(&mut table, key, value_of(value.trim()));
+        set(&mut table, key, parse_value(value.trim()));
     }
     Table::try_into(table).map_err(|error| syntax(origin, problem(&error, text)))
 }
 
-/// Removes the value of a dotted key, if it is there.
+/// Removes and returns the value of a dotted key, if there is one.
 fn take(table: &mut Table, key: &str) -> Option<Value> {
     match key.split_once('.') {
         None => table.remove(key),
@@ -60,7 +61,7 @@ fn take(table: &mut Table, key: &str) -> Option<Value> {
     }
 }
 
-/// What the parser says, in one line, with its place in `text` where it has one.
+/// The parser's message in one line, with the position in `text` if it has one.
 fn problem(error: &toml::de::Error, text: &str) -> String {
     match error.span().and_then(|span| text.get(..span.start)) {
         Some(before) => {
@@ -72,17 +73,18 @@ fn problem(error: &toml::de::Error, text: &str) -> String {
     }
 }
 
-/// A TOML value, or, where it is none, the text itself: `strategy=tpl` needs no quotes.
-fn value_of(text: &str) -> Value {
+/// Parses a TOML value. Text that is not TOML is a string, so that `strategy=tpl` needs no quotes.
+fn parse_value(text: &str) -> Value {
     format!("value = {text}")
         .parse::<Table>()
         .ok()
-        // With more than one key, what stands behind a line end is no part of the value.
+        // With a line break in the text there may be other keys, which must not be set.
         .filter(|table| table.len() == 1)
         .and_then(|mut table| table.remove("value"))
         .unwrap_or_else(|| Value::String(text.to_string()))
 }
 
+/// Sets the value of a dotted key.
 fn set(table: &mut Table, key: &str, value: Value) {
     match key.split_once('.') {
         None => {
@@ -97,8 +99,7 @@ fn set(table: &mut Table, key: &str, value: Value) {
     }
 }
 
-/// Every key that a configuration may hold, dotted: those of the default one, every value spelled
-/// out.
+/// Every key of a configuration, dotted.
 fn known_keys() -> Vec<String> {
     fn collect(table: &Table, prefix: &str, keys: &mut Vec<String>) {
         for (key, value) in table {
@@ -109,12 +110,13 @@ fn known_keys() -> Vec<String> {
         }
     }
     let mut keys = Vec::new();
-    if let Ok(table) = PrefinetuneConfig::default().spelled_out().to_toml().parse() {
+    if let Ok(table) = PrefinetuneConfig::default().with_all_keys().to_toml().parse() {
         collect(&table, "", &mut keys);
     }
     keys
 }
 
+/// Checks that all keys of a table are known.
 fn check_keys(table: &Table, prefix: &str, origin: &str, known: &[String]) -> Result<()> {
     for (key, value) in table {
         let full = format!("{prefix}{key}");
@@ -124,22 +126,22 @@ fn check_keys(table: &Table, prefix: &str, origin: &str, known: &[String]) -> Re
                 check_keys(inner, &format!("{full}."), origin, known)?
             }
             _ if is_section || known.contains(&full) => {}
-            _ => return Err(unknown(&full, origin, known)),
+            _ => return Err(unknown_key(&full, origin, known)),
         }
     }
     Ok(())
 }
 
-/// The refusal of a key, with the nearest known one if any is near.
-fn unknown(key: &str, origin: &str, known: &[String]) -> TrainError {
-    let nearness = |candidate: &str| {
+/// The error for an unknown key, with the most similar known key if there is one.
+fn unknown_key(key: &str, origin: &str, known: &[String]) -> TrainError {
+    let similarity = |candidate: &str| {
         let last = |key: &str| key.rsplit('.').next().unwrap_or_default().to_string();
         strsim::jaro_winkler(key, candidate).max(strsim::jaro_winkler(&last(key), &last(candidate)))
     };
     let nearest =
-        known.iter().map(|known| (nearness(known), known)).max_by(|a, b| a.0.total_cmp(&b.0));
+        known.iter().map(|known| (similarity(known), known)).max_by(|a, b| a.0.total_cmp(&b.0));
     let hint = match nearest {
-        Some((nearness, known)) if nearness > 0.75 => format!("did you mean {known:?}?"),
+        Some((similarity, known)) if similarity > 0.75 => format!("did you mean {known:?}?"),
         _ => format!("known keys: {}", known.join(", ")),
     };
     TrainError::UnknownKey { origin: origin.into(), key: key.into(), hint }
@@ -159,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_out_has_its_default() {
+    fn keys_that_are_left_out_have_their_defaults() {
         let config = parsed("seed = 3\n[train]\nsteps = 7\n", &[]).unwrap();
         let default = PrefinetuneConfig::default();
         assert_eq!((config.seed, config.train.steps), (3, 7));
@@ -168,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn who_names_a_teacher_learns_from_it() {
+    fn a_teacher_makes_distillation_the_default_objective() {
         let objective = |text: &str| parsed(text, &[]).unwrap().ner.objective();
         assert_eq!(objective(""), NerObjective::Concepts);
         assert_eq!(objective("[ner]\nteacher = \"t\"\n"), NerObjective::Distill);
@@ -179,8 +181,8 @@ mod tests {
     }
 
     #[test]
-    fn overrides_win_and_need_no_quotes() {
-        // A schedule of its own is a key that no default shows.
+    fn overrides_take_precedence_and_need_no_quotes() {
+        // A key whose default is `None`.
         assert_eq!(
             parsed("", &["adapter.group.schedule=cosine"]).unwrap().adapter.group.schedule,
             Some(Schedule::Cosine)
@@ -203,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn former_keys_are_read_and_not_twice() {
+    fn former_keys_are_read_but_not_together_with_their_new_names() {
         let text = "[ner]\nprojection_learning_rate = 0.5\nconcept_schedule = \"cosine\"\n";
         let config = parsed(text, &["adapter.warmup=0.25"]).unwrap();
         assert_eq!(config.ner.projection_group.learning_rate, 0.5);
@@ -217,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_group_leaves_out_has_that_groups_default() {
+    fn keys_that_a_group_leaves_out_have_the_defaults_of_that_group() {
         let text = "[ner]\nconcept_group.schedule = \"cosine\"\nprojection_warmup = 0.5\n";
         let (config, default) =
             (parsed(text, &["adapter.group.warmup=1"]).unwrap(), PrefinetuneConfig::default());
@@ -234,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_keys_are_refused_with_the_nearest_known_one() {
+    fn unknown_keys_are_refused_with_the_most_similar_known_one() {
         for (text, overrides, want) in [
             (
                 "[train]\nstep = 9\n",
@@ -256,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn an_override_is_one_setting() {
+    fn an_override_sets_only_one_key() {
         let message = parsed("", &["train.steps=7\nseed=9"]).unwrap_err().to_string();
         assert!(message.contains("\"7\\nseed=9\"") && message.contains("train.steps"), "{message}");
         assert_eq!(parsed("", &["backbone=a\nseed = 9"]).unwrap().backbone, "a\nseed = 9");
@@ -265,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said_in_one_line() {
+    fn syntax_errors_are_one_line() {
         for (text, want) in [
             ("seed = 1\n[train]\nsteps = \n", "run.toml: line 3, column 9: "),
             ("[train\n", "run.toml: line 1, column 7: "),

@@ -1,74 +1,78 @@
-//! The settings of the loop (`[train]`), and of parameter groups.
+//! The settings of the training loop (`[train]`), and of parameter groups.
 
 use crate::optimizer::{OptimizerKind, Schedule};
 use espalier_encoder::Compute;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::ops::Range;
 
-/// The loop.
+/// The settings of the training loop.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct TrainConfig {
-    /// Number of updates.
+    /// The number of training steps.
     pub steps: usize,
-    /// What an update's batch is made of: `both` or `alternating`.
+    /// Which objectives have a batch in a step: `both` or `alternating`.
     pub composition: Composition,
     /// `adamw` or `sgd`.
     pub optimizer: OptimizerKind,
     /// `constant`, `linear` or `cosine`.
     pub schedule: Schedule,
-    /// Share of the steps over which the learning rates rise.
+    /// The fraction of the steps over which the learning rates rise (warm-up).
     pub warmup: f32,
-    /// Global norm that gradients are scaled down to; 0 for no clipping.
+    /// The global norm to clip gradients to; 0 for no clipping.
     pub clip_norm: f32,
-    /// Peak learning rate of the backbone.
+    /// The peak learning rate of the backbone.
     pub learning_rate: f32,
-    /// Weight decay of the backbone's matrices.
+    /// The weight decay of the backbone's matrices.
     pub weight_decay: f32,
-    /// Whether word, position and type embeddings stay as they are.
+    /// Whether to freeze the word, position and type embeddings.
     pub freeze_embeddings: bool,
-    /// What matrix products are computed in. Weights, sums, losses and the optimizer are f32 in any
-    /// case.
+    /// The precision of matrix products. Weights, accumulators, losses and the optimizer always use
+    /// f32.
     pub precision: Compute,
-    /// Examples of each family that are held out for validation, at most a tenth of them; 0 for no
-    /// validation.
+    /// The number of examples of each objective in the validation set, at most a tenth of its
+    /// corpora; 0 for no validation.
     pub validation: usize,
-    /// Steps from one validation to the next.
+    /// The number of steps from one validation to the next.
     pub validate_every: usize,
-    /// Validations without improvement after which the run ends with the best weights; 0 for never,
-    /// and the last weights.
+    /// The number of validations without improvement after which the run stops early. The result
+    /// is then the model with the best validation loss. 0 disables this: the result is the last
+    /// model.
     pub patience: usize,
-    /// Steps from one checkpoint to the next; 0 for one at the end or when the run is interrupted.
+    /// The number of steps from one checkpoint to the next. With 0 there is one at the end, and one
+    /// when the run is interrupted.
     pub checkpoint_every: usize,
-    /// Checkpoints that are kept.
+    /// The number of checkpoints to keep.
     pub keep_checkpoints: usize,
 }
 
-/// Whose batches an update takes, where a strategy trains both families.
+/// Which objectives have a batch in a step, if there are several.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Composition {
-    /// A batch of each family.
+    /// All of them.
     #[default]
     Both,
-    /// A batch of one family, taking turns.
+    /// One, alternating from step to step.
     Alternating,
 }
 
 impl Composition {
-    /// Which of so many objectives have a batch in step `step`, counted from 1.
-    pub(crate) fn drawn(self, step: usize, objectives: usize) -> Range<usize> {
+    /// The indices of the objectives, out of `objectives`, that have a batch in a step, from 1.
+    pub(crate) fn active(self, step: usize, objectives: usize) -> Range<usize> {
         match self {
             Self::Alternating if objectives > 0 => {
-                let turn = (step - 1) % objectives;
-                turn..turn + 1
+                let index = (step - 1) % objectives;
+                index..index + 1
             }
             _ => 0..objectives,
         }
     }
 
-    /// An objective has a batch in one of this many steps.
-    pub(crate) fn every(self, objectives: usize) -> usize {
+    /// The number of steps from one batch of an objective to its next.
+    pub(crate) fn period(self, objectives: usize) -> usize {
         if self == Self::Alternating { objectives.max(1) } else { 1 }
     }
 }
@@ -96,35 +100,36 @@ impl Default for TrainConfig {
 }
 
 impl TrainConfig {
-    /// The schedule and the warm-up steps of a parameter group.
+    /// The schedule and the number of warm-up steps of a parameter group.
     pub(crate) fn schedule_of(&self, group: &GroupConfig) -> (Schedule, usize) {
         let warmup = group.warmup.unwrap_or(self.warmup);
         (group.schedule.unwrap_or(self.schedule), self.warmup_steps(warmup))
     }
 
-    /// The steps of a warm-up that is given as a share of all.
-    pub(crate) fn warmup_steps(&self, share: f32) -> usize {
-        (share * self.steps as f32) as usize
+    /// The number of warm-up steps, from the fraction of all steps.
+    pub(crate) fn warmup_steps(&self, fraction: f32) -> usize {
+        (fraction * self.steps as f32) as usize
     }
 }
 
-/// A parameter group: its own learning rate and weight decay, and perhaps its own schedule.
+/// The settings of a parameter group.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct GroupConfig {
-    /// Peak learning rate.
+    /// The peak learning rate.
     pub learning_rate: f32,
-    /// Weight decay.
+    /// The weight decay.
     pub weight_decay: f32,
-    /// Schedule; `None`: that of `train`.
+    /// The schedule; `None` for that of `train`.
     pub schedule: Option<Schedule>,
-    /// Warm-up as a share of the steps; `None`: that of `train`.
+    /// The fraction of the steps that is warm-up; `None` for that of `train`.
     pub warmup: Option<f32>,
 }
 
-/// The keys that a file gives of a group.
+/// The keys of a group that are in a file.
 #[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct Given {
+#[serde(default, deny_unknown_fields, rename = "GroupConfig")]
+struct PartialGroup {
     learning_rate: Option<f32>,
     weight_decay: Option<f32>,
     schedule: Option<Schedule>,
@@ -132,20 +137,23 @@ struct Given {
 }
 
 impl GroupConfig {
-    /// With the schedule of `train`.
+    /// A group with the schedule of `train`.
     pub(super) fn new(learning_rate: f32, weight_decay: f32) -> Self {
         Self { learning_rate, weight_decay, schedule: None, warmup: None }
     }
 
-    /// A group of which a file may give some keys; the others are as here. Each group has its own
-    /// defaults, so that there is no other way to read one.
-    pub(super) fn or_given<'de, D: Deserializer<'de>>(self, given: D) -> Result<Self, D::Error> {
-        let given = Given::deserialize(given)?;
+    /// Reads a group from a file; keys that are not there keep the values of `self`. There is no
+    /// `Deserialize` because each group has its own defaults.
+    pub(super) fn deserialize_over<'de, D: Deserializer<'de>>(
+        self,
+        deserializer: D,
+    ) -> Result<Self, D::Error> {
+        let keys = PartialGroup::deserialize(deserializer)?;
         Ok(Self {
-            learning_rate: given.learning_rate.unwrap_or(self.learning_rate),
-            weight_decay: given.weight_decay.unwrap_or(self.weight_decay),
-            schedule: given.schedule.or(self.schedule),
-            warmup: given.warmup.or(self.warmup),
+            learning_rate: keys.learning_rate.unwrap_or(self.learning_rate),
+            weight_decay: keys.weight_decay.unwrap_or(self.weight_decay),
+            schedule: keys.schedule.or(self.schedule),
+            warmup: keys.warmup.or(self.warmup),
         })
     }
 }

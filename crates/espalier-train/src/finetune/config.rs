@@ -5,27 +5,28 @@ use crate::error::{Result, TrainError};
 use espalier_encoder::LoraConfig;
 use serde::{Deserialize, Serialize};
 
-/// How an adapter is trained; the same for every strategy and task.
+/// The settings of fine-tuning.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct FinetuneConfig {
-    /// Number of updates.
+    /// The number of training steps.
     pub steps: usize,
-    /// Examples per update.
+    /// The number of examples of a batch.
     pub batch: usize,
-    /// Peak learning rate of the adapter; it falls to zero on a straight line.
+    /// The peak learning rate of the adapter. After the warm-up the learning rates decrease
+    /// linearly to zero.
     pub learning_rate: f32,
-    /// Peak learning rate of the head.
+    /// The peak learning rate of the head.
     pub head_learning_rate: f32,
-    /// Weight decay of both.
+    /// The weight decay of the adapter and the head.
     pub weight_decay: f32,
-    /// Share of the steps over which the learning rates rise.
+    /// The fraction of the steps over which the learning rates rise (warm-up).
     pub warmup: f32,
-    /// Global norm that gradients are scaled down to; 0 for no clipping.
+    /// The global norm to clip gradients to; 0 for no clipping.
     pub clip_norm: f32,
-    /// Seed of the head, a fresh adapter and the order of examples.
+    /// The seed of the head, of a fresh adapter, and of the order of examples.
     pub seed: u64,
-    /// Shape of a fresh adapter, where none is given to start from; `None` means
-    /// [`LoraConfig::for_layers`].
+    /// The shape of a fresh adapter; `None` for [`LoraConfig::for_layers`].
     pub lora: Option<LoraConfig>,
 }
 
@@ -46,42 +47,27 @@ impl Default for FinetuneConfig {
 }
 
 impl FinetuneConfig {
+    /// Checks that all values are in range. The keys are those of the command line.
     pub(super) fn check(&self) -> Result<()> {
-        let number = |x: f32| x.is_finite() && x >= 0.0;
-        let share = (0.0..=1.0).contains(&self.warmup);
         let (rank, alpha) = self.lora.as_ref().map_or((1, 1.0), |lora| (lora.rank, lora.alpha));
+        let warmup = (0.0..=1.0).contains(&self.warmup);
         let rules = [
             ("steps", self.steps.to_string(), self.steps > 0, "it must be at least 1"),
             ("batch", self.batch.to_string(), BATCHES.contains(&self.batch), BATCH_RULE),
-            ("warmup", self.warmup.to_string(), share, "it must be between 0 and 1"),
+            ("warmup", self.warmup.to_string(), warmup, "it must be between 0 and 1"),
             ("rank", rank.to_string(), RANKS.contains(&rank), RANK_RULE),
             ("alpha", alpha.to_string(), alpha.is_finite(), "it must be a number"),
-            (
-                "learning-rate",
-                self.learning_rate.to_string(),
-                number(self.learning_rate),
-                "it must be at least 0",
-            ),
-            (
-                "head-learning-rate",
-                self.head_learning_rate.to_string(),
-                number(self.head_learning_rate),
-                "it must be at least 0",
-            ),
-            (
-                "weight-decay",
-                self.weight_decay.to_string(),
-                number(self.weight_decay),
-                "it must be at least 0",
-            ),
-            (
-                "clip-norm",
-                self.clip_norm.to_string(),
-                number(self.clip_norm),
-                "it must be at least 0",
-            ),
         ];
-        match rules.into_iter().find(|(_, _, holds, _)| !holds) {
+        let non_negative = [
+            ("learning-rate", self.learning_rate),
+            ("head-learning-rate", self.head_learning_rate),
+            ("weight-decay", self.weight_decay),
+            ("clip-norm", self.clip_norm),
+        ]
+        .map(|(key, value)| {
+            (key, value.to_string(), value.is_finite() && value >= 0.0, "it must be at least 0")
+        });
+        match rules.into_iter().chain(non_negative).find(|(_, _, valid, _)| !valid) {
             Some((key, value, _, rule)) => Err(TrainError::ConfigValue { key, value, rule }),
             None => Ok(()),
         }

@@ -1,5 +1,4 @@
-//! The frozen encoder that adapters are trained on, and its trunk: the layers below the first adapted
-//! one, run once over a task's texts.
+//! The frozen encoder of fine-tuning, and the cached output of its trunk.
 
 use crate::error::Result;
 use crate::network::{Network, SecondEncoder};
@@ -10,7 +9,7 @@ use rayon::prelude::*;
 use std::path::Path;
 
 /// The encoder that adapters are trained on: a backbone or, with cross-stitch, an encoder for each
-/// family.
+/// family. `&Backbone` and `&Prefinetuned` convert to it.
 #[derive(Clone, Copy, Debug)]
 pub struct FrozenEncoder<'a> {
     backbone: &'a TextEncoder,
@@ -23,7 +22,8 @@ impl<'a> FrozenEncoder<'a> {
         Self { backbone, second }
     }
 
-    /// The identity that adapters are bound to: the backbone's, or that of both encoders together.
+    /// The fingerprint of the backbone, or of both encoders together. Adapters can only be loaded
+    /// on an encoder with the fingerprint that they were trained on.
     pub fn fingerprint(&self) -> String {
         match self.second {
             None => self.backbone.fingerprint().to_string(),
@@ -31,15 +31,15 @@ impl<'a> FrozenEncoder<'a> {
         }
     }
 
-    /// Opens an adapter that was trained on it.
+    /// Opens an adapter that was trained on this encoder.
     ///
     /// # Errors
-    /// As [`Adapter::open`].
+    /// Those of [`Adapter::open`].
     pub fn open_adapter(&self, directory: &Path) -> Result<Adapter> {
         Ok(Adapter::open_for(directory, &self.backbone.encoder.config, &self.fingerprint())?)
     }
 
-    /// The encoder that a family reads.
+    /// The encoder of a family.
     pub(super) fn backbone(&self, family: Family) -> &'a TextEncoder {
         match (self.second, family) {
             (Some(second), Family::Tc) => &second.backbone,
@@ -47,7 +47,7 @@ impl<'a> FrozenEncoder<'a> {
         }
     }
 
-    /// The network that a family's texts run through, with an adapter or without.
+    /// The network of a family, with an optional adapter.
     pub(super) fn network<'n>(&self, family: Family, adapter: Option<&'n Lora>) -> Network<'n>
     where
         'a: 'n,
@@ -59,7 +59,8 @@ impl<'a> FrozenEncoder<'a> {
         }
     }
 
-    pub(super) fn trainable(&self) -> Result<()> {
+    /// Checks that adapters can be trained on this encoder: not if it is a packed file.
+    pub(super) fn check_trainable(&self) -> Result<()> {
         Ok(self.backbone.trainable()?)
     }
 }
@@ -76,15 +77,15 @@ impl<'a> From<&'a Prefinetuned> for FrozenEncoder<'a> {
     }
 }
 
-/// Tokens that go through the trunk at a time.
+/// The number of tokens that run through the trunk at a time.
 const TOKENS: usize = 2048;
 
-/// A task's texts after the trunk.
+/// The cached output of the trunk, the layers below the first adapted one, for the texts of a task.
 pub(super) struct Trunk {
-    /// Number of its layers.
+    /// The number of layers.
     layers: usize,
     encoded: Vec<Encoded>,
-    /// Its output for each text, [t, trunk width].
+    /// The output for each text, [t, trunk width].
     hidden: Vec<Vec<f32>>,
 }
 
@@ -97,10 +98,10 @@ impl Trunk {
             examples.texts().par_iter().map(|text| tokenizer.encode(text)).collect();
         let network = encoder.network(family, None);
         let mut hidden = Vec::with_capacity(encoded.len());
-        for batch in batches(&encoded) {
-            let ragged = Batch::of_texts(batch);
-            let (rows, width) = (network.trunk(layers, &ragged), network.trunk_width());
-            hidden.extend((0..batch.len()).map(|s| ragged.rows(s, &rows, width).to_vec()));
+        for texts in batches(&encoded) {
+            let batch = Batch::of_texts(texts);
+            let (rows, width) = (network.trunk(layers, &batch), network.trunk_width());
+            hidden.extend((0..texts.len()).map(|s| batch.rows(s, &rows, width).to_vec()));
         }
         Self { layers, encoded, hidden }
     }
@@ -113,14 +114,14 @@ impl Trunk {
         &self.encoded
     }
 
-    /// The picked texts as one batch, with the trunk's output.
-    pub(super) fn batch(&self, picked: &[usize]) -> (Batch, Vec<f32>) {
-        let batch = Batch::of_texts(picked.iter().map(|&index| &self.encoded[index]));
-        (batch, picked.iter().flat_map(|&index| &self.hidden[index]).copied().collect())
+    /// A batch of the texts with these indices, and the trunk's output for it.
+    pub(super) fn batch(&self, indices: &[usize]) -> (Batch, Vec<f32>) {
+        let batch = Batch::of_texts(indices.iter().map(|&index| &self.encoded[index]));
+        (batch, indices.iter().flat_map(|&index| &self.hidden[index]).copied().collect())
     }
 }
 
-/// Consecutive texts of about [`TOKENS`] tokens, at least one each.
+/// Splits texts into batches of at most [`TOKENS`] tokens, unless a single text has more.
 fn batches(encoded: &[Encoded]) -> Vec<&[Encoded]> {
     let (mut batches, mut start, mut tokens) = (Vec::new(), 0, 0);
     for (index, text) in encoded.iter().enumerate() {

@@ -1,12 +1,12 @@
-//! Fine-tuning: a small adapter and a head for one task, on the frozen encoder.
+//! Fine-tuning: trains an adapter and a head for one task, on a frozen encoder.
 //!
-//! Layers below the first adapted one, the trunk, do not change, so they run once over the task's
-//! texts and training starts from their output.
+//! The layers below the first adapted one, the trunk, do not change. They run once over the texts
+//! of the task, and every step starts from their cached output.
 
 mod config;
 mod frozen;
 mod predict;
-mod run;
+mod trainer;
 
 pub use config::FinetuneConfig;
 pub use frozen::FrozenEncoder;
@@ -15,15 +15,15 @@ pub use predict::{Predictions, predict};
 use crate::error::{Result, TrainError};
 use espalier_data::Examples;
 use espalier_encoder::{Adapter, AdapterCard, Lora};
-use run::Run;
 use std::collections::BTreeMap;
+use trainer::AdapterTrainer;
 
 /// Trains adapters on a frozen encoder.
 ///
 /// ```
 /// use espalier_data::{AnnotatedText, Examples};
 /// use espalier_encoder::Backbone;
-/// use espalier_train::finetune::{FinetuneConfig, Finetuner, Predictions, predict};
+/// use espalier_train::finetune::{FinetuneConfig, Finetuner};
 ///
 /// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/tiny-bert");
 /// let backbone = Backbone::open(path.as_ref())?;
@@ -37,9 +37,7 @@ use std::collections::BTreeMap;
 /// let tuner = Finetuner::new(&backbone).config(config);
 /// let adapter = tuner.train(&examples, |step| losses.push(step.loss))?;
 /// assert!(losses[19] < losses[0]);
-///
-/// let Predictions::Entities(found) = predict(&backbone, &adapter, &examples)? else { panic!() };
-/// assert_eq!(found.len(), 3);
+/// assert_eq!(adapter.head.unwrap().classes, 3); // O, B-city and I-city
 /// # Ok::<_, espalier_train::TrainError>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -51,41 +49,42 @@ pub struct Finetuner<'a> {
 
 /// The report of one step of fine-tuning.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct FinetuneStep {
     /// The step, from 1.
     pub step: usize,
-    /// Steps of the whole run.
+    /// The number of steps of the run.
     pub steps: usize,
-    /// Mean cross-entropy of the batch.
+    /// The mean cross-entropy of the batch.
     pub loss: f64,
 }
 
 impl<'a> Finetuner<'a> {
-    /// On a backbone, or on what [`prefinetune`](crate::prefinetune()) returned, with the default
-    /// settings.
+    /// Fine-tuning on a backbone, or on the result of [`prefinetune`](crate::prefinetune()), with
+    /// the default settings.
     pub fn new(encoder: impl Into<FrozenEncoder<'a>>) -> Self {
         Self { encoder: encoder.into(), init: None, config: FinetuneConfig::default() }
     }
 
-    /// With these settings.
+    /// Sets the settings.
     pub fn config(self, config: FinetuneConfig) -> Self {
         Self { config, ..self }
     }
 
-    /// Starting from an adapter, such as a family's from pre-finetuning, instead of a randomly
-    /// initialised one.
+    /// Sets an adapter to start from, such as a family's adapter from pre-finetuning. The default
+    /// is a randomly initialized one.
     pub fn init(self, init: Option<&'a Lora>) -> Self {
         Self { init, ..self }
     }
 
-    /// Trains an adapter and a head on `train`, calling `observe` after each step.
+    /// Trains an adapter and a head on examples. Calls `observe` after each step.
     ///
-    /// The adapter's numbers are rounded to bfloat16 at the end. The same seed, data and machine
-    /// give the same adapter to the bit, whatever the number of threads.
+    /// At the end, the adapter and the head are rounded to bfloat16. With the same seed, data and
+    /// machine they are the same, bit for bit, for any number of threads.
     ///
     /// # Errors
-    /// [`TrainError`] when there are no examples, a setting is out of range, the adapter to start
-    /// from does not fit the encoder, or the loss is not finite.
+    /// [`TrainError`] if there are no examples, a setting is out of range, the initial adapter does
+    /// not fit the encoder, or the loss is not finite.
     pub fn train(
         &self,
         train: &Examples,
@@ -93,38 +92,39 @@ impl<'a> Finetuner<'a> {
     ) -> Result<Adapter> {
         let Self { encoder, init, config } = self;
         config.check()?;
-        encoder.trainable()?;
+        encoder.check_trainable()?;
         if train.is_empty() {
-            return Err(TrainError::Init("the task has no examples to train on".into()));
+            return Err(TrainError::Mismatch("the task has no examples to train on".into()));
         }
-        let mut run = Run::new(*encoder, *init, train, config)?;
+        let mut trainer = AdapterTrainer::new(*encoder, *init, train, config)?;
         for step in 1..=config.steps {
-            let loss = run.step(step)?;
+            let loss = trainer.step(step)?;
             observe(FinetuneStep { step, steps: config.steps, loss });
         }
         let family = train.family();
         let card = AdapterCard {
             format: AdapterCard::FORMAT,
             family,
-            output: run.output(),
+            output: trainer.output(),
             pooling: encoder.backbone(family).text_vectors.pooling,
             backbone: encoder.fingerprint(),
             training: provenance(train, *init, config),
         };
-        let mut adapter = Adapter { lora: run.lora, head: Some(run.head), card };
-        // Before anyone scores it, so that scores are those of what is stored.
+        let mut adapter = Adapter { lora: trainer.lora, head: Some(trainer.head), card };
+        // Files store bfloat16. Rounding here makes scores the same before and after saving.
         adapter.round();
         Ok(adapter)
     }
 }
 
-/// What `espalier.json` says about the training.
+/// The entry `training` of `espalier.json`.
 fn provenance(
     train: &Examples,
     init: Option<&Lora>,
     config: &FinetuneConfig,
 ) -> BTreeMap<String, serde_json::Value> {
-    // Through text, which writes 0.005 and not the f64 that an f32 of 0.005 widens to.
+    // Converted through text, so that an f32 of 0.005 is written as 0.005 and not with the digits
+    // of an f64.
     let config = serde_json::to_string(config).and_then(|text| serde_json::from_str(&text));
     BTreeMap::from([
         (AdapterCard::WORDS.to_string(), AdapterCard::OF_TOKENIZER.into()),

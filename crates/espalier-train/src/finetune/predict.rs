@@ -1,4 +1,4 @@
-//! An adapter's answers on a task's examples.
+//! Predictions of an adapter for the examples of a task.
 
 use super::frozen::{FrozenEncoder, Trunk};
 use crate::error::{Result, TrainError};
@@ -7,23 +7,43 @@ use espalier_encoder::decode::entities;
 use espalier_encoder::tags::{Entity, TagSet};
 use espalier_encoder::{Adapter, Output, best_class};
 
-/// Examples that go through the adapted layers at a time.
-const EXAMPLES: usize = 64;
+/// The number of examples that run through the adapted layers at a time.
+const BATCH: usize = 64;
 
 /// Predicted entities or labels, in the order of the examples.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Predictions {
-    /// The entities of each text, in characters.
+    /// The entities of each text, as spans of characters.
     Entities(Vec<Vec<Entity>>),
     /// The label of each text.
     Labels(Vec<String>),
 }
 
-/// Runs the adapter over the examples' texts: what the runtime answers on them. There are no
-/// entities beyond the model's longest text.
+/// Predicts entities or labels for the texts of examples, as the runtime does. Texts that are too
+/// long for the encoder are truncated, and have no entities after that.
+///
+/// ```
+/// use espalier_data::{Examples, LabelledText};
+/// use espalier_encoder::Backbone;
+/// use espalier_train::finetune::{FinetuneConfig, Finetuner, Predictions, predict};
+///
+/// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/tiny-bert");
+/// let backbone = Backbone::open(path.as_ref())?;
+/// let row = |(text, label): (&str, &str)| LabelledText { text: text.into(), label: label.into() };
+/// let rows = [("a good hotel", "kind"), ("a bad hotel", "unkind")];
+/// let examples = Examples::Classification(rows.map(row).to_vec());
+///
+/// let mut config = FinetuneConfig::default();
+/// (config.steps, config.learning_rate) = (40, 0.01);
+/// let adapter = Finetuner::new(&backbone).config(config).train(&examples, |_| {})?;
+/// let Predictions::Labels(labels) = predict(&backbone, &adapter, &examples)? else { panic!() };
+/// assert_eq!(labels, ["kind", "unkind"]);
+/// # Ok::<_, espalier_train::TrainError>(())
+/// ```
 ///
 /// # Errors
-/// [`TrainError::Init`] when the adapter is for the other kind of task, or has no head.
+/// [`TrainError::Mismatch`] if the adapter is for another kind of task, or has no head.
 pub fn predict<'a>(
     encoder: impl Into<FrozenEncoder<'a>>,
     adapter: &Adapter,
@@ -32,14 +52,14 @@ pub fn predict<'a>(
     let (encoder, family) = (encoder.into(), examples.family());
     let head = adapter.head.as_ref();
     let head = head.ok_or_else(|| {
-        TrainError::Init("this adapter has no head: it gives vectors only".into())
+        TrainError::Mismatch("this adapter has no head: it gives vectors only".into())
     })?;
     let width = encoder.backbone(family).encoder.width();
     let trunk = Trunk::new(encoder, examples, adapter.lora.trunk_layers());
     let network = encoder.network(family, Some(&adapter.lora));
     let all: Vec<usize> = (0..examples.len()).collect();
-    let hidden = |picked: &[usize]| {
-        let (batch, input) = trunk.batch(picked);
+    let hidden = |indices: &[usize]| {
+        let (batch, input) = trunk.batch(indices);
         let hidden = network.encode(trunk.layers()..network.layers().end, Some(&input), &batch);
         (batch, hidden)
     };
@@ -47,12 +67,12 @@ pub fn predict<'a>(
     match (examples, &adapter.card.output) {
         (Examples::Ner(_), Output::Tags { tags }) => {
             let tags = TagSet::from_tags(tags.clone())
-                .map_err(|error| TrainError::Init(error.to_string()))?;
+                .map_err(|error| TrainError::Mismatch(error.to_string()))?;
             let mut predicted = Vec::with_capacity(examples.len());
-            for picked in all.chunks(EXAMPLES) {
-                let (batch, hidden) = hidden(picked);
+            for indices in all.chunks(BATCH) {
+                let (batch, hidden) = hidden(indices);
                 head.forward(&hidden, &mut scores); // [T, C]
-                for (s, &index) in picked.iter().enumerate() {
+                for (s, &index) in indices.iter().enumerate() {
                     let scores = batch.rows(s, &scores, tags.len()); // [t, C]
                     let found = entities(scores, &trunk.encoded()[index], &tags);
                     predicted.push(found.into_iter().map(|(entity, _)| entity).collect());
@@ -62,8 +82,8 @@ pub fn predict<'a>(
         }
         (Examples::Classification(_), Output::Labels { labels }) => {
             let (mut predicted, mut pooled) = (Vec::with_capacity(examples.len()), Vec::new());
-            for picked in all.chunks(EXAMPLES) {
-                let (batch, hidden) = hidden(picked);
+            for indices in all.chunks(BATCH) {
+                let (batch, hidden) = hidden(indices);
                 adapter.card.pooling.forward(&hidden, &batch, width, &mut pooled); // [n, H]
                 head.forward(&pooled, &mut scores); // [n, C]
                 predicted.extend(
@@ -78,8 +98,8 @@ pub fn predict<'a>(
             } else {
                 "labels texts"
             };
-            Err(TrainError::Init(format!(
-                "this adapter {gives}, and the task's examples are of the other kind"
+            Err(TrainError::Mismatch(format!(
+                "this adapter {gives}, but the examples are for another kind of task"
             )))
         }
     }

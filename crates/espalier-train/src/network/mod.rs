@@ -1,5 +1,5 @@
-//! What texts run through: an encoder with an adapter or, for the reference cross-stitch, two
-//! encoders that exchange hidden states. Nothing outside of this folder needs to know which.
+//! The network that texts run through: one encoder with an adapter or, for cross-stitch, two
+//! encoders that exchange hidden states. Code outside this module does not need to know which.
 
 mod cross_stitch;
 mod second;
@@ -14,32 +14,32 @@ use cross_stitch::{CrossStitched, CrossStitchedActivations};
 use espalier_encoder::{Activations, Batch, Gradients, Model};
 use std::ops::Range;
 
-/// One encoder, or two that are cross-stitched.
+/// One encoder, or two cross-stitched encoders.
 pub(crate) enum Network<'a> {
     Single(Model<'a>),
     CrossStitched(CrossStitched<'a>),
 }
 
-/// The buffers that passes of either kind work in.
+/// The activations of a forward pass, for either kind of network.
 #[derive(Debug, Default)]
 pub(crate) struct NetworkActivations {
     single: Activations,
     cross_stitched: CrossStitchedActivations,
 }
 
-/// Where gradients are accumulated; what is `None` is frozen.
+/// Where a backward pass adds gradients; `None` for frozen parameters.
 #[derive(Debug, Default)]
 pub(crate) struct NetworkGradients<'g> {
-    /// Of the encoder whose hidden states are read.
+    /// Of the family's own encoder, which gives the network's output.
     pub(crate) own: Gradients<'g>,
     /// Of the other encoder, if there is one.
     pub(crate) other: Gradients<'g>,
-    /// Of the stitches between the two, laid out as [`Stitches::values`].
+    /// Of the stitches, laid out as [`Stitches::values`].
     pub(crate) stitches: Option<&'g mut [f32]>,
 }
 
 impl<'a> Network<'a> {
-    /// The encoder whose hidden states are read.
+    /// The family's own encoder, which gives the network's output.
     pub(crate) fn own(&self) -> Model<'a> {
         match self {
             Self::Single(model) => *model,
@@ -47,17 +47,17 @@ impl<'a> Network<'a> {
         }
     }
 
-    /// All layers.
+    /// The indices of all layers.
     pub(crate) fn layers(&self) -> Range<usize> {
         0..self.own().encoder.layers()
     }
 
-    /// H.
+    /// H, the width of the hidden states.
     pub(crate) fn width(&self) -> usize {
         self.own().encoder.width()
     }
 
-    /// Width of what [`Network::trunk`] returns: H, or 2H where two encoders go on from there.
+    /// The width of the output of [`Network::trunk`]: H, or 2H with two encoders.
     pub(crate) fn trunk_width(&self) -> usize {
         match self {
             Self::Single(_) => self.width(),
@@ -65,16 +65,16 @@ impl<'a> Network<'a> {
         }
     }
 
-    /// Runs the layers below `first` for their result alone: [T, trunk width].
+    /// Runs the layers below `first`, without keeping activations: [T, trunk width].
     pub(crate) fn trunk(&self, first: usize, batch: &Batch) -> Vec<f32> {
         match self {
             Self::Single(model) => model.encode_layers(0..first, None, batch),
-            Self::CrossStitched(both) => both.concatenated(both.encode(0..first, None, batch)),
+            Self::CrossStitched(both) => both.concatenate(both.encode(0..first, None, batch)),
         }
     }
 
-    /// Runs some layers for their result alone, on `input` [T, trunk width] or, without, on the
-    /// embeddings of the batch: hidden states [T, H].
+    /// Runs some layers without keeping activations: hidden states [T, H]. The input is `input`
+    /// [T, trunk width] or, if that is `None`, the embeddings of the batch.
     pub(crate) fn encode(
         &self,
         layers: Range<usize>,
@@ -90,7 +90,7 @@ impl<'a> Network<'a> {
         }
     }
 
-    /// As [`Network::encode`], but keeps what [`Network::backward`] needs.
+    /// As [`Network::encode`], but keeps the activations for [`Network::backward`].
     pub(crate) fn forward<'m>(
         &self,
         layers: Range<usize>,
@@ -110,8 +110,8 @@ impl<'a> Network<'a> {
         }
     }
 
-    /// Adds the gradients of everything trained among `layers`, from those at the hidden states of
-    /// the last [`Network::forward`], `d_hidden` [T, H], which is used up.
+    /// Adds the gradients of the parameters of `layers`. `d_hidden` [T, H] is the gradient with
+    /// respect to the result of the last [`Network::forward`]; it is overwritten.
     pub(crate) fn backward(
         &self,
         layers: Range<usize>,
@@ -133,8 +133,8 @@ impl<'a> Network<'a> {
     }
 }
 
-/// The forward and backward passes of one objective's batches: the network that its family reads,
-/// the buffers, and where the gradients go.
+/// Forward and backward passes for one objective: the network of its family, the activations, and
+/// where the gradients go.
 pub(crate) struct Pass<'a> {
     pub(crate) network: Network<'a>,
     pub(crate) activations: &'a mut NetworkActivations,
@@ -142,23 +142,23 @@ pub(crate) struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    /// H.
+    /// H, the width of the hidden states.
     pub(crate) fn width(&self) -> usize {
         self.network.width()
     }
 
-    /// Hidden states [T, H]. What [`Pass::backward`] needs is kept.
+    /// Hidden states [T, H]; keeps the activations for [`Pass::backward`].
     pub(crate) fn forward(&mut self, batch: &Batch) -> &[f32] {
         self.network.forward(self.network.layers(), None, batch, self.activations)
     }
 
-    /// Hidden states [T, H] alone.
+    /// Hidden states [T, H], without keeping activations.
     pub(crate) fn encode(&self, batch: &Batch) -> Vec<f32> {
         self.network.encode(self.network.layers(), None, batch)
     }
 
-    /// Adds the gradients, from those at the hidden states of the last [`Pass::forward`],
-    /// `d_hidden` [T, H], which is used up.
+    /// Adds the gradients of all trained parameters. `d_hidden` [T, H] is the gradient with respect
+    /// to the result of the last [`Pass::forward`]; it is overwritten.
     pub(crate) fn backward(&mut self, batch: &Batch, d_hidden: &mut [f32]) {
         let NetworkGradients { own, other, stitches } = &mut self.gradients;
         let gradients = NetworkGradients {

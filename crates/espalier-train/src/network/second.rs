@@ -1,4 +1,4 @@
-//! The second encoder of cross-stitch, in memory and on disk: `columns/tc`, a Hugging Face
+//! The second encoder of a trained cross-stitch network. On disk it is `columns/tc`, a Hugging Face
 //! directory, and `columns/stitches.json`.
 
 use super::cross_stitch::CrossStitched;
@@ -10,12 +10,13 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
-/// What a cross-stitch run leaves beside the NER family's encoder.
+/// The second encoder of cross-stitch, and the stitches between it and the encoder of the NER
+/// family.
 #[derive(Clone, Debug)]
 pub struct SecondEncoder {
-    /// The classification family's encoder.
+    /// The encoder of the classification family.
     pub backbone: Backbone,
-    /// The mixing between both.
+    /// The stitches between the two encoders.
     pub stitches: Stitches,
 }
 
@@ -23,8 +24,8 @@ pub struct SecondEncoder {
 #[derive(Serialize, Deserialize)]
 struct StitchesFile {
     format: u32,
-    /// S_l of each layer, first to last; rows are the encoder that gets, columns the one it gets from: `ner`,
-    /// then `tc`.
+    /// S_l of each layer, first to last. Row i is the mixture for encoder i, column j the weight of
+    /// encoder j, with the encoders in the order `ner`, `tc`.
     stitches: Vec<[[f32; 2]; 2]>,
 }
 
@@ -32,9 +33,9 @@ struct StitchesFile {
 const FORMAT: u32 = 1;
 
 impl SecondEncoder {
-    /// The identity of both encoders together, `first` being the NER family's: a SHA-256 over their
-    /// fingerprints and the stitches. Adapters bear it, so that none is ever taken for one of a
-    /// column alone.
+    /// The fingerprint of both encoders together, where `first` is that of the NER family: a
+    /// SHA-256 over the fingerprints of both and the stitches. Adapters of the network have it, so
+    /// that they are never loaded on one of the encoders alone.
     pub fn fingerprint(&self, first: &TextEncoder) -> String {
         let mut hash = Sha256::new();
         for fingerprint in [first.fingerprint(), self.backbone.fingerprint()] {
@@ -46,20 +47,20 @@ impl SecondEncoder {
         format!("sha256:{}", hex(&hash.finalize()))
     }
 
-    /// Its place in the directory of a run.
+    /// Its directory in the directory of a run.
     fn directory(run: &Path) -> PathBuf {
         run.join("columns")
     }
 
-    /// Whether the run in this directory left one.
+    /// Whether the directory of a run contains a second encoder.
     pub fn is_in(run: &Path) -> bool {
         Self::directory(run).join("stitches.json").exists()
     }
 
-    /// Writes it to `columns` in the directory of a run.
+    /// Saves it to `columns` in the directory of a run.
     ///
     /// # Errors
-    /// [`TrainError::Encoder`] when a file cannot be written.
+    /// [`TrainError::Encoder`] if a file cannot be written.
     pub fn save(&self, run: &Path) -> Result<()> {
         let directory = Self::directory(run);
         self.backbone.save(&directory.join("tc"))?;
@@ -80,16 +81,16 @@ impl SecondEncoder {
     /// Opens the second encoder in the directory of a run whose NER encoder is `first`.
     ///
     /// # Errors
-    /// [`TrainError::Encoder`] when a file cannot be read, [`TrainError::Init`] when it or the
-    /// stitches do not fit `first`.
+    /// [`TrainError::Encoder`] if a file cannot be read; [`TrainError::Mismatch`] if the encoder or
+    /// the stitches do not fit `first`.
     pub fn open(run: &Path, first: &Backbone) -> Result<Self> {
         let directory = Self::directory(run);
         let path = directory.join("stitches.json");
         let file: StitchesFile = files::read_json(&path)?;
-        let unfit = |reason: &str| TrainError::Init(format!("{}: {reason}", path.display()));
+        let mismatch = |reason: &str| TrainError::Mismatch(format!("{}: {reason}", path.display()));
         if file.format != FORMAT {
-            return Err(unfit(&format!(
-                "format {} is not one this program reads; it reads {FORMAT}",
+            return Err(mismatch(&format!(
+                "format {} is unknown; this program reads format {FORMAT}",
                 file.format
             )));
         }
@@ -98,16 +99,16 @@ impl SecondEncoder {
             stitches: Stitches { values: file.stitches.into_iter().flatten().flatten().collect() },
         };
         if second.backbone.encoder.config != first.encoder.config {
-            return Err(unfit("the second encoder has another shape than the run's backbone"));
+            return Err(mismatch("the second encoder has another shape than the run's backbone"));
         }
         match second.stitches.fits(first.encoder.layers()) {
             true => Ok(second),
-            false => Err(unfit("there must be a unit of 2 x 2 numbers for each layer")),
+            false => Err(mismatch("there must be a matrix of 2 x 2 numbers for each layer")),
         }
     }
 
-    /// The network that a family's texts run through: `own` is the model of the encoder that the
-    /// family reads, `first` the NER family's encoder.
+    /// The network for a family. `own` is the model of the family's own encoder, `first` the
+    /// encoder of the NER family.
     pub(crate) fn network<'a>(
         &'a self,
         own: Model<'a>,

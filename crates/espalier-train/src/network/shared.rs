@@ -1,5 +1,4 @@
-//! The encoder that pre-finetuning trains: one that both families share or, with cross-stitch, one
-//! for each.
+//! The encoder that is trained: one shared by both families or, with cross-stitch, one for each.
 
 use super::cross_stitch::CrossStitched;
 use super::{Network, NetworkActivations, NetworkGradients, Pass, SecondEncoder, Stitches};
@@ -8,34 +7,34 @@ use crate::optimizer::{ParameterGroup, Parameters};
 use crate::trained::{TrainedAdapter, TrainedEncoder, encoder_group};
 use espalier_encoder::{Backbone, Encoder, Family, Gradients, Lora};
 
-/// The weights theta and, with cross-stitch, those of the classification family's encoder and the
-/// stitches between the two; theta then is the NER family's.
+/// The encoder with the weights theta and, with cross-stitch, a second one: theta is then the
+/// encoder of the NER family, and the second that of the classification family.
 pub(crate) struct SharedEncoder<'a> {
     theta: TrainedEncoder<'a>,
-    second: Option<Second<'a>>,
-    /// Whether the embeddings are trained with the layers.
+    second: Option<SecondInTraining<'a>>,
+    /// Whether the embeddings are trained.
     embeddings: bool,
 }
 
-struct Second<'a> {
+struct SecondInTraining<'a> {
     encoder: TrainedEncoder<'a>,
     stitches: Stitches,
+    /// The parameter group of the stitches.
     group: ParameterGroup,
 }
 
-/// Where the gradient of theta goes.
+/// Where a backward pass adds the gradient of theta.
 pub(crate) enum GradientTarget<'g> {
-    /// Nowhere: the pass is for validation, and nothing learns from it.
+    /// Nowhere. No gradients are computed: the pass is for validation.
     None,
-    /// It is added to that of the batches before.
+    /// To the gradients of the parameter group.
     Accumulate,
-    /// Into a vector of its own, laid out as theta.
+    /// To a buffer of its own, laid out as theta.
     Separate(&'g mut [f32]),
 }
 
 impl<'a> SharedEncoder<'a> {
-    /// The backbone, to be trained as the configuration says. A second encoder starts from the same
-    /// weights.
+    /// Starts from the weights of the backbone, for both encoders if there are two.
     pub(crate) fn new(backbone: &'a Backbone, config: &PrefinetuneConfig) -> Self {
         let train = &config.train;
         let trained = |trains: bool| {
@@ -50,7 +49,7 @@ impl<'a> SharedEncoder<'a> {
             let length = stitches.values.len();
             let all = vec![(0..length, 0.0)];
             let group = ParameterGroup::new(length, settings.learning_rate, all);
-            Second { encoder: trained(true), stitches, group }
+            SecondInTraining { encoder: trained(true), stitches, group }
         };
         Self {
             theta: trained(config.strategy.trains_encoder),
@@ -64,18 +63,17 @@ impl<'a> SharedEncoder<'a> {
         self.theta.encoder()
     }
 
-    /// The gradient accumulated on theta, unless that is frozen.
+    /// The accumulated gradient of theta; `None` if theta is frozen.
     pub(crate) fn gradients(&self) -> Option<&[f32]> {
         self.theta.gradients()
     }
 
-    /// The same, to be changed.
+    /// As [`SharedEncoder::gradients`].
     pub(crate) fn gradients_mut(&mut self) -> Option<&mut [f32]> {
         self.theta.model(None).1
     }
 
-    /// The passes of an objective that serves `family`, through that family's adapter if it has
-    /// one.
+    /// The passes of an objective of `family`, through the adapter of that family if there is one.
     pub(crate) fn pass<'p>(
         &'p mut self,
         family: Option<Family>,
@@ -129,20 +127,20 @@ impl<'a> SharedEncoder<'a> {
         }
     }
 
-    /// All that is trained.
+    /// Everything that is trained.
     pub(crate) fn parameters(&mut self) -> Vec<Parameters<'_>> {
         let mut parameters: Vec<_> = self.theta.parameters("theta").into_iter().collect();
-        if let Some(Second { encoder, stitches, group }) = &mut self.second {
+        if let Some(SecondInTraining { encoder, stitches, group }) = &mut self.second {
             parameters.extend(encoder.parameters("column.tc"));
             parameters.push(Parameters::new("stitches", &mut stitches.values, group));
         }
         parameters
     }
 
-    /// Goes back to these weights theta.
+    /// Replaces the weights theta.
     ///
     /// # Panics
-    /// If there are more or fewer of them.
+    /// If the number of weights differs.
     pub(crate) fn load(&mut self, weights: &[f32]) {
         self.theta.load(weights);
     }
@@ -152,9 +150,9 @@ impl<'a> SharedEncoder<'a> {
         self.theta.weights()
     }
 
-    /// The second encoder as it is now, if there is one.
+    /// The current second encoder, if there is one.
     pub(crate) fn second(&self, backbone: &Backbone) -> Option<SecondEncoder> {
-        self.second.as_ref().map(|Second { encoder, stitches, .. }| SecondEncoder {
+        self.second.as_ref().map(|SecondInTraining { encoder, stitches, .. }| SecondEncoder {
             backbone: backbone.with_weights(encoder.weights().to_vec()),
             stitches: stitches.clone(),
         })

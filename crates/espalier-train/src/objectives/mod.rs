@@ -1,5 +1,5 @@
-//! What is learned. Each objective is a folder: its `mod.rs` draws batches and feeds them to the
-//! encoder, its `loss.rs` is mathematics alone, with the gradients beside the loss.
+//! The objectives. Each is a folder: `mod.rs` draws batches and runs them through the network,
+//! `loss.rs` is pure mathematics, the loss with its gradients.
 
 pub mod classification;
 pub mod concept;
@@ -20,39 +20,39 @@ use crate::strategy::ObjectiveKind;
 use espalier_data::CorpusPosition;
 use espalier_encoder::{Backbone, MlmHead};
 
-/// An objective of pre-finetuning with its corpora: it draws a batch, and computes the loss and its
-/// gradients. A new one takes a folder beside this file, and a line in [`create`].
+/// An objective with its corpora: draws batches, and computes the loss and its gradients. To add
+/// one, add a folder beside this file and a case in [`create`].
 pub(crate) trait Objective {
-    /// Which it is.
+    /// The kind of the objective.
     fn kind(&self) -> ObjectiveKind;
 
     /// Draws the next batch, runs it forward and backward, and adds the gradients of the weighted
     /// loss.
     fn step(&mut self, pass: Pass) -> Result<BatchReport>;
 
-    /// Mean loss on the validation set, if there is one. Nothing learns from it.
+    /// The mean loss on the validation set, if there is one. Adds no gradients.
     fn validate(&mut self, pass: Pass) -> Result<Option<f64>>;
 
-    /// Weight of the loss.
+    /// The weight of the loss.
     fn weight(&self) -> f32;
 
-    /// How far the drawing of examples is.
+    /// The position in the corpora, for checkpoints.
     fn position(&self) -> CorpusPosition;
 
-    /// Continues from a position.
+    /// Resumes at a position.
     fn seek(&mut self, position: &CorpusPosition) -> Result<()>;
 
-    /// Parameters that belong to the objective and not to the encoder.
+    /// The parameters that belong to the objective and not to the encoder.
     fn parameters(&mut self) -> Vec<Parameters<'_>> {
         Vec::new()
     }
 
-    /// The head of masked language modelling, which is saved with the encoder.
+    /// The masked-LM head, which is saved with the encoder.
     fn mlm_head(&self) -> Option<&MlmHead> {
         None
     }
 
-    /// The model of concept contrast, where it is to be saved.
+    /// The model of concept contrast, if it should be saved.
     fn concept_model(&self) -> Option<ConceptModel> {
         None
     }
@@ -60,15 +60,15 @@ pub(crate) trait Objective {
 
 /// The report on one batch.
 pub(crate) struct BatchReport {
-    /// Loss before its weight.
+    /// The loss, not weighted.
     pub(crate) loss: f64,
     pub(crate) tokens: usize,
     pub(crate) examples: usize,
-    /// Beginning of the first text, for the message when the loss is not finite.
+    /// The beginning of the first text, for error messages.
     pub(crate) first_text: String,
 }
 
-/// The objectives of the configuration's strategy, each at the beginning of its corpora.
+/// The objectives of the strategy, each at the beginning of its corpora.
 pub(crate) fn create<'a>(
     backbone: &'a Backbone,
     teacher: Option<&'a Teacher>,
@@ -90,7 +90,7 @@ pub(crate) fn create<'a>(
     config.strategy.objectives.iter().map(create).collect()
 }
 
-/// Characters shown of a batch's first text.
+/// The number of characters of a batch's first text in error messages.
 const EXCERPT: usize = 80;
 
 /// The rows of `vectors` [n, H] at the indices `rows`.
@@ -98,9 +98,10 @@ fn gather(vectors: &[f32], width: usize, rows: &[usize]) -> Vec<f32> {
     rows.iter().flat_map(|row| &vectors[row * width..(row + 1) * width]).copied().collect()
 }
 
-/// Adds each of `rows` to the row of `vectors` [n, H] that it was gathered from.
-fn scatter(rows: &[f32], width: usize, from: &[usize], vectors: &mut [f32]) {
-    for (row, at) in rows.chunks_exact(width).zip(from) {
+/// The transpose of [`gather`]: adds each row of `rows` to the row of `vectors` [n, H] at its
+/// index.
+fn scatter_add(rows: &[f32], width: usize, indices: &[usize], vectors: &mut [f32]) {
+    for (row, at) in rows.chunks_exact(width).zip(indices) {
         vectors[at * width..(at + 1) * width].iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
     }
 }

@@ -1,4 +1,4 @@
-//! The sentences of the NER objectives: batches to train on, and a validation set.
+//! The sentences of the NER objectives: batches to train on, and the validation set.
 
 use super::EXCERPT;
 use crate::config::PrefinetuneConfig;
@@ -10,10 +10,10 @@ use espalier_encoder::Backbone;
 use espalier_encoder::text::excerpt;
 use std::sync::Arc;
 
-/// A corpus and what is held out of it.
+/// The corpora of an NER objective, and the validation set held out of them.
 pub(super) struct Sentences {
     pub(super) corpus: Corpus<ConceptSentence>,
-    pub(super) held_out: Arc<[ConceptSentence]>,
+    validation: Arc<[ConceptSentence]>,
     batch: usize,
 }
 
@@ -26,13 +26,13 @@ impl Sentences {
         let (seed, ner) = (config.seed, &config.ner);
         let mut corpus = Corpus::sentences(&ner.corpora, annotation, seed)?;
         let rng = generator(seed, "ner validation");
-        let held_out = corpus.hold_out(config.train.validation, rng, |one| one.tokens.clone())?;
+        let validation = corpus.hold_out(config.train.validation, rng, |one| one.tokens.clone())?;
         memory::check_batch(
             &backbone.encoder.config,
             backbone.encoder.layers(),
             ner.batch.min(corpus.largest_part()),
         )?;
-        Ok(Self { corpus, held_out: held_out.into(), batch: ner.batch })
+        Ok(Self { corpus, validation: validation.into(), batch: ner.batch })
     }
 
     /// The next batch.
@@ -40,13 +40,13 @@ impl Sentences {
         Ok(self.corpus.batch(self.batch)?)
     }
 
-    /// The held-out sentences in batches.
-    pub(super) fn held_out(&self) -> (Arc<[ConceptSentence]>, usize) {
-        (Arc::clone(&self.held_out), self.batch)
+    /// The validation set, and the size of its batches.
+    pub(super) fn validation(&self) -> (Arc<[ConceptSentence]>, usize) {
+        (Arc::clone(&self.validation), self.batch)
     }
 }
 
-/// Mean of the losses of batches, each counting by its sentences; `None` without sentences.
+/// The mean of a loss over sentences, computed in batches; `None` without sentences.
 pub(super) fn mean_loss(
     (sentences, batch): (Arc<[ConceptSentence]>, usize),
     mut loss: impl FnMut(&[ConceptSentence]) -> Result<f64>,
@@ -58,7 +58,7 @@ pub(super) fn mean_loss(
     Ok((!sentences.is_empty()).then(|| sum / sentences.len() as f64))
 }
 
-/// The beginning of the batch's first sentence, for messages.
+/// The beginning of the batch's first sentence, for error messages.
 pub(super) fn first_text(sentences: &[ConceptSentence]) -> String {
     let first = sentences.first().map(|sentence| sentence.tokens.join(" "));
     excerpt(&first.unwrap_or_default(), EXCERPT)

@@ -1,32 +1,31 @@
-//! Parameter groups: values that are trained, and the state that trains them.
+//! Parameter groups: the settings, gradients and moments of parameters that are updated alike.
 
 use super::Schedule;
 use espalier_encoder::{Encoder, PackedWeights};
 use espalier_kernels::optimizer::sum_of_squares;
 use std::ops::Range;
 
-/// The settings and the optimizer state of parameters that are updated alike. Their values live
-/// elsewhere; gradients and moments live here.
+/// Settings, gradients and moments of parameters that are updated alike. The values of the
+/// parameters are not stored here; see [`Parameters`].
 #[derive(Debug)]
 pub struct ParameterGroup {
-    /// Gradients, laid out as the values. They are accumulated from zero, and are zero again after
-    /// each step.
+    /// The gradients, laid out as the values. They are zero at first and after each step.
     pub gradients: Vec<f32>,
     pub(super) first_moment: Vec<f32>,
     pub(super) second_moment: Vec<f32>,
-    /// Peak learning rate.
+    /// The peak learning rate.
     pub(super) learning_rate: f32,
-    /// Schedule and warm-up steps, if not the optimizer's.
+    /// The schedule and the number of warm-up steps, if not those of the optimizer.
     pub(super) schedule: Option<(Schedule, usize)>,
-    /// It is updated in one of this many steps.
+    /// The group is updated in one of this many steps.
     pub(super) update_every: usize,
-    /// The ranges that are trained, each with its weight decay; all others are frozen.
+    /// The ranges that are trained, each with its weight decay. All other values are frozen.
     pub(super) trained: Vec<(Range<usize>, f32)>,
 }
 
 impl ParameterGroup {
-    /// A group of `length` parameters, of which the ranges `trained` are trained, each with its own
-    /// weight decay.
+    /// A group of `length` parameters. `trained` are the ranges to train, each with its weight
+    /// decay; all other parameters are frozen.
     pub fn new(length: usize, learning_rate: f32, trained: Vec<(Range<usize>, f32)>) -> Self {
         let (first_moment, second_moment) = (Vec::new(), Vec::new());
         Self {
@@ -40,18 +39,18 @@ impl ParameterGroup {
         }
     }
 
-    /// The same group with a learning rate schedule of its own.
+    /// The same group with its own learning rate schedule and number of warm-up steps.
     pub fn with_schedule(self, schedule: Schedule, warmup: usize) -> Self {
         Self { schedule: Some((schedule, warmup)), ..self }
     }
 
-    /// The same group, passed to the optimizer in one of `steps` steps only: the bias correction of
-    /// its moments counts these alone. Zero counts as one.
+    /// The same group, for parameters that are passed to the optimizer only in one of `steps`
+    /// steps. The bias correction of Adam counts only these. Zero means one.
     pub fn updated_every(self, steps: usize) -> Self {
         Self { update_every: steps.max(1), ..self }
     }
 
-    /// The moments, allocated when they are first asked for.
+    /// The moments, allocated on first use.
     pub(crate) fn moments(&mut self) -> (&mut [f32], &mut [f32]) {
         for moment in [&mut self.first_moment, &mut self.second_moment] {
             moment.resize(self.gradients.len(), 0.0);
@@ -64,27 +63,27 @@ impl ParameterGroup {
     }
 }
 
-/// Values that are trained, with the group that trains them.
+/// The values of parameters, with their group.
 #[derive(Debug)]
 pub struct Parameters<'a> {
-    /// Their name in checkpoints.
+    /// The name in checkpoints.
     pub name: &'static str,
     /// The values.
     pub values: &'a mut [f32],
-    /// What trains them.
+    /// The parameter group.
     pub group: &'a mut ParameterGroup,
-    /// Where the values are an encoder's weights: what the model multiplies by, packed again after
-    /// each update.
+    /// If the values are the weights of an encoder: its packed weights, which are packed again
+    /// after each update.
     pub packed: Option<(&'a Encoder, &'a mut PackedWeights)>,
 }
 
 impl<'a> Parameters<'a> {
-    /// Values that are no encoder's weights.
+    /// Parameters that are not the weights of an encoder.
     pub fn new(name: &'static str, values: &'a mut [f32], group: &'a mut ParameterGroup) -> Self {
         Self { name, values, group, packed: None }
     }
 
-    /// Makes the packed weights follow the values.
+    /// Packs the weights of an encoder again.
     pub(crate) fn repack(&mut self) {
         if let Some((encoder, packed)) = &mut self.packed {
             packed.pack(encoder, self.values);

@@ -1,8 +1,8 @@
-//! The model card: what the encoder is, what it was trained on, and how to use it.
+//! The model card, `README.md` of a run: what the model is, its training data, and how to use it.
 
 use super::Summary;
 use super::log::Line;
-use super::settings::without_places;
+use super::settings::without_directories;
 use crate::config::{NerObjective, PrefinetuneConfig};
 use crate::strategy::ObjectiveKind;
 use espalier_encoder::text::{escape, escape_lines};
@@ -10,12 +10,12 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-/// Steps whose losses are averaged at the beginning and at the end of a run.
+/// The number of steps whose losses are averaged, at the beginning and at the end of the run.
 const WINDOW: usize = 10;
 
-/// The card's text: front matter as the Hugging Face hub reads it, then Markdown.
+/// The text of the card: YAML front matter for the Hugging Face hub, then Markdown.
 pub(super) fn card(config: &PrefinetuneConfig, summary: &Summary, metrics: &[Line]) -> String {
-    let config = &without_places(config); // a card is published
+    let config = &without_directories(config); // cards are published: no paths of this machine
     let sections = [
         front_matter(config),
         introduction(config, summary),
@@ -27,35 +27,35 @@ pub(super) fn card(config: &PrefinetuneConfig, summary: &Summary, metrics: &[Lin
     escape_lines(&sections.join("\n")).into_owned()
 }
 
-/// A text as a value of YAML: an id of the hub as it is, others in quotes, which are those of JSON.
+/// A text as a YAML value: a hub id without quotes, any other text with the quotes of JSON.
 fn yaml(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
     let is_plain = text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.chars().all(plain);
     if is_plain { text.to_owned() } else { Value::from(&*escape(text)).to_string() }
 }
 
-/// A name as Markdown shows it: on one line, with everything out of force that would make a tag, a
-/// link or a column of it.
+/// Escapes a name for Markdown, so that it stays on one line and is not a tag, a link or a column
+/// of a table.
 fn markdown(name: &str) -> String {
-    let mut shown = String::new();
+    let mut escaped = String::new();
     for c in escape(name).chars() {
         match c {
-            '<' => shown.push_str("&lt;"),
-            '&' => shown.push_str("&amp;"),
-            '\\' | '|' | '`' | '*' | '[' | ']' => shown.extend(['\\', c]),
-            c => shown.push(c),
+            '<' => escaped.push_str("&lt;"),
+            '&' => escaped.push_str("&amp;"),
+            '\\' | '|' | '`' | '*' | '[' | ']' => escaped.extend(['\\', c]),
+            c => escaped.push(c),
         }
     }
-    shown
+    escaped
 }
 
 fn front_matter(config: &PrefinetuneConfig) -> String {
-    // Ids of the hub have an owner; the name of a directory would mean another model there.
+    // Hub ids contain an owner. The name of a directory could be the id of another model.
     let base = match config.backbone.contains('/') {
         true => format!("base_model: {}\n", yaml(&config.backbone)),
         false => String::new(),
     };
-    let task = if guesses(config) { "fill-mask" } else { "feature-extraction" };
+    let task = if has_mlm_head(config) { "fill-mask" } else { "feature-extraction" };
     format!(
         "---\n{base}library_name: transformers\npipeline_tag: {task}\ntags:\n- espalier\n- \
          {task}\n- text-classification\n- token-classification\n# license: choose one that the \
@@ -63,8 +63,8 @@ fn front_matter(config: &PrefinetuneConfig) -> String {
     )
 }
 
-/// Whether the model has the head of masked language modelling.
-fn guesses(config: &PrefinetuneConfig) -> bool {
+/// Whether the model has a masked-LM head.
+fn has_mlm_head(config: &PrefinetuneConfig) -> bool {
     config.strategy.objectives.contains(&ObjectiveKind::Mlm)
 }
 
@@ -73,33 +73,33 @@ fn introduction(config: &PrefinetuneConfig, summary: &Summary) -> String {
     let title = match config.starts_from_scratch() {
         true => "An encoder from scratch".to_string(),
         false => {
-            format!("{base}, {}", if guesses(config) { "trained further" } else { "pre-finetuned" })
+            let how = if has_mlm_head(config) { "further pretrained" } else { "pre-finetuned" };
+            format!("{base}, {how}")
         }
     };
-    let how = match guesses(config) {
+    let how = match has_mlm_head(config) {
         true => "trained by masked language modelling ([BERT](https://arxiv.org/abs/1810.04805))"
             .to_string(),
-        false => {
-            format!(
-                "pre-finetuned with the strategy `{}` of [MTPF-TPL](https://arxiv.org/abs/2510.07566)",
-                config.strategy
-            )
-        }
+        false => format!(
+            "pre-finetuned with the strategy `{}` of \
+             [MTPF-TPL](https://arxiv.org/abs/2510.07566)",
+            config.strategy
+        ),
     };
     let early = if summary.stopped_early { ", stopped early" } else { "" };
     let best = summary.best_step.map_or(String::new(), |step| {
-        format!(" The weights are those of step {step}, the best in validation.")
+        format!(" The weights are those of step {step}, which has the best validation loss.")
     });
     format!(
-        "# {title}\n\nA small encoder that many applications share, each with a small adapter of \
-         its own. It was {how} for {} of {} steps{early}.{best}\n",
+        "# {title}\n\nA small encoder, to be shared by many applications, each with its own small \
+         adapter. It was {how} for {} of {} steps{early}.{best}\n",
         summary.step, config.train.steps
     )
 }
 
 fn data(config: &PrefinetuneConfig, summary: &Summary) -> String {
     let mut text = String::from(
-        "## Training data\n\n| objective | corpora | examples a step |\n|---|---|---|\n",
+        "## Training data\n\n| objective | corpora | examples per step |\n|---|---|---|\n",
     );
     for &objective in config.strategy.objectives {
         let batch = match objective {
@@ -111,15 +111,14 @@ fn data(config: &PrefinetuneConfig, summary: &Summary) -> String {
         };
         let corpora = config.corpora(objective);
         let names: Vec<_> = corpora.iter().map(|corpus| markdown(&corpus.to_string())).collect();
-        // A string takes all that is written to it.
+        // Writing to a String cannot fail.
         let _ = writeln!(text, "| {} | {} | {batch} |", objective.name(), names.join(", "));
     }
-    let _ =
-        writeln!(text, "\nSeen in all: {} examples, {} tokens.", summary.examples, summary.tokens);
+    let _ = writeln!(text, "\nIn total: {} examples, {} tokens.", summary.examples, summary.tokens);
     text
 }
 
-/// What the sentences are for, where they are to distil on.
+/// The teacher, if the objective is distillation.
 fn teacher(config: &PrefinetuneConfig) -> String {
     match (config.ner.objective(), &config.ner.teacher) {
         (NerObjective::Distill, Some(teacher)) => {
@@ -133,21 +132,21 @@ fn losses(metrics: &[Line], summary: &Summary) -> String {
     let window = WINDOW.min(metrics.len());
     let (first, last) = (mean(&metrics[..window]), mean(&metrics[metrics.len() - window..]));
     let mut text = format!(
-        "## Losses\n\n| objective | first {window} steps | last {window} steps | held-out \
-         examples |\n|---|---|---|---|\n"
+        "## Losses\n\n| objective | first {window} steps | last {window} steps | validation set \
+         |\n|---|---|---|---|\n"
     );
     for (objective, first) in first {
         let last = last.get(&objective).copied().unwrap_or(first);
-        let held_out = summary
+        let validation = summary
             .validation
             .get(&objective)
             .map_or("none".to_string(), |loss| format!("{loss:.4}"));
-        let _ = writeln!(text, "| {} | {first:.4} | {last:.4} | {held_out} |", objective.name());
+        let _ = writeln!(text, "| {} | {first:.4} | {last:.4} | {validation} |", objective.name());
     }
     text
 }
 
-/// Mean loss of each objective.
+/// The mean loss of each objective.
 fn mean(lines: &[Line]) -> BTreeMap<ObjectiveKind, f64> {
     let mut means = BTreeMap::new();
     for (&objective, loss) in lines.iter().flat_map(|line| &line.losses) {
@@ -158,25 +157,26 @@ fn mean(lines: &[Line]) -> BTreeMap<ObjectiveKind, f64> {
 
 fn usage(config: &PrefinetuneConfig, summary: &Summary) -> String {
     if config.strategy.family_encoders {
-        return "## Use\n\n`backbone/` is the encoder of named entity recognition, `columns/tc/` \
-                that of classification, and `columns/stitches.json` mixes what the two compute \
-                layer by layer: neither is this model alone. It is a reference to compare with, \
-                which the runtime for devices does not take. From the directory of this \
-                card:\n\n\x20   espalier finetune --backbone . --task TASK --out ADAPTER\n\x20   \
-                espalier evaluate --backbone . --adapter ADAPTER --task TASK --split dev\n"
+        return "## Use\n\nThis model has two encoders: `backbone/` for named entity recognition, \
+                `columns/tc/` for classification. `columns/stitches.json` has the matrices that \
+                mix their hidden states after every layer, so that neither encoder works alone. \
+                It is a reference for comparisons; the runtime for devices cannot load it. From \
+                the directory of this card:\n\n\x20   espalier finetune --backbone . --task TASK \
+                --out ADAPTER\n\x20   espalier evaluate --backbone . --adapter ADAPTER --task \
+                TASK --split dev\n"
             .into();
     }
     let init = match summary.adapters.first() {
         Some(family) => format!(" --init adapters/{}", family.name()),
         None => String::new(),
     };
-    let guess = match guesses(config) {
+    let fill_mask = match has_mlm_head(config) {
         true => "\x20   espalier fill-mask --backbone backbone 'Paris is the [MASK] of France.'\n",
         false => "",
     };
     format!(
         "## Use\n\n`backbone/` is a Hugging Face directory: espalier, transformers and \
-         sentence-transformers load it.\n\n{guess}\x20   espalier finetune --backbone \
+         sentence-transformers load it.\n\n{fill_mask}\x20   espalier finetune --backbone \
          backbone{init} --task TASK --out ADAPTER\n\x20   espalier predict --backbone backbone \
          --adapter ADAPTER\n"
     )
@@ -184,7 +184,7 @@ fn usage(config: &PrefinetuneConfig, summary: &Summary) -> String {
 
 fn settings(config: &PrefinetuneConfig) -> String {
     let toml = config.to_toml();
-    // A text in the settings may hold a fence: ours is longer than any.
+    // The fence is longer than any sequence of backquotes in the settings.
     let longest = toml.split(|c| c != '`').map(str::len).max().unwrap_or(0);
     let fence = "`".repeat(longest.max(2) + 1);
     format!("## Settings\n\n{fence}toml\n{toml}{fence}\n")
@@ -195,17 +195,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_stay_names() {
+    fn names_are_escaped() {
         let evil = "x|<script>`[a](javascript:b)\n# Title\u{1b}[31m\u{202e}";
-        let config = PrefinetuneConfig {
-            backbone: format!("owner/{evil}\nlicense: mit"),
-            ner: crate::config::NerConfig { corpora: vec![evil.into()], ..Default::default() },
-            tc: crate::config::TcConfig {
-                corpora: vec!["a\n```\n<script>".into()],
-                ..Default::default()
-            },
-            ..Default::default()
-        };
+        let mut config = PrefinetuneConfig::default();
+        config.backbone = format!("owner/{evil}\nlicense: mit");
+        config.ner.corpora = vec![evil.into()];
+        config.tc.corpora = vec!["a\n```\n<script>".into()];
         let summary = Summary {
             step: 1,
             stopped_early: false,
@@ -228,7 +223,7 @@ mod tests {
         assert!(!card.contains(|c| c != '\n' && espalier_encoder::text::is_hidden(c)), "{card:?}");
         let row = card.lines().find(|line| line.starts_with("| ner |")).unwrap();
         assert_eq!(row.replace("\\|", "").matches('|').count(), 4, "{row}");
-        // The settings end where their fence does.
+        // The fence around the settings occurs only once more, at the end.
         let fence = settings.lines().nth(2).unwrap().trim_end_matches("toml");
         assert_eq!(card.lines().filter(|line| *line == fence).count(), 1, "{card}");
         assert!(card.ends_with(&format!("{fence}\n")), "{card}");

@@ -1,4 +1,5 @@
-//! Checkpoints: directories that are whole or not there, each with all that a run needs to go on.
+//! Checkpoints: directories with everything that a run needs to resume. They are written
+//! atomically.
 
 use super::corpora::check;
 use super::error::{Result, RunError, io};
@@ -13,20 +14,20 @@ use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-/// The run's checkpoints.
+/// The checkpoints of a run.
 pub(super) struct Checkpoints {
     directory: PathBuf,
     origin: Origin,
-    /// How many there may be.
+    /// The number of checkpoints to keep.
     keep: usize,
 }
 
 impl Checkpoints {
-    /// Those in `directory`, of runs of this origin, the `keep` newest of them. What a killed
-    /// process left half done is removed.
+    /// Opens the directory of checkpoints of a run with these inputs, and removes unfinished
+    /// checkpoints of a killed process.
     pub(super) fn open(directory: PathBuf, origin: Origin, keep: usize) -> Result<Self> {
         fs::create_dir_all(&directory).map_err(io(&directory))?;
-        // What lies behind a link may be another run's.
+        // The target of a symbolic link may belong to another run.
         if !directory.is_symlink() {
             for path in entries(&directory)?.iter().filter(|path| is_unfinished(path)) {
                 fs::remove_dir_all(path).map_err(io(path))?;
@@ -35,8 +36,8 @@ impl Checkpoints {
         Ok(Self { directory, origin, keep })
     }
 
-    /// Writes where the run stands. Only when all of it is on the disk does it get its name, and
-    /// only then do all but the `keep` newest checkpoints go.
+    /// Writes a checkpoint of the current state. It gets its final name when everything is on disk.
+    /// After that, all but the `keep` newest checkpoints are removed.
     pub(super) fn write(
         &self,
         run: &mut Trainer,
@@ -50,11 +51,10 @@ impl Checkpoints {
             .and_then(|()| Ok(run.model(backbone).save(&partial, config)?))
             .and_then(|()| write_vectors(&partial.join("state.safetensors"), run.vectors()))
             .and_then(|()| State::write(&partial, self.origin.clone(), state))
-            .and_then(|()| self.remove(&path)) // one of this step that was found damaged
+            .and_then(|()| self.remove(&path)) // a damaged checkpoint of the same step
             .and_then(|()| fs::rename(&partial, &path).map_err(io(&path)));
         if let Err(error) = written {
-            // The error that matters is the one reported; what cannot be removed now is removed at
-            // the next start.
+            // The first error is reported. If removing fails too, the next start tries again.
             let _ = fs::remove_dir_all(&partial);
             return Err(error);
         }
@@ -63,14 +63,15 @@ impl Checkpoints {
         Ok(path)
     }
 
-    /// Removes all but the newest ones, and never `whole`, the newest that is known to be whole.
-    fn remove_old(&self, whole: &Path) -> Result<()> {
+    /// Removes all but the `keep` newest checkpoints, and never `intact`, the newest that is known
+    /// to be intact.
+    fn remove_old(&self, intact: &Path) -> Result<()> {
         let old = list(&self.directory)?.into_iter().skip(self.keep);
-        old.filter(|old| old != whole).try_for_each(|old| self.remove(&old))
+        old.filter(|old| old != intact).try_for_each(|old| self.remove(&old))
     }
 
-    /// Takes the run to the newest whole checkpoint and returns that, if there is one. Tells
-    /// `damaged` of those passed over.
+    /// Resumes the run from the newest intact checkpoint and returns its path, if there is one.
+    /// Calls `damaged` for each newer checkpoint, which is skipped.
     pub(super) fn restore(
         &self,
         run: &mut Trainer,
@@ -82,7 +83,7 @@ impl Checkpoints {
             match State::read(&path) {
                 Ok(state) => {
                     self.apply(&path, state, run, backbone)?;
-                    // A process that was killed may have had no time to.
+                    // A killed process may not have done so.
                     self.remove_old(&path)?;
                     return Ok(Some(path));
                 }
@@ -94,12 +95,13 @@ impl Checkpoints {
         }
         match first {
             Some(reason) => {
-                Err(RunError::NoWholeCheckpoint { directory: self.directory.clone(), reason })
+                Err(RunError::NoUsableCheckpoint { directory: self.directory.clone(), reason })
             }
             None => Ok(None),
         }
     }
 
+    /// Checks that a checkpoint is of a run with the same inputs, and restores the run from it.
     fn apply(
         &self,
         path: &Path,
@@ -143,10 +145,10 @@ impl Checkpoints {
         Ok(())
     }
 
-    /// Removes a checkpoint, if it is there. It loses its name first, so that no half of it is ever
-    /// taken for a checkpoint.
+    /// Removes a checkpoint, if it exists. It is renamed first, so that a partly removed checkpoint
+    /// is never read.
     fn remove(&self, path: &Path) -> Result<()> {
-        let hidden = self.hidden(path, FORMER);
+        let hidden = self.hidden(path, REMOVED);
         match fs::rename(path, &hidden) {
             Ok(()) => remove_all(&hidden),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
@@ -154,39 +156,40 @@ impl Checkpoints {
         }
     }
 
-    fn hidden(&self, path: &Path, ending: &str) -> PathBuf {
+    /// The hidden name of a checkpoint, with a suffix.
+    fn hidden(&self, path: &Path, suffix: &str) -> PathBuf {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        self.directory.join(format!(".{name}{ending}"))
+        self.directory.join(format!(".{name}{suffix}"))
     }
 }
 
-/// Endings of the hidden names of checkpoints that are not there yet, and of those that are no
-/// longer.
+/// The suffix of checkpoints that are not complete yet.
 const UNFINISHED: &str = ".partial";
-const FORMER: &str = ".old.partial";
+/// The suffix of checkpoints that are being removed.
+const REMOVED: &str = ".old.partial";
 
-/// Whether a killed process has left this.
+/// Whether this is a checkpoint that a killed process was writing or removing.
 fn is_unfinished(path: &Path) -> bool {
     let name =
         path.file_name().unwrap_or_default().to_str().and_then(|name| name.strip_prefix('.'));
     let checkpoint =
-        name.and_then(|name| name.strip_suffix(FORMER).or(name.strip_suffix(UNFINISHED)));
-    let is_directory = || fs::symlink_metadata(path).is_ok_and(|there| there.is_dir());
+        name.and_then(|name| name.strip_suffix(REMOVED).or(name.strip_suffix(UNFINISHED)));
+    let is_directory = || fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir());
     checkpoint.and_then(step_of).is_some() && is_directory()
 }
 
-/// Name of the checkpoint of a step.
+/// The name of the checkpoint of a step.
 fn name_of(step: usize) -> String {
     format!("step-{step:08}")
 }
 
-/// The other way round; `None` for every other name.
+/// The inverse of [`name_of`]; `None` for other names.
 fn step_of(name: &str) -> Option<usize> {
     let step = name.strip_prefix("step-")?.parse().ok()?;
     (name_of(step) == name).then_some(step)
 }
 
-/// Removes a directory and all that is in it, if it is there.
+/// Removes a directory with its contents, if it exists.
 fn remove_all(directory: &Path) -> Result<()> {
     match fs::remove_dir_all(directory) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(io(directory)(error)),
@@ -194,7 +197,7 @@ fn remove_all(directory: &Path) -> Result<()> {
     }
 }
 
-/// The newest checkpoint by name, whole or not.
+/// The newest checkpoint, which may be damaged.
 pub(super) fn newest(directory: &Path) -> Option<PathBuf> {
     list(directory).ok()?.into_iter().next()
 }
@@ -204,7 +207,7 @@ fn entries(directory: &Path) -> Result<Vec<PathBuf>> {
     entries.map(|entry| Ok(entry.map_err(io(directory))?.path())).collect()
 }
 
-/// The checkpoints by name, the newest first.
+/// All checkpoints, the newest first.
 fn list(directory: &Path) -> Result<Vec<PathBuf>> {
     let step = |path: &Path| step_of(path.file_name()?.to_str()?);
     let mut steps: Vec<(usize, PathBuf)> =
@@ -213,8 +216,8 @@ fn list(directory: &Path) -> Result<Vec<PathBuf>> {
     Ok(steps.into_iter().map(|(_, path)| path).collect())
 }
 
-/// Writes the vectors as tensors of one dimension, one after the other: they are converted to bytes
-/// one at a time.
+/// Writes vectors as one-dimensional tensors. They are converted to bytes one at a time, to save
+/// memory.
 fn write_vectors(path: &Path, vectors: Vec<(String, &mut [f32])>) -> Result<()> {
     let vectors =
         vectors.into_iter().map(|(name, values)| (name, Vector { shape: [values.len()], values }));
@@ -223,7 +226,7 @@ fn write_vectors(path: &Path, vectors: Vec<(String, &mut [f32])>) -> Result<()> 
     written.and_then(|()| File::open(path)?.sync_all()).map_err(io(path))
 }
 
-/// A vector as safetensors sees it.
+/// A vector in the interface of the crate safetensors.
 struct Vector<'a> {
     shape: [usize; 1],
     values: &'a [f32],

@@ -1,4 +1,4 @@
-//! What a run knows its corpora by: enough to see that one has changed, without reading it twice.
+//! Checksums of the corpora of a run. They show that a file has changed without reading all of it.
 
 use super::error::{Result, RunError, io};
 use crate::config::PrefinetuneConfig;
@@ -10,43 +10,39 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
-/// Bytes at either end of a file that are looked at.
+/// The number of bytes at each end of a file that the checksum includes.
 const EDGE: u64 = 1 << 20;
 
-/// One file.
+/// The checksum of a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Corpus {
-    /// The file's name. Its directory may change: data move.
+pub(super) struct CorpusChecksum {
+    /// The name of the file, without its directory, because data may move.
     name: String,
+    /// The length of the file.
     bytes: u64,
     /// SHA-256 of the first and the last MiB.
     edges: String,
 }
 
-/// The corpora of each objective, in the order of the configuration.
-pub(super) type Corpora = BTreeMap<ObjectiveKind, Vec<Corpus>>;
+/// The checksums of each objective's corpora, in the order of the configuration.
+pub(super) type CorpusChecksums = BTreeMap<ObjectiveKind, Vec<CorpusChecksum>>;
 
-/// The corpora that a configuration's strategy trains on.
-pub(super) fn corpora(config: &PrefinetuneConfig) -> Result<Corpora> {
-    let of = |&objective: &ObjectiveKind| {
-        Ok((
-            objective,
-            config
-                .corpora(objective)
-                .iter()
-                .map(|file| corpus(&file.path))
-                .collect::<Result<_>>()?,
-        ))
+/// The checksums of all corpora of the strategy's objectives.
+pub(super) fn checksums(config: &PrefinetuneConfig) -> Result<CorpusChecksums> {
+    let of_objective = |&objective: &ObjectiveKind| {
+        let files = config.corpora(objective).iter();
+        Ok((objective, files.map(|file| checksum(&file.path)).collect::<Result<_>>()?))
     };
-    config.strategy.objectives.iter().map(of).collect()
+    config.strategy.objectives.iter().map(of_objective).collect()
 }
 
-fn corpus(path: &Path) -> Result<Corpus> {
+fn checksum(path: &Path) -> Result<CorpusChecksum> {
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let (bytes, edges) = edges(path).map_err(io(path))?;
-    Ok(Corpus { name, bytes, edges })
+    Ok(CorpusChecksum { name, bytes, edges })
 }
 
+/// The length of a file, and the SHA-256 of its first and last MiB.
 fn edges(path: &Path) -> std::io::Result<(u64, String)> {
     let mut file = File::open(path)?;
     let bytes = file.metadata()?.len();
@@ -59,16 +55,17 @@ fn edges(path: &Path) -> std::io::Result<(u64, String)> {
     Ok((bytes, digest::sha256(&ends)))
 }
 
-/// Checks that the corpora are what they were.
-pub(super) fn check(then: &Corpora, now: &Corpora) -> Result<()> {
+/// Checks that the corpora are still the same.
+pub(super) fn check(then: &CorpusChecksums, now: &CorpusChecksums) -> Result<()> {
     for objective in ObjectiveKind::ALL {
-        let files = |corpora: &Corpora| corpora.get(&objective).cloned().unwrap_or_default();
+        let files =
+            |checksums: &CorpusChecksums| checksums.get(&objective).cloned().unwrap_or_default();
         let (then, now) = (files(then), files(now));
-        let describe = |corpus: Option<&Corpus>| match corpus {
-            Some(Corpus { name, bytes, edges }) => {
+        let describe = |corpus: Option<&CorpusChecksum>| match corpus {
+            Some(CorpusChecksum { name, bytes, edges }) => {
                 format!("{name} of {bytes} bytes ({})", &edges[..edges.len().min(8)])
             }
-            None => "no further corpus".into(),
+            None => "no further corpus".into(), // the lists differ in length
         };
         let changed = (0..then.len().max(now.len())).find(|&at| then.get(at) != now.get(at));
         if let Some(at) = changed {
@@ -84,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_change_at_either_end_or_of_the_length_shows() {
+    fn changes_at_both_ends_and_of_the_length_are_detected() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("corpus.jsonl");
         let mut text = vec![b'x'; 3 * EDGE as usize];
@@ -92,13 +89,13 @@ mod tests {
             change.into_iter().for_each(|at| text[at] ^= 1);
             std::fs::write(&path, &text[..length]).unwrap();
             change.into_iter().for_each(|at| text[at] ^= 1);
-            Corpora::from([(ObjectiveKind::Tc, vec![corpus(&path).unwrap()])])
+            CorpusChecksums::from([(ObjectiveKind::Tc, vec![checksum(&path).unwrap()])])
         };
-        let whole = 3 * EDGE as usize;
-        let then = of(None, whole);
-        check(&then, &of(None, whole)).unwrap();
+        let full = 3 * EDGE as usize;
+        let then = of(None, full);
+        check(&then, &of(None, full)).unwrap();
         for (change, length) in
-            [(Some(0), whole), (Some(whole - 1), whole), (None, whole - 1), (None, 10)]
+            [(Some(0), full), (Some(full - 1), full), (None, full - 1), (None, 10)]
         {
             let message = check(&then, &of(change, length)).unwrap_err().to_string();
             assert!(
@@ -107,7 +104,7 @@ mod tests {
                 "{message}"
             );
         }
-        let message = check(&then, &Corpora::new()).unwrap_err().to_string();
+        let message = check(&then, &CorpusChecksums::new()).unwrap_err().to_string();
         assert!(message.contains("no further corpus"), "{message}");
     }
 }

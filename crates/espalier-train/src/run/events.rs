@@ -1,5 +1,5 @@
-//! TensorBoard's event files: scalars by step, in protocol buffers
-//! (tensorflow/core/util/event.proto) encoded by hand.
+//! TensorBoard's event files: scalars by step, as protocol buffers
+//! (tensorflow/core/util/event.proto) that are encoded by hand.
 
 use super::error::{Result, io};
 use crate::tfrecord;
@@ -7,18 +7,18 @@ use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The end of our files' names; TensorBoard asks only that "tfevents" be in there.
+/// The suffix of our event files. TensorBoard only requires "tfevents" in the name.
 const SUFFIX: &str = ".espalier";
 
-/// An event file that grows by a record per step.
+/// An event file, with a record for each step.
 pub(super) struct Events {
     path: PathBuf,
     file: File,
 }
 
 impl Events {
-    /// The event file of a run of which `steps` steps count: what an earlier start wrote beyond
-    /// them is cut off.
+    /// Opens the event file of a run with `steps` steps done. Records of later steps, from before a
+    /// resume, are truncated.
     pub(super) fn open(directory: &Path, steps: usize) -> Result<Self> {
         let (path, kept) = match existing(directory)? {
             Some(path) => {
@@ -38,7 +38,7 @@ impl Events {
         Ok(events)
     }
 
-    /// Adds the scalars of a step, each with its tag.
+    /// Adds the scalars of a step, with their tags.
     pub(super) fn scalars(&mut self, step: usize, scalars: &[(String, f64)]) -> Result<()> {
         let values = scalars.iter().map(|(tag, value)| {
             let mut fields = Vec::new();
@@ -52,7 +52,7 @@ impl Events {
         self.record(&message(now(), step as u64, 5, &summary))
     }
 
-    /// Makes sure that what was written is on the disk.
+    /// Flushes to disk.
     pub(super) fn sync(&self) -> Result<()> {
         self.file.sync_data().map_err(io(&self.path))
     }
@@ -62,7 +62,7 @@ impl Events {
     }
 }
 
-/// Our event file in the directory, if there is one.
+/// The event file of a run in the directory, if there is one.
 fn existing(directory: &Path) -> Result<Option<PathBuf>> {
     let entries = fs::read_dir(directory).map_err(io(directory))?;
     let ours = |path: &PathBuf| {
@@ -72,7 +72,7 @@ fn existing(directory: &Path) -> Result<Option<PathBuf>> {
     Ok(entries.filter_map(|entry| Some(entry.ok()?.path())).filter(ours).min())
 }
 
-/// Length of the whole records before the first one that is damaged or of a later step.
+/// The length of the records before the first one that is damaged or of a later step.
 fn length_up_to(file: &[u8], steps: u64) -> u64 {
     let mut rest = file;
     while let Some((payload, next)) = tfrecord::read(rest) {
@@ -88,7 +88,7 @@ fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64())
 }
 
-/// An `Event`: wall time, step, and one more field of bytes.
+/// Encodes an `Event`: wall time, step, and one more field of bytes.
 fn message(time: f64, step: u64, field: u64, content: &[u8]) -> Vec<u8> {
     let mut event = Vec::new();
     varint(&mut event, 1 << 3 | 1);
@@ -99,7 +99,7 @@ fn message(time: f64, step: u64, field: u64, content: &[u8]) -> Vec<u8> {
     event
 }
 
-/// The step of an `Event` that [`message`] made: the varint after the wall time.
+/// The step of an `Event` from [`message`]: the varint after the wall time.
 fn step_of(event: &[u8]) -> Option<u64> {
     let (&key, step) = event.get(9..)?.split_first()?;
     let end = step.iter().position(|byte| byte & 0x80 == 0)?;
@@ -110,14 +110,14 @@ fn step_of(event: &[u8]) -> Option<u64> {
     step.filter(|_| key == 2 << 3)
 }
 
-/// A field of bytes: a string or a message.
+/// Encodes a field of bytes: a string or a message.
 fn bytes(out: &mut Vec<u8>, field: u64, content: &[u8]) {
     varint(out, field << 3 | 2);
     varint(out, content.len() as u64);
     out.extend(content);
 }
 
-/// Seven bits a byte, the lowest first; the top bit says that more follow.
+/// Encodes a varint: seven bits per byte, the lowest first; the top bit is set if more follow.
 fn varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
@@ -139,12 +139,12 @@ mod tests {
             steps.push(step_of(payload).unwrap());
             rest = next;
         }
-        assert!(rest.is_empty(), "no rubbish at the end");
+        assert!(rest.is_empty(), "bytes after the last record");
         steps
     }
 
     #[test]
-    fn an_event_has_the_bytes_that_protocol_buffers_prescribe() {
+    fn events_are_encoded_as_protocol_buffers() {
         let mut summary = Vec::new();
         bytes(&mut summary, 1, b"\x0a\x04loss\x15\x00\x00\x00\x3f");
         let event = message(1.5, 300, 5, &summary);
@@ -155,15 +155,15 @@ mod tests {
     }
 
     #[test]
-    fn a_start_over_cuts_off_the_steps_that_do_not_count() {
+    fn resuming_truncates_later_steps_and_damaged_records() {
         let directory = tempfile::tempdir().unwrap();
         let scalar = [("loss/tc".to_string(), 0.5)];
         let mut events = Events::open(directory.path(), 0).unwrap();
         (1..=200).for_each(|step| events.scalars(step, &scalar).unwrap());
-        // A record half written when the process was killed.
+        // An incomplete record, as of a killed process.
         let path = existing(directory.path()).unwrap().unwrap();
-        let whole = fs::read(&path).unwrap();
-        fs::write(&path, &whole[..whole.len() - 5]).unwrap();
+        let bytes = fs::read(&path).unwrap();
+        fs::write(&path, &bytes[..bytes.len() - 5]).unwrap();
         Events::open(directory.path(), 500).unwrap();
         assert_eq!(steps(directory.path()), (0..200).collect::<Vec<_>>());
         let mut events = Events::open(directory.path(), 130).unwrap();

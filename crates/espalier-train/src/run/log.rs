@@ -1,4 +1,4 @@
-//! The record of every step: `metrics.jsonl`, a line per step and each step once, and the same for
+//! Metrics of every step: `metrics.jsonl`, with one line for each step, and the same for
 //! TensorBoard.
 
 use super::error::{Result, io};
@@ -11,13 +11,15 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
-/// Metrics and events, growing.
+/// Both files, open for appending.
 pub(super) struct Log {
     metrics: Metrics,
     events: Events,
 }
 
 impl Log {
+    /// Opens the files of a run with `steps` steps done. Later steps, from before a resume, are
+    /// truncated.
     pub(super) fn open(directory: &Path, steps: usize) -> Result<Self> {
         let metrics = Metrics::open(&directory.join("metrics.jsonl"), steps)?;
         Ok(Self { metrics, events: Events::open(directory, steps)? })
@@ -34,7 +36,7 @@ impl Log {
     }
 }
 
-/// A step's report as TensorBoard groups it.
+/// The scalars of a step, with tags that TensorBoard groups by their prefix.
 fn scalars(report: &StepReport) -> Vec<(String, f64)> {
     let losses =
         report.losses.iter().map(|(objective, &loss)| (format!("loss/{}", objective.name()), loss));
@@ -52,36 +54,33 @@ fn scalars(report: &StepReport) -> Vec<(String, f64)> {
     losses.chain(validation).chain(rest.map(|(tag, value)| (tag.to_string(), value))).collect()
 }
 
-/// The file, growing.
+/// `metrics.jsonl`.
 struct Metrics {
     path: PathBuf,
     file: File,
 }
 
-/// What is read back of a line.
+/// The fields of a line that are read back, see [`StepReport`].
 #[derive(Deserialize)]
 pub(super) struct Line {
     pub(super) step: usize,
-    /// Loss of each objective trained.
     pub(super) losses: BTreeMap<ObjectiveKind, f64>,
     #[serde(default)]
     pub(super) examples: usize,
     pub(super) tokens: usize,
-    /// Held-out loss of each objective, at the steps that measured it.
     #[serde(default)]
     pub(super) validation: BTreeMap<ObjectiveKind, f64>,
 }
 
 impl Metrics {
-    /// The metrics of a run of which `steps` steps count: what an earlier start wrote beyond them
-    /// is cut off.
+    /// Opens the file of a run with `steps` steps done, and truncates later steps.
     fn open(path: &Path, steps: usize) -> Result<Self> {
         let kept = match steps {
             0 => 0,
-            _ => walk(path, |line| line.step <= steps)?,
+            _ => read_while(path, |line| line.step <= steps)?,
         };
         let file = OpenOptions::new().append(true).create(true).open(path).map_err(io(path))?;
-        // A device, which has no length, is none to cut either.
+        // A device has no length and cannot be truncated.
         if file.metadata().map_err(io(path))?.len() != kept {
             file.set_len(kept).map_err(io(path))?;
         }
@@ -95,7 +94,7 @@ impl Metrics {
         self.file.write_all(&line).map_err(io(&self.path))
     }
 
-    /// Makes sure that what was written is on the disk.
+    /// Flushes to disk.
     fn sync(&self) -> Result<()> {
         self.file.sync_data().map_err(io(&self.path))
     }
@@ -104,15 +103,16 @@ impl Metrics {
 /// All lines of the file.
 pub(super) fn read(path: &Path) -> Result<Vec<Line>> {
     let mut lines = Vec::new();
-    walk(path, |line| {
+    read_while(path, |line| {
         lines.push(line);
         true
     })?;
     Ok(lines)
 }
 
-/// Goes through the whole lines as long as `keep` wants them; the length of those it kept, bytes.
-fn walk(path: &Path, mut keep: impl FnMut(Line) -> bool) -> Result<u64> {
+/// Reads lines until one is incomplete or `keep` returns false. Returns the length of the lines
+/// before that one, in bytes.
+fn read_while(path: &Path, mut keep: impl FnMut(Line) -> bool) -> Result<u64> {
     let mut reader = BufReader::new(match File::open(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
         file => file.map_err(io(path))?,
@@ -142,22 +142,22 @@ mod tests {
     }
 
     #[test]
-    fn each_step_stands_there_once_however_often_the_run_started() {
+    fn each_step_has_one_line_after_a_resume() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("metrics.jsonl");
         let mut metrics = Metrics::open(&path, 0).unwrap();
         (1..=5).for_each(|step| metrics.write(&report(step)).unwrap());
-        let whole = std::fs::read_to_string(&path).unwrap();
-        // Killed within line 5; the checkpoint is of step 3.
-        std::fs::write(&path, &whole[..whole.len() - 9]).unwrap();
+        let uninterrupted = std::fs::read_to_string(&path).unwrap();
+        // Killed while writing line 5; the last checkpoint is of step 3.
+        std::fs::write(&path, &uninterrupted[..uninterrupted.len() - 9]).unwrap();
         let mut metrics = Metrics::open(&path, 3).unwrap();
         (4..=5).for_each(|step| metrics.write(&report(step)).unwrap());
         metrics.sync().unwrap();
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), whole);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), uninterrupted);
         let losses: Vec<f64> =
             read(&path).unwrap().iter().map(|line| line.losses[&ObjectiveKind::Tc]).collect();
         assert_eq!(losses, (1..=5).map(|step| 0.1 * step as f64).collect::<Vec<_>>());
-        // A run from the start begins a new file.
+        // A run that starts from the beginning truncates everything.
         Metrics::open(&path, 0).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "");
     }

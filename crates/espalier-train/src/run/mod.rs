@@ -1,138 +1,116 @@
-//! Runs of pre-finetuning in a directory, which survive whatever happens to the process.
+//! Runs of pretraining and pre-finetuning in a directory, with checkpoints. A run whose process was
+//! killed can be resumed, and gives the same model, bit for bit.
 //!
-//! | in the directory | what |
+//! | in the directory | |
 //! |---|---|
-//! | `config.toml` | every setting, with what depends on the machine or the place decided |
-//! | `metrics.jsonl` | a line per step |
+//! | `config.toml` | all settings, independent of the machine and the current directory |
+//! | `metrics.jsonl` | the metrics, a line per step |
 //! | `events.out.tfevents.*` | the same for TensorBoard |
-//! | `checkpoints/` | where the run stood, the last few times it was written down |
-//! | `backbone/`, `columns/`, `adapters/` | the model, at the end |
-//! | `README.md` | its card |
-//! | `summary.json` | how the run ended; written last |
+//! | `checkpoints/` | the last few checkpoints |
+//! | `backbone/`, `columns/`, `adapters/`, `concepts/` | the final model |
+//! | `README.md` | its model card |
+//! | `summary.json` | the result; written last |
 
 mod card;
 mod checkpoint;
 mod corpora;
+mod directory;
 mod error;
 mod events;
 mod log;
-mod place;
 mod settings;
 mod state;
+mod summary;
 
 pub use error::RunError;
+pub use summary::Summary;
 
 use crate::config::PrefinetuneConfig;
 use crate::error::TrainError;
-use crate::strategy::ObjectiveKind;
 use crate::trainer::{Encoders, StepReport, Trainer};
 use checkpoint::Checkpoints;
 use error::Result;
-use espalier_encoder::{Backbone, Family, files};
+use espalier_encoder::{Backbone, files};
 use log::Log;
-use serde::{Deserialize, Serialize};
 use state::Origin;
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-/// What happens in a run.
+/// An event of a run.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum RunEvent<'a> {
-    /// A checkpoint was not whole and is passed over.
+    /// A checkpoint is damaged and is skipped.
     Damaged(&'a RunError),
-    /// The run goes on after this many steps.
+    /// The run resumes after this many steps.
     Resumed(usize),
-    /// A step was done.
+    /// A step is done.
     Step(&'a StepReport),
     /// A checkpoint was written.
     Checkpoint(&'a Path),
 }
 
-/// `summary.json`: how a run ended. It is written last: where it is, the run is finished.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Summary {
-    /// Updates done.
-    pub step: usize,
-    /// Whether validation ended the run before its last step.
-    pub stopped_early: bool,
-    /// The step that the weights are of, where the run kept the best in validation.
-    pub best_step: Option<usize>,
-    /// Mean loss of each objective on held-out examples, at that step or else at the last.
-    pub validation: BTreeMap<ObjectiveKind, f64>,
-    /// Sentences and pairs trained on, counted as often as they came.
-    pub examples: usize,
-    /// Tokens that went through the encoder in training.
-    pub tokens: usize,
-    /// Families with an adapter of their own.
-    pub adapters: Vec<Family>,
-    /// Fingerprint of the encoder.
-    pub backbone: String,
-}
-
-/// How a run came to an end, or to a halt.
+/// How [`RunDirectory::train`] ended.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Outcome {
-    /// The model is in the directory.
+    /// The run is finished, and the model is in the directory.
     Finished(Summary),
-    /// The observer asked for a halt; the run can go on from its last checkpoint.
+    /// The observer stopped the run. It can be resumed from its last checkpoint.
     Halted {
-        /// Updates done.
+        /// The number of steps done.
         step: usize,
     },
 }
 
-/// The file with the settings of a run.
-const SETTINGS: &str = "config.toml";
-
-/// A directory for one run.
+/// The directory of a run.
 #[derive(Clone, Debug)]
 pub struct RunDirectory {
     path: PathBuf,
 }
 
 impl RunDirectory {
-    /// The directory at `path`, which need not be there yet.
+    /// The directory at `path`, which does not have to exist.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into() }
     }
 
-    /// The file with the settings of the run in the directory.
+    /// The path of `config.toml`.
     pub fn config_file(&self) -> PathBuf {
-        self.path.join(SETTINGS)
+        self.path.join(directory::SETTINGS)
     }
 
-    /// Checks that what has the names of a run's files and folders is no link and no special file.
+    /// Checks that the files of a run are regular files, and not symbolic links or devices.
     ///
     /// # Errors
-    /// [`RunError::NoRun`].
+    /// [`RunError::NotARun`].
     pub fn check_files(&self) -> Result<()> {
-        place::plain(&self.path)
+        directory::check_file_types(&self.path)
     }
 
-    /// Whether a run was begun here.
+    /// Whether the directory contains a run.
     pub fn has_run(&self) -> bool {
-        place::has_run(&self.path, SETTINGS)
+        directory::has_run(&self.path)
     }
 
-    /// How the run here ended; `None` when it has not.
+    /// The result of the run; `None` if it is not finished.
     ///
     /// # Errors
-    /// [`TrainError`] when the file cannot be read.
+    /// [`TrainError`] if the file cannot be read.
     pub fn finished(&self) -> Result<Option<Summary>> {
         let path = self.path.join("summary.json");
         Ok(if path.exists() { Some(files::read_json(&path)?) } else { None })
     }
 
-    /// Checks that a run of `config` may begin here or, with `resume`, go on.
+    /// Checks that a run with these settings may start here or, with `resume`, be resumed.
     ///
     /// # Errors
-    /// [`RunError::NoRun`] where other things are, [`RunError::Exists`], [`RunError::OtherConfig`],
-    /// or [`TrainError`] when the settings of the run here cannot be read.
+    /// [`RunError::NotARun`] if the directory contains other files; [`RunError::Exists`];
+    /// [`RunError::OtherConfig`]; [`TrainError`] if the settings of the run cannot be read.
     pub fn check(&self, config: &PrefinetuneConfig, resume: bool) -> Result<()> {
-        place::plain(&self.path)?;
+        directory::check_file_types(&self.path)?;
         match (self.has_run(), resume) {
-            (false, _) => place::vacant(&self.path, SETTINGS),
+            (false, _) => directory::check_empty(&self.path),
             (true, false) => Err(RunError::Exists { directory: self.path.clone() }),
             (true, true) => {
                 let then = PrefinetuneConfig::read(&self.config_file(), &[])?;
@@ -141,24 +119,64 @@ impl RunDirectory {
         }
     }
 
-    /// [`RunDirectory::check`], and how the run here ended, if it has.
-    fn checked(&self, config: &PrefinetuneConfig, resume: bool) -> Result<Option<Summary>> {
+    /// [`RunDirectory::check`], then [`RunDirectory::finished`].
+    fn check_finished(&self, config: &PrefinetuneConfig, resume: bool) -> Result<Option<Summary>> {
         self.check(config, resume)?;
         self.finished()
     }
 
-    /// Trains a backbone as `config` says, from the beginning or, with `resume`, from the last
-    /// whole checkpoint if there is one, and leaves the model here. However often the process was
-    /// killed and the run resumed, the model is the same to the bit.
+    /// Trains a backbone and saves the model in the directory.
     ///
-    /// When `observe` breaks, the run writes a checkpoint and halts; a break matters on
-    /// [`RunEvent::Step`] only.
+    /// With `resume`, a run that is already there continues from its newest intact checkpoint, or
+    /// from the beginning if it has none. The model is the same, bit for bit, as without the
+    /// interruption.
+    ///
+    /// If `observe` returns `Break` on [`RunEvent::Step`], the run writes a checkpoint and halts.
+    /// For other events the returned value is ignored.
+    ///
+    /// ```
+    /// use espalier_encoder::Backbone;
+    /// use espalier_train::PrefinetuneConfig;
+    /// use espalier_train::run::{Outcome, RunDirectory, RunEvent};
+    /// use espalier_train::strategy::Strategy;
+    /// use std::ops::ControlFlow;
+    ///
+    /// # let model = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/tiny-bert");
+    /// # let directory = tempfile::tempdir()?;
+    /// let backbone = Backbone::open(model.as_ref())?;
+    /// let corpus = directory.path().join("pairs.jsonl");
+    /// let pairs = r#"{"anchor": "a cheap hotel", "positive": "about hotels"}
+    ///                {"anchor": "a train to paris", "positive": "about trains"}"#;
+    /// std::fs::write(&corpus, pairs)?;
+    /// let mut config = PrefinetuneConfig::default();
+    /// (config.strategy, config.train.steps) = (Strategy::TC, 3);
+    /// config.tc.corpora = vec![corpus.into()];
+    ///
+    /// // Halts after step 2.
+    /// let run = RunDirectory::new(directory.path().join("run"));
+    /// let outcome = run.train(&backbone, &config, false, |event| match event {
+    ///     RunEvent::Step(report) if report.step == 2 => ControlFlow::Break(()),
+    ///     _ => ControlFlow::Continue(()),
+    /// })?;
+    /// assert!(matches!(outcome, Outcome::Halted { step: 2 }));
+    ///
+    /// // Resumes with step 3.
+    /// let outcome = run.train(&backbone, &config, true, |event| {
+    ///     if let RunEvent::Resumed(steps) = event {
+    ///         assert_eq!(steps, 2);
+    ///     }
+    ///     ControlFlow::Continue(())
+    /// })?;
+    /// assert!(matches!(outcome, Outcome::Finished(summary) if summary.step == 3));
+    /// Backbone::open(&directory.path().join("run/backbone"))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
-    /// As [`RunDirectory::check`]; [`TrainError`] for an invalid configuration, unreadable corpora
-    /// or files that cannot be written; [`RunError`] when a checkpoint is of another backbone or of
-    /// other corpora, when no checkpoint is whole, and when a loss or a gradient is no longer a
-    /// number.
+    /// Those of [`RunDirectory::check`]; [`TrainError`] for an invalid configuration, unreadable
+    /// corpora, or files that cannot be written; [`RunError`] if a checkpoint is of another
+    /// backbone or of other corpora, if all checkpoints are damaged, or if a loss or a gradient is
+    /// not finite.
     pub fn train<'e>(
         &self,
         encoders: impl Into<Encoders<'e>>,
@@ -166,17 +184,17 @@ impl RunDirectory {
         resume: bool,
         mut observe: impl FnMut(RunEvent) -> ControlFlow<()>,
     ) -> Result<Outcome> {
-        if let Some(summary) = self.checked(config, resume)? {
+        if let Some(summary) = self.check_finished(config, resume)? {
             return Ok(Outcome::Finished(summary));
         }
         let config = &settings::resolved(config);
         let encoders = encoders.into();
         let backbone = encoders.backbone;
         let mut run = Trainer::new(encoders, config)?;
-        let origin = Origin::of(encoders, config)?;
-        let _lock = place::lock(&self.path)?;
-        // Once more, now that nobody else can begin or end a run here.
-        if let Some(summary) = self.checked(config, resume)? {
+        let origin = Origin::new(encoders, config)?;
+        let _lock = directory::lock(&self.path)?;
+        // Again under the lock: another process may have started or finished a run in between.
+        if let Some(summary) = self.check_finished(config, resume)? {
             return Ok(Outcome::Finished(summary));
         }
         let resumes = self.has_run();
@@ -196,10 +214,10 @@ impl RunDirectory {
             let report = run.step().map_err(|error| self.diverged(error))?;
             log.write(&report)?;
             let halt = observe(RunEvent::Step(&report)).is_break();
-            if halt || run.is_done() || due(report.step, config.train.checkpoint_every) {
+            if halt || run.is_done() || is_due(report.step, config.train.checkpoint_every) {
                 log.sync()?;
-                let _ =
-                    observe(RunEvent::Checkpoint(&checkpoints.write(&mut run, backbone, config)?));
+                let path = checkpoints.write(&mut run, backbone, config)?;
+                let _ = observe(RunEvent::Checkpoint(&path));
             }
             if halt && !run.is_done() {
                 return Ok(Outcome::Halted { step: report.step });
@@ -208,7 +226,7 @@ impl RunDirectory {
         self.finish(run, backbone, config).map(Outcome::Finished)
     }
 
-    /// Writes the model, its card and, last, the summary.
+    /// Saves the model and its card, then writes the summary.
     fn finish(
         &self,
         run: Trainer,
@@ -218,19 +236,7 @@ impl RunDirectory {
         let state = run.state();
         let trained = run.finish(backbone);
         let lines = log::read(&self.path.join("metrics.jsonl"))?;
-        let best_step = state.keeps_best.then_some(state.validation.best_step);
-        let mut validated = lines.iter().filter(|line| !line.validation.is_empty());
-        let validated = validated.rfind(|line| best_step.is_none_or(|best| line.step == best));
-        let summary = Summary {
-            step: state.step,
-            stopped_early: state.step < config.train.steps && !lines.is_empty(),
-            best_step,
-            validation: validated.map(|line| line.validation.clone()).unwrap_or_default(),
-            examples: lines.iter().map(|line| line.examples).sum(),
-            tokens: lines.iter().map(|line| line.tokens).sum(),
-            adapters: trained.adapters.keys().copied().collect(),
-            backbone: trained.backbone.fingerprint().to_string(),
-        };
+        let summary = Summary::new(config, &state, &trained, &lines);
         trained.save(&self.path, config)?;
         files::write_whole(
             &self.path.join("README.md"),
@@ -240,7 +246,7 @@ impl RunDirectory {
         Ok(summary)
     }
 
-    /// Names the last good checkpoint beside what is no longer a number.
+    /// Adds the newest checkpoint to an error about a loss or gradient that is not finite.
     fn diverged(&self, error: TrainError) -> RunError {
         match error {
             TrainError::NotFinite { .. } | TrainError::GradientNotFinite { .. } => {
@@ -252,6 +258,7 @@ impl RunDirectory {
     }
 }
 
-fn due(step: usize, every: usize) -> bool {
+/// Whether a checkpoint is due after a step.
+fn is_due(step: usize, every: usize) -> bool {
     every > 0 && step.is_multiple_of(every)
 }

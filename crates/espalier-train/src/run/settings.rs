@@ -1,16 +1,16 @@
-//! Whether a run is resumed with the settings that it was started with.
+//! Checks that a run is resumed with the settings that it was started with.
 
 use super::error::{Result, RunError};
-use crate::config::{FORMER, PrefinetuneConfig};
+use crate::config::{PrefinetuneConfig, RENAMED_KEYS};
 use crate::error::TrainError;
 use espalier_encoder::{Compute, Precision, digest};
 use std::collections::BTreeMap;
 use std::path::{Path, absolute};
 use toml::{Table, Value};
 
-/// Settings that do not change what a run computes, and encoders, which are known by what is in
-/// them.
-const FREE: [&str; 7] = [
+/// Settings that may change when a run is resumed: those that do not affect the result, and the
+/// names of encoders, which are identified by their fingerprints.
+const MAY_CHANGE: [&str; 7] = [
     "backbone",
     "train.checkpoint_every",
     "train.keep_checkpoints",
@@ -20,9 +20,9 @@ const FREE: [&str; 7] = [
     "ner.distill.adapter",
 ];
 
-/// The configuration with everything decided that depends on where or when it is read: what `auto`
-/// means on this machine, the weight of the NER loss, and, so that the run can be resumed from
-/// anywhere, where corpora and, if they are no hub ids, encoders are.
+/// The configuration with everything resolved that depends on the machine or the current directory:
+/// the precision `auto`, and relative paths, so that the run can be resumed from any directory. The
+/// weight of the NER loss is filled in too, because its default may change between versions.
 pub(super) fn resolved(config: &PrefinetuneConfig) -> PrefinetuneConfig {
     let mut config = config.clone();
     config.train.precision = match config.train.precision.precision() {
@@ -30,23 +30,23 @@ pub(super) fn resolved(config: &PrefinetuneConfig) -> PrefinetuneConfig {
         _ => Compute::F32,
     };
     config.ner.weight = Some(config.ner.weight());
-    let place = |path: &Path| absolute(path).unwrap_or_else(|_| path.to_path_buf());
-    config.all_paths_mut().for_each(|path| *path = place(path));
+    let resolve = |path: &Path| absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    config.all_paths_mut().for_each(|path| *path = resolve(path));
     for model in config.models_mut().filter(|model| Path::new(model).exists()) {
-        *model = place(Path::new(model)).to_string_lossy().into_owned();
+        *model = resolve(Path::new(model)).to_string_lossy().into_owned();
     }
     config
 }
 
-/// Checks that `now` computes what the run in `directory`, started with `then`, computes; both are
-/// resolved.
+/// Checks that a run started with the settings `then` may be resumed with `now`; both are resolved.
 pub(super) fn check(
     directory: &Path,
     then: &PrefinetuneConfig,
     now: &PrefinetuneConfig,
 ) -> Result<()> {
     let (then, now) = (values(then)?, values(now)?);
-    let differs = |key: &&String| !FREE.contains(&key.as_str()) && then.get(*key) != now.get(*key);
+    let differs =
+        |key: &&String| !MAY_CHANGE.contains(&key.as_str()) && then.get(*key) != now.get(*key);
     let show = |value: Option<&Value>| value.map_or("unset".to_string(), Value::to_string);
     let differences: Vec<String> = now
         .keys()
@@ -59,20 +59,22 @@ pub(super) fn check(
     }
 }
 
-/// The SHA-256 of the settings that change what a run computes, by the names that they had first.
+/// The SHA-256 of the settings that affect the result. Renamed keys have their former names, so
+/// that checkpoints of earlier versions can be resumed.
 pub(super) fn fingerprint(config: &PrefinetuneConfig) -> Result<String> {
-    let former = |key: String| match FORMER.iter().find(|(_, now)| *now == key) {
+    let former = |key: String| match RENAMED_KEYS.iter().find(|(_, now)| *now == key) {
         Some((former, _)) => former.to_string(),
         None => key,
     };
-    let values = values(config)?.into_iter().filter(|(key, _)| !FREE.contains(&key.as_str()));
+    let values = values(config)?.into_iter();
+    let values = values.filter(|(key, _)| !MAY_CHANGE.contains(&key.as_str()));
     let values: BTreeMap<_, _> = values.map(|(key, value)| (former(key), value)).collect();
     let lines: String = values.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
     Ok(digest::sha256(lines.as_bytes()))
 }
 
-/// The configuration with the names of files, but not their places.
-pub(super) fn without_places(config: &PrefinetuneConfig) -> PrefinetuneConfig {
+/// The configuration with file names in place of paths.
+pub(super) fn without_directories(config: &PrefinetuneConfig) -> PrefinetuneConfig {
     let mut config = config.clone();
     let name = |path: &Path| path.file_name().unwrap_or_default().to_os_string();
     config.all_paths_mut().for_each(|path| *path = name(path).into());
@@ -82,7 +84,7 @@ pub(super) fn without_places(config: &PrefinetuneConfig) -> PrefinetuneConfig {
     config
 }
 
-/// All values by their dotted keys.
+/// All values by their dotted keys, with file names in place of paths.
 fn values(config: &PrefinetuneConfig) -> Result<BTreeMap<String, Value>> {
     fn collect(table: Table, prefix: &str, values: &mut BTreeMap<String, Value>) {
         for (key, value) in table {
@@ -92,7 +94,7 @@ fn values(config: &PrefinetuneConfig) -> Result<BTreeMap<String, Value>> {
             }
         }
     }
-    let table = without_places(config).to_toml().parse::<Table>().map_err(|error| {
+    let table = without_directories(config).to_toml().parse::<Table>().map_err(|error| {
         TrainError::ConfigSyntax { origin: "configuration".into(), problem: error.to_string() }
     })?;
     let mut all = BTreeMap::new();
@@ -105,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_changes_the_result_is_refused_by_name_and_the_rest_is_free() {
+    fn settings_that_affect_the_result_must_not_change() {
         let mut then = PrefinetuneConfig::default();
         then.tc.corpora = vec!["pairs.jsonl".into()];
         let then = resolved(&then);
@@ -130,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_resolved_configuration_means_the_same_everywhere() {
+    fn a_resolved_configuration_depends_on_neither_machine_nor_directory() {
         let mut config = PrefinetuneConfig::default();
         config.ner.corpora = vec!["corpus.jsonl".into()];
         let resolved = resolved(&config);
@@ -139,6 +141,6 @@ mod tests {
                 && resolved.ner.corpora[0].path.ends_with("corpus.jsonl")
         );
         assert_ne!(resolved.train.precision, Compute::Auto);
-        assert_eq!(resolved.backbone, config.backbone, "a hub id is no path");
+        assert_eq!(resolved.backbone, config.backbone, "a hub id is not a path");
     }
 }

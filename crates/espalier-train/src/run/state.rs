@@ -1,6 +1,6 @@
-//! `state.json`: the training state, and the checksums that show whether a checkpoint was altered.
+//! `state.json`: the training state, and the checksums of all files of a checkpoint.
 
-use super::corpora::{Corpora, corpora};
+use super::corpora::{self, CorpusChecksums};
 use super::error::{Result, io};
 use super::settings;
 use crate::config::PrefinetuneConfig;
@@ -14,33 +14,33 @@ use std::path::Path;
 
 /// The version of the format.
 const FORMAT: u32 = 2;
-/// The first version, which had no checksum of itself, is read too.
+/// The first version, which is still read: it has no checksum of the file itself.
 const WITHOUT_CHECKSUM: u32 = 1;
 const STATE: &str = "state.json";
-/// As many digits as a checksum has.
+/// What stands for the checksum of the file while that is computed.
 const ZEROS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
-/// What a run is made from; a checkpoint is of no use to any other run.
+/// The inputs of a run. A checkpoint can be resumed only with the same inputs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Origin {
-    /// Fingerprint of the backbone that the run starts from.
+    /// The fingerprint of the backbone that the run started from.
     pub(super) backbone: String,
-    /// What it trains on.
-    pub(super) corpora: Corpora,
-    /// The SHA-256 of its settings, of those that change what it computes.
+    /// The checksums of its corpora.
+    pub(super) corpora: CorpusChecksums,
+    /// The SHA-256 of the settings that affect the result. Early versions did not store it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) settings: Option<String>,
-    /// What tells its teacher from others, where it has one.
+    /// The identity of the teacher, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) teacher: Option<String>,
 }
 
 impl Origin {
-    /// That of a run of these encoders.
-    pub(super) fn of(encoders: Encoders, config: &PrefinetuneConfig) -> Result<Self> {
+    /// The inputs of a run with these encoders and this configuration.
+    pub(super) fn new(encoders: Encoders, config: &PrefinetuneConfig) -> Result<Self> {
         Ok(Self {
             backbone: encoders.backbone.fingerprint().to_string(),
-            corpora: corpora(config)?,
+            corpora: corpora::checksums(config)?,
             settings: Some(settings::fingerprint(config)?),
             teacher: encoders.teacher.map(|teacher| teacher.identity().to_string()),
         })
@@ -55,28 +55,28 @@ pub(super) struct State {
     pub(super) origin: Origin,
     #[serde(rename = "standing")]
     pub(super) training: TrainingState,
-    /// Every other file of the checkpoint: its SHA-256.
+    /// The SHA-256 of every other file of the checkpoint.
     files: BTreeMap<String, String>,
-    /// The SHA-256 of this file's text with zeros for these digits; the last key.
+    /// The SHA-256 of this file, computed with zeros in place of these digits; the last key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     checksum: Option<String>,
 }
 
 impl State {
-    /// Writes the state of the checkpoint in `directory`, whose other files are all there.
+    /// Writes the state of a checkpoint, after all its other files.
     pub(super) fn write(directory: &Path, origin: Origin, training: TrainingState) -> Result<()> {
         let path = directory.join(STATE);
         let (files, checksum) = (checksums(directory)?, Some(ZEROS.to_string()));
         let text =
             files::json_bytes(&path, &Self { format: FORMAT, origin, training, files, checksum })?;
         let text = String::from_utf8_lossy(&text);
-        let text = with_checksum(&text, ZEROS, &digest::sha256(text.as_bytes()));
+        let text = replace_checksum(&text, ZEROS, &digest::sha256(text.as_bytes()));
         files::write_whole(&path, text.as_bytes())?;
         sync(directory)
     }
 
-    /// The state of a checkpoint of which every file is as it was written, or else what is wrong
-    /// with it.
+    /// Reads the state of a checkpoint and verifies the checksums of all files. The error is the
+    /// reason why the checkpoint is damaged.
     pub(super) fn read(directory: &Path) -> Result<Self, String> {
         let bytes =
             files::read_settings(&directory.join(STATE)).map_err(|error| error.to_string())?;
@@ -86,49 +86,51 @@ impl State {
         if state.format != FORMAT && state.format != WITHOUT_CHECKSUM {
             return Err(format!("format {} instead of {FORMAT}", state.format));
         }
-        if !state.is(&text) {
-            return Err(format!("{STATE} is not as it was written"));
+        if !state.verify(&text) {
+            return Err(format!("{STATE}: the checksum does not match"));
         }
         for (name, checksum) in &state.files {
-            // The names are read from a file, and must not lead to just any place.
+            // The names are read from a file: they must not point outside of the checkpoint.
             if !files::stays_below(name.as_ref()) || !directory.join(name).is_file() {
-                return Err(format!("{STATE} names {name:?}, which is no file of the checkpoint"));
+                return Err(format!(
+                    "{STATE} names {name:?}, which is not a file of the checkpoint"
+                ));
             }
             let found = sha256_of_file(&directory.join(name))
                 .map_err(|error| format!("{name}: {error}"))?;
             if found != *checksum {
-                return Err(format!("{name} is not as it was written"));
+                return Err(format!("{name}: the checksum does not match"));
             }
         }
         Ok(state)
     }
 
-    /// Whether it was written as this text.
-    fn is(&self, text: &str) -> bool {
+    /// Whether the checksum of the file matches its text.
+    fn verify(&self, text: &str) -> bool {
         match &self.checksum {
             Some(checksum) => {
-                digest::sha256(with_checksum(text, checksum, ZEROS).as_bytes()) == *checksum
+                digest::sha256(replace_checksum(text, checksum, ZEROS).as_bytes()) == *checksum
             }
             None => self.format == WITHOUT_CHECKSUM,
         }
     }
 }
 
-/// The text with another checksum.
-fn with_checksum(text: &str, old: &str, new: &str) -> String {
+/// Replaces the last occurrence of a checksum.
+fn replace_checksum(text: &str, old: &str, new: &str) -> String {
     let (before, after) = text.rsplit_once(old).unwrap_or((text, ""));
     format!("{before}{new}{after}")
 }
 
-/// SHA-256 of every file below the directory, by its path from there.
+/// The SHA-256 of every file below the directory, by its relative path.
 fn checksums(directory: &Path) -> Result<BTreeMap<String, String>> {
     let mut sums = BTreeMap::new();
-    let mut open = vec![directory.to_path_buf()];
-    while let Some(path) = open.pop() {
-        // A link to a directory is no directory, so that links in a circle end the walk.
+    let mut pending = vec![directory.to_path_buf()];
+    while let Some(path) = pending.pop() {
+        // Symbolic links are not followed, because they may form a cycle.
         if fs::symlink_metadata(&path).map_err(io(&path))?.is_dir() {
             for entry in fs::read_dir(&path).map_err(io(&path))? {
-                open.push(entry.map_err(io(&path))?.path());
+                pending.push(entry.map_err(io(&path))?.path());
             }
             sync(&path)?;
         } else {
@@ -144,7 +146,7 @@ fn checksums(directory: &Path) -> Result<BTreeMap<String, String>> {
     Ok(sums)
 }
 
-/// Makes sure that the names in a directory are on the disk, where the system can do that.
+/// Flushes the entries of a directory to disk, on systems that can.
 pub(super) fn sync(directory: &Path) -> Result<()> {
     if cfg!(unix) {
         File::open(directory).and_then(|file| file.sync_all()).map_err(io(directory))

@@ -1,4 +1,4 @@
-//! The conflict meter: where the families' gradients on the shared weights point against each other.
+//! The conflict meter: how far the two families' gradients on the shared weights disagree.
 
 use super::{Encoders, Trainer, parameters};
 use crate::config::PrefinetuneConfig;
@@ -8,12 +8,12 @@ use espalier_kernels::optimizer::{dot, sum_of_squares};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// How the gradients of both families on one set of weights lie to each other.
+/// The gradients of both families on the same weights, compared.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Agreement {
-    /// Cosine of the angle between them: below zero they conflict.
+    /// The cosine of the angle between the two gradients. Negative: they conflict.
     pub cosine: f64,
-    /// Norm of the NER gradient over that of the classification gradient.
+    /// The norm of the NER gradient divided by the norm of the classification gradient.
     pub norm_ratio: f64,
 }
 
@@ -21,26 +21,26 @@ pub struct Agreement {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Part {
-    /// All of the layer.
+    /// The whole layer.
     Layer,
-    /// Query projection, bias included, as in all the linear maps below.
+    /// The query projection, with its bias, as all linear maps below.
     Query,
-    /// Key projection.
+    /// The key projection.
     Key,
-    /// Value projection.
+    /// The value projection.
     Value,
-    /// Projection after attention.
+    /// The output projection of attention.
     AttentionOutput,
-    /// First map of the feed-forward block.
+    /// The first linear map of the feed-forward block.
     Intermediate,
-    /// Second map of the feed-forward block.
+    /// The second linear map of the feed-forward block.
     Output,
     /// Both LayerNorms.
     Norms,
 }
 
 impl Part {
-    /// All of them, the whole layer first.
+    /// All parts, [`Part::Layer`] first.
     pub const ALL: [Part; 8] = [
         Self::Layer,
         Self::Query,
@@ -52,7 +52,7 @@ impl Part {
         Self::Norms,
     ];
 
-    /// The name in tables.
+    /// The name in reports.
     pub fn name(self) -> &'static str {
         match self {
             Self::Layer => "layer",
@@ -67,11 +67,11 @@ impl Part {
     }
 }
 
-/// One measurement: the gradients of one batch of each family. What has no gradient (frozen, or a
-/// loss of weight zero) is left out.
+/// One measurement, on a batch of each family. Weights without gradients (frozen, or with a loss of
+/// weight zero) are left out.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Conflict {
-    /// The embeddings: word, position and type, and the LayerNorm after them.
+    /// The word, position and type embeddings and their LayerNorm.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub embeddings: Option<Agreement>,
     /// The layers, first to last, by part.
@@ -79,13 +79,13 @@ pub struct Conflict {
 }
 
 impl Conflict {
-    /// Compares two gradients laid out as the weights.
+    /// Compares two gradients, laid out as the weights.
     fn between(layout: &Layout, ner: &[f32], tc: &[f32]) -> Self {
         let embeddings = layout.embeddings.all.clone();
         let layer = |at| {
-            let mut products: BTreeMap<Part, Products> = BTreeMap::new();
+            let mut products: BTreeMap<Part, InnerProducts> = BTreeMap::new();
             for ((part, ner), (_, tc)) in parts(at, ner).into_iter().zip(parts(at, tc)) {
-                let of_tensor = Products::of(ner, tc);
+                let of_tensor = InnerProducts::of(ner, tc);
                 products.entry(Part::Layer).or_default().add(of_tensor);
                 products.entry(part).or_default().add(of_tensor);
             }
@@ -95,13 +95,13 @@ impl Conflict {
                 .collect()
         };
         Self {
-            embeddings: Products::of(&ner[embeddings.clone()], &tc[embeddings]).agreement(),
+            embeddings: InnerProducts::of(&ner[embeddings.clone()], &tc[embeddings]).agreement(),
             layers: layout.layers.iter().map(layer).collect(),
         }
     }
 }
 
-/// The tensors of a layer in a vector laid out as the weights.
+/// The tensors of one layer, in a vector laid out as the weights.
 fn parts<'g>(at: &LayerAt, gradient: &'g [f32]) -> Vec<(Part, &'g [f32])> {
     let qkv = at.qkv.of(gradient);
     let thirds = |x: &'g [f32]| x.chunks_exact(x.len() / 3); // query, key, value
@@ -124,15 +124,15 @@ fn parts<'g>(at: &LayerAt, gradient: &'g [f32]) -> Vec<(Part, &'g [f32])> {
     parts
 }
 
-/// Inner products of two gradients.
+/// The inner products of two gradients with each other and themselves.
 #[derive(Clone, Copy, Default)]
-struct Products {
+struct InnerProducts {
     ner_tc: f64,
     ner_ner: f64,
     tc_tc: f64,
 }
 
-impl Products {
+impl InnerProducts {
     fn of(ner: &[f32], tc: &[f32]) -> Self {
         Self { ner_tc: dot(ner, tc), ner_ner: sum_of_squares(ner), tc_tc: sum_of_squares(tc) }
     }
@@ -143,7 +143,7 @@ impl Products {
         self.tc_tc += other.tc_tc;
     }
 
-    /// `None` where a gradient is zero, or not a number.
+    /// `None` if a gradient is zero or not finite.
     fn agreement(self) -> Option<Agreement> {
         let norms = self.ner_ner.sqrt() * self.tc_tc.sqrt();
         (norms > 0.0 && norms.is_finite()).then(|| Agreement {
@@ -154,14 +154,15 @@ impl Products {
 }
 
 impl Trainer<'_> {
-    /// Whether the families' gradients are compared in a step.
+    /// Whether a step compares the families' gradients.
     pub(super) fn measures_conflict(&self, step: usize) -> bool {
         let every = self.config.conflict.every;
         every > 0 && step.is_multiple_of(every) && self.config.check_measurable().is_ok()
     }
 
-    /// Compares the gradients of a step on the shared weights: `first`, that of the first objective
-    /// where the second was added to it, or else those that were computed separately.
+    /// Compares the gradients of a step on the shared weights. `first` is a copy of the first
+    /// objective's gradient, taken before the second was accumulated on top; `None` if the two were
+    /// computed separately.
     pub(super) fn conflict(&self, first: Option<&[f32]>) -> Option<Conflict> {
         let layout = &self.encoder.encoder().layout;
         self.encoder.gradients().map(|gradient| match first {
@@ -174,12 +175,42 @@ impl Trainer<'_> {
     }
 }
 
-/// Measures, without training anything, how the families' gradients on the shared weights agree on
-/// `batches` batches of each family, calling `observe` with the number of the batch, from 1, and
-/// the measurement.
+/// Compares the families' gradients on the shared weights for `batches` batches of each family,
+/// without training. Calls `observe` with the number of the batch, from 1, and the measurement.
+///
+/// ```
+/// use espalier_encoder::Backbone;
+/// use espalier_train::PrefinetuneConfig;
+/// use espalier_train::strategy::Strategy;
+/// use espalier_train::trainer::{Part, measure_conflict};
+///
+/// # let model = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/tiny-bert");
+/// # let directory = tempfile::tempdir()?;
+/// # let [sentences, pairs] = ["ner.jsonl", "tc.jsonl"].map(|name| directory.path().join(name));
+/// let backbone = Backbone::open(model.as_ref())?;
+/// let city = r#"{"tokens": ["to", "london"], "spans": [{"start": 1, "end": 2, "type": "city"}]}"#;
+/// std::fs::write(&sentences, city)?;
+/// let hotels = r#"{"anchor": "a cheap hotel", "positive": "about hotels"}
+///                 {"anchor": "a train to paris", "positive": "about trains"}"#;
+/// std::fs::write(&pairs, hotels)?;
+///
+/// let mut config = PrefinetuneConfig::default();
+/// config.strategy = Strategy::JOINT;
+/// config.ner.corpora = vec![sentences.into()];
+/// config.tc.corpora = vec![pairs.into()];
+/// measure_conflict(&backbone, &config, 1, |batch, conflict| {
+///     assert_eq!((batch, conflict.layers.len()), (1, 3));
+///     let cosine = conflict.layers[0][&Part::Layer].cosine;
+///     assert!((-1.0..=1.0).contains(&cosine));
+/// })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Errors
-/// As [`prefinetune`](super::prefinetune()), and when no two gradients meet under the strategy.
+/// Those of [`prefinetune`](super::prefinetune()), and [`TrainError::ConfigValue`] if the strategy
+/// does not train the shared weights with both families in each step.
+///
+/// [`TrainError::ConfigValue`]: crate::TrainError::ConfigValue
 pub fn measure_conflict<'e>(
     encoders: impl Into<Encoders<'e>>,
     config: &PrefinetuneConfig,
@@ -205,14 +236,17 @@ mod tests {
     use espalier_encoder::Encoder;
 
     #[test]
-    fn every_part_by_hand() {
+    fn each_part_matches_a_calculation_by_hand() {
         let config = serde_json::json!({
-            "num_hidden_layers": 2, "hidden_size": 4, "num_attention_heads": 2, "intermediate_size": 8,
-            "vocab_size": 5, "max_position_embeddings": 6,
+            "num_hidden_layers": 2,
+            "hidden_size": 4,
+            "num_attention_heads": 2,
+            "intermediate_size": 8,
+            "vocab_size": 5,
+            "max_position_embeddings": 6,
         });
         let layout = Encoder::new(serde_json::from_value(config).unwrap()).layout;
-        // Where the gradients lie in tensors of these names: NER 3 everywhere, TC as here, else
-        // zero.
+        // The NER gradient is 3 everywhere. The TC gradient is zero except in these tensors.
         let tc_of = |name: &str| match name {
             "encoder.layer.0.attention.self.key.weight" => 4.0,
             "encoder.layer.0.output.dense.bias" => -1.0,
@@ -231,17 +265,18 @@ mod tests {
         assert_eq!(parts(0), [Part::Layer, Part::Key, Part::Output]);
         assert_eq!(parts(1), [Part::Layer, Part::Value, Part::Norms]);
 
-        // The key has 16 weights and 4 biases: cosine 16 x 12 / (sqrt(20 x 9) sqrt(16 x 16)).
+        // The key has 16 weights and 4 biases: the cosine is 16 x 12 / (sqrt(20 x 9) sqrt(16 x
+        // 16)).
         let close = |found: f64, expected: f64| {
             assert!((found - expected).abs() < 1e-6, "{found} is not {expected}")
         };
         let key = conflict.layers[0][&Part::Key];
         close(key.cosine, 192.0 / (180f64.sqrt() * 16.0));
         close(key.norm_ratio, 180f64.sqrt() / 16.0);
-        // The second map has 32 weights and 4 biases.
+        // The second linear map has 32 weights and 4 biases.
         close(conflict.layers[0][&Part::Output].cosine, -12.0 / (324f64.sqrt() * 2.0));
-        // A layer has 64 + 16 numbers in attention, 32 + 8 and 32 + 4 in the feed-forward block, 16
-        // in norms.
+        // A layer has 64 + 16 numbers in attention, 32 + 8 and 32 + 4 in the feed-forward block,
+        // and 16 in the LayerNorms.
         close(
             conflict.layers[0][&Part::Layer].cosine,
             (192.0 - 12.0) / ((172.0 * 9f64).sqrt() * 260f64.sqrt()),

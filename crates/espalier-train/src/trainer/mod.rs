@@ -1,60 +1,61 @@
-//! Pre-finetuning: one shared encoder learns from both families' corpora. [`Trainer::step`] is the
-//! loop's body; read this file first.
+//! The training loop of pretraining and pre-finetuning. [`Trainer::step`] is one step of it: start
+//! reading there.
 
 mod conflict;
 mod model;
+mod report;
 mod state;
 mod validation;
 
 pub use conflict::{Agreement, Conflict, Part, measure_conflict};
 pub use model::{Encoders, Prefinetuned, fresh_backbone};
+pub use report::StepReport;
 pub(crate) use state::TrainingState;
 
 use crate::config::PrefinetuneConfig;
 use crate::error::{Result, TrainError};
 use crate::memory;
 use crate::network::{GradientTarget, NetworkActivations, SharedEncoder};
-use crate::objectives::{self, BatchReport, Objective};
+use crate::objectives::{self, Objective};
 use crate::optimizer::{Optimizer, OptimizerConfig, Parameters, StepSummary};
-use crate::strategy::{Merge, ObjectiveKind, pcgrad};
+use crate::strategy::{Merge, pcgrad};
 use crate::trained::{TrainedAdapter, family_adapters};
 use espalier_encoder::Family;
+use report::BatchTotals;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Instant;
 use validation::Validation;
 
-/// The report of one step.
-#[derive(Clone, Debug, Default, serde::Serialize)]
-pub struct StepReport {
-    /// The step, from 1.
-    pub step: usize,
-    /// Steps of the whole run.
-    pub steps: usize,
-    /// Loss of each objective trained, before its weight.
-    pub losses: BTreeMap<ObjectiveKind, f64>,
-    /// Global norm of all gradients before clipping.
-    pub gradient_norm: f64,
-    /// Factor of the learning rates by the schedule.
-    pub learning_rate_factor: f32,
-    /// Tokens that went through the encoder.
-    pub tokens: usize,
-    /// Sentences and pairs of the batches.
-    pub examples: usize,
-    /// How the families' gradients on the shared weights agreed, at the steps that measure it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub conflict: Option<Conflict>,
-    /// Mean loss of each objective on the validation set, at the steps that validate.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub validation: BTreeMap<ObjectiveKind, f64>,
-    /// Duration without validation, seconds.
-    pub seconds: f64,
-}
-
-/// Trains `backbone` as `config` says, calling `observe` after each step.
+/// Trains a backbone with the strategy and the settings of `config`. Calls `observe` after each
+/// step.
 ///
-/// The same seed, data and machine give the same weights to the bit, whatever the number of
+/// With the same seed, data and machine the weights are the same, bit for bit, for any number of
 /// threads.
+///
+/// ```
+/// use espalier_encoder::Backbone;
+/// use espalier_train::strategy::Strategy;
+/// use espalier_train::{PrefinetuneConfig, prefinetune};
+///
+/// # let model = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/tiny-bert");
+/// # let directory = tempfile::tempdir()?;
+/// let backbone = Backbone::open(model.as_ref())?;
+/// let corpus = directory.path().join("pairs.jsonl");
+/// let pairs = r#"{"anchor": "a cheap hotel", "positive": "about hotels"}
+///                {"anchor": "a train to paris", "positive": "about trains"}"#;
+/// std::fs::write(&corpus, pairs)?;
+///
+/// let mut config = PrefinetuneConfig::default();
+/// config.strategy = Strategy::TC;
+/// config.tc.corpora = vec![corpus.into()];
+/// (config.tc.batch, config.train.steps) = (2, 3);
+/// let mut steps = Vec::new();
+/// let trained = prefinetune(&backbone, &config, |report| steps.push(report.step))?;
+/// assert_eq!(steps, [1, 2, 3]);
+/// assert_ne!(trained.backbone.fingerprint(), backbone.fingerprint());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Errors
 /// [`TrainError`] for an invalid configuration, unreadable corpora, or a loss that is not finite.
@@ -71,32 +72,21 @@ pub fn prefinetune<'e>(
     Ok(trainer.finish(encoders.backbone))
 }
 
-/// A training run: everything that is trained, and what trains it.
+/// A training run: the parameters, the objectives with their corpora, and the optimizer.
 pub(crate) struct Trainer<'a> {
     config: &'a PrefinetuneConfig,
     encoder: SharedEncoder<'a>,
     adapters: BTreeMap<Family, TrainedAdapter>,
     objectives: Vec<Box<dyn Objective + 'a>>,
-    /// The second objective's gradient on the shared weights, where the strategy computes it
-    /// separately; zero between steps.
+    /// The second objective's gradient on the shared weights, for strategies that compute it
+    /// separately. It is zero between steps.
     second_gradient: Vec<f32>,
     optimizer: Optimizer,
     activations: NetworkActivations,
     steps_done: usize,
     validation: Validation,
-    /// The model with the best validation loss, where the run may stop early.
+    /// The model with the best validation loss, kept if the run may stop early.
     best: Option<state::Snapshot>,
-}
-
-/// What the batches of a step leave beside gradients.
-#[derive(Default)]
-struct Batches {
-    losses: BTreeMap<ObjectiveKind, f64>,
-    tokens: usize,
-    examples: usize,
-    /// Beginning of each batch's first text, for messages.
-    first_texts: Vec<(ObjectiveKind, String)>,
-    conflict: Option<Conflict>,
 }
 
 impl<'a> Trainer<'a> {
@@ -131,7 +121,7 @@ impl<'a> Trainer<'a> {
         })
     }
 
-    /// One update, by a batch of each objective or of the one whose turn it is.
+    /// One training step: forward and backward on the batches, the update, and validation if due.
     pub(crate) fn step(&mut self) -> Result<StepReport> {
         let (step, start) = (self.steps_done + 1, Instant::now());
         let batches = self.forward_backward(step, self.measures_conflict(step))?;
@@ -153,13 +143,13 @@ impl<'a> Trainer<'a> {
         })
     }
 
-    /// Draws a batch for each objective of the step, and leaves the gradients of the weighted
-    /// losses in every parameter group. Compares the objectives' gradients on the shared weights
-    /// if asked to.
-    fn forward_backward(&mut self, step: usize, measure: bool) -> Result<Batches> {
-        let (merge, drawn) = (self.config.strategy.merge, self.drawn(step));
-        let (mut batches, mut first_gradient) = (Batches::default(), None);
-        for index in drawn {
+    /// Draws a batch for each active objective and accumulates the gradients of the weighted losses
+    /// in the parameter groups. With `measure`, compares the objectives' gradients on the shared
+    /// weights.
+    fn forward_backward(&mut self, step: usize, measure: bool) -> Result<BatchTotals> {
+        let merge = self.config.strategy.merge;
+        let (mut totals, mut first_gradient) = (BatchTotals::default(), None);
+        for index in self.active_objectives(step) {
             let objective = &mut self.objectives[index];
             let (kind, family) = (objective.kind(), objective.kind().family());
             let adapter = family.and_then(|family| self.adapters.get_mut(&family));
@@ -168,36 +158,29 @@ impl<'a> Trainer<'a> {
                 _ => GradientTarget::Accumulate,
             };
             let pass = self.encoder.pass(family, adapter, target, &mut self.activations);
-            let BatchReport { loss, tokens, examples, first_text } = objective.step(pass)?;
-            if !loss.is_finite() {
-                return Err(TrainError::NotFinite {
-                    step,
-                    objective: kind,
-                    loss,
-                    batch: first_text,
-                });
+            let batch = objective.step(pass)?;
+            if !batch.loss.is_finite() {
+                let (objective, loss, batch) = (kind, batch.loss, batch.first_text);
+                return Err(TrainError::NotFinite { step, objective, loss, batch });
             }
-            batches.losses.insert(kind, loss);
-            batches.tokens += tokens;
-            batches.examples += examples;
-            batches.first_texts.push((kind, first_text));
+            totals.add(kind, batch);
             if measure && index == 0 && merge == Merge::Sum {
                 first_gradient = self.encoder.gradients().map(<[f32]>::to_vec);
             }
         }
         if measure {
-            batches.conflict = self.conflict(first_gradient.as_deref());
+            totals.conflict = self.conflict(first_gradient.as_deref());
         }
         self.merge_gradients();
-        Ok(batches)
+        Ok(totals)
     }
 
-    /// The objectives that have a batch in a step.
-    fn drawn(&self, step: usize) -> Range<usize> {
-        self.config.train.composition.drawn(step, self.objectives.len())
+    /// The indices of the objectives that have a batch in a step.
+    fn active_objectives(&self, step: usize) -> Range<usize> {
+        self.config.train.composition.active(step, self.objectives.len())
     }
 
-    /// Makes one gradient on the shared weights of those that were computed separately.
+    /// Merges the gradients on the shared weights if they were computed separately.
     fn merge_gradients(&mut self) {
         if self.config.strategy.merge == Merge::PcGrad {
             if let Some(first) = self.encoder.gradients_mut() {
@@ -207,27 +190,27 @@ impl<'a> Trainer<'a> {
         }
     }
 
-    /// Updates everything that the step's objectives train by its gradients.
+    /// The optimizer step, on the parameters of the active objectives.
     fn update(&mut self, step: usize) -> Result<StepSummary> {
-        let drawn = self.drawn(step);
+        let active = self.active_objectives(step);
         let Self { encoder, adapters, objectives, optimizer, .. } = self;
-        optimizer.step(&mut parameters(encoder, adapters, &mut objectives[drawn]))
+        optimizer.step(&mut parameters(encoder, adapters, &mut objectives[active]))
     }
 
-    /// Whether nothing is left to do.
+    /// Whether the run is complete, or stops early.
     pub(crate) fn is_done(&self) -> bool {
         let steps = self.config.train.steps;
         self.objectives.is_empty() || self.steps_done >= steps || self.out_of_patience()
     }
 
-    /// Updates done.
+    /// The number of steps done.
     pub(crate) fn steps_done(&self) -> usize {
         self.steps_done
     }
 }
 
-/// All that these objectives train: the shared encoder, their families' adapters, and their own
-/// parameters.
+/// Everything that these objectives train: the shared encoder, the adapters of their families, and
+/// their own parameters.
 fn parameters<'p>(
     encoder: &'p mut SharedEncoder,
     adapters: &'p mut BTreeMap<Family, TrainedAdapter>,

@@ -1,4 +1,4 @@
-//! The model: where a run from scratch starts, and what a run leaves.
+//! The models before and after a run: what it starts from, and what it returns.
 
 use super::Trainer;
 use crate::config::PrefinetuneConfig;
@@ -14,13 +14,21 @@ use espalier_encoder::{
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// The encoders of a run. A reference to a backbone becomes one without a teacher.
+/// The encoders that a run needs. `&Backbone` converts to one without a teacher.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Encoders<'a> {
     /// The encoder that is trained.
     pub backbone: &'a Backbone,
-    /// The encoder that it learns from, for distillation.
+    /// The teacher, for distillation.
     pub teacher: Option<&'a Teacher>,
+}
+
+impl<'a> Encoders<'a> {
+    /// Adds a teacher, for distillation.
+    pub fn with_teacher(self, teacher: Option<&'a Teacher>) -> Self {
+        Self { teacher, ..self }
+    }
 }
 
 impl<'a> From<&'a Backbone> for Encoders<'a> {
@@ -31,25 +39,29 @@ impl<'a> From<&'a Backbone> for Encoders<'a> {
 
 /// The result of a run.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Prefinetuned {
-    /// The shared encoder with its new weights, and with the head of masked language modelling if
-    /// that was trained; with cross-stitch the NER family's encoder.
+    /// The trained encoder, with its masked-LM head if that was trained. With cross-stitch, the
+    /// encoder of the NER family.
     pub backbone: Backbone,
-    /// The classification family's encoder of cross-stitch, and the stitches to it.
+    /// With cross-stitch, the encoder of the classification family and the stitches.
     pub second: Option<SecondEncoder>,
     /// The family adapters, for strategies that have them.
     pub adapters: BTreeMap<Family, Lora>,
-    /// The model of concept contrast, where it was to be kept.
+    /// The model of concept contrast, with `ner.keep_concepts`.
     pub concepts: Option<ConceptModel>,
 }
 
 impl Prefinetuned {
-    /// Saves the encoder to `backbone` in the directory, a Hugging Face directory, the second
-    /// encoder and its stitches to `columns`, the family adapters to `adapters/ner` and
-    /// `adapters/tc`, PEFT directories, and the model of concept contrast to `concepts`.
+    /// Saves the model to a directory:
+    ///
+    /// - the encoder to `backbone`, a Hugging Face directory
+    /// - the second encoder and the stitches to `columns`
+    /// - the family adapters to `adapters/ner` and `adapters/tc`, PEFT directories
+    /// - the model of concept contrast to `concepts`
     ///
     /// # Errors
-    /// [`TrainError::Encoder`](crate::TrainError::Encoder) when a file cannot be written.
+    /// [`TrainError::Encoder`](crate::TrainError::Encoder) if a file cannot be written.
     pub fn save(&self, directory: &Path, config: &PrefinetuneConfig) -> Result<()> {
         self.backbone.save(&directory.join("backbone"))?;
         self.second.iter().try_for_each(|second| second.save(directory))?;
@@ -78,7 +90,7 @@ impl Prefinetuned {
 }
 
 impl Trainer<'_> {
-    /// The model as it is now.
+    /// The current model.
     pub(crate) fn model(&self, backbone: &Backbone) -> Prefinetuned {
         let head = self.objectives.iter().find_map(|objective| objective.mlm_head().cloned());
         let adapters = self.adapters.iter();
@@ -90,8 +102,7 @@ impl Trainer<'_> {
         }
     }
 
-    /// The model that the run ends with: the one with the best validation loss where that was kept,
-    /// else the last.
+    /// The final model: that with the best validation loss if it was kept, otherwise the last.
     pub(crate) fn finish(mut self, backbone: &Backbone) -> Prefinetuned {
         let concepts = self.objectives.iter().find_map(|objective| objective.concept_model());
         if let Some(best) = self.best.take() {
@@ -101,12 +112,26 @@ impl Trainer<'_> {
     }
 }
 
-/// The randomly initialised BERT that `config.scratch` describes. The same seed and tokenizer give
-/// the same weights to the bit.
+/// A randomly initialized BERT of the shape in `config.scratch`. With the same seed and tokenizer
+/// the weights are the same, bit for bit.
+///
+/// ```
+/// use espalier_train::PrefinetuneConfig;
+/// use espalier_train::trainer::fresh_backbone;
+///
+/// # let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/tiny-bert");
+/// let mut config = PrefinetuneConfig::default();
+/// config.scratch.tokenizer = directory.into(); // a directory with a tokenizer
+/// (config.scratch.layers, config.scratch.width, config.scratch.inner) = (2, 32, 64);
+/// let backbone = fresh_backbone(&config)?;
+/// assert_eq!(backbone.encoder.layers(), 2);
+/// assert_eq!(backbone.fingerprint(), fresh_backbone(&config)?.fingerprint());
+/// # Ok::<(), espalier_train::TrainError>(())
+/// ```
 ///
 /// # Errors
-/// [`TrainError::Encoder`](crate::TrainError::Encoder) when there is no usable tokenizer, when no
-/// encoder can have this shape, or when there is no memory for it.
+/// [`TrainError::Encoder`](crate::TrainError::Encoder) if the tokenizer cannot be read, the shape
+/// is impossible, or the memory does not suffice.
 pub fn fresh_backbone(config: &PrefinetuneConfig) -> Result<Backbone> {
     let shape = &config.scratch;
     let encoder = EncoderConfig {
@@ -115,13 +140,13 @@ pub fn fresh_backbone(config: &PrefinetuneConfig) -> Result<Backbone> {
         num_hidden_layers: shape.layers,
         num_attention_heads: shape.heads,
         intermediate_size: shape.inner,
-        vocab_size: 1, // the tokenizer decides
+        vocab_size: 1, // replaced by the size of the tokenizer's vocabulary
         max_position_embeddings: shape.positions,
         first_position: 0,
         type_vocab_size: 2,
         layer_norm_eps: 1e-12,
     };
-    // Before the weights are drawn, which takes long for an encoder that cannot be trained anyway.
+    // Checked before initialization, which takes long for an encoder that is too large.
     if encoder.mistake().is_none() {
         memory::check_encoder(&encoder, config)?;
     }

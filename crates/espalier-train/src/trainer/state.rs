@@ -1,4 +1,4 @@
-//! All that a run must save to continue exactly as it would have continued.
+//! The state that a checkpoint needs to resume a run, bit for bit.
 
 use super::validation::Validation;
 use super::{Trainer, parameters};
@@ -10,42 +10,43 @@ use espalier_data::CorpusPosition;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The state of a run, apart from its vectors.
+/// The state of a run, except its vectors ([`Trainer::vectors`]).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TrainingState {
-    /// Updates done.
+    /// The number of steps done.
     pub(crate) step: usize,
-    /// How far the drawing of each objective's examples is.
+    /// The position of each objective in its corpora.
     pub(crate) positions: BTreeMap<ObjectiveKind, CorpusPosition>,
     /// The best validation so far.
     pub(crate) validation: Validation,
-    /// Whether the vectors of the best model are among those of the run.
+    /// Whether [`Trainer::vectors`] includes the best model.
     pub(crate) keeps_best: bool,
 }
 
-/// The values of a model, each vector with the name of its parameters.
+/// A copy of a model: the names and values of its parameters.
 pub(super) type Snapshot = Vec<(&'static str, Vec<f32>)>;
 
 /// The name of the shared weights.
 const THETA: &str = "theta";
 
 impl Trainer<'_> {
-    /// The state now.
+    /// The current state.
     pub(crate) fn state(&self) -> TrainingState {
-        let position =
-            |objective: &dyn crate::objectives::Objective| (objective.kind(), objective.position());
+        let objectives = self.objectives.iter();
         TrainingState {
             step: self.steps_done,
-            positions: self.objectives.iter().map(|objective| position(&**objective)).collect(),
+            positions: objectives
+                .map(|objective| (objective.kind(), objective.position()))
+                .collect(),
             validation: self.validation.clone(),
             keeps_best: self.best.is_some(),
         }
     }
 
-    /// All vectors that are trained or that training needs, but the shared weights, which are saved
-    /// as the model: the second encoder and its stitches, the family adapters, the objectives' own
-    /// parameters, the optimizer's moments, and the best model yet where it is kept.
+    /// The vectors of a checkpoint, by name: the second encoder and the stitches, the family
+    /// adapters, the objectives' own parameters, the optimizer's moments, and the best model if it
+    /// is kept. The shared weights are not included, because they are saved with the model.
     pub(crate) fn vectors(&mut self) -> Vec<(String, &mut [f32])> {
         let has_moments = self.optimizer.has_moments();
         let Self { encoder, adapters, objectives, best, .. } = self;
@@ -66,14 +67,14 @@ impl Trainer<'_> {
         values.into_iter().chain(moments).chain(best).collect()
     }
 
-    /// Continues from where a run of the same configuration and data was. `weights` are the shared
-    /// ones; `read` fills the vector of a name.
+    /// Resumes a run of the same configuration and data. `weights` are the shared weights; `read`
+    /// fills the vector with a name.
     ///
     /// # Errors
-    /// Those of `read`.
+    /// The errors of `read`.
     ///
     /// # Panics
-    /// If the weights are of another encoder.
+    /// If the number of weights differs.
     pub(crate) fn restore(
         &mut self,
         state: TrainingState,
@@ -95,16 +96,16 @@ impl Trainer<'_> {
         Ok(())
     }
 
-    /// The model as it is now, to return to.
+    /// A copy of the current model.
     pub(super) fn snapshot(&mut self) -> Snapshot {
-        let theta = (THETA, self.encoder.weights().to_vec()); // even where it is frozen
+        let theta = (THETA, self.encoder.weights().to_vec()); // included even if it is frozen
         let others = self.all_parameters().into_iter();
         let others = others.filter(|parameters| is_in_model(parameters.name));
         let others = others.map(|parameters| (parameters.name, parameters.values.to_vec()));
         [theta].into_iter().chain(others).collect()
     }
 
-    /// Returns to a model.
+    /// Loads a snapshot.
     pub(super) fn load(&mut self, snapshot: &Snapshot) {
         for Parameters { name, values, .. } in self.all_parameters() {
             if let Some((_, best)) = snapshot.iter().find(|(known, _)| *known == name) {
@@ -118,13 +119,13 @@ impl Trainer<'_> {
     }
 }
 
-/// Whether parameters are of the model that a run leaves, beside theta: objectives' own ones are
-/// not, but for the head of masked language modelling.
+/// Whether the parameters with this name, other than theta, are part of the final model. The
+/// objectives' own parameters are not, except the masked-LM head.
 fn is_in_model(name: &str) -> bool {
     name != THETA && (name == MLM_HEAD || !name.starts_with("objective."))
 }
 
-/// The name in checkpoints of the best model's values.
+/// The name in checkpoints of the best model's parameters.
 fn name_of_best(name: &str) -> String {
     if name == MLM_HEAD { "best.head".into() } else { format!("best.{name}") }
 }

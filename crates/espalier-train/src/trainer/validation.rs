@@ -1,4 +1,4 @@
-//! The loss on the validation set, which nothing learns from, and early stopping.
+//! The loss on the validation set, and early stopping.
 
 use super::Trainer;
 use crate::error::{Result, TrainError};
@@ -11,17 +11,17 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Validation {
-    /// The least sum of weighted losses on the validation set.
+    /// The smallest weighted sum of losses on the validation set.
     pub(crate) best: Option<f64>,
-    /// The step that reached it.
+    /// The step with that sum.
     pub(crate) best_step: usize,
-    /// Validations since then.
+    /// The number of validations since then.
     pub(crate) since_best: usize,
 }
 
 impl Trainer<'_> {
-    /// The losses on the validation set after `step`, if this is a step that validates. Keeps the
-    /// model if it is the best yet and the run may stop early.
+    /// The losses on the validation set, or nothing if no validation is due after `step`. Keeps a
+    /// copy of the model if it is the best so far and the run may stop early.
     pub(super) fn validate(&mut self, step: usize) -> Result<BTreeMap<ObjectiveKind, f64>> {
         let train = &self.config.train;
         let due = step.is_multiple_of(train.validate_every) || step == train.steps;
@@ -36,7 +36,7 @@ impl Trainer<'_> {
             let pass = self.encoder.pass(family, adapter, target, &mut self.activations);
             let Some(loss) = objective.validate(pass)? else { continue };
             if !loss.is_finite() {
-                let batch = "held-out examples".into();
+                let batch = "validation set".into();
                 return Err(TrainError::NotFinite { step, objective: kind, loss, batch });
             }
             score += f64::from(objective.weight()) * loss;
@@ -54,7 +54,7 @@ impl Trainer<'_> {
         Ok(losses)
     }
 
-    /// Whether validation has not improved for so long that the run ends.
+    /// Whether the run stops early, because validation has not improved for too long.
     pub(super) fn out_of_patience(&self) -> bool {
         let patience = self.config.train.patience;
         patience > 0 && self.validation.since_best >= patience

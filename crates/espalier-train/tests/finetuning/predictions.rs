@@ -70,7 +70,7 @@ fn adapters_answer_only_what_they_are_for() {
     ] {
         let error = predict(&backbone, adapter, &task).unwrap_err();
         assert!(
-            matches!(error, TrainError::Init(_)) && error.to_string().contains(part),
+            matches!(error, TrainError::Mismatch(_)) && error.to_string().contains(part),
             "{error}"
         );
     }

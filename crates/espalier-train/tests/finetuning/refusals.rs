@@ -57,7 +57,7 @@ fn a_task_without_examples_is_refused() {
     for task in [Examples::Ner(Vec::new()), Examples::Classification(Vec::new())] {
         let error = refusal(None, &task, &config());
         assert!(
-            matches!(error, TrainError::Init(_)) && error.to_string().contains("no examples"),
+            matches!(error, TrainError::Mismatch(_)) && error.to_string().contains("no examples"),
             "{error}"
         );
     }
@@ -75,7 +75,8 @@ fn an_adapter_of_another_encoder_is_no_start() {
         for task in [opinions(), names()] {
             let error = refusal(Some(&init), &task, &config());
             assert!(
-                matches!(error, TrainError::Init(_)) && error.to_string().contains("does not fit"),
+                matches!(error, TrainError::Mismatch(_))
+                    && error.to_string().contains("does not fit"),
                 "{error}"
             );
         }

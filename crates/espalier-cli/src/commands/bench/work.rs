@@ -7,9 +7,7 @@ use espalier_encoder::{
     Activations, Batch, Gradients, Lora, LoraConfig, Model, Module, PackedWeights, Pooling,
 };
 use espalier_train::initialization::uniform;
-use espalier_train::optimizer::{
-    Optimizer, OptimizerConfig, OptimizerKind, ParameterGroup, Parameters, Schedule,
-};
+use espalier_train::optimizer::{Optimizer, OptimizerConfig, ParameterGroup, Parameters, Schedule};
 use std::hint::black_box;
 
 /// Layers with an adapter, as in scripts/bench_peers.py.
@@ -106,8 +104,9 @@ pub(super) fn infer(workload: &Workload, steps: usize) -> Vec<f64> {
 }
 
 fn optimizer(steps: usize) -> Optimizer {
-    let (kind, schedule) = (OptimizerKind::AdamW, Schedule::Constant);
-    Optimizer::new(OptimizerConfig { kind, schedule, steps, warmup: 0, clip_norm: 0.0 })
+    let mut config = OptimizerConfig::new(steps); // AdamW
+    config.schedule = Schedule::Constant;
+    Optimizer::new(config)
 }
 
 /// Half the squared norm of the text vectors, whose gradient is the text vectors.

@@ -51,7 +51,7 @@ fn a_run_does_not_change_a_directory_that_another_one_used_first() {
     }
     let workspace = Workspace::new();
     let before_the_lock = Fault { call: "lock", at: 1, how: "stop" };
-    for (resume, expected) in [("", "holds a run already"), ("--resume", "seed was 0, but is 7")] {
+    for (resume, expected) in [("", "already holds a run"), ("--resume", "seed was 0, but is 7")] {
         let late = format!("prefinetune run.toml --set seed=7 --out run {resume}");
         let mut command = faulty(&workspace, &late, before_the_lock);
         let late = command

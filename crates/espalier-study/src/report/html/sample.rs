@@ -122,16 +122,12 @@ fn summary(strategy: Strategy, cells: &[Cell]) -> StrategySummary {
         (start - end) * (-time).exp()
             + end * harm * (1.0 + 0.2 * wave(step as f64 * 1.7 + place(strategy)))
     };
-    let step = |step| StepReport {
-        step,
-        steps: 100,
-        losses: strategy
-            .objectives
-            .iter()
-            .map(|&objective| (objective, loss(objective.family(), step)))
-            .collect(),
-        seconds: 0.2,
-        ..StepReport::default()
+    let step = |step| {
+        let mut report = StepReport::default();
+        (report.step, report.steps, report.seconds) = (step, 100, 0.2);
+        let objectives = strategy.objectives.iter();
+        report.losses = objectives.map(|&it| (it, loss(it.family(), step))).collect();
+        report
     };
     StrategySummary {
         strategy,

@@ -5,8 +5,9 @@ use espalier_encoder::lora::SiteSpec;
 use espalier_encoder::{Backbone, Gradients, Lora, Module, Precision};
 use std::path::Path;
 
-/// Two encoders that differ, stitches that differ, an adapter on the last two layers of the
-/// encoder that is read, and a loss: the inner product of the token vectors with noise.
+/// Two different encoders, stitches that differ from layer to layer, an adapter on the last two
+/// layers of the family's own encoder, and a loss: the inner product of the hidden states with
+/// noise.
 #[derive(Clone)]
 struct Setup {
     encoders: [Backbone; 2],
@@ -30,7 +31,7 @@ fn sum(a: &[f32], b: &[f32]) -> Vec<f32> {
 impl Setup {
     fn new() -> Self {
         let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/tiny-bert");
-        let first = Backbone::open(&tiny).expect("fixtures/tiny-bert is a whole model");
+        let first = Backbone::open(&tiny).expect("fixtures/tiny-bert is a complete model");
         let config = first.encoder.config.clone();
         let second =
             first.with_weights(sum(first.weights(), &noise("column", first.weights().len(), 0.05)));
@@ -54,7 +55,7 @@ impl Setup {
         self
     }
 
-    fn stitched(&self, family: Family) -> CrossStitched<'_> {
+    fn network(&self, family: Family) -> CrossStitched<'_> {
         let [own, other] = &self.encoders;
         CrossStitched {
             encoders: [own.model(Some(&self.lora)), other.model(None)],
@@ -68,32 +69,32 @@ impl Setup {
     }
 
     fn loss(&self, family: Family) -> f64 {
-        let [read, _] = self.stitched(family).encode(0..self.layers(), None, &self.batch);
-        read.iter().zip(&self.noise).map(|(&x, &y)| x as f64 * y as f64).sum()
+        let [own, _] = self.network(family).encode(0..self.layers(), None, &self.batch);
+        own.iter().zip(&self.noise).map(|(&x, &y)| x as f64 * y as f64).sum()
     }
 
-    /// Gradients of both encoders, the stitches and the adapter.
+    /// The gradients of both encoders, the stitches and the adapter.
     fn gradients(&self, family: Family) -> ([Vec<f32>; 2], Vec<f32>, Vec<f32>) {
         let mut weights =
             self.encoders.each_ref().map(|encoder| vec![0.0; encoder.weights().len()]);
         let (mut stitches, mut lora) =
             (vec![0.0; self.stitches.values.len()], vec![0.0; self.lora.values.len()]);
-        let (stitched, mut activations) =
-            (self.stitched(family), CrossStitchedActivations::default());
-        stitched.forward(0..self.layers(), None, &self.batch, &mut activations);
+        let (network, mut activations) =
+            (self.network(family), CrossStitchedActivations::default());
+        network.forward(0..self.layers(), None, &self.batch, &mut activations);
         let [own, other] = &mut weights;
         let gradients = NetworkGradients {
             own: Gradients { weights: Some(own), embeddings: true, adapter: Some(&mut lora) },
             other: Gradients { weights: Some(other), embeddings: true, adapter: None },
             stitches: Some(&mut stitches),
         };
-        stitched.backward(0..self.layers(), &self.batch, &mut activations, &self.noise, gradients);
+        network.backward(0..self.layers(), &self.batch, &mut activations, &self.noise, gradients);
         (weights, stitches, lora)
     }
 
-    /// Fails unless the loss changes along the direction of a gradient as the gradient's length
-    /// says, by central differences. `moved` is the setup with something, of length `longest` or
-    /// less, added to what the gradient belongs to.
+    /// Compares a gradient with central differences: in its direction, the slope of the loss must
+    /// be the length of the gradient. `moved` returns the setup with a difference, of length
+    /// `longest` or less, added to the parameters.
     fn check(
         &self,
         what: &str,
@@ -103,12 +104,13 @@ impl Setup {
         moved: impl Fn(&[f32]) -> Setup,
     ) {
         let length = gradient.iter().map(|&g| g as f64 * g as f64).sum::<f64>().sqrt();
-        // What does not change the loss in theory, a key's bias, say, is lost in rounding.
+        // Gradients that are zero in theory, such as that of a key's bias, consist of rounding
+        // errors.
         if length < 1e-4 {
             return;
         }
-        // Far enough that rounding, about 1e-6, is nothing beside the change of 0.02, but not
-        // beyond what is a straight line.
+        // The loss changes by 0.02, so that rounding errors of about 1e-6 are negligible, unless
+        // that is too far for the loss to be nearly linear.
         let step = (0.01 / length).min(longest);
         let towards = |sign: f64| {
             let delta: Vec<f32> =
@@ -125,7 +127,7 @@ impl Setup {
 }
 
 #[test]
-fn gradients_are_those_of_finite_differences() {
+fn gradients_match_finite_differences() {
     let setup = Setup::new();
     for family in [Family::Ner, Family::Tc] {
         let (weights, stitches, lora) = setup.gradients(family);
@@ -148,15 +150,15 @@ fn gradients_are_those_of_finite_differences() {
                 });
             }
         }
-        for place in 0..stitches.len() {
+        for index in 0..stitches.len() {
             let mut alone = vec![0.0; stitches.len()];
-            alone[place] = stitches[place];
-            // The encoder that is not read has no part in the last mixture.
-            let unread =
-                place / 4 == setup.layers() - 1 && (place % 4 < 2) == (family == Family::Tc);
-            assert_eq!(stitches[place] == 0.0, unread, "{family:?}: {stitches:?}");
-            // It moves all token vectors at once.
-            setup.check(&format!("stitch {place}"), family, &alone, 5e-3, |delta| {
+            alone[index] = stitches[index];
+            // After the last layer, the mixture for the other encoder is not used.
+            let unused =
+                index / 4 == setup.layers() - 1 && (index % 4 < 2) == (family == Family::Tc);
+            assert_eq!(stitches[index] == 0.0, unused, "{family:?}: {stitches:?}");
+            // Small steps, because a stitch changes all hidden states at once.
+            setup.check(&format!("stitch {index}"), family, &alone, 5e-3, |delta| {
                 let mut moved = setup.clone();
                 moved.stitches.values = sum(&setup.stitches.values, delta);
                 moved
@@ -176,27 +178,23 @@ fn gradients_are_those_of_finite_differences() {
     }
 }
 
-/// What fine-tuning does: the trunk of both encoders runs once, and the way back ends where it
-/// begins.
+/// Fine-tuning runs the trunk of both encoders once, and starts every pass from its output.
 #[test]
-fn from_a_trunk_the_adapter_has_the_gradient_that_it_has_from_the_text() {
+fn adapter_gradients_are_the_same_from_the_trunk_and_from_the_text() {
     for precision in [Precision::F32, Precision::Bf16] {
         let setup = Setup::new().with_precision(precision);
-        let (stitched, layers) = (setup.stitched(Family::Ner), 1..setup.layers());
-        let trunk = stitched.concatenated(stitched.encode(0..1, None, &setup.batch));
+        let (network, layers) = (setup.network(Family::Ner), 1..setup.layers());
+        let trunk = network.concatenate(network.encode(0..1, None, &setup.batch));
         let (mut activations, mut lora) =
             (CrossStitchedActivations::default(), vec![0.0; setup.lora.values.len()]);
-        stitched.forward(layers.clone(), Some(&trunk), &setup.batch, &mut activations);
+        network.forward(layers.clone(), Some(&trunk), &setup.batch, &mut activations);
         let own = Gradients { adapter: Some(&mut lora), ..Gradients::default() };
         let gradients = NetworkGradients { own, ..NetworkGradients::default() };
-        stitched.backward(layers.clone(), &setup.batch, &mut activations, &setup.noise, gradients);
+        network.backward(layers.clone(), &setup.batch, &mut activations, &setup.noise, gradients);
         assert_eq!(lora, setup.gradients(Family::Ner).2, "{precision:?}");
-        let [read, _] = stitched.encode(layers, Some(&trunk), &setup.batch);
-        assert_eq!(read, activations.output(), "{precision:?}");
-        assert_eq!(
-            read,
-            stitched.encode(0..setup.layers(), None, &setup.batch)[0],
-            "{precision:?}"
-        );
+        let [own, _] = network.encode(layers, Some(&trunk), &setup.batch);
+        assert_eq!(own, activations.output(), "{precision:?}");
+        let [from_text, _] = network.encode(0..setup.layers(), None, &setup.batch);
+        assert_eq!(own, from_text, "{precision:?}");
     }
 }

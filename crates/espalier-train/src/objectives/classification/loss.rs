@@ -1,37 +1,51 @@
-//! Classification by a linear head: of tokens (NER) and of texts.
+//! The loss of a linear classification head, on tokens (NER) or on texts.
 
 use espalier_encoder::{Batch, Head, Pooling};
 use espalier_kernels::loss::{cross_entropy, weighted_cross_entropy};
 
-/// Softmax cross-entropy of a head, averaged over what has a target; holds the buffers of its
-/// passes.
+/// Softmax cross-entropy of a linear head, with reusable buffers.
+///
+/// ```
+/// use espalier_encoder::{Batch, Head, Pooling};
+/// use espalier_train::objectives::classification::loss::ClassificationLoss;
+///
+/// // One text of two tokens, mean-pooled to (1, 0), and a head of two classes whose weights and
+/// // biases are zero: both classes have probability 1/2, and the loss is ln 2.
+/// let (batch, hidden) = (Batch::new([[7, 8].as_slice()]), [1.0, 1.0, 1.0, -1.0]);
+/// let head = Head { classes: 2, values: vec![0.0; 2 * 2 + 2] };
+/// let (mut loss, mut d_head) = (ClassificationLoss::default(), vec![0.0; 6]);
+/// let value = loss.texts(&head, Pooling::Mean, &hidden, &batch, &[Some(0)], &mut d_head);
+/// assert!((value - 2f64.ln()).abs() < 1e-6);
+/// // Gradients of the weights, (p - y) x, and of the biases, p - y, with p - y = (-1/2, 1/2).
+/// assert_eq!(d_head, [-0.5, 0.0, 0.5, 0.0, -0.5, 0.5]);
+/// ```
 #[derive(Debug, Default)]
 pub struct ClassificationLoss {
-    /// Gradient at the token vectors, [T, H], of the last loss.
+    /// The gradient of the last loss with respect to the hidden states, [T, H].
     pub d_hidden: Vec<f32>,
     pooled: Vec<f32>,
     scores: Vec<f32>,
     d_pooled: Vec<f32>,
 }
 
-/// Classes of tokens, and how much each counts.
+/// Target classes of tokens, with weights.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct WeightedTargets {
-    /// The class of each token, if it has one, `[T]`.
+    /// The class of each token, `[T]`; `None` for tokens that are ignored.
     pub classes: Vec<Option<u32>>,
-    /// Its weight, `[T]`.
+    /// The weight of each token, `[T]`.
     pub weights: Vec<f32>,
 }
 
 impl ClassificationLoss {
-    /// Loss of token vectors `hidden` [T, H] against `targets` `[T]`, each with its weight in the
-    /// mean; tokens without a target do not count.
+    /// The loss of hidden states `hidden` [T, H] against `targets` `[T]`: the weighted mean over
+    /// the tokens that have a target.
     ///
-    /// The head's gradient is added to `d_head`; that at the token vectors is left in
-    /// [`ClassificationLoss::d_hidden`].
+    /// The gradient of the head is added to `d_head`. The gradient with respect to the hidden
+    /// states is in [`ClassificationLoss::d_hidden`] afterwards.
     ///
     /// # Panics
-    /// If the shapes do not fit each other.
+    /// If the shapes do not match.
     pub fn tokens(
         &mut self,
         head: &Head,
@@ -46,13 +60,13 @@ impl ClassificationLoss {
         loss
     }
 
-    /// Loss of the pooled vectors of n texts, out of their token vectors `hidden` [T, H], against
-    /// `targets` `[n]`.
+    /// The loss of the pooled hidden states of n texts, `hidden` [T, H], against `targets` `[n]`:
+    /// the mean over the texts that have a target.
     ///
-    /// Gradients go where those of [`ClassificationLoss::tokens`] go.
+    /// Gradients are returned as by [`ClassificationLoss::tokens`].
     ///
     /// # Panics
-    /// If the shapes do not fit each other.
+    /// If the shapes do not match.
     pub fn texts(
         &mut self,
         head: &Head,

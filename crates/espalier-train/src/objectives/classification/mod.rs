@@ -1,5 +1,5 @@
-//! Classification by a linear head, the objective of fine-tuning: of the words of a text (NER), or of
-//! the text. What distinguishes the two is here and in [`loss`].
+//! Classification by a linear head, the objective of fine-tuning. NER classifies the words of a
+//! text, text classification the text. The difference between the two is here and in [`loss`].
 
 pub mod loss;
 
@@ -9,24 +9,25 @@ use espalier_encoder::tags::{Tag, TagSet};
 use espalier_encoder::{Batch, Encoded, Head, Output, Pooling};
 use loss::{ClassificationLoss, WeightedTargets};
 
-/// The classes of a task, which are those of its training examples, and what a head should predict
-/// for each of these.
+/// The classes of a task, taken from its training examples, and the target classes of these
+/// examples.
 pub(crate) enum Targets {
     /// Named entity recognition.
     Tokens {
         tags: Vec<String>,
-        /// Per text, per token: the first token of each word has the class of the word's tag.
+        /// For each text the targets of its tokens. The first token of a word has the word's tag;
+        /// other tokens have no target.
         targets: Vec<WeightedTargets>,
     },
     /// Text classification.
     Texts {
         labels: Vec<String>,
-        /// Per text.
+        /// For each text its label.
         targets: Vec<Option<u32>>,
     },
 }
 
-/// The hidden states of a batch, and how the text vectors are made of them.
+/// The hidden states of a batch, and how they are pooled.
 pub(crate) struct HiddenStates<'a> {
     /// [T, H].
     pub(crate) hidden: &'a [f32],
@@ -35,14 +36,15 @@ pub(crate) struct HiddenStates<'a> {
 }
 
 impl Targets {
-    /// The targets of `train`, whose texts are `encoded`.
+    /// The targets of the training examples, whose encoded texts are `encoded`.
     pub(crate) fn new(train: &Examples, encoded: &[Encoded]) -> Self {
         let labels = train.label_counts().into_keys();
         match train {
             Examples::Ner(texts) => {
                 let tags = TagSet::from_labels(labels).tags().to_vec();
                 let texts = texts.iter().zip(encoded);
-                let targets = texts.map(|(text, encoded)| of_words(text, encoded, &tags)).collect();
+                let targets =
+                    texts.map(|(text, encoded)| word_targets(text, encoded, &tags)).collect();
                 Self::Tokens { tags, targets }
             }
             Examples::Classification(texts) => {
@@ -53,7 +55,7 @@ impl Targets {
         }
     }
 
-    /// The classes, as an adapter's card names them.
+    /// The classes, in the form of an adapter's card.
     pub(crate) fn output(&self) -> Output {
         match self {
             Self::Tokens { tags, .. } => Output::Tags { tags: tags.clone() },
@@ -61,7 +63,7 @@ impl Targets {
         }
     }
 
-    /// Number of classes.
+    /// The number of classes.
     pub(crate) fn classes(&self) -> usize {
         match self {
             Self::Tokens { tags, .. } => tags.len(),
@@ -69,11 +71,12 @@ impl Targets {
         }
     }
 
-    /// The loss of a head on the hidden states of the texts at the indices `picked`. Its gradient is
-    /// added to `d_head`; that at the hidden states is left in `loss`.
+    /// The loss of a head on the hidden states of the texts with these indices. The gradient of the
+    /// head is added to `d_head`; the gradient with respect to the hidden states is in `loss`
+    /// afterwards.
     pub(crate) fn loss(
         &self,
-        picked: &[usize],
+        indices: &[usize],
         states: HiddenStates,
         head: &Head,
         loss: &mut ClassificationLoss,
@@ -82,37 +85,38 @@ impl Targets {
         let HiddenStates { hidden, batch, pooling } = states;
         match self {
             Self::Tokens { targets, .. } => {
-                let picked = picked.iter().map(|&index| &targets[index]);
+                let texts = indices.iter().map(|&index| &targets[index]);
                 let targets = WeightedTargets {
-                    classes: picked.clone().flat_map(|text| &text.classes).copied().collect(),
-                    weights: picked.flat_map(|text| &text.weights).copied().collect(),
+                    classes: texts.clone().flat_map(|text| &text.classes).copied().collect(),
+                    weights: texts.flat_map(|text| &text.weights).copied().collect(),
                 };
                 loss.tokens(head, hidden, &targets, d_head)
             }
             Self::Texts { targets, .. } => {
                 let targets: Vec<Option<u32>> =
-                    picked.iter().map(|&index| targets[index]).collect();
+                    indices.iter().map(|&index| targets[index]).collect();
                 loss.texts(head, pooling, hidden, batch, &targets, d_head)
             }
         }
     }
 }
 
-/// Weight of a word that is a part of a longer run without white space (see [`weights`]). On wnut17's dev
-/// split the strict F1 of one seed was 48.2 with 0, 47.4 with 0.03, 46.1 with 0.1, 44.5 with 0.25
-/// and 43.0 with 1; with 0 entities are predicted in such runs, which were never trained.
-const PART: f32 = 0.03;
+/// The weight of the words after the first in a compound such as `@name` (see [`word_weights`]). On
+/// the dev split of wnut17 the strict F1 of one seed was 48.2 with weight 0, 47.4 with 0.03, 46.1
+/// with 0.1, 44.5 with 0.25 and 43.0 with 1. With 0 these words are never trained, and entities are
+/// predicted inside compounds.
+const COMPOUND_WEIGHT: f32 = 0.03;
 
 fn class(names: &[String], name: &str) -> Option<u32> {
     names.iter().position(|known| known == name).map(|id| id as u32)
 }
 
-fn of_words(text: &AnnotatedText, encoded: &Encoded, tags: &[String]) -> WeightedTargets {
-    let words = word_tags(&text.entities, encoded);
-    let of_words = weights(&text.text, &words, &encoded.word_spans());
+fn word_targets(text: &AnnotatedText, encoded: &Encoded, tags: &[String]) -> WeightedTargets {
+    let word_tags = word_tags(&text.entities, encoded);
+    let word_weights = word_weights(&text.text, &word_tags, &encoded.word_spans());
+    let first_tokens = encoded.first_tokens(word_tags.len());
     let (mut classes, mut weights) = (vec![None; encoded.ids.len()], vec![0.0; encoded.ids.len()]);
-    for ((tag, weight), token) in words.iter().zip(of_words).zip(encoded.first_tokens(words.len()))
-    {
+    for ((tag, weight), token) in word_tags.iter().zip(word_weights).zip(first_tokens) {
         if let Some(token) = token {
             (classes[token], weights[token]) = (class(tags, &tag.to_string()), weight);
         }
@@ -120,22 +124,25 @@ fn of_words(text: &AnnotatedText, encoded: &Encoded, tags: &[String]) -> Weighte
     WeightedTargets { classes, weights }
 }
 
-/// The weight of each word of a text in the loss: 1, but of a run of words that punctuation joins
-/// without white space and that is outside of all entities, such as `@name` or a web address, all
-/// but the first only [`PART`]. A file gives such a run as one word, and so it is to weigh: the
-/// many `O`s inside, among them names that are no entities there, would else outweigh the names
-/// that are.
-fn weights(text: &str, tags: &[Tag], spans: &[(usize, usize)]) -> Vec<f32> {
+/// The weight of each word of a text in the loss.
+///
+/// A compound is a sequence of words that punctuation joins without white space, such as `@name` or
+/// a web address. Data sets usually count it as one word, and the weights follow that: in a
+/// compound without entities the first word has weight 1 and the others [`COMPOUND_WEIGHT`].
+/// Otherwise its many `O` tags would outweigh the tags of entities. All other words have weight 1.
+fn word_weights(text: &str, tags: &[Tag], spans: &[(usize, usize)]) -> Vec<f32> {
     let characters: Vec<char> = text.chars().collect();
-    let is_mark =
+    let is_punctuation =
         |(start, end): (usize, usize)| !characters[start..end].iter().any(|c| c.is_alphanumeric());
-    let tied =
-        |a: usize, b: usize| spans[a].1 == spans[b].0 && (is_mark(spans[a]) || is_mark(spans[b]));
+    let joined = |a: usize, b: usize| {
+        spans[a].1 == spans[b].0 && (is_punctuation(spans[a]) || is_punctuation(spans[b]))
+    };
     let words: Vec<usize> = (0..tags.len()).collect();
     let mut weights = Vec::with_capacity(tags.len());
-    for run in words.chunk_by(|&a, &b| tied(a, b)) {
-        let outside = run.iter().all(|&word| tags[word] == Tag::Outside);
-        weights.extend(run.iter().map(|&word| if outside && word != run[0] { PART } else { 1.0 }));
+    for compound in words.chunk_by(|&a, &b| joined(a, b)) {
+        let outside = compound.iter().all(|&word| tags[word] == Tag::Outside);
+        let weight = |&word| if outside && word != compound[0] { COMPOUND_WEIGHT } else { 1.0 };
+        weights.extend(compound.iter().map(weight));
     }
     weights
 }
@@ -144,19 +151,19 @@ fn weights(text: &str, tags: &[Tag], spans: &[(usize, usize)]) -> Vec<f32> {
 mod tests {
     use super::*;
 
-    /// The words' weights, a letter for each: 1 or [`PART`].
-    fn shown(text: &str, spans: &[(usize, usize)], entities: &[usize]) -> String {
+    /// The weights of words, a character for each: `1`, or `-` for [`COMPOUND_WEIGHT`].
+    fn weights(text: &str, spans: &[(usize, usize)], entities: &[usize]) -> String {
         let tag =
             |word: usize| if entities.contains(&word) { Tag::Begin("city") } else { Tag::Outside };
         let tags: Vec<Tag> = (0..spans.len()).map(tag).collect();
-        weights(text, &tags, spans)
+        word_weights(text, &tags, spans)
             .into_iter()
-            .map(|weight| if weight == PART { '-' } else { '1' })
+            .map(|weight| if weight == COMPOUND_WEIGHT { '-' } else { '1' })
             .collect()
     }
 
     #[test]
-    fn runs_outside_of_entities_count_little_more_than_one_word() {
+    fn a_compound_without_entities_counts_little_more_than_one_word() {
         let spans = [
             (0, 1),
             (1, 4),
@@ -169,15 +176,15 @@ mod tests {
             (18, 20),
             (20, 21),
         ];
-        assert_eq!(shown("@ada (in Oslo, NY/US)", &spans, &[4, 6, 8]), "1-1-111111");
+        assert_eq!(weights("@ada (in Oslo, NY/US)", &spans, &[4, 6, 8]), "1-1-111111");
         let address = [(0, 2), (2, 3), (3, 4), (4, 5), (5, 7), (7, 8), (8, 10), (10, 11), (11, 12)];
-        assert_eq!(shown("to://ab.cd/e", &address, &[]), "1--------");
+        assert_eq!(weights("to://ab.cd/e", &address, &[]), "1--------");
     }
 
-    /// Ideographs stand alone without white space, but no punctuation ties them together.
+    /// Chinese words have no white space between them, but no punctuation joins them either.
     #[test]
-    fn what_no_mark_ties_together_counts_in_full() {
-        assert_eq!(shown("\u{5317}\u{4eac}\u{5e02}", &[(0, 1), (1, 2), (2, 3)], &[]), "111");
-        assert_eq!(shown("", &[], &[]), "");
+    fn words_that_no_punctuation_joins_have_weight_one() {
+        assert_eq!(weights("\u{5317}\u{4eac}\u{5e02}", &[(0, 1), (1, 2), (2, 3)], &[]), "111");
+        assert_eq!(weights("", &[], &[]), "");
     }
 }

@@ -1,23 +1,25 @@
-//! The concept encoder: names of concepts to vectors.
+//! The concept encoder: from the names of concepts to vectors.
 
 use crate::config::{ConceptEncoderKind, PrefinetuneConfig};
 use crate::optimizer::Parameters;
-use crate::trained::{TrainedEncoder, encoder_group, scheduled};
+use crate::trained::{TrainedEncoder, encoder_group, with_own_schedule};
 use espalier_encoder::{Activations, Backbone, Batch, Encoded, Gradients, Pooling};
 use std::collections::HashMap;
 
-/// What gives concepts their vectors: the mean of their names' token vectors.
+/// Encodes the names of concepts. The vector of a concept is the mean of the hidden states of its
+/// name.
 pub(super) enum ConceptEncoder<'a> {
-    /// The encoder as it was before training. Each name is encoded once.
-    Frozen { backbone: &'a Backbone, known: HashMap<String, Vec<f32>> },
+    /// The backbone before training. Each name is encoded once.
+    Frozen { backbone: &'a Backbone, cache: HashMap<String, Vec<f32>> },
     /// A second encoder, which is trained.
     Trained(Box<Trained<'a>>),
 }
 
-/// A second encoder, which starts from the weights of the first.
+/// A second encoder, which starts from the weights of the backbone.
 pub(super) struct Trained<'a> {
     backbone: &'a Backbone,
     encoder: TrainedEncoder<'a>,
+    /// Whether the embeddings are trained.
     embeddings: bool,
     activations: Activations,
     /// The names of the last forward pass.
@@ -27,39 +29,40 @@ pub(super) struct Trained<'a> {
 impl<'a> ConceptEncoder<'a> {
     pub(super) fn new(backbone: &'a Backbone, config: &PrefinetuneConfig) -> Self {
         match config.ner.concept_encoder {
-            ConceptEncoderKind::Frozen => Self::Frozen { backbone, known: HashMap::new() },
+            ConceptEncoderKind::Frozen => Self::Frozen { backbone, cache: HashMap::new() },
             ConceptEncoderKind::Trained => Self::Trained(Box::new(Trained::new(backbone, config))),
         }
     }
 
-    /// Vectors [J, H] of the names.
-    pub(super) fn vectors(&mut self, names: &[&str]) -> Vec<f32> {
+    /// The vectors of the concepts with these names, [J, H].
+    pub(super) fn forward(&mut self, names: &[&str]) -> Vec<f32> {
         match self {
-            Self::Frozen { backbone, known } => {
+            Self::Frozen { backbone, cache } => {
                 let missing: Vec<&str> =
-                    names.iter().copied().filter(|name| !known.contains_key(*name)).collect();
+                    names.iter().copied().filter(|name| !cache.contains_key(*name)).collect();
                 if !missing.is_empty() {
                     let batch = batch_of(backbone, &missing);
-                    let vectors = pooled(backbone, &backbone.model(None).encode(&batch), &batch);
+                    let vectors =
+                        mean_pooled(backbone, &backbone.model(None).encode(&batch), &batch);
                     let vectors =
                         vectors.chunks_exact(backbone.encoder.width()).map(<[f32]>::to_vec);
-                    known.extend(missing.into_iter().map(String::from).zip(vectors));
+                    cache.extend(missing.into_iter().map(String::from).zip(vectors));
                 }
-                names.iter().flat_map(|name| known[*name].iter().copied()).collect()
+                names.iter().flat_map(|name| cache[*name].iter().copied()).collect()
             }
-            Self::Trained(trained) => trained.vectors(names),
+            Self::Trained(trained) => trained.forward(names),
         }
     }
 
-    /// Adds the gradients of a trained encoder, from those at the vectors that
-    /// [`ConceptEncoder::vectors`] returned last, [J, H].
+    /// Adds the gradients of a trained encoder. `d_vectors` [J, H] is the gradient with respect to
+    /// the result of the last [`ConceptEncoder::forward`].
     pub(super) fn backward(&mut self, d_vectors: &[f32]) {
         if let Self::Trained(trained) = self {
             trained.backward(d_vectors);
         }
     }
 
-    /// The encoder as it is now.
+    /// The current encoder.
     pub(super) fn backbone(&self) -> Backbone {
         match self {
             Self::Frozen { backbone, .. } => (*backbone).clone(),
@@ -80,7 +83,7 @@ impl<'a> Trained<'a> {
             encoder: TrainedEncoder::new(
                 backbone,
                 config,
-                Some(scheduled(group, config, settings)),
+                Some(with_own_schedule(group, config, settings)),
             ),
             embeddings: !config.train.freeze_embeddings,
             activations: Activations::default(),
@@ -92,16 +95,16 @@ impl<'a> Trained<'a> {
         self.encoder.parameters("objective.ner.concept_encoder")
     }
 
-    fn vectors(&mut self, names: &[&str]) -> Vec<f32> {
+    fn forward(&mut self, names: &[&str]) -> Vec<f32> {
         self.batch = batch_of(self.backbone, names);
         let (model, _) = self.encoder.model(None);
         model.forward(&self.batch, &mut self.activations);
-        pooled(self.backbone, self.activations.output(), &self.batch)
+        mean_pooled(self.backbone, self.activations.output(), &self.batch)
     }
 
     fn backward(&mut self, d_vectors: &[f32]) {
         if d_vectors.is_empty() {
-            return; // a batch without entities
+            return; // a batch without entities has no concepts
         }
         let (width, layers) = (self.backbone.encoder.width(), self.backbone.encoder.layers());
         let mut d_hidden = Vec::new();
@@ -117,8 +120,8 @@ fn batch_of(backbone: &Backbone, names: &[&str]) -> Batch {
     Batch::of_texts(&encoded)
 }
 
-/// Means [J, H] of token vectors.
-fn pooled(backbone: &Backbone, hidden: &[f32], batch: &Batch) -> Vec<f32> {
+/// The means [J, H] of the hidden states of each name.
+fn mean_pooled(backbone: &Backbone, hidden: &[f32], batch: &Batch) -> Vec<f32> {
     let mut vectors = Vec::new();
     Pooling::Mean.forward(hidden, batch, backbone.encoder.width(), &mut vectors);
     vectors

@@ -1,43 +1,71 @@
-//! Contrast of tokens with concepts (NuNER, arXiv 2402.15343): every token against every concept of
-//! the batch.
+//! The loss of concept contrast (NuNER, arXiv 2402.15343): every token of a batch against every
+//! concept of the batch.
 
 use espalier_kernels::gemm::{Matrix, MatrixMut, Start, gemm};
 use espalier_kernels::loss::binary_cross_entropy;
 use espalier_kernels::pooling::{l2_normalize, l2_normalize_backward};
 
-/// Binary cross-entropy of sigmoid(s_ij) against "token i lies in an entity of concept j", averaged
-/// over all token x concept pairs of the batch, with s_ij = scale cos(P h_i, Q c_j) + bias.
+/// Binary cross-entropy of token x concept pairs.
+///
+/// The score of token i and concept j is s_ij = scale cos(P h_i, Q c_j) + bias, with the hidden
+/// state h_i and the concept vector c_j. The loss is the mean over all pairs of the binary
+/// cross-entropy of sigmoid(s_ij) and y_ij, where y_ij is 1 if token i is in an entity of concept
+/// j.
+///
+/// ```
+/// use espalier_train::objectives::concept::loss::{
+///     ConceptBatch, ConceptGradients, ConceptLoss, ConceptProjections,
+/// };
+///
+/// // Two tokens and one concept, which has the direction of the first token; P and Q are the
+/// // identity. The scores are 2 x 1 - 1 = 1 and 2 x 0 - 1 = -1. Both terms are ln(1 + e^-1).
+/// let batch = ConceptBatch { tokens: &[0, 1], concepts: &[3.0, 0.0], targets: &[true, false] };
+/// let (mut hidden, mut concepts, mut projections) = (Vec::new(), Vec::new(), vec![0.0; 8]);
+/// let loss = ConceptLoss { scale: 2.0, bias: -1.0 }.loss(
+///     &[1.0, 0.0, 0.0, 1.0],
+///     &batch,
+///     &ConceptProjections::identity(2),
+///     1.0,
+///     ConceptGradients {
+///         hidden: &mut hidden,
+///         concepts: &mut concepts,
+///         projections: &mut projections,
+///     },
+/// );
+/// assert!((loss - (-1f64).exp().ln_1p()).abs() < 1e-6);
+/// assert!(hidden[2] > 0.0); // descent turns the second token away from the concept
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct ConceptLoss {
-    /// Factor of the cosine.
+    /// The factor of the cosine.
     pub scale: f32,
-    /// Added to the score; negative, because most pairs do not belong together.
+    /// Added to the scores. It is negative, because most pairs are negatives.
     pub bias: f32,
 }
 
-/// What the objective compares: real tokens (no special ones) and the concepts of the batch.
+/// The tokens and concepts of a batch.
 #[derive(Debug)]
 pub struct ConceptBatch<'a> {
-    /// The rows of the hidden states that count, ascending, `[n]`.
+    /// The rows of the hidden states that take part, ascending, `[n]`: all but special tokens.
     pub tokens: &'a [usize],
-    /// Concept vectors, [J, H].
+    /// The concept vectors, [J, H].
     pub concepts: &'a [f32],
-    /// Whether token i lies in an entity of concept j, [n, J].
+    /// Whether token i is in an entity of concept j, [n, J].
     pub targets: &'a [bool],
 }
 
 /// Where the gradients of the weighted loss go.
 #[derive(Debug)]
 pub struct ConceptGradients<'a> {
-    /// At the token vectors, [T, H]; overwritten.
+    /// With respect to the hidden states, [T, H]; overwritten.
     pub hidden: &'a mut Vec<f32>,
-    /// At the concept vectors, [J, H]; overwritten.
+    /// With respect to the concept vectors, [J, H]; overwritten.
     pub concepts: &'a mut Vec<f32>,
-    /// Of P and Q, as their values; added.
+    /// With respect to P and Q, laid out as [`ConceptProjections::values`]; added.
     pub projections: &'a mut [f32],
 }
 
-/// The projections P and Q, both [H, H], in one vector; thrown away after pre-finetuning.
+/// The projections P and Q, both [H, H], in one vector. They are not needed after pre-finetuning.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ConceptProjections {
     /// P, then Q.
@@ -46,7 +74,7 @@ pub struct ConceptProjections {
 }
 
 impl ConceptProjections {
-    /// Identity for both: at first, tokens are compared with concepts as they are.
+    /// Both the identity, where training starts.
     pub fn identity(width: usize) -> Self {
         let mut values = vec![0.0; 2 * width * width];
         for i in 0..width {
@@ -68,10 +96,11 @@ impl ConceptProjections {
 }
 
 impl ConceptLoss {
-    /// The loss on token vectors `hidden` [T, H]; the gradients are those of `weight * loss`.
+    /// The loss on hidden states `hidden` [T, H], not weighted. The gradients are those of
+    /// `weight * loss`.
     ///
     /// # Panics
-    /// If the shapes do not fit each other.
+    /// If the shapes do not match.
     pub fn loss(
         &self,
         hidden: &[f32],
@@ -80,8 +109,7 @@ impl ConceptLoss {
         weight: f32,
         gradients: ConceptGradients,
     ) -> f64 {
-        let ConceptGradients { hidden: d_hidden, concepts: d_concepts, projections: d_projections } =
-            gradients;
+        let (d_hidden, d_concepts) = (gradients.hidden, gradients.concepts);
         let width = projections.width;
         let (n, concepts) = (batch.tokens.len(), batch.concepts.len() / width);
         assert_eq!(
@@ -131,7 +159,7 @@ impl ConceptLoss {
         l2_normalize_backward(&u, &u_norms, width, &mut d_u);
         l2_normalize_backward(&v, &v_norms, width, &mut d_v);
 
-        let (d_p, d_q) = d_projections.split_at_mut(width * width);
+        let (d_p, d_q) = gradients.projections.split_at_mut(width * width);
         let (d_u, d_v) = (Matrix::new(&d_u, n, width), Matrix::new(&d_v, concepts, width));
         gemm(
             1.0,
@@ -144,7 +172,7 @@ impl ConceptLoss {
         gemm(1.0, d_v.t(), c, Start::Accumulate, MatrixMut::new(d_q, width, width));
         gemm(1.0, d_v, q, Start::Zero, MatrixMut::new(d_concepts, concepts, width));
 
-        let mut d_h = h; // its values are used up
+        let mut d_h = h; // h is not needed any more: reuse its memory
         gemm(1.0, d_u, p, Start::Zero, MatrixMut::new(&mut d_h, n, width));
         for (&token, row) in batch.tokens.iter().zip(d_h.chunks_exact(width)) {
             d_hidden[token * width..(token + 1) * width].copy_from_slice(row);
@@ -153,7 +181,7 @@ impl ConceptLoss {
     }
 }
 
-/// Rows x W^T scaled to length one, and their former lengths.
+/// x W^T with rows normalized to length one, and the lengths of the rows before that.
 fn project(x: Matrix, w: Matrix) -> (Vec<f32>, Vec<f32>) {
     let (rows, width) = (x.rows(), w.rows());
     let mut y = vec![0.0; rows * width];

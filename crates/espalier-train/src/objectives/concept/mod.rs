@@ -1,5 +1,5 @@
-//! Concept contrast (NuNER, arXiv 2402.15343) on weakly annotated sentences: which tokens are
-//! instances of which concept?
+//! Concept contrast (NuNER, arXiv 2402.15343) on weakly annotated sentences: which tokens belong to
+//! entities of which concept?
 
 mod encoder;
 pub mod loss;
@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::network::Pass;
 use crate::optimizer::{ParameterGroup, Parameters};
 use crate::strategy::ObjectiveKind;
-use crate::trained::group_of_objective;
+use crate::trained::objective_group;
 use encoder::ConceptEncoder;
 use espalier_data::{Annotation, ConceptSentence, CorpusPosition};
 use espalier_encoder::{Backbone, Batch, Encoded};
@@ -22,7 +22,7 @@ use loss::{ConceptBatch, ConceptGradients, ConceptLoss, ConceptProjections};
 use rayon::prelude::*;
 use std::collections::BTreeSet;
 
-/// Sentences, and what turns the names of their concepts into vectors.
+/// The objective: sentences, projections, and the encoder of the concepts' names.
 pub(super) struct ConceptContrast<'a> {
     sentences: Sentences,
     weight: f32,
@@ -44,34 +44,34 @@ impl<'a> ConceptContrast<'a> {
             weight: ner.weight(),
             loss: ConceptLoss { scale: ner.scale, bias: ner.bias },
             projections,
-            projection_group: group_of_objective(config, &ner.projection_group, length, 0..length),
+            projection_group: objective_group(config, &ner.projection_group, length, 0..length),
             backbone,
             concept_encoder: ConceptEncoder::new(backbone, config),
             keep: ner.keep_concepts,
         })
     }
 
-    /// The loss of the sentences, their tokens, and the gradients of the weighted loss at the token
-    /// vectors, [T, H], and at those of the concepts, [J, H]. The gradient of the projections is
-    /// added to theirs.
+    /// Encodes the sentences and runs them forward. Returns the loss, the batch, and the gradients
+    /// of the weighted loss with respect to the hidden states [T, H] and the concept vectors [J,
+    /// H]. Adds the gradient of the projections to their group.
     fn loss(
         &mut self,
-        picked: &[ConceptSentence],
+        sentences: &[ConceptSentence],
         pass: &mut Pass,
     ) -> (f64, Batch, Vec<f32>, Vec<f32>) {
-        let encoded: Vec<Encoded> = picked
+        let encoded: Vec<Encoded> = sentences
             .par_iter()
             .map(|sentence| self.backbone.tokenizer.encode_words(&sentence.tokens))
             .collect();
         let batch = Batch::of_texts(&encoded);
-        let names: BTreeSet<&str> = picked
+        let names: BTreeSet<&str> = sentences
             .iter()
             .flat_map(|sentence| &sentence.spans)
             .map(|span| span.concept.as_str())
             .collect();
         let names: Vec<&str> = names.into_iter().collect();
-        let concepts = self.concept_encoder.vectors(&names); // [J, H]
-        let (tokens, targets) = targets(picked, &encoded, &batch, &names);
+        let concepts = self.concept_encoder.forward(&names); // [J, H]
+        let (tokens, targets) = targets(sentences, &encoded, &batch, &names);
         let (mut d_hidden, mut d_concepts) = (Vec::new(), Vec::new());
         let gradients = ConceptGradients {
             hidden: &mut d_hidden,
@@ -91,22 +91,22 @@ impl Objective for ConceptContrast<'_> {
     }
 
     fn step(&mut self, mut pass: Pass) -> Result<BatchReport> {
-        let picked = self.sentences.next()?;
-        let (loss, batch, mut d_hidden, d_concepts) = self.loss(&picked, &mut pass);
+        let sentences = self.sentences.next()?;
+        let (loss, batch, mut d_hidden, d_concepts) = self.loss(&sentences, &mut pass);
         pass.backward(&batch, &mut d_hidden);
         self.concept_encoder.backward(&d_concepts);
         Ok(BatchReport {
             loss,
             tokens: batch.tokens(),
-            examples: picked.len(),
-            first_text: first_text(&picked),
+            examples: sentences.len(),
+            first_text: first_text(&sentences),
         })
     }
 
     fn validate(&mut self, mut pass: Pass) -> Result<Option<f64>> {
-        let loss =
-            mean_loss(self.sentences.held_out(), |sentences| Ok(self.loss(sentences, &mut pass).0));
-        self.projection_group.gradients.fill(0.0); // held-out examples train nothing
+        let validation = self.sentences.validation();
+        let loss = mean_loss(validation, |sentences| Ok(self.loss(sentences, &mut pass).0));
+        self.projection_group.gradients.fill(0.0); // added by self.loss
         loss
     }
 
@@ -140,7 +140,8 @@ impl Objective for ConceptContrast<'_> {
     }
 }
 
-/// The rows of real tokens, [n], and whether each lies in an entity of each concept, [n, J].
+/// The rows of all tokens but special ones, `[n]`, and whether each is in an entity of each
+/// concept, [n, J].
 fn targets(
     sentences: &[ConceptSentence],
     encoded: &[Encoded],

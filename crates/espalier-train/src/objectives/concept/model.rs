@@ -1,9 +1,8 @@
-//! The model of concept contrast, saved beside the encoder on request: it scores tokens against any
-//! concept that has a name.
+//! The model of concept contrast, which a run saves with `ner.keep_concepts`. It scores tokens
+//! against the name of any concept.
 
 use super::loss::{ConceptLoss, ConceptProjections};
 use crate::error::Result;
-
 use espalier_encoder::tensors::{Stored, write_tensors};
 use espalier_encoder::{Backbone, files};
 use serde::Serialize;
@@ -12,26 +11,26 @@ use std::path::Path;
 /// The version of the format.
 const FORMAT: u32 = 1;
 
-/// The concept encoder and the projections. With the trained encoder they are zero-shot NER: a
-/// token with the vector h is an instance of the concept with the vector c if sigmoid(scale cos(P
-/// h, Q c) + bias) > 1/2.
+/// The concept encoder and the projections. Together with the trained encoder they are a zero-shot
+/// NER model: a token with the hidden state h is in an entity of the concept with the vector c if
+/// sigmoid(scale cos(P h, Q c) + bias) > 1/2.
 #[derive(Clone, Debug)]
 pub struct ConceptModel {
-    /// Gives c, the mean of the name's token vectors.
+    /// The concept encoder: c is the mean of the hidden states of the concept's name.
     pub encoder: Backbone,
     /// P and Q.
     pub projections: ConceptProjections,
-    /// scale and bias.
+    /// The scale and the bias.
     pub loss: ConceptLoss,
 }
 
 impl ConceptModel {
-    /// Writes the concept encoder as a Hugging Face directory, P and Q beside it in
-    /// `projections.safetensors`, and `concepts.json`. `backbone` is the fingerprint of the encoder
-    /// that gives h.
+    /// Saves the concept encoder as a Hugging Face directory, with P and Q in
+    /// `projections.safetensors`, and `concepts.json`. `backbone` is the fingerprint of the trained
+    /// encoder.
     ///
     /// # Errors
-    /// [`TrainError::Encoder`](crate::TrainError::Encoder) when a file cannot be written.
+    /// [`TrainError::Encoder`](crate::TrainError::Encoder) if a file cannot be written.
     pub fn save(&self, directory: &Path, backbone: &str) -> Result<()> {
         let width = self.encoder.encoder.width();
         let (p, q) = self.projections.parts();

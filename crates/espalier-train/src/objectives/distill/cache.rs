@@ -1,16 +1,17 @@
-//! The teacher's outputs on disk, so that they are computed once: a file of TFRecords for each teacher
-//! and each kind of output.
+//! A cache of the teacher's outputs on disk: a file of TFRecords for each teacher and each kind of
+//! output.
 //!
-//! The first record says what the file is. Each of the others is a sentence:
+//! The first record is a header that describes the teacher and its output. Each other record is a
+//! sentence:
 //!
 //! ```text
 //! the first 16 bytes of the SHA-256 of its words | number of words, u32
 //! | a byte for each word: 1 if it has a row | rows [m, D], bfloat16
 //! ```
 //!
-//! Records are only ever appended, and under a lock, so that several runs may share the file. A record
-//! that is incomplete, because a process was killed or a disk was full, is cut off before the next one
-//! is appended; a damaged record counts as missing.
+//! Records are only appended, under a lock, so that several runs may share the file. An incomplete
+//! record, from a process that was killed or a disk that was full, is truncated before the next one
+//! is appended. A damaged record counts as missing.
 
 use super::teacher::{Teacher, TeacherOutput};
 use crate::error::Result;
@@ -25,14 +26,14 @@ use std::fs::{self, File};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-/// A teacher whose outputs are cached, if a directory for them is given.
+/// A teacher, and the cache of its outputs if there is a directory for it.
 pub(super) struct CachedTeacher<'a> {
     teacher: &'a Teacher,
     cache: Option<Cache>,
 }
 
 impl<'a> CachedTeacher<'a> {
-    /// Caches the outputs in the directory, if one is given.
+    /// Opens the cache in a directory, if one is given.
     pub(super) fn new(teacher: &'a Teacher, directory: Option<&Path>) -> Result<Self> {
         let open = |directory| Cache::open(directory, &teacher.description(), teacher.width());
         Ok(Self { teacher, cache: directory.map(open).transpose()? })
@@ -43,7 +44,7 @@ impl<'a> CachedTeacher<'a> {
         self.teacher.width()
     }
 
-    /// The output for the words of each sentence.
+    /// The output for each sentence, given as its words.
     pub(super) fn infer(&mut self, sentences: &[&[String]]) -> Result<Vec<TeacherOutput>> {
         let Some(cache) = &mut self.cache else { return Ok(self.teacher.infer(sentences)) };
         let mut known: Vec<_> = sentences.iter().map(|words| cache.get(words)).collect();
@@ -58,37 +59,37 @@ impl<'a> CachedTeacher<'a> {
     }
 }
 
-/// Bytes of a record around its payload: length and its checksum before, the payload's checksum
-/// after.
+/// The bytes of a record before its payload: the length and its checksum.
 const BEFORE: u64 = 12;
+/// The bytes of a record after its payload: the checksum.
 const AFTER: u64 = 4;
 
+/// The first 16 bytes of the SHA-256 of a sentence's words.
 type Key = [u8; 16];
 
-/// An open file.
+/// An open cache file.
 struct Cache {
     path: PathBuf,
     file: File,
-    /// The first record.
+    /// The header record.
     header: Vec<u8>,
-    /// Numbers of a row.
+    /// D, the numbers of a row.
     width: usize,
-    /// Where the record of a sentence begins, and its length.
+    /// The offset and length of each sentence's record.
     records: HashMap<Key, (u64, u64)>,
-    /// Everything before is known.
+    /// The end of the records that are indexed.
     end: u64,
 }
 
 impl Cache {
-    /// The file in `directory` for outputs of this description, with rows of `width` numbers.
+    /// Opens the file for outputs with this description and rows of `width` numbers.
     fn open(directory: &Path, description: &str, width: usize) -> Result<Self> {
         fs::create_dir_all(directory).map_err(EncoderError::io(directory))?;
         let name = hex(&Sha256::digest(description)[..16]);
         let path = directory.join(format!("{name}.teacher"));
-        // A link may lead to a file that is not ours, a pipe to nothing.
-        if fs::symlink_metadata(&path).is_ok_and(|there| !there.is_file()) {
-            let refusal =
-                io::Error::new(io::ErrorKind::InvalidInput, "it is a link or no regular file");
+        // Opening a symbolic link could overwrite another file, opening a pipe could block.
+        if fs::symlink_metadata(&path).is_ok_and(|metadata| !metadata.is_file()) {
+            let refusal = io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file");
             return Err(EncoderError::io(&path)(refusal).into());
         }
         let options =
@@ -99,16 +100,16 @@ impl Cache {
         let file =
             options.and_then(|file| written.map(|()| file)).map_err(EncoderError::io(&path))?;
         let mut cache = Self { path, file, header, width, records: HashMap::new(), end: 0 };
-        cache.locked(|_| Ok(()))?;
+        cache.with_lock(|_| Ok(()))?;
         Ok(cache)
     }
 
     /// The output for a sentence, if it is cached.
     fn get(&self, words: &[String]) -> Option<TeacherOutput> {
         let key = key(words);
-        let &(start, length) = self.records.get(&key)?;
+        let &(offset, length) = self.records.get(&key)?;
         let mut record = vec![0; usize::try_from(length).ok()?];
-        read_at(&self.file, start, &mut record).ok()?;
+        read_at(&self.file, offset, &mut record).ok()?;
         let (payload, _) = tfrecord::read(&record)?;
         let (found, output) = payload.split_first_chunk()?;
         (*found == key)
@@ -123,44 +124,45 @@ impl Cache {
     ) -> Result<()> {
         let mut bytes = Vec::new();
         for (words, output) in outputs {
-            // Memory takes all that is written to it.
+            // Writing to a Vec cannot fail.
             let _ = tfrecord::write(&mut bytes, &encode(&key(words), output));
         }
-        self.locked(|cache| {
+        self.with_lock(|cache| {
             cache.file.seek(SeekFrom::Start(cache.end))?;
             cache.file.write_all(&bytes)?;
             cache.scan()
         })
     }
 
-    /// Reads what other processes have appended, cuts off an incomplete record, and then does
-    /// `work`, all under the lock.
-    fn locked(&mut self, work: impl FnOnce(&mut Self) -> io::Result<()>) -> Result<()> {
-        // Some network file systems have no locks: then records of several processes may damage
-        // each other, which their checksums show.
+    /// Takes the lock, indexes what other processes have appended, truncates an incomplete record,
+    /// and runs `work`.
+    fn with_lock(&mut self, work: impl FnOnce(&mut Self) -> io::Result<()>) -> Result<()> {
+        // Some network file systems have no locks. There, processes that write at the same time may
+        // damage each other's records, and the checksums detect it.
         let _ = self.file.lock();
-        let done = self.begin().and_then(|()| self.scan()).and_then(|()| work(self));
+        let result = self.check_header().and_then(|()| self.scan()).and_then(|()| work(self));
         let _ = self.file.unlock();
-        Ok(done.map_err(EncoderError::io(&self.path))?)
+        Ok(result.map_err(EncoderError::io(&self.path))?)
     }
 
-    /// Checks the first record, or writes it, and that the file is not shorter than it was.
-    fn begin(&mut self) -> io::Result<()> {
+    /// Checks the header. Starts over with an empty file if it is missing or different, and with an
+    /// empty index if the file has become shorter.
+    fn check_header(&mut self) -> io::Result<()> {
         let mut header = vec![0; self.header.len()];
-        let known = read_at(&self.file, 0, &mut header).is_ok() && header == self.header;
-        if !known {
+        let matches = read_at(&self.file, 0, &mut header).is_ok() && header == self.header;
+        if !matches {
             self.file.set_len(0)?;
             self.file.rewind()?;
             self.file.write_all(&self.header)?;
         }
-        if !known || self.end == 0 || self.file.metadata()?.len() < self.end {
+        if !matches || self.end == 0 || self.file.metadata()?.len() < self.end {
             self.records.clear();
             self.end = self.header.len() as u64;
         }
         Ok(())
     }
 
-    /// Indexes the records after those known, and cuts the file off after the last complete one.
+    /// Indexes the records after `end`, and truncates the file after the last complete one.
     fn scan(&mut self) -> io::Result<()> {
         let length = self.file.metadata()?.len();
         while let Some((key, record)) = self.record_at(self.end, length) {
@@ -170,17 +172,18 @@ impl Cache {
         if self.end < length { self.file.set_len(self.end) } else { Ok(()) }
     }
 
-    /// The key and the length of the record that begins at `start` in the file of `length` bytes,
-    /// if it does and is not longer than that.
-    fn record_at(&self, start: u64, length: u64) -> Option<(Key, u64)> {
-        let mut head = [0; BEFORE as usize + size_of::<Key>()];
-        read_at(&self.file, start, &mut head).ok()?;
-        let payload = tfrecord::length(&head)?;
+    /// The key and the length of the record at an offset of the file, which has `file_length`
+    /// bytes; `None` if there is no complete record.
+    fn record_at(&self, offset: u64, file_length: u64) -> Option<(Key, u64)> {
+        let mut start = [0; BEFORE as usize + size_of::<Key>()];
+        read_at(&self.file, offset, &mut start).ok()?;
+        let payload = tfrecord::length(&start)?;
         let record = payload.checked_add(BEFORE + AFTER)?;
-        (start.checked_add(record)? <= length).then_some((*head.last_chunk()?, record))
+        (offset.checked_add(record)? <= file_length).then_some((*start.last_chunk()?, record))
     }
 }
 
+/// The key of a sentence, given as its words.
 fn key(words: &[String]) -> Key {
     let mut hash = Sha256::new();
     for word in words {
@@ -191,6 +194,7 @@ fn key(words: &[String]) -> Key {
     *digest.first_chunk().unwrap_or(&[0; 16])
 }
 
+/// The payload of a record.
 fn encode(key: &Key, output: &TeacherOutput) -> Vec<u8> {
     let mut payload = key.to_vec();
     payload.extend((output.present.len() as u32).to_le_bytes());
@@ -199,7 +203,7 @@ fn encode(key: &Key, output: &TeacherOutput) -> Vec<u8> {
     payload
 }
 
-/// The inverse of [`encode`]; `None` where the lengths do not agree.
+/// The inverse of [`encode`], without the key; `None` if the lengths are inconsistent.
 fn decode(payload: &[u8], width: usize) -> Option<TeacherOutput> {
     let (words, rest) = payload.split_first_chunk()?;
     let (present, rows) = rest.split_at_checked(u32::from_le_bytes(*words) as usize)?;

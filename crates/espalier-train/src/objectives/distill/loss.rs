@@ -1,16 +1,18 @@
-//! Losses of distillation: the student's word vectors against the teacher's output.
+//! The losses of distillation: the student's word vectors against the teacher's output.
 
 use crate::config::DistillLossKind;
 use espalier_encoder::Head;
 use espalier_kernels::layer_norm::{Norm, RowStats, layer_norm, layer_norm_backward};
 use espalier_kernels::pooling::{l2_normalize, l2_normalize_backward};
 
-/// Added to variances: PyTorch's default.
+/// Added to variances; PyTorch's default.
 const EPS: f32 = 1e-5;
 
-/// A loss on word vectors h_w of the student and the teacher's output t_w, with P a
-/// linear map to the teacher's width, LN the normalisation of a row without affine map, and every
-/// word counting by its weight a_w:
+/// The loss of distillation, a weighted mean over words.
+///
+/// Let h_w be the student's vector of word w, t_w the teacher's output for it, and a_w its weight.
+/// P is a linear map to the teacher's width with bias b, and LN is a LayerNorm without weight and
+/// bias.
 ///
 /// ```text
 /// cosine: sum_w a_w [1 - cos(P h_w, t_w)] / sum_w a_w
@@ -18,36 +20,56 @@ const EPS: f32 = 1e-5;
 /// kl:     sum_w a_w tau^2 KL(softmax(t_w / tau) || softmax((P h_w + b) / tau)) / sum_w a_w
 /// ```
 ///
-/// The last is that of Hinton et al. (arXiv 1503.02531), t_w being scores of the teacher's tags;
-/// tau^2 keeps the size of the gradients independent of tau. The first two leave the map's bias at
-/// zero; it is for the caller not to train it.
+/// The last is from Hinton et al. (arXiv 1503.02531); there, t_w are tag scores. The factor tau^2
+/// makes the size of the gradients independent of tau. With the first two losses the bias should be
+/// zero and not be trained.
+///
+/// ```
+/// use espalier_encoder::Head;
+/// use espalier_train::config::DistillLossKind;
+/// use espalier_train::objectives::distill::loss::{DistillLoss, WordBatch};
+///
+/// // Two words and P the identity. The first is orthogonal to its target (1 - cos = 1), the second
+/// // is equal to it (1 - cos = 0). With weights 1 and 3 the mean is 1/4.
+/// let words = WordBatch {
+///     vectors: &[1.0, 0.0, 1.0, 1.0],
+///     targets: &[0.0, 1.0, 1.0, 1.0],
+///     weights: &[1.0, 3.0],
+/// };
+/// let map = Head { classes: 2, values: vec![1.0, 0.0, 0.0, 1.0, 0.0, 0.0] };
+/// let loss = DistillLoss { kind: DistillLossKind::Cosine, temperature: 1.0 };
+/// let (mut d_vectors, mut d_map) = (Vec::new(), vec![0.0; 6]);
+/// let value = loss.loss(words, &map, 1.0, &mut d_vectors, &mut d_map);
+/// assert!((value - 0.25).abs() < 1e-6);
+/// assert!(d_vectors[1] < 0.0); // descent turns the first vector towards its target
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct DistillLoss {
-    /// Which of them.
+    /// Which loss.
     pub kind: DistillLossKind,
     /// tau.
     pub temperature: f32,
 }
 
-/// The words of a batch: the student's vectors, the teacher's output, and weights.
+/// The words of a batch.
 #[derive(Clone, Copy, Debug)]
 pub struct WordBatch<'a> {
     /// The student's vectors, [n, H].
     pub vectors: &'a [f32],
     /// The teacher's vectors or scores, [n, D].
     pub targets: &'a [f32],
-    /// At least 0, `[n]`.
+    /// The weights of the words, at least 0, `[n]`.
     pub weights: &'a [f32],
 }
 
 impl DistillLoss {
-    /// The loss, 0 where no word counts. `map` goes from H to D.
+    /// The loss, not weighted; 0 if the weights of all words are 0. `map` is P and b, from H to D.
     ///
-    /// `d_vectors` [n, H] is overwritten with the gradient of `weight * loss`; that of the map is
-    /// added to `d_map`.
+    /// `d_vectors` [n, H] is overwritten with the gradient of `weight * loss`. The gradient of the
+    /// map is added to `d_map`.
     ///
     /// # Panics
-    /// If the shapes do not fit each other.
+    /// If the shapes do not match.
     pub fn loss(
         &self,
         words: WordBatch,
@@ -73,13 +95,13 @@ impl DistillLoss {
             DistillLossKind::Mse => mse(&mut y, words.targets, map.classes, share),
             DistillLossKind::Kl => kl(&mut y, words.targets, map.classes, self.temperature, share),
         };
-        y.iter_mut().for_each(|d| *d *= weight); // from here on the gradient
+        y.iter_mut().for_each(|d| *d *= weight); // y is now the gradient
         map.backward(words.vectors, &y, d_map, d_vectors);
         loss
     }
 }
 
-/// The loss of rows `y` against `t`, both [n, D]; `y` becomes its gradient there.
+/// The loss of rows `y` against `t`, both [n, D]. `y` is overwritten with the gradient.
 fn cosine(y: &mut [f32], t: &[f32], width: usize, share: impl Fn(usize) -> f32) -> f64 {
     let n = y.len() / width;
     let (mut t, mut norms, mut lengths) = (t.to_vec(), vec![0.0; n], vec![0.0; n]);
@@ -89,7 +111,7 @@ fn cosine(y: &mut [f32], t: &[f32], width: usize, share: impl Fn(usize) -> f32) 
     for (word, (y, t)) in y.chunks_exact(width).zip(t.chunks_exact_mut(width)).enumerate() {
         let cosine: f64 = y.iter().zip(&*t).map(|(&y, &t)| f64::from(y) * f64::from(t)).sum();
         loss += f64::from(share(word)) * (1.0 - cosine);
-        t.iter_mut().for_each(|t| *t *= -share(word)); // the gradient at y
+        t.iter_mut().for_each(|t| *t *= -share(word)); // the gradient with respect to y
     }
     l2_normalize_backward(y, &norms, width, &mut t);
     y.copy_from_slice(&t);
@@ -133,7 +155,7 @@ fn kl(y: &mut [f32], t: &[f32], classes: usize, tau: f32, share: impl Fn(usize) 
     loss
 }
 
-/// Logarithms of softmax(scores / tau).
+/// log(softmax(scores / tau)).
 fn log_softmax(scores: &[f32], tau: f32) -> Vec<f64> {
     let max = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let scaled: Vec<f64> =
@@ -146,8 +168,8 @@ fn log_softmax(scores: &[f32], tau: f32) -> Vec<f64> {
 mod tests {
     use super::*;
 
-    /// The loss as it is defined, in f64, of words of three numbers against rows of `d`.
-    fn plain(
+    /// A direct implementation in f64, with H = 3.
+    fn reference(
         loss: DistillLossKind,
         tau: f64,
         [h, p, b]: [&[f64]; 3],
@@ -185,28 +207,28 @@ mod tests {
             / weights.iter().sum::<f64>()
     }
 
-    /// Numbers without a pattern that shows, from -1 to 1.
+    /// Pseudorandom numbers from -1 to 1.
     fn noise(n: usize, seed: f64) -> Vec<f64> {
         (0..n).map(|i| (12.9898 * (i as f64 + seed) + (78.233 * i as f64).cos()).sin()).collect()
     }
 
-    fn narrow(x: &[f64]) -> Vec<f32> {
+    fn to_f32(x: &[f64]) -> Vec<f32> {
         x.iter().map(|&x| x as f32).collect()
     }
 
     #[test]
-    fn losses_and_gradients_against_finite_differences() {
+    fn losses_match_a_reference_and_gradients_match_finite_differences() {
         let (n, d, tau, weight) = (4, 5, 1.7, 0.5);
         let (h, p, b, t) = (noise(n * 3, 1.0), noise(d * 3, 2.0), noise(d, 3.0), noise(n * d, 4.0));
         let weights = [1.0, 3.0, 0.0, 1.0];
         for loss in [DistillLossKind::Cosine, DistillLossKind::Mse, DistillLossKind::Kl] {
             let objective = DistillLoss { kind: loss, temperature: tau as f32 };
-            let (vectors, targets, weights32) = (narrow(&h), narrow(&t), narrow(&weights));
+            let (vectors, targets, weights32) = (to_f32(&h), to_f32(&t), to_f32(&weights));
             let words = WordBatch { vectors: &vectors, targets: &targets, weights: &weights32 };
-            let map = Head { classes: d, values: narrow(&[p.clone(), b.clone()].concat()) };
+            let map = Head { classes: d, values: to_f32(&[p.clone(), b.clone()].concat()) };
             let (mut d_vectors, mut d_map) = (Vec::new(), vec![0.0; map.values.len()]);
             let found = objective.loss(words, &map, weight, &mut d_vectors, &mut d_map);
-            let expected = plain(loss, tau, [&h, &p, &b], &t, &weights);
+            let expected = reference(loss, tau, [&h, &p, &b], &t, &weights);
             assert!(
                 (found - expected).abs() < 1e-6 * expected,
                 "{loss:?}: {found}, not {expected}"
@@ -218,7 +240,7 @@ mod tests {
                     let moved = |by: f64| {
                         let mut x = [h.clone(), p.clone(), b.clone()];
                         x[which][at] += by;
-                        plain(loss, tau, [&x[0], &x[1], &x[2]], &t, &weights)
+                        reference(loss, tau, [&x[0], &x[1], &x[2]], &t, &weights)
                     };
                     let expected = f64::from(weight) * (moved(1e-6) - moved(-1e-6)) / 2e-6;
                     assert!(
@@ -231,8 +253,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_equal_has_no_loss_and_what_does_not_count_has_none_either() {
-        let vectors = narrow(&noise(6, 1.0));
+    fn equal_vectors_and_words_of_weight_zero_have_no_loss_and_no_gradient() {
+        let vectors = to_f32(&noise(6, 1.0));
         let map = Head {
             classes: 3,
             values: vec![1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0],

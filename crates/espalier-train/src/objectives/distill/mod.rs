@@ -1,5 +1,5 @@
-//! Distillation on sentences: the student's word vectors learn to match the teacher's output for the
-//! same words, however the two tokenizers split these into tokens.
+//! Distillation on sentences: the student's word vectors learn to match the teacher's output for
+//! the same words. The two may split words into different tokens.
 
 mod cache;
 pub mod loss;
@@ -17,7 +17,7 @@ use crate::initialization::uniform;
 use crate::network::Pass;
 use crate::optimizer::{ParameterGroup, Parameters};
 use crate::strategy::ObjectiveKind;
-use crate::trained::group_of_objective;
+use crate::trained::objective_group;
 use cache::CachedTeacher;
 use espalier_data::sampling::generator;
 use espalier_data::{Annotation, ConceptSentence, CorpusPosition};
@@ -26,9 +26,9 @@ use loss::{DistillLoss, WordBatch};
 use rayon::prelude::*;
 use std::ops::Range;
 use std::sync::Arc;
-use words::Words;
+use words::AlignedWords;
 
-/// Sentences, and a teacher for their words.
+/// The objective: sentences, and a teacher whose output for their words is matched.
 pub(super) struct Distillation<'a> {
     sentences: Sentences,
     weight: f32,
@@ -38,15 +38,15 @@ pub(super) struct Distillation<'a> {
     tokenizer: Arc<Tokenizer>,
 }
 
-/// A part of the teacher's output, matched through a linear map of its own. All parts are matched by
-/// the student's last layer.
+/// A term of the loss: a part of the teacher's output, which the student's last layer matches
+/// through a linear map.
 struct Term {
     /// The name of the map in checkpoints.
     name: &'static str,
     loss: DistillLoss,
-    /// The columns of the teacher's output.
+    /// The columns of this part in the teacher's output.
     columns: Range<usize>,
-    /// Weight of the term in the loss.
+    /// The weight of the term in the loss.
     weight: f32,
     map: Head,
     group: ParameterGroup,
@@ -69,10 +69,10 @@ impl<'a> Distillation<'a> {
             end = columns.end;
             let kl = ner.distill.loss == DistillLossKind::Kl;
             let map = initial_map(width, outputs, kl, config.seed, name);
-            // The bias of a projection stays zero.
+            // Only kl trains the bias; with the other losses it stays zero.
             let trained = if kl { map.values.len() } else { width * outputs };
             let settings = &ner.projection_group;
-            let group = group_of_objective(config, settings, map.values.len(), 0..trained);
+            let group = objective_group(config, settings, map.values.len(), 0..trained);
             let loss = DistillLoss { kind: ner.distill.loss, temperature: ner.distill.temperature };
             terms.push(Term { name, loss, columns, weight, map, group });
         }
@@ -86,23 +86,24 @@ impl<'a> Distillation<'a> {
         })
     }
 
-    /// The loss of the sentences, their tokens, and the gradient of the weighted loss at the hidden
-    /// states, [T, H]. The gradients of the maps are added to theirs.
+    /// Encodes the sentences and runs them forward. Returns the loss, the batch, and the gradient
+    /// of the weighted loss with respect to the hidden states [T, H]. Adds the gradients of the
+    /// maps to their groups.
     fn loss(
         &mut self,
-        picked: &[ConceptSentence],
+        sentences: &[ConceptSentence],
         pass: &mut Pass,
     ) -> Result<(f64, Batch, Vec<f32>)> {
         let encode = |sentence: &ConceptSentence| self.tokenizer.encode_words(&sentence.tokens);
-        let encoded: Vec<Encoded> = picked.par_iter().map(encode).collect();
+        let encoded: Vec<Encoded> = sentences.par_iter().map(encode).collect();
         let batch = Batch::of_texts(&encoded);
-        let sentences = picked.iter().map(|sentence| sentence.tokens.as_slice());
-        let outputs = self.teacher.infer(&sentences.collect::<Vec<_>>())?;
-        let width = self.teacher.width();
-        let words = Words::of(picked, &encoded, &batch, &outputs, width, self.entity_weight);
+        let words = sentences.iter().map(|sentence| sentence.tokens.as_slice());
+        let outputs = self.teacher.infer(&words.collect::<Vec<_>>())?;
+        let (width, entity_weight) = (self.teacher.width(), self.entity_weight);
+        let words = AlignedWords::new(sentences, &encoded, &batch, &outputs, width, entity_weight);
 
-        let student = pass.width();
-        let vectors = words.pooling.forward(pass.forward(&batch), student); // [n, H]
+        let student_width = pass.width();
+        let vectors = words.pooling.forward(pass.forward(&batch), student_width); // [n, H]
         let (mut loss, mut d_vectors, mut d_term) = (0.0, vec![0.0; vectors.len()], Vec::new());
         for term in &mut self.terms {
             let targets = columns(&words.targets, width, &term.columns); // [n, D]
@@ -113,8 +114,8 @@ impl<'a> Distillation<'a> {
             loss += f64::from(term.weight) * term_loss;
             d_vectors.iter_mut().zip(&d_term).for_each(|(sum, d)| *sum += d);
         }
-        let mut d_hidden = vec![0.0; batch.tokens() * student];
-        words.pooling.backward(&d_vectors, student, &mut d_hidden);
+        let mut d_hidden = vec![0.0; batch.tokens() * student_width];
+        words.pooling.backward(&d_vectors, student_width, &mut d_hidden);
         Ok((loss, batch, d_hidden))
     }
 }
@@ -125,22 +126,21 @@ impl Objective for Distillation<'_> {
     }
 
     fn step(&mut self, mut pass: Pass) -> Result<BatchReport> {
-        let picked = self.sentences.next()?;
-        let (loss, batch, mut d_hidden) = self.loss(&picked, &mut pass)?;
+        let sentences = self.sentences.next()?;
+        let (loss, batch, mut d_hidden) = self.loss(&sentences, &mut pass)?;
         pass.backward(&batch, &mut d_hidden);
         Ok(BatchReport {
             loss,
             tokens: batch.tokens(),
-            examples: picked.len(),
-            first_text: first_text(&picked),
+            examples: sentences.len(),
+            first_text: first_text(&sentences),
         })
     }
 
     fn validate(&mut self, mut pass: Pass) -> Result<Option<f64>> {
-        let loss = mean_loss(self.sentences.held_out(), |sentences| {
-            Ok(self.loss(sentences, &mut pass)?.0)
-        });
-        // Held-out examples train nothing.
+        let validation = self.sentences.validation();
+        let loss = mean_loss(validation, |sentences| Ok(self.loss(sentences, &mut pass)?.0));
+        // self.loss has added gradients.
         self.terms.iter_mut().for_each(|term| term.group.gradients.fill(0.0));
         loss
     }
@@ -165,8 +165,8 @@ impl Objective for Distillation<'_> {
     }
 }
 
-/// The map that training starts from: the identity where student and teacher have the same width,
-/// else, and for scores, a random one. `name` is that of its parameters.
+/// The initial map: the identity if student and teacher have the same width, otherwise, and for
+/// scores, a random one. `name` is the name of its parameters.
 fn initial_map(width: usize, outputs: usize, kl: bool, seed: u64, name: &str) -> Head {
     if width != outputs || kl {
         let purpose = name.trim_start_matches("objective.").replace('.', " ");
@@ -177,7 +177,7 @@ fn initial_map(width: usize, outputs: usize, kl: bool, seed: u64, name: &str) ->
     Head { classes: width, values }
 }
 
-/// Some columns of a matrix of `width` columns.
+/// A range of columns of a matrix with `width` columns.
 fn columns(x: &[f32], width: usize, range: &Range<usize>) -> Vec<f32> {
     x.chunks_exact(width).flat_map(|row| &row[range.clone()]).copied().collect()
 }

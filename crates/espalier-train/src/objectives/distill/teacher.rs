@@ -1,4 +1,4 @@
-//! The teacher of distillation: an encoder with an output for every word.
+//! The teacher of distillation: an encoder that gives an output for every word.
 
 use super::words::WordPooling;
 use crate::config::{DistillLossKind, NerConfig};
@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use std::ops::Range;
 use std::path::Path;
 
-/// An encoder of any architecture, and which output of it the student learns.
+/// An encoder of any architecture, and the output that the student learns to match.
 #[derive(Debug)]
 pub struct Teacher {
     backbone: AnyBackbone,
@@ -22,30 +22,30 @@ pub struct Teacher {
     identity: String,
 }
 
-/// Which output of the teacher the student learns.
+/// The output of the teacher that the student learns to match.
 #[derive(Debug)]
 enum OutputKind {
-    /// Word vectors of its last layer and perhaps of another one.
+    /// Word vectors of the last layer and optionally of a lower one.
     HiddenStates {
-        /// The number of layers whose output is the other one.
+        /// The lower layer, counted from 1.
         layer: Option<usize>,
     },
-    /// The scores of its tags.
+    /// The scores of the teacher's tags.
     Scores(Head),
 }
 
 /// The teacher's output for the words of a sentence, in bfloat16.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct TeacherOutput {
-    /// For each word whether there is an output: truncated words, and those that the tokenizer
-    /// drops, have none.
+    /// For each word whether it has an output. Truncated words, and words without tokens, have
+    /// none.
     pub(super) present: Vec<bool>,
-    /// A row for each word that has one, [m, D].
+    /// The outputs of the words that have one, [m, D].
     pub(super) rows: Vec<Bf16>,
 }
 
 impl TeacherOutput {
-    /// For each word its row of `width` numbers, if it has one.
+    /// For each word its output of `width` numbers, if it has one.
     pub(super) fn words(&self, width: usize) -> impl Iterator<Item = Option<&[Bf16]>> {
         let mut rows = self.rows.chunks_exact(width);
         self.present.iter().map(move |&present| if present { rows.next() } else { None })
@@ -53,13 +53,37 @@ impl TeacherOutput {
 }
 
 impl Teacher {
-    /// Opens the encoder in a directory or packed file, with the adapter, in the precision and for
-    /// the loss that `config` names.
+    /// Opens the encoder in a directory or packed file. The precision, the adapter and the kind of
+    /// output are those of `config`.
+    ///
+    /// ```
+    /// use espalier_encoder::Backbone;
+    /// use espalier_train::objectives::Teacher;
+    /// use espalier_train::strategy::Strategy;
+    /// use espalier_train::trainer::Encoders;
+    /// use espalier_train::{PrefinetuneConfig, prefinetune};
+    ///
+    /// # let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures");
+    /// # let fixtures = std::path::Path::new(fixtures);
+    /// # let (bert, mpnet) = (fixtures.join("tiny-bert"), fixtures.join("kin/mpnet/model"));
+    /// # let directory = tempfile::tempdir()?;
+    /// let corpus = directory.path().join("sentences.jsonl");
+    /// std::fs::write(&corpus, r#"{"text": "a cheap hotel in london"}"#)?;
+    ///
+    /// let mut config = PrefinetuneConfig::default();
+    /// (config.strategy, config.train.steps) = (Strategy::NER, 2);
+    /// config.ner.corpora = vec![corpus.into()];
+    /// config.ner.teacher = Some(mpnet.display().to_string());
+    /// let (student, teacher) = (Backbone::open(&bert)?, Teacher::open(&mpnet, &config.ner)?);
+    /// let encoders = Encoders::from(&student).with_teacher(Some(&teacher));
+    /// prefinetune(encoders, &config, |report| assert_eq!(report.losses.len(), 1))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
-    /// [`TrainError::Encoder`] for files that cannot be read or an adapter of another encoder;
-    /// [`TrainError::Teacher`] when there are no tags for `kl`; [`TrainError::ConfigValue`] for a
-    /// layer that the teacher does not have.
+    /// [`TrainError::Encoder`] for files that cannot be read and for an adapter of another encoder;
+    /// [`TrainError::Teacher`] if the loss is `kl` and the teacher has no tags;
+    /// [`TrainError::ConfigValue`] for a layer that the teacher does not have.
     pub fn open(path: &Path, config: &NerConfig) -> Result<Self> {
         let backbone = AnyBackbone::open(path)?.with_compute(config.teacher_precision)?;
         let distill = &config.distill;
@@ -79,8 +103,8 @@ impl Teacher {
                 let (layers, layer) = (backbone.encoder.layers(), distill.layer);
                 if layer >= layers {
                     let (key, value) = ("ner.distill.layer", layer.to_string());
-                    let rule = "it must be a layer below the teacher's last, which is matched in \
-                                any case";
+                    let rule = "it must be a layer below the teacher's last, which is always \
+                                matched";
                     return Err(TrainError::ConfigValue { key, value, rule });
                 }
                 let open = |directory| Adapter::open_lora(directory, &backbone);
@@ -92,13 +116,13 @@ impl Teacher {
         Ok(Self { backbone, adapter, output, identity })
     }
 
-    /// What distinguishes this teacher from others: its fingerprint, its precision, its adapter.
+    /// A text that identifies the teacher: its fingerprint, its precision and its adapter.
     pub fn identity(&self) -> &str {
         &self.identity
     }
 
-    /// Widths of the parts of its output for a word: its last layer or its tags, then the other
-    /// layer.
+    /// The widths of the parts of its output for a word: the last layer or the tag scores, then the
+    /// lower layer.
     pub(super) fn widths(&self) -> Vec<usize> {
         let width = self.backbone.encoder.width();
         match &self.output {
@@ -107,12 +131,12 @@ impl Teacher {
         }
     }
 
-    /// D, the width of all parts together.
+    /// D, the total width of its output for a word.
     pub(super) fn width(&self) -> usize {
         self.widths().iter().sum()
     }
 
-    /// Everything that its output for a word depends on.
+    /// A text with everything that its output for a word depends on: the key of the cache.
     pub(super) fn description(&self) -> String {
         let output = match &self.output {
             OutputKind::HiddenStates { layer: None } => "vectors of the last layer".into(),
@@ -125,7 +149,7 @@ impl Teacher {
         format!("{}, {longest} tokens at most, words joined by spaces, {output}", self.identity)
     }
 
-    /// Its output for the words of sentences.
+    /// The output for each sentence, given as its words.
     pub(super) fn infer(&self, sentences: &[&[String]]) -> Vec<TeacherOutput> {
         let (encoder, tokenizer) = (&self.backbone.encoder, &self.backbone.tokenizer);
         let encode = |words: &&[String]| tokenizer.encode_words(words);
@@ -153,8 +177,7 @@ impl Teacher {
                     concatenated(&parts.collect::<Vec<_>>(), width)
                 }
                 OutputKind::Scores(head) => {
-                    // A word's tag belongs to its first token: there classifiers are trained and
-                    // read.
+                    // Token classifiers are trained to predict a word's tag at its first token.
                     let rows = tokens.iter().map(|word| &hidden(&last)[word.start * width..]);
                     let first: Vec<f32> = rows.flat_map(|row| &row[..width]).copied().collect();
                     let mut scores = Vec::new();
@@ -168,23 +191,24 @@ impl Teacher {
     }
 }
 
+/// The scores of a head, or the error that there is none.
 fn scores(path: &Path, head: Option<Head>) -> Result<OutputKind> {
-    let reason = "ner.distill.loss is kl, which needs scores of tags, but there is no token \
+    let reason = "ner.distill.loss is kl, which needs tag scores, but there is no token \
                   classifier here; give a model for token classification, or set \
                   ner.distill.adapter to an NER adapter of this teacher";
     let missing = || TrainError::Teacher { path: path.to_path_buf(), reason: reason.into() };
     head.map(OutputKind::Scores).ok_or_else(missing)
 }
 
-/// Matrices of `width` columns next to each other, as one.
+/// Concatenates matrices of `width` columns along the columns.
 fn concatenated(parts: &[Vec<f32>], width: usize) -> Vec<f32> {
     let rows = parts.first().map_or(0, |part| part.len() / width);
     let row = |row: usize| parts.iter().flat_map(move |part| &part[row * width..][..width]);
     (0..rows).flat_map(row).copied().collect()
 }
 
-/// The encoder's fingerprint, its precision, the checksum of a packed file, whose numbers are
-/// rounded, and that of the adapter.
+/// The encoder's fingerprint, its precision, the checksum of a packed file (whose numbers may be
+/// rounded), and the checksum of the adapter.
 fn identity(path: &Path, backbone: &TextEncoder, adapter: Option<&Lora>) -> Result<String> {
     let mut identity = format!("{} in {}", backbone.fingerprint(), backbone.precision());
     if path.is_file() {
@@ -192,13 +216,13 @@ fn identity(path: &Path, backbone: &TextEncoder, adapter: Option<&Lora>) -> Resu
         identity += &format!(", packed sha256:{checksum}");
     }
     if let Some(lora) = adapter {
-        // The numbers alone: another shape of as many numbers would have other ones.
+        // The values are enough: an adapter of another shape has other values.
         identity += &format!(", adapter {}", checksum(&lora.values));
     }
     Ok(identity)
 }
 
-/// SHA-256 of numbers.
+/// The SHA-256 of values.
 fn checksum(values: &[f32]) -> String {
     let mut hash = Sha256::new();
     values.iter().for_each(|value| hash.update(value.to_le_bytes()));

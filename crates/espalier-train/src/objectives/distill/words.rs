@@ -1,22 +1,31 @@
-//! Words of a batch, as two tokenizers split them: those that both have, with their vectors.
+//! Word vectors, and the words of a batch that student and teacher have in common.
 
 use super::teacher::TeacherOutput;
 use espalier_data::ConceptSentence;
 use espalier_encoder::{Batch, Encoded};
 use std::ops::Range;
 
-/// Words of a batch, each by the rows of its tokens: its vector is their mean.
+/// Mean pooling over words: the vector of a word is the mean of the hidden states of its tokens.
+///
+/// ```
+/// use espalier_train::objectives::distill::WordPooling;
+///
+/// // Three tokens of width 2: the first word has the first two tokens, the second word the third.
+/// let pooling = WordPooling { tokens: vec![0..2, 2..3] };
+/// let vectors = pooling.forward(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 2);
+/// assert_eq!(vectors, [2.0, 3.0, 5.0, 6.0]);
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WordPooling {
-    /// Tokens of each word, none of them empty.
+    /// The tokens of each word, at least one.
     pub tokens: Vec<Range<usize>>,
 }
 
 impl WordPooling {
-    /// Word vectors [n, H] of token vectors `hidden` [T, H].
+    /// The word vectors [n, H] of hidden states `hidden` [T, H], where `width` is H.
     ///
     /// # Panics
-    /// If a word lies outside of the batch.
+    /// If a word has tokens beyond the batch.
     pub fn forward(&self, hidden: &[f32], width: usize) -> Vec<f32> {
         let mut words = vec![0.0; self.tokens.len() * width];
         for (tokens, word) in self.tokens.iter().zip(words.chunks_exact_mut(width)) {
@@ -28,10 +37,11 @@ impl WordPooling {
         words
     }
 
-    /// Adds to `d_hidden` [T, H] the gradient by that at the word vectors, `d_words` [n, H].
+    /// Adds to `d_hidden` [T, H] the gradient with respect to the hidden states, from `d_words`
+    /// [n, H] with respect to the word vectors.
     ///
     /// # Panics
-    /// As [`WordPooling::forward`].
+    /// If a word has tokens beyond the batch.
     pub fn backward(&self, d_words: &[f32], width: usize, d_hidden: &mut [f32]) {
         for (tokens, d_word) in self.tokens.iter().zip(d_words.chunks_exact(width)) {
             for d_token in
@@ -43,18 +53,21 @@ impl WordPooling {
     }
 }
 
-/// The words of a batch that neither tokenizer has truncated.
-pub(super) struct Words {
+/// The words of a batch for which both student and teacher have all tokens.
+pub(super) struct AlignedWords {
     /// Their tokens in the student's batch.
     pub(super) pooling: WordPooling,
-    /// The teacher's output, [n, D].
+    /// The teacher's output for them, [n, D].
     pub(super) targets: Vec<f32>,
-    /// Weight of each in the loss, `[n]`.
+    /// Their weights in the loss, `[n]`.
     pub(super) weights: Vec<f32>,
 }
 
-impl Words {
-    pub(super) fn of(
+impl AlignedWords {
+    /// The words of sentences that the student has `encoded` as `batch`. `outputs` are the
+    /// teacher's, with `width` numbers for each word. Words of annotated entities have the weight
+    /// `entity_weight`, all others 1.
+    pub(super) fn new(
         sentences: &[ConceptSentence],
         encoded: &[Encoded],
         batch: &Batch,
@@ -95,23 +108,24 @@ mod tests {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures").join(name)
     }
 
-    /// For each word its tokens' rows, if the tokens spell it to its last character.
-    fn spelled(encoded: &Encoded, words: &[String]) -> Vec<Option<Vec<usize>>> {
+    /// For each word the rows of its tokens, if these reach its last character.
+    fn complete_words(encoded: &Encoded, words: &[String]) -> Vec<Option<Vec<usize>>> {
         let of_word = |(w, word): (usize, &String)| {
             let rows: Vec<usize> =
                 (0..encoded.ids.len()).filter(|&t| encoded.words[t] == Some(w as u32)).collect();
-            let ends = rows.last().is_some_and(|&t| encoded.spans[t].1 == word.chars().count());
-            ends.then_some(rows)
+            let last = rows.last();
+            let complete = last.is_some_and(|&t| encoded.spans[t].1 == word.chars().count());
+            complete.then_some(rows)
         };
         words.iter().enumerate().map(of_word).collect()
     }
 
-    /// WordPiece of BERT against the tokenizers of the other architectures, on words of one token
-    /// and of many, some that a tokenizer drops, in a text that is too long for either side.
+    /// A student with BERT's WordPiece and teachers with the tokenizers of all architectures, on
+    /// words of one token and of many and words without tokens, in a text that both truncate.
     #[test]
-    fn words_are_those_that_neither_tokenizer_truncates() {
+    fn aligned_words_are_those_that_neither_tokenizer_truncates() {
         let student = Backbone::open(&fixture("tiny-bert")).unwrap();
-        let some = [
+        let vocabulary = [
             "London",
             "zürich-west",
             "\u{200b}",
@@ -123,7 +137,7 @@ mod tests {
             "won't",
         ];
         let words: Vec<String> =
-            some.iter().cycle().take(90).map(|word| word.to_string()).collect();
+            vocabulary.iter().cycle().take(90).map(|word| word.to_string()).collect();
         let spans = vec![ConceptSpan { start: 3, end: 6, concept: "x".into() }];
         let sentences = [
             ConceptSentence { tokens: words[..4].to_vec(), spans: spans.clone() },
@@ -132,30 +146,33 @@ mod tests {
         for name in ["tiny-bert", "kin/distilbert/model", "kin/roberta/model", "kin/mpnet/model"] {
             let in_f32 = NerConfig { teacher_precision: Compute::F32, ..NerConfig::default() };
             let teacher = Teacher::open(&fixture(name), &in_f32).unwrap();
-            let reads = Backbone::open(&fixture(name)).unwrap();
+            let backbone = Backbone::open(&fixture(name)).unwrap();
             let encode = |tokenizer: &Tokenizer| {
                 sentences.iter().map(|s| tokenizer.encode_words(&s.tokens)).collect()
             };
-            let (ours, theirs): (Vec<Encoded>, Vec<Encoded>) =
-                (encode(&student.tokenizer), encode(&reads.tokenizer));
-            assert!(ours[1].truncated && theirs[1].truncated, "{name}");
+            let (by_student, by_teacher): (Vec<Encoded>, Vec<Encoded>) =
+                (encode(&student.tokenizer), encode(&backbone.tokenizer));
+            assert!(by_student[1].truncated && by_teacher[1].truncated, "{name}");
 
-            let batch = Batch::of_texts(&ours);
-            let asked: Vec<&[String]> =
+            let batch = Batch::of_texts(&by_student);
+            let words: Vec<&[String]> =
                 sentences.iter().map(|sentence| sentence.tokens.as_slice()).collect();
-            let outputs = CachedTeacher::new(&teacher, None).unwrap().infer(&asked).unwrap();
-            let found = Words::of(&sentences, &ours, &batch, &outputs, teacher.width(), 3.0);
+            let outputs = CachedTeacher::new(&teacher, None).unwrap().infer(&words).unwrap();
+            let width = teacher.width();
+            let found = AlignedWords::new(&sentences, &by_student, &batch, &outputs, width, 3.0);
 
-            let hidden = reads.model(None).encode(&Batch::of_texts(&theirs));
-            let their_batch = Batch::of_texts(&theirs);
+            let teacher_batch = Batch::of_texts(&by_teacher);
+            let hidden = backbone.model(None).encode(&teacher_batch);
             let (mut tokens, mut rows, mut weights) = (Vec::new(), Vec::new(), Vec::new());
             for s in 0..2 {
-                let whole = |encoded: &[Encoded]| spelled(&encoded[s], &sentences[s].tokens);
-                for (word, both) in whole(&ours).into_iter().zip(whole(&theirs)).enumerate() {
-                    let (Some(mine), Some(other)) = both else { continue };
+                let complete =
+                    |encoded: &[Encoded]| complete_words(&encoded[s], &sentences[s].tokens);
+                let pairs = complete(&by_student).into_iter().zip(complete(&by_teacher));
+                for (word, pair) in pairs.enumerate() {
+                    let (Some(own), Some(other)) = pair else { continue };
                     let first = batch.sequence(s).start;
-                    tokens.push(first + mine[0]..first + mine[mine.len() - 1] + 1);
-                    let hidden = their_batch.rows(s, &hidden, 32);
+                    tokens.push(first + own[0]..first + own[own.len() - 1] + 1);
+                    let hidden = teacher_batch.rows(s, &hidden, 32);
                     let mean = |i: usize| {
                         other.iter().map(|t| hidden[t * 32 + i]).sum::<f32>() / other.len() as f32
                     };
@@ -163,8 +180,7 @@ mod tests {
                     weights.push(if (3..6).contains(&word) { 3.0 } else { 1.0 });
                 }
             }
-            // What spells a word to its end may still be the last before the cut, which is left out
-            // all the same.
+            // The last word before the truncation is always left out, even if it is complete.
             let n = found.pooling.tokens.len();
             assert!(
                 tokens.len() - n <= 1 && found.pooling.tokens == tokens[..n],
@@ -173,7 +189,7 @@ mod tests {
             assert!(n > 5 && n < 64, "{name}: {n} words");
             assert_eq!(found.weights, weights[..n], "{name}");
             for (found, expected) in found.targets.iter().zip(&rows) {
-                // Rounded to bfloat16, which has 8 bits.
+                // Rounded to bfloat16, which has 8 bits of precision.
                 assert!(
                     (found - expected).abs() <= expected.abs() / 256.0 + 1e-6,
                     "{name}: {found}, not {expected}"

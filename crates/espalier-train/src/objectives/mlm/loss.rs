@@ -1,54 +1,71 @@
-//! Masked language modelling (BERT, arXiv 1810.04805): what stood in the place of a hidden token?
+//! The loss of masked language modelling (BERT, arXiv 1810.04805).
 
 use espalier_encoder::{MlmHead, Precision, Transformed};
 use espalier_kernels::gemm::{Matrix, MatrixMut, Packed, Start, gemm_in};
 use espalier_kernels::linear::bias_gradient;
 use espalier_kernels::loss::cross_entropy;
 
-/// Scores that are computed at a time, 16 MiB of them: memory grows with the hidden tokens or with
-/// the vocabulary, not with their product.
+/// The number of scores that are computed at a time (16 MiB). Memory does not grow with the product
+/// of masked tokens and vocabulary.
 const SCORES: usize = 4 << 20;
 
-/// Mean cross-entropy of the scores of n hidden tokens against what stood there, x_i:
+/// The mean cross-entropy of n masked tokens. h_i is the hidden state of token i, x_i its original
+/// id, and E [V, H] the word embeddings, which the decoder shares with the encoder:
 ///
 /// ```text
 /// t_i = LayerNorm(GELU(h_i W^T + c))
 /// loss = 1/n sum_i CE(t_i E^T + b, x_i)
 /// ```
 ///
-/// E [V, H] are the word embeddings, which learn from both their uses.
+/// ```
+/// use espalier_encoder::{Backbone, MlmHead, Precision};
+/// use espalier_train::objectives::mlm::loss::MlmLoss;
+///
+/// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/tiny-bert");
+/// let backbone = Backbone::open(path.as_ref())?;
+/// // A head whose matrix is zero gives every token the score 0, so that all V tokens have the
+/// // probability 1/V, and the loss is ln V.
+/// let head = MlmHead::fresh(&backbone.encoder.config, || 0.0);
+/// let words = backbone.encoder.layout.embeddings.words(backbone.weights());
+/// let loss = MlmLoss { head: &head, words, eps: 1e-12, precision: Precision::F32 };
+/// let mut hidden = vec![0.5; 2 * backbone.encoder.width()]; // two masked tokens
+/// let value = loss.loss(&mut hidden, &[7, 12], None);
+/// let vocabulary = backbone.encoder.config.vocab_size as f64;
+/// assert!((value - vocabulary.ln()).abs() < 1e-5);
+/// # Ok::<(), espalier_encoder::EncoderError>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct MlmLoss<'a> {
     /// W, c, the LayerNorm and b.
     pub head: &'a MlmHead,
-    /// E, [V, H].
+    /// E, the word embeddings, [V, H].
     pub words: &'a [f32],
     /// Added to the variance in the LayerNorm.
     pub eps: f32,
-    /// What products are computed in: f32 or bf16.
+    /// The precision of matrix products: f32 or bf16.
     pub precision: Precision,
 }
 
-/// Where the gradients of a loss go.
+/// Where the gradients of the weighted loss go.
 #[derive(Debug)]
 pub struct MlmGradients<'g> {
-    /// Factor of the loss.
+    /// The weight of the loss.
     pub weight: f32,
-    /// Of the head, laid out as its values; they are added.
+    /// With respect to the head, laid out as its values; added.
     pub head: &'g mut [f32],
-    /// Of E, unless it is frozen; they are added.
+    /// With respect to E, unless it is frozen; added.
     pub words: Option<&'g mut [f32]>,
 }
 
 impl MlmLoss<'_> {
-    /// The loss of the hidden tokens' vectors, [n, H], which become the gradients of `weight *
-    /// loss` at them if gradients are wanted.
+    /// The loss on the hidden states of the masked tokens, `hidden` [n, H], not weighted. With
+    /// `gradients`, `hidden` is overwritten with the gradient of `weight * loss`.
     ///
     /// # Panics
-    /// If the shapes do not fit each other, or a target is no token.
+    /// If the shapes do not match, or a target is not in the vocabulary.
     pub fn loss(
         &self,
-        vectors: &mut [f32],
+        hidden: &mut [f32],
         targets: &[u32],
         gradients: Option<MlmGradients>,
     ) -> f64 {
@@ -56,23 +73,23 @@ impl MlmLoss<'_> {
             return 0.0;
         }
         let mut transformed = Transformed::default();
-        self.head.transform(vectors, self.eps, self.precision, &mut transformed); // [n, H]
+        self.head.transform(hidden, self.eps, self.precision, &mut transformed); // [n, H]
         match gradients {
             None => self.decode(&transformed.vectors, targets, None),
             Some(MlmGradients { weight, head, words }) => {
-                let mut d = vec![0.0; vectors.len()]; // [n, H]
-                let bias = self.head.score_bias_of(head);
-                let decoder = Decoder { weight, d_vectors: &mut d, d_bias: bias, d_words: words };
-                let loss = self.decode(&transformed.vectors, targets, Some(decoder));
-                self.head.transform_backward(vectors, &transformed, self.precision, &mut d, head);
-                vectors.copy_from_slice(&d);
+                let mut d = vec![0.0; hidden.len()]; // [n, H]
+                let d_bias = self.head.score_bias_of(head);
+                let gradients = DecoderGradients { weight, d_t: &mut d, d_bias, d_words: words };
+                let loss = self.decode(&transformed.vectors, targets, Some(gradients));
+                self.head.transform_backward(hidden, &transformed, self.precision, &mut d, head);
+                hidden.copy_from_slice(&d);
                 loss
             }
         }
     }
 
     /// The loss of t [n, H], in blocks of rows.
-    fn decode(&self, t: &[f32], targets: &[u32], mut gradients: Option<Decoder>) -> f64 {
+    fn decode(&self, t: &[f32], targets: &[u32], mut gradients: Option<DecoderGradients>) -> f64 {
         let (bias, n) = (self.head.score_bias(), targets.len());
         let (vocabulary, width) = (bias.len(), t.len() / n);
         let words = Matrix::new(self.words, vocabulary, width);
@@ -84,9 +101,10 @@ impl MlmLoss<'_> {
             let rows = targets.len();
             let t = Matrix::new(t, rows, width);
             scores.resize(rows * vocabulary, 0.0);
-            forward.gemm(1.0, t, Start::Bias(bias), MatrixMut::new(&mut scores, rows, vocabulary)); // [rows, V]
+            let s = MatrixMut::new(&mut scores, rows, vocabulary);
+            forward.gemm(1.0, t, Start::Bias(bias), s); // [rows, V]
             let targets: Vec<Option<u32>> = targets.iter().copied().map(Some).collect();
-            let share = rows as f64 / n as f64; // of the mean over all hidden tokens
+            let share = rows as f64 / n as f64; // the weight of this block in the mean
             total += share * cross_entropy(&mut scores, &targets, vocabulary);
             let (Some(gradients), Some(backward)) = (&mut gradients, &backward) else { continue };
             gradients.add(self.precision, share as f32, &scores, t, backward);
@@ -95,17 +113,19 @@ impl MlmLoss<'_> {
     }
 }
 
-/// Where the gradients of the scores go.
-struct Decoder<'g> {
+/// Where the decoder's gradients go.
+struct DecoderGradients<'g> {
+    /// The weight of the loss.
     weight: f32,
-    /// At t, [n, H]: the blocks that are not yet written.
-    d_vectors: &'g mut [f32],
+    /// With respect to t, [n, H]: the rows that are not written yet.
+    d_t: &'g mut [f32],
     d_bias: &'g mut [f32],
     d_words: Option<&'g mut [f32]>,
 }
 
-impl Decoder<'_> {
-    /// Takes the gradients `d_scores` [rows, V] of a block's mean loss; `words` are E.
+impl DecoderGradients<'_> {
+    /// Adds the gradients of a block. `d_scores` [rows, V] is the gradient of the block's mean
+    /// loss, `share` the weight of the block in the mean of all, and `words` E.
     fn add(
         &mut self,
         precision: Precision,
@@ -116,8 +136,8 @@ impl Decoder<'_> {
     ) {
         let (rows, width, vocabulary) = (t.rows(), t.cols(), self.d_bias.len());
         let (factor, scores) = (self.weight * share, Matrix::new(d_scores, rows, vocabulary));
-        let (block, rest) = std::mem::take(&mut self.d_vectors).split_at_mut(rows * width);
-        self.d_vectors = rest;
+        let (block, rest) = std::mem::take(&mut self.d_t).split_at_mut(rows * width);
+        self.d_t = rest;
         words.gemm(factor, scores, Start::Zero, MatrixMut::new(block, rows, width));
         if let Some(d_words) = &mut self.d_words {
             gemm_in(

@@ -1,11 +1,11 @@
-//! Masked language modelling on running text.
+//! Masked language modelling on plain text (BERT, arXiv 1810.04805).
 
 pub mod loss;
 mod masking;
 
 pub use masking::{Masked, Masking};
 
-use super::{BatchReport, Objective, gather, scatter};
+use super::{BatchReport, Objective, gather, scatter_add};
 use crate::config::{MlmConfig, PrefinetuneConfig, TrainConfig};
 use crate::error::{Result, TrainError};
 use crate::initialization::normal;
@@ -20,17 +20,17 @@ use espalier_encoder::{Backbone, Batch, MlmHead, Model, Tokenizer};
 use loss::{MlmGradients, MlmLoss};
 use std::sync::Arc;
 
-/// The name of the head's parameters.
+/// The name of the head's parameters in checkpoints.
 pub(crate) const MLM_HEAD: &str = "objective.mlm.head";
 
-/// Tokens of the first text shown in messages.
-const SHOWN: usize = 12;
+/// The number of tokens of the first text in error messages.
+const EXCERPT_TOKENS: usize = 12;
 
-/// Pieces of text with the head that guesses their hidden tokens.
+/// The objective: pieces of text, and the head that predicts their masked tokens.
 pub(super) struct MaskedLm {
     pieces: Corpus<TextPiece>,
-    /// With the tokens that are hidden in every validation, so that losses can be compared.
-    held_out: Vec<Masked>,
+    /// The validation set in batches. It is masked once, so that its losses are comparable.
+    validation: Vec<Masked>,
     batch: usize,
     weight: f32,
     seed: u64,
@@ -59,16 +59,14 @@ impl MaskedLm {
             encoder.num_hidden_layers,
             config.batch.min(pieces.largest_part()),
         )?;
-        let held_out =
-            pieces.hold_out(train.validation, generator(seed, "mlm validation"), |one| {
-                one.ids.clone()
-            })?;
+        let rng = generator(seed, "mlm validation");
+        let validation = pieces.hold_out(train.validation, rng, |piece| piece.ids.clone())?;
         let mut rng = generator(seed, "mlm validation masks");
-        let held_out = held_out.chunks(config.batch).map(|texts| masking.hide(texts, &mut rng));
+        let validation = validation.chunks(config.batch).map(|texts| masking.mask(texts, &mut rng));
         let fresh = || MlmHead::fresh(encoder, normal(&mut generator(seed, "mlm head")));
         let head = backbone.mlm_head().cloned().unwrap_or_else(fresh);
         Ok(Self {
-            held_out: held_out.collect(),
+            validation: validation.collect(),
             pieces,
             batch: config.batch,
             weight: config.weight,
@@ -80,20 +78,20 @@ impl MaskedLm {
         })
     }
 
-    /// The gradients of the weighted loss at the hidden tokens' vectors `d` [n, H], which come in
-    /// as these vectors, and the loss.
-    fn loss(&mut self, pass: &mut Pass, masked: &Masked, d: &mut [f32]) -> f64 {
+    /// The loss on the hidden states of the masked tokens, `hidden` [n, H], which is overwritten
+    /// with the gradient of the weighted loss. Adds the gradients of the head and the embeddings.
+    fn loss(&mut self, pass: &mut Pass, masked: &Masked, hidden: &mut [f32]) -> f64 {
         let Self { head, group, weight, .. } = self;
         let (model, own) = (pass.network.own(), &mut pass.gradients.own);
         let trained = own.weights.as_deref_mut().filter(|_| own.embeddings);
         let words = trained.map(|weights| model.encoder.layout.embeddings.of_mut(weights).words);
         let gradients = MlmGradients { weight: *weight, head: &mut group.gradients, words };
-        mlm_loss(head, model).loss(d, &masked.targets, Some(gradients))
+        mlm_loss(head, model).loss(hidden, &masked.targets, Some(gradients))
     }
 
-    /// The beginning of a text, for messages.
+    /// The beginning of a text, for error messages.
     fn excerpt(&self, ids: &[u32]) -> String {
-        let tokens = ids.iter().take(SHOWN).filter_map(|&id| self.tokenizer.token(id));
+        let tokens = ids.iter().take(EXCERPT_TOKENS).filter_map(|&id| self.tokenizer.token(id));
         escape(&tokens.collect::<Vec<_>>().join(" ")).into_owned()
     }
 }
@@ -104,28 +102,29 @@ impl Objective for MaskedLm {
     }
 
     fn step(&mut self, mut pass: Pass) -> Result<BatchReport> {
-        // The number of pieces drawn so far tells the step: a resumed run hides the same tokens.
-        let drawn = self.pieces.position().draw.next;
-        let picked = self.pieces.batch(self.batch)?;
-        let masked =
-            self.masking.hide(&picked, &mut generator(self.seed, &format!("mlm masks {drawn}")));
+        // The random stream is named by the position in the corpus, so that a resumed run masks the
+        // same tokens.
+        let position = self.pieces.position().draw.next;
+        let mut rng = generator(self.seed, &format!("mlm masks {position}"));
+        let pieces = self.pieces.batch(self.batch)?;
+        let masked = self.masking.mask(&pieces, &mut rng);
         let batch = batch(&masked);
         let width = pass.width();
-        let mut vectors = gather(pass.forward(&batch), width, &masked.rows); // [n, H]
-        let loss = self.loss(&mut pass, &masked, &mut vectors);
+        let mut hidden = gather(pass.forward(&batch), width, &masked.rows); // [n, H]
+        let loss = self.loss(&mut pass, &masked, &mut hidden); // hidden becomes its gradient
         let mut d_hidden = vec![0.0; batch.tokens() * width]; // [T, H]
-        scatter(&vectors, width, &masked.rows, &mut d_hidden);
+        scatter_add(&hidden, width, &masked.rows, &mut d_hidden);
         pass.backward(&batch, &mut d_hidden);
-        let first_text = picked.first().map(|piece| self.excerpt(&piece.ids)).unwrap_or_default();
-        Ok(BatchReport { loss, tokens: batch.tokens(), examples: picked.len(), first_text })
+        let first_text = pieces.first().map(|piece| self.excerpt(&piece.ids)).unwrap_or_default();
+        Ok(BatchReport { loss, tokens: batch.tokens(), examples: pieces.len(), first_text })
     }
 
     fn validate(&mut self, pass: Pass) -> Result<Option<f64>> {
         let (mut sum, mut count) = (0.0, 0);
-        for masked in &self.held_out {
-            let mut vectors = gather(&pass.encode(&batch(masked)), pass.width(), &masked.rows);
-            let loss =
-                mlm_loss(&self.head, pass.network.own()).loss(&mut vectors, &masked.targets, None);
+        let loss = mlm_loss(&self.head, pass.network.own());
+        for masked in &self.validation {
+            let mut hidden = gather(&pass.encode(&batch(masked)), pass.width(), &masked.rows);
+            let loss = loss.loss(&mut hidden, &masked.targets, None);
             sum += loss * masked.targets.len() as f64;
             count += masked.targets.len();
         }
@@ -153,7 +152,7 @@ impl Objective for MaskedLm {
     }
 }
 
-/// How tokens are hidden from this encoder.
+/// The masking for an encoder.
 fn masking(backbone: &Backbone, config: &MlmConfig) -> Result<Masking> {
     let (_, mask) = backbone.tokenizer.mask().ok_or(TrainError::NoMask)?;
     let vocabulary = backbone.tokenizer.highest_id() + 1;
@@ -165,14 +164,15 @@ fn masking(backbone: &Backbone, config: &MlmConfig) -> Result<Masking> {
     })
 }
 
-/// The head is trained as the encoder is: its matrix has weight decay, its vectors have none.
+/// The parameter group of the head. As in the encoder, its matrix has weight decay and its vectors
+/// have none.
 fn group(head: &MlmHead, train: &TrainConfig) -> ParameterGroup {
     let (matrix, length) = (head.matrix(), head.values.len());
     let trained = vec![(matrix.clone(), train.weight_decay), (matrix.end..length, 0.0)];
     ParameterGroup::new(length, train.learning_rate, trained)
 }
 
-/// The loss by a head, with what it shares with the encoder.
+/// The loss with a head, which shares its word embeddings with the encoder.
 fn mlm_loss<'a>(head: &'a MlmHead, model: Model<'a>) -> MlmLoss<'a> {
     MlmLoss {
         head,

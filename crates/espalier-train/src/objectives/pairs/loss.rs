@@ -1,4 +1,4 @@
-//! Contrast of text pairs: InfoNCE with in-batch and hard negatives, both ways (arXiv 1807.03748,
+//! The loss of text pairs: symmetric InfoNCE with in-batch and hard negatives (arXiv 1807.03748,
 //! 2103.00020, 2004.04906).
 
 use espalier_kernels::gemm::{Matrix, MatrixMut, Start, gemm};
@@ -7,8 +7,8 @@ use espalier_kernels::pooling::{l2_normalize, l2_normalize_backward};
 use std::collections::HashSet;
 use std::hash::Hash;
 
-/// Scores are computed for this many texts at a time, so that memory grows with the batch and not
-/// with its square.
+/// Scores are computed for this many texts at a time, so that memory is linear and not quadratic in
+/// the size of the batch.
 const ROWS: usize = 256;
 
 /// Symmetric InfoNCE on n pairs of text vectors (a_i, p_i) and q hard negatives:
@@ -19,23 +19,36 @@ const ROWS: usize = 256;
 /// loss = 1/2 [ mean_i CE(S_i., i) + mean_(j <= n) CE(S_.j, j) ]
 /// ```
 ///
-/// An anchor with several positives makes as many pairs, which are no negatives of each other (see
-/// [`false_negatives`]). Hard negatives take part on the way from anchors to texts alone.
+/// An anchor with several positives makes a pair with each of them, and these are not negatives of
+/// each other (see [`false_negatives`]). Hard negatives are used in the first term only.
+///
+/// ```
+/// use espalier_train::objectives::pairs::loss::InfoNce;
+///
+/// // Two pairs, each of equal vectors, orthogonal to the other pair. With tau = 1, S is the
+/// // identity, and every term is -ln(e / (e + 1)) = ln(1 + 1/e).
+/// let (mut anchors, mut positives) = ([1.0, 0.0, 0.0, 1.0], [1.0, 0.0, 0.0, 1.0]);
+/// let loss = InfoNce { temperature: 1.0 }.loss(2, &mut anchors, &mut positives, &[], 1.0);
+/// assert!((loss - (-1f64).exp().ln_1p()).abs() < 1e-6);
+/// // The anchors now hold their gradients: descent turns the first away from the second positive.
+/// assert!(anchors[1] > 0.0);
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct InfoNce {
-    /// tau: the smaller, the more the hardest negatives count.
+    /// tau. The smaller it is, the more the hardest negatives count.
     pub temperature: f32,
 }
 
 impl InfoNce {
-    /// The loss. `anchors` [n, H] and `candidates` [n + q, H] (the positives in order, then the
-    /// hard negatives) become the gradients of `weight * loss` at them.
+    /// The loss of vectors of width H, not weighted. `anchors` [n, H] and `candidates` [n + q, H]
+    /// (the positives in the order of the anchors, then the hard negatives) are overwritten with
+    /// the gradients of `weight * loss`.
     ///
-    /// `excluded` [n, n + q] marks the (anchor, candidate) entries that are no negatives; empty,
-    /// there are none.
+    /// `excluded` [n, n + q] marks the pairs of anchor and candidate that are false negatives. It
+    /// is empty if there are none.
     ///
     /// # Panics
-    /// If the shapes do not fit each other.
+    /// If the shapes do not match.
     pub fn loss(
         &self,
         width: usize,
@@ -53,21 +66,24 @@ impl InfoNce {
 
         let (mut d_anchors, mut d_candidates) = (vec![0.0; n * width], vec![0.0; m * width]);
         let is_excluded = |i: usize, j: usize| !excluded.is_empty() && excluded[i * m + j];
-        let way = OneWay { temperature: self.temperature, width, weight: 0.5 * weight };
-        let forth = way.loss(anchors, candidates, is_excluded, &mut d_anchors, &mut d_candidates);
+        let one_way = OneWay { temperature: self.temperature, width, weight: 0.5 * weight };
+        let from_anchors =
+            one_way.loss(anchors, candidates, is_excluded, &mut d_anchors, &mut d_candidates);
         let (positives, d_positives) = (&candidates[..n * width], &mut d_candidates[..n * width]);
-        let back =
-            way.loss(positives, anchors, |j, i| is_excluded(i, j), d_positives, &mut d_anchors);
+        let is_excluded = |j: usize, i: usize| is_excluded(i, j);
+        let from_positives =
+            one_way.loss(positives, anchors, is_excluded, d_positives, &mut d_anchors);
 
         l2_normalize_backward(anchors, &anchor_norms, width, &mut d_anchors);
         l2_normalize_backward(candidates, &candidate_norms, width, &mut d_candidates);
         anchors.copy_from_slice(&d_anchors);
         candidates.copy_from_slice(&d_candidates);
-        0.5 * (forth + back)
+        0.5 * (from_anchors + from_positives)
     }
 }
 
-/// Cross-entropy of queries against keys, of which the i-th is right for query i.
+/// One of the two terms: the cross-entropy of queries against keys, where key i is the positive of
+/// query i.
 struct OneWay {
     temperature: f32,
     width: usize,
@@ -75,8 +91,8 @@ struct OneWay {
 }
 
 impl OneWay {
-    /// The mean loss of `queries` [n, H] among `keys` [m, H], all of length one. The gradients of
-    /// `weight * loss` are added.
+    /// The mean loss of `queries` [n, H] against `keys` [m, H], all of length one. Adds the
+    /// gradients of `weight * loss`.
     fn loss(
         &self,
         queries: &[f32],
@@ -105,12 +121,12 @@ impl OneWay {
                 for (j, score) in
                     row.iter_mut().enumerate().filter(|(j, _)| excluded(start + i, *j))
                 {
-                    debug_assert_ne!(j, start + i, "what is right for a query cannot be excluded");
+                    debug_assert_ne!(j, start + i, "the positive of a query cannot be excluded");
                     *score = f32::NEG_INFINITY;
                 }
             }
             let targets: Vec<Option<u32>> = (start..start + rows).map(|i| Some(i as u32)).collect();
-            let share = rows as f64 / n as f64; // of the mean over all queries
+            let share = rows as f64 / n as f64; // the weight of this block in the mean
             total += share * cross_entropy(&mut scores, &targets, m);
 
             let factor = self.weight * share as f32 / self.temperature;
@@ -128,12 +144,15 @@ impl OneWay {
     }
 }
 
-/// Marks the entries of n anchors and the candidates, [n, n + q], that are no negatives: candidate
-/// j, unless it is anchor i's own positive, is right for anchor i all the same, because the two
-/// pairs share an anchor or a positive, because the texts are one and the same, or because a hard
-/// negative is a positive of that very anchor in another pair.
+/// Marks the false negatives among n anchors and n + q candidates, [n, n + q]. Texts are given by
+/// any identifier. Candidate j, other than the positive of pair i itself, is a false negative of
+/// anchor i
 ///
-/// Empty where no text comes twice, which is the usual case.
+/// - if it is the positive of pair j, and pairs i and j have the same anchor or the same positive,
+/// - if it is the same text as the anchor,
+/// - if it is a hard negative, but a positive of the same anchor in another pair.
+///
+/// The result is empty if no text occurs twice, which is usual.
 pub fn false_negatives<T: Copy + Eq + Hash>(
     anchors: &[T],
     positives: &[T],
@@ -163,16 +182,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn repeated_texts_are_no_negatives() {
+    fn repeated_texts_are_excluded() {
         let excluded = false_negatives(&["a", "a", "c"], &["x", "y", "a"], &[]);
-        // Pairs 0 and 1 share their anchor; positive 2 is the very text of anchors 0 and 1.
+        // Pairs 0 and 1 have the same anchor; positive 2 is the same text as anchors 0 and 1.
         assert_eq!(excluded, [false, true, true, true, false, true, false, false, false]);
         assert!(false_negatives(&["a", "b"], &["x", "y"], &["u"]).is_empty());
     }
 
     #[test]
-    fn hard_negatives_that_are_right_elsewhere_do_not_count_there() {
-        // "y" is a positive of "a" in another pair, "b" is an anchor itself, "u" is wrong for all.
+    fn hard_negatives_that_are_positives_of_the_anchor_are_excluded() {
+        // "y" is a positive of "a" in another pair, "b" is an anchor itself, "u" is a negative of
+        // every anchor.
         let excluded = false_negatives(&["a", "a", "b"], &["x", "y", "z"], &["y", "b", "u"]);
         let hard: Vec<&[bool]> = excluded.chunks(6).map(|row| &row[3..]).collect();
         assert_eq!(hard, [[true, false, false], [true, false, false], [false, true, false]]);

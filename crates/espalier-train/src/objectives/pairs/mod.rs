@@ -1,8 +1,8 @@
-//! Contrast of text pairs, the objective of the classification family.
+//! Contrast of text pairs: the objective of the classification family.
 
 pub mod loss;
 
-use super::{BatchReport, EXCERPT, Objective, gather, scatter};
+use super::{BatchReport, EXCERPT, Objective, gather, scatter_add};
 use crate::config::PrefinetuneConfig;
 use crate::error::{Result, TrainError};
 use crate::memory;
@@ -17,14 +17,15 @@ use rayon::prelude::*;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Pairs by source. A batch comes from one source, so that negatives are not told apart by style.
+/// The objective. All pairs of a batch come from one source, so that negatives cannot be recognized
+/// by their style.
 pub(super) struct PairContrast {
     pairs: Corpus<TextPair>,
-    /// By source, as pairs of one source are each other's negatives.
-    held_out: Vec<TextPair>,
+    /// The validation set, ordered by source, so that negatives are mostly of the same source.
+    validation: Vec<TextPair>,
     batch: usize,
     weight: f32,
-    texts: TextEmbedder,
+    embedder: TextEmbedder,
     loss: InfoNce,
     tokenizer: Arc<Tokenizer>,
 }
@@ -41,39 +42,40 @@ impl PairContrast {
             let value = first_few(config.corpora.iter().map(CorpusConfig::to_string));
             return Err(TrainError::ConfigValue { key, value, rule });
         }
-        let held_out =
-            pairs.hold_out(count, generator(seed, "tc validation"), |pair| pair.anchor.clone())?;
+        let rng = generator(seed, "tc validation");
+        let validation = pairs.hold_out(count, rng, |pair| pair.anchor.clone())?;
         let chunk = if config.chunk == 0 { usize::MAX } else { config.chunk };
         let texts = config.batch.min(pairs.largest_part()).min(chunk);
         memory::check_batch(&backbone.encoder.config, backbone.encoder.layers(), texts)?;
         Ok(Self {
             pairs,
-            held_out,
+            validation,
             batch: config.batch,
             weight: config.weight,
-            texts: TextEmbedder { pooling: config.pooling, chunk: config.chunk },
+            embedder: TextEmbedder { pooling: config.pooling, chunk: config.chunk },
             loss: InfoNce { temperature: config.temperature },
             tokenizer: Arc::clone(&backbone.tokenizer),
         })
     }
 
-    /// The loss of the pairs, their texts, and the gradients of the weighted loss at the texts'
-    /// vectors [texts, H].
+    /// Embeds the texts of the pairs. Returns the loss, the encoded texts, and the gradients of the
+    /// weighted loss with respect to their text vectors [texts, H].
     fn loss(&self, pairs: &[TextPair], pass: &mut Pass) -> (f64, Vec<Encoded>, Vec<f32>) {
-        let drawn = Drawn::of(pairs);
+        let batch = PairBatch::new(pairs);
         let encoded: Vec<Encoded> =
-            drawn.texts.par_iter().map(|text| self.tokenizer.encode(text)).collect();
+            batch.texts.par_iter().map(|text| self.tokenizer.encode(text)).collect();
 
         let width = pass.width();
-        let mut vectors = self.texts.vectors(pass, &encoded); // [texts, H]
-        let mut anchors = gather(&vectors, width, &drawn.anchors); // [n, H]
-        let mut candidates = gather(&vectors, width, &drawn.candidates); // [n + q, H]
+        let vectors = self.embedder.forward(pass, &encoded); // [texts, H]
+        let mut anchors = gather(&vectors, width, &batch.anchors); // [n, H]
+        let mut candidates = gather(&vectors, width, &batch.candidates); // [n + q, H]
         let loss =
-            self.loss.loss(width, &mut anchors, &mut candidates, &drawn.excluded, self.weight);
-        vectors.fill(0.0); // from here on the gradients at them
-        scatter(&anchors, width, &drawn.anchors, &mut vectors);
-        scatter(&candidates, width, &drawn.candidates, &mut vectors);
-        (loss, encoded, vectors)
+            self.loss.loss(width, &mut anchors, &mut candidates, &batch.excluded, self.weight);
+        let mut d_vectors = vectors; // reuse the memory
+        d_vectors.fill(0.0);
+        scatter_add(&anchors, width, &batch.anchors, &mut d_vectors);
+        scatter_add(&candidates, width, &batch.candidates, &mut d_vectors);
+        (loss, encoded, d_vectors)
     }
 }
 
@@ -85,7 +87,7 @@ impl Objective for PairContrast {
     fn step(&mut self, mut pass: Pass) -> Result<BatchReport> {
         let pairs = self.pairs.batch_of_one_part(self.batch)?;
         let (loss, encoded, d_vectors) = self.loss(&pairs, &mut pass);
-        self.texts.backward(&mut pass, &encoded, &d_vectors);
+        self.embedder.backward(&mut pass, &encoded, &d_vectors);
         let tokens = encoded.iter().map(|text| text.ids.len()).sum();
         let first_text = excerpt(pairs.first().map_or("", |pair| &pair.anchor), EXCERPT);
         Ok(BatchReport { loss, tokens, examples: pairs.len(), first_text })
@@ -93,8 +95,8 @@ impl Objective for PairContrast {
 
     fn validate(&mut self, mut pass: Pass) -> Result<Option<f64>> {
         let (mut sum, mut count) = (0.0, 0);
-        // A pair alone has no negatives.
-        for pairs in self.held_out.chunks(self.batch).filter(|pairs| pairs.len() > 1) {
+        // A single pair has no negatives.
+        for pairs in self.validation.chunks(self.batch).filter(|pairs| pairs.len() > 1) {
             sum += self.loss(pairs, &mut pass).0 * pairs.len() as f64;
             count += pairs.len();
         }
@@ -114,24 +116,24 @@ impl Objective for PairContrast {
     }
 }
 
-/// The texts of a batch of pairs, each once, and who is compared with whom.
-struct Drawn<'a> {
+/// A batch of pairs: the distinct texts, and the indices of the texts that are compared.
+struct PairBatch<'a> {
+    /// The distinct texts: anchors, then positives, then hard negatives.
     texts: Vec<&'a str>,
-    /// Text of each pair's anchor, `[n]`.
+    /// The anchor of each pair, `[n]`.
     anchors: Vec<usize>,
-    /// Text of each pair's positive, then of all pairs' hard negatives, [n + q].
+    /// The positive of each pair, then the hard negatives of all pairs, `[n + q]`.
     candidates: Vec<usize>,
-    /// Anchors and candidates that are no negatives of each other, [n, n + q].
+    /// The false negatives, see [`false_negatives`], [n, n + q].
     excluded: Vec<bool>,
 }
 
-impl<'a> Drawn<'a> {
-    /// Anchors come first, then positives, then hard negatives. An anchor with several positives
-    /// makes a pair with each.
-    fn of(pairs: &'a [TextPair]) -> Self {
-        let (mut texts, mut known) = (Vec::new(), HashMap::new());
+impl<'a> PairBatch<'a> {
+    /// An anchor with several positives makes a pair with each of them.
+    fn new(pairs: &'a [TextPair]) -> Self {
+        let (mut texts, mut indices) = (Vec::new(), HashMap::new());
         let mut index = |text: &'a str| {
-            *known.entry(text).or_insert_with(|| {
+            *indices.entry(text).or_insert_with(|| {
                 texts.push(text);
                 texts.len() - 1
             })
@@ -151,21 +153,21 @@ impl<'a> Drawn<'a> {
     }
 }
 
-/// How texts are embedded.
+/// Embeds texts, all at once or in chunks.
 ///
-/// With a chunk size this is GradCache (arXiv 2101.06983): texts are embedded without keeping
-/// activations, and once the gradients at their vectors are known each chunk runs once more,
-/// forward and back. It costs a second forward pass, and memory for the activations of one chunk
-/// instead of all.
+/// In chunks this is GradCache (arXiv 2101.06983): texts are embedded without keeping activations.
+/// When the gradients with respect to their vectors are known, each chunk runs forward again and
+/// then backward. This needs memory for the activations of one chunk only, and costs a second
+/// forward pass.
 struct TextEmbedder {
     pooling: Pooling,
-    /// Texts per chunk; 0 for all at once.
+    /// The number of texts of a chunk; 0 for all at once.
     chunk: usize,
 }
 
 impl TextEmbedder {
-    /// Vectors [n, H] of the texts.
-    fn vectors(&self, pass: &mut Pass, texts: &[Encoded]) -> Vec<f32> {
+    /// The text vectors, [n, H].
+    fn forward(&self, pass: &mut Pass, texts: &[Encoded]) -> Vec<f32> {
         let (width, mut vectors) = (pass.width(), Vec::new());
         if self.at_once(texts) {
             let batch = Batch::of_texts(texts);
@@ -181,8 +183,8 @@ impl TextEmbedder {
         vectors
     }
 
-    /// Adds the gradients of everything trained, from those at the vectors that [`TextEmbedder::vectors`]
-    /// gave last, `d_vectors` [n, H].
+    /// Adds the gradients of all trained parameters. `d_vectors` [n, H] is the gradient with
+    /// respect to the result of the last [`TextEmbedder::forward`], which had the same texts.
     fn backward(&self, pass: &mut Pass, texts: &[Encoded], d_vectors: &[f32]) {
         let (width, at_once, mut d_hidden) = (pass.width(), self.at_once(texts), Vec::new());
         let chunk = if at_once { texts.len() } else { self.chunk };

@@ -1,27 +1,30 @@
-//! Strategies of pre-finetuning: which weights are trained, and whose gradient reaches which of
+//! Strategies of pre-finetuning: which weights are trained, and which objective's gradient reaches
 //! them. [`Strategy::ALL`] is the table.
 
+mod pcgrad;
+
+pub use pcgrad::pcgrad;
+
 use espalier_encoder::Family;
-use espalier_kernels::optimizer::{blend, dot, sum_of_squares};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::str::FromStr;
 
-/// What a batch of pre-finetuning is drawn for. The name appears in configurations, reports and
-/// checkpoints.
+/// The kind of an objective. Its name is a key in configurations, reports and checkpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum ObjectiveKind {
     /// L_ner: concept contrast or distillation, on sentences.
     Ner,
     /// L_tc: contrast of text pairs.
     Tc,
-    /// Masked language modelling, which serves both families alike.
+    /// Masked language modelling, on plain text. It belongs to neither family.
     Mlm,
 }
 
 impl ObjectiveKind {
-    /// All of them.
+    /// All kinds.
     pub const ALL: [Self; 3] = [Self::Ner, Self::Tc, Self::Mlm];
 
     /// The name in reports and files.
@@ -33,7 +36,7 @@ impl ObjectiveKind {
         }
     }
 
-    /// The configuration key that names its corpora.
+    /// The configuration key of its corpora.
     pub(crate) fn corpora_key(self) -> &'static str {
         match self {
             Self::Ner => "ner.corpora",
@@ -42,7 +45,7 @@ impl ObjectiveKind {
         }
     }
 
-    /// The family of tasks that it serves, if it serves one: its batches run through that family's
+    /// The family of the objective, if it belongs to one. Its batches run through that family's
     /// adapter.
     pub fn family(self) -> Option<Family> {
         match self {
@@ -62,34 +65,50 @@ impl From<Family> for ObjectiveKind {
     }
 }
 
-/// How the gradients of two objectives on the shared weights become one.
+/// How the gradients of two objectives on the shared weights are merged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Merge {
-    /// Their sum: both are accumulated in one vector.
+    /// Their sum. Both are accumulated in one buffer.
     Sum,
-    /// [`pcgrad`]: each is computed in a vector of its own.
+    /// [`pcgrad()`]. Each is computed in a buffer of its own.
     PcGrad,
 }
 
-/// A way of training: a row of the study.
+/// A training strategy: a row of the study.
 ///
-/// With theta the shared weights of the encoder and phi_f the adapter of family f on its last
-/// layers (MTPF-TPL, arXiv 2510.07566).
+/// theta are the shared weights of the encoder. phi_f is the adapter of family f on the last layers
+/// (MTPF-TPL, arXiv 2510.07566).
+///
+/// A strategy is parsed from its name:
+///
+/// ```
+/// use espalier_train::strategy::{Merge, Strategy};
+///
+/// let strategy: Strategy = "pcgrad".parse()?;
+/// assert_eq!(strategy, Strategy::PCGRAD);
+/// assert_eq!(strategy.merge, Merge::PcGrad);
+///
+/// let error = "pcgrab".parse::<Strategy>().unwrap_err();
+/// assert!(error.to_string().contains("pcgrab"));
+/// # Ok::<(), espalier_train::strategy::UnknownStrategy>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Strategy {
     /// The name in configurations and reports.
     pub name: &'static str,
-    /// What it does, in a few words.
+    /// A short description.
     pub description: &'static str,
     /// The objectives that are trained.
     pub objectives: &'static [ObjectiveKind],
     /// Whether theta is trained.
     pub trains_encoder: bool,
-    /// Whether each family has its own adapter phi, which only that family's batches run through
-    /// and train.
+    /// Whether each family has its own adapter phi. Only the batches of that family run through it
+    /// and train it.
     pub family_adapters: bool,
-    /// Whether each family has its own encoder, cross-stitched to the other's after every layer:
-    /// two thetas, which no device holds ([`crate::network`]).
+    /// Whether each family has its own encoder, cross-stitched to the other's after every layer
+    /// ([`crate::network`]). That is two thetas, too many for a device.
     pub family_encoders: bool,
     /// How the families' gradients on theta are merged.
     pub merge: Merge,
@@ -98,7 +117,7 @@ pub struct Strategy {
 use ObjectiveKind::{Mlm, Ner, Tc};
 
 impl Strategy {
-    /// No pre-finetuning: the backbone as it is, which every other strategy has to beat.
+    /// No pre-finetuning: the original backbone, the baseline of the study.
     pub const NONE: Self = Self {
         name: "none",
         description: "no pre-finetuning",
@@ -106,21 +125,21 @@ impl Strategy {
         trains_encoder: false,
         ..Self::JOINT
     };
-    /// theta by the NER objective alone.
+    /// The NER objective alone trains theta.
     pub const NER: Self = Self {
         name: "ner",
         description: "the NER objective alone",
         objectives: &[Ner],
         ..Self::JOINT
     };
-    /// theta by the classification objective alone.
+    /// The classification objective alone trains theta.
     pub const TC: Self = Self {
         name: "tc",
         description: "the classification objective alone",
         objectives: &[Tc],
         ..Self::JOINT
     };
-    /// Naive multi-task training: theta by the weighted sum of both objectives.
+    /// Plain multi-task learning: the weighted sum of both losses trains theta.
     pub const JOINT: Self = Self {
         name: "joint",
         description: "both objectives, shared weights",
@@ -130,30 +149,30 @@ impl Strategy {
         family_encoders: false,
         merge: Merge::Sum,
     };
-    /// Joint, with conflicting gradients projected (PCGrad, arXiv 2001.06782).
+    /// As joint, but conflicting gradients are projected (PCGrad, arXiv 2001.06782).
     pub const PCGRAD: Self = Self {
         name: "pcgrad",
         description: "both objectives, conflicting gradients projected",
         merge: Merge::PcGrad,
         ..Self::JOINT
     };
-    /// An encoder per family with trained mixing between the two (arXiv 1604.03539): two backbones,
-    /// a reference only.
+    /// An encoder for each family, with trained mixing between the two (cross-stitch, arXiv
+    /// 1604.03539). It needs two backbones and is only a reference.
     pub const CROSS_STITCH: Self = Self {
         name: "cross-stitch",
         description: "an encoder per family, stitched layer by layer",
         family_encoders: true,
         ..Self::JOINT
     };
-    /// Task-primary LoRAs: what a family wants for itself goes into its own adapter, and theta
-    /// keeps what both agree on.
+    /// Task-primary LoRAs: an adapter for each family learns what is specific to it, and theta
+    /// learns what both have in common.
     pub const TPL: Self = Self {
         name: "tpl",
         description: "both objectives, a LoRA per family",
         family_adapters: true,
         ..Self::JOINT
     };
-    /// The adapters of tpl on a frozen theta: an ablation.
+    /// As tpl, with theta frozen: an ablation.
     pub const ADAPTERS_ONLY: Self = Self {
         name: "adapters-only",
         description: "a LoRA per family, the encoder frozen",
@@ -162,7 +181,7 @@ impl Strategy {
         ..Self::JOINT
     };
 
-    /// The rows of the study, in its order.
+    /// The strategies of the study, in the order of its tables.
     pub const ALL: [Self; 8] = [
         Self::NONE,
         Self::NER,
@@ -174,8 +193,8 @@ impl Strategy {
         Self::ADAPTERS_ONLY,
     ];
 
-    /// Pretraining by masked language modelling, which comes before any family and is no row of the
-    /// study: the preset of `espalier pretrain`.
+    /// Pretraining by masked language modelling: the preset of `espalier pretrain`. It comes before
+    /// pre-finetuning and is not part of the study.
     pub const PRETRAIN: Self = Self {
         name: "mlm",
         description: "masked language modelling",
@@ -183,7 +202,7 @@ impl Strategy {
         ..Self::JOINT
     };
 
-    /// All that a configuration can name.
+    /// Every strategy that can be parsed.
     fn known() -> impl Iterator<Item = Self> {
         Self::ALL.into_iter().chain([Self::PRETRAIN])
     }
@@ -195,13 +214,14 @@ impl fmt::Display for Strategy {
     }
 }
 
-/// No strategy has this name.
+/// The error of parsing a [`Strategy`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown strategy {name:?}; there are {known}")]
+#[error("unknown strategy {name:?}; the strategies are {known}")]
+#[non_exhaustive]
 pub struct UnknownStrategy {
-    /// The name.
+    /// The unknown name.
     pub name: String,
-    /// All names.
+    /// The known names, separated by commas.
     pub known: String,
 }
 
@@ -227,53 +247,17 @@ impl<'de> Deserialize<'de> for Strategy {
     }
 }
 
-/// Gradient surgery (PCGrad, arXiv 2001.06782): the sum of a and b, each projected off the other as
-/// it was, if their dot product is negative; otherwise their plain sum. `a` becomes the result.
-///
-/// ```text
-/// a' + b' = a - (a.b / |b|^2) b + b - (a.b / |a|^2) a = (1 - a.b / |a|^2) a + (1 - a.b / |b|^2) b
-/// ```
-pub fn pcgrad(a: &mut [f32], b: &[f32]) {
-    let (product, a_squared, b_squared) = (dot(a, b), sum_of_squares(a), sum_of_squares(b));
-    // A gradient whose square underflows is nothing beside the other.
-    let conflict = product < 0.0 && a_squared > 0.0 && b_squared > 0.0;
-    let removed = |squared: f64| if conflict { product / squared } else { 0.0 };
-    blend((1.0 - removed(a_squared)) as f32, a, (1.0 - removed(b_squared)) as f32, b);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn names_find_their_strategies() {
+    fn every_name_parses_and_unknown_names_list_the_known_ones() {
         for strategy in Strategy::known() {
             assert_eq!(strategy.name.parse::<Strategy>().unwrap(), strategy);
         }
         let message = "pcgrab".parse::<Strategy>().unwrap_err().to_string();
         let known = "none, ner, tc, joint, pcgrad, cross-stitch, tpl, adapters-only, mlm";
-        assert_eq!(message, format!("unknown strategy \"pcgrab\"; there are {known}"));
-    }
-
-    fn merged(mut a: Vec<f32>, b: Vec<f32>) -> Vec<f32> {
-        pcgrad(&mut a, &b);
-        a
-    }
-
-    #[test]
-    fn conflicting_gradients_by_hand() {
-        // a.b = -1, |a|^2 = 1, |b|^2 = 2:
-        // a' = (1, 0) + 1/2 (-1, 1) = (1/2, 1/2) and b' = (-1, 1) + (1, 0) = (0, 1).
-        assert_eq!(merged(vec![1.0, 0.0], vec![-1.0, 1.0]), [0.5, 1.5]);
-        // Opposite ones cancel: nothing is left of either.
-        assert_eq!(merged(vec![2.0, -4.0], vec![-1.0, 2.0]), [0.0, 0.0]);
-    }
-
-    #[test]
-    fn gradients_that_agree_are_added() {
-        assert_eq!(merged(vec![1.0, 0.5], vec![3.0, -1.0]), [4.0, -0.5]);
-        let perpendicular = merged(vec![1.0, 0.0], vec![0.0, 1.0]);
-        assert_eq!(perpendicular, [1.0, 1.0], "at right angles nothing conflicts");
-        assert_eq!(merged(vec![-1e-30, 0.0], vec![1e-3, 1.0]), [1e-3, 1.0], "it underflows");
+        assert_eq!(message, format!("unknown strategy \"pcgrab\"; the strategies are {known}"));
     }
 }

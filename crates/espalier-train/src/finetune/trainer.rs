@@ -1,4 +1,4 @@
-//! A run of fine-tuning: the adapter and the head, and what trains them.
+//! The training loop of fine-tuning. [`AdapterTrainer::step`] is one step of it.
 
 use super::config::FinetuneConfig;
 use super::frozen::{FrozenEncoder, Trunk};
@@ -8,9 +8,7 @@ use crate::memory;
 use crate::network::{NetworkActivations, NetworkGradients};
 use crate::objectives::classification::loss::ClassificationLoss;
 use crate::objectives::classification::{HiddenStates, Targets};
-use crate::optimizer::{
-    Optimizer, OptimizerConfig, OptimizerKind, ParameterGroup, Parameters, Schedule,
-};
+use crate::optimizer::{Optimizer, OptimizerConfig, ParameterGroup, Parameters};
 use espalier_data::Examples;
 use espalier_data::sampling::{Shuffled, generator};
 use espalier_encoder::lora::SiteSpec;
@@ -18,8 +16,8 @@ use espalier_encoder::{
     EncoderConfig, Family, Gradients, Head, Lora, LoraConfig, Output, TextEncoder,
 };
 
-/// The run between two steps.
-pub(super) struct Run<'a> {
+/// The adapter and the head in training, with the examples and the optimizer.
+pub(super) struct AdapterTrainer<'a> {
     pub(super) lora: Lora,
     pub(super) head: Head,
     encoder: FrozenEncoder<'a>,
@@ -35,8 +33,8 @@ pub(super) struct Run<'a> {
     loss: ClassificationLoss,
 }
 
-impl<'a> Run<'a> {
-    /// Runs the trunk over `train` and makes a head for its labels.
+impl<'a> AdapterTrainer<'a> {
+    /// Runs the trunk over the examples, and initializes the adapter and a head for their classes.
     pub(super) fn new(
         encoder: FrozenEncoder<'a>,
         init: Option<&Lora>,
@@ -56,11 +54,9 @@ impl<'a> Run<'a> {
             ParameterGroup::new(length, learning_rate, vec![(0..length, config.weight_decay)])
         };
         let optimizer = OptimizerConfig {
-            kind: OptimizerKind::AdamW,
-            schedule: Schedule::Linear,
-            steps: config.steps,
             warmup: (config.warmup * config.steps as f32) as usize,
             clip_norm: config.clip_norm,
+            ..OptimizerConfig::new(config.steps) // AdamW, linear
         };
         Ok(Self {
             encoder,
@@ -84,10 +80,10 @@ impl<'a> Run<'a> {
         self.targets.output()
     }
 
-    /// One update by the next batch; returns its loss.
+    /// One training step on the next batch. Returns its loss.
     pub(super) fn step(&mut self, step: usize) -> Result<f64> {
-        let picked = self.order.batch(self.batch);
-        let (batch, input) = self.trunk.batch(&picked);
+        let indices = self.order.batch(self.batch);
+        let (batch, input) = self.trunk.batch(&indices);
 
         let network = self.encoder.network(self.family, Some(&self.lora));
         let layers = self.trunk.layers()..network.layers().end;
@@ -97,9 +93,9 @@ impl<'a> Run<'a> {
         let pooling = self.encoder.backbone(self.family).text_vectors.pooling;
         let states = HiddenStates { hidden, batch: &batch, pooling };
         let d_head = &mut self.head_group.gradients;
-        let loss = self.targets.loss(&picked, states, &self.head, &mut self.loss, d_head);
+        let loss = self.targets.loss(&indices, states, &self.head, &mut self.loss, d_head);
         if !loss.is_finite() {
-            let (objective, batch) = (self.family.into(), format!("examples {picked:?}"));
+            let (objective, batch) = (self.family.into(), format!("examples {indices:?}"));
             return Err(TrainError::NotFinite { step, objective, loss, batch });
         }
 
@@ -126,9 +122,9 @@ fn initial_adapter(
     if let Some(lora) = init {
         return match fits(lora, &backbone.encoder.config) {
             true => Ok(lora.clone()),
-            false => Err(TrainError::Init(format!(
-                "the adapter to start from does not fit this encoder of {layers} layers and width \
-                 {}; it was made for another",
+            false => Err(TrainError::Mismatch(format!(
+                "the initial adapter does not fit this encoder, which has {layers} layers and \
+                 width {}; use an adapter of this encoder",
                 backbone.encoder.width()
             ))),
         };
@@ -146,11 +142,11 @@ fn initial_adapter(
     Ok(Lora::fresh(&backbone.encoder.config, &shape, uniform(&mut rng)))
 }
 
-/// Whether an adapter has the layout that it would have on this encoder.
+/// Whether an adapter has the layout of an adapter of this encoder.
 fn fits(lora: &Lora, config: &EncoderConfig) -> bool {
     let specs: Vec<SiteSpec> = lora.sites.iter().map(|site| site.spec).collect();
-    let mut blank = lora.clone();
-    blank.values.fill(0.0);
+    let mut zeros = lora.clone();
+    zeros.values.fill(0.0);
     specs.iter().all(|spec| spec.layer < config.num_hidden_layers)
-        && blank == Lora::zeros(config, specs)
+        && zeros == Lora::zeros(config, specs)
 }
