@@ -1,14 +1,11 @@
 //! Quantisation with a gate, on the tiny BERT.
 
-#[path = "../../espalier-encoder/tests/common/mod.rs"]
-mod common;
-
-use common::tiny_bert;
 use espalier_encoder::{
     Adapter, AdapterCard, Backbone, Family, Head, Lora, Output, Pooling, Precision,
 };
 use espalier_study::evaluate;
 use espalier_study::quantize::{Budget, Quantized, Subject, quantize};
+use espalier_testing::fixtures::tiny_bert;
 use espalier_train::data::{Examples, LabelledText};
 use std::fs;
 use std::path::Path;

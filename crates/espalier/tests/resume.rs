@@ -2,10 +2,7 @@
 //! was left alone.
 #![cfg(unix)]
 
-#[path = "common/same.rs"]
-mod same;
-
-use same::assert_same;
+use espalier_testing::run_directory::assert_same_run;
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -182,7 +179,7 @@ fn kill_and_resume(workspace: &Workspace) {
     // As the message says: without the configuration.
     let output = workspace.run("--out parts --resume");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert_same(&workspace.path("parts"), &workspace.path("whole"));
+    assert_same_run(&workspace.path("parts"), &workspace.path("whole"));
 
     let again = workspace.run("run.toml --out parts --resume");
     let message = String::from_utf8_lossy(&again.stderr);

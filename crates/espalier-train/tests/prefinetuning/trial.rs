@@ -1,8 +1,8 @@
 //! A short run in a directory.
 
-use crate::common::tiny_bert;
 use crate::corpora::Corpora;
 use crate::distillation;
+use espalier_testing::fixtures::tiny_bert;
 use espalier_train::TrainError;
 use espalier_train::config::{NerObjective, PrefinetuneConfig};
 use espalier_train::prefinetune::Encoders;
@@ -64,7 +64,7 @@ impl Trial {
     }
 
     /// The error of resuming, and its message.
-    pub fn refusal(&self) -> (RunError, String) {
+    pub fn expect_error(&self) -> (RunError, String) {
         match self.train(true, None) {
             Err(TrainError::Run(error)) => {
                 let message = error.to_string();

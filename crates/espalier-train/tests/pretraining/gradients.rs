@@ -1,8 +1,10 @@
 //! The loss and its gradients.
 
-use crate::common::{Recorded, assert_close, bits, fixture, tiny_bert};
 use crate::texts::{Texts, trained};
 use espalier_encoder::{Activations, Backbone, Batch, Gradients, MlmHead, Precision};
+use espalier_testing::compare::{assert_close, bits};
+use espalier_testing::fixtures::{fixture, tiny_bert};
+use espalier_testing::recorded::Recorded;
 use espalier_train::objectives::{MlmGradients, MlmObjective};
 use espalier_train::sampling::{generator, uniform};
 

@@ -1,6 +1,6 @@
 //! Documents in pieces.
 
-use crate::common::tiny_bert;
+use espalier_testing::fixtures::tiny_bert;
 use espalier_train::data::{Corpus, Role, TextPiece};
 use std::fs;
 use std::path::Path;

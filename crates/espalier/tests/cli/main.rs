@@ -11,9 +11,6 @@ mod fetching;
 mod pretraining;
 mod refusals;
 #[cfg(target_os = "linux")]
-#[path = "../common/same.rs"]
-mod same;
-#[cfg(target_os = "linux")]
 mod streams;
 mod tasks;
 mod training;

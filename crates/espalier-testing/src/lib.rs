@@ -1,0 +1,26 @@
+//! What the tests of the other crates share. A dev-dependency only.
+//!
+//! Without features there is what needs no other crate of this workspace but the kernels; each
+//! feature adds the modules that need one more.
+
+pub mod compare;
+pub mod fixtures;
+pub mod random;
+pub mod run_directory;
+pub mod tensors;
+
+#[cfg(feature = "encoder")]
+pub mod adapters;
+#[cfg(feature = "encoder")]
+pub mod recorded;
+#[cfg(feature = "encoder")]
+pub mod training_step;
+
+#[cfg(feature = "tokenizers")]
+pub mod wordpiece;
+
+#[cfg(feature = "runtime")]
+pub mod runtime;
+
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
