@@ -1,7 +1,4 @@
-//! What the tests of the other crates share. A dev-dependency only.
-//!
-//! Without features there is what needs no other crate of this workspace but the kernels; each
-//! feature adds the modules that need one more.
+#![doc = include_str!("../README.md")]
 
 pub mod compare;
 pub mod fixtures;
