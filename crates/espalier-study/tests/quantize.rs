@@ -1,12 +1,12 @@
 //! Quantisation with a gate, on the tiny BERT.
 
+use espalier_data::{Examples, LabelledText};
 use espalier_encoder::{
     Adapter, AdapterCard, Backbone, Family, Head, Lora, Output, Pooling, Precision,
 };
 use espalier_study::evaluate;
 use espalier_study::quantize::{Budget, Quantized, Subject, quantize};
 use espalier_testing::fixtures::tiny_bert;
-use espalier_train::data::{Examples, LabelledText};
 use std::fs;
 use std::path::Path;
 use tempfile::TempDir;

@@ -1,11 +1,11 @@
 use crate::tasks::{config, names, opinions, sentences};
+use espalier_data::Examples;
 use espalier_encoder::lora::SiteSpec;
 use espalier_encoder::{Adapter, Lora, LoraConfig, Module, Output};
 use espalier_kernels::round_through_bf16;
 use espalier_testing::adapters::random_lora;
 use espalier_testing::compare::{bits, on_threads};
 use espalier_testing::fixtures::tiny_bert;
-use espalier_train::data::Examples;
 use espalier_train::finetune::{FinetuneConfig, Predictions, predict};
 use espalier_train::{TrainError, finetune};
 

@@ -1,11 +1,11 @@
 use crate::tasks::{TAGS, config, names, opinions, sentences, texts};
+use espalier_data::Examples;
 use espalier_encoder::tags::Entity;
 use espalier_encoder::{Adapter, Batch, EncoderError, Head, Output, Pooling, best_class};
 use espalier_testing::adapters::{adapter, constant_head, labels, random_lora, tags};
 use espalier_testing::compare::expect_error;
 use espalier_testing::fixtures::tiny_bert;
 use espalier_testing::random::Random;
-use espalier_train::data::Examples;
 use espalier_train::finetune::{FinetuneConfig, Predictions, predict};
 use espalier_train::{TrainError, finetune};
 use tempfile::TempDir;

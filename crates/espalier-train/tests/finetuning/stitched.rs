@@ -1,6 +1,7 @@
 //! Fine-tuning on two frozen columns that are stitched to each other.
 
 use crate::tasks::{config, names, opinions};
+use espalier_data::Examples;
 use espalier_encoder::lora::SiteSpec;
 use espalier_encoder::{Adapter, Backbone, EncoderError, Lora, Module, Precision};
 use espalier_testing::adapters::random_lora;
@@ -8,7 +9,6 @@ use espalier_testing::compare::{bits, on_threads};
 use espalier_testing::fixtures::tiny_bert;
 use espalier_testing::random::Random;
 use espalier_train::columns::{SecondColumn, Stitches};
-use espalier_train::data::Examples;
 use espalier_train::finetune::{FinetuneConfig, Frozen, Predictions, family_of, predict};
 use espalier_train::{TrainError, finetune};
 use tempfile::TempDir;

@@ -1,6 +1,6 @@
 //! Tasks and adapters made on the spot, in words that the tiny BERT knows.
 
-use espalier_train::data::{AnnotatedText, Examples, LabelledText};
+use espalier_data::{AnnotatedText, Examples, LabelledText};
 use espalier_train::finetune::FinetuneConfig;
 
 pub const TAGS: [&str; 3] = ["O", "B-city", "I-city"];

@@ -1,12 +1,13 @@
 //! The loss and its gradients.
 
 use crate::texts::{Texts, trained};
+use espalier_data::sampling::generator;
 use espalier_encoder::{Activations, Backbone, Batch, Gradients, MlmHead, Precision};
 use espalier_testing::compare::{assert_close, bits};
 use espalier_testing::fixtures::{fixture, tiny_bert};
 use espalier_testing::recorded::Recorded;
+use espalier_train::initialization::uniform;
 use espalier_train::objectives::{MlmGradients, MlmObjective};
-use espalier_train::sampling::{generator, uniform};
 
 fn objective<'a>(backbone: &'a Backbone, head: &'a MlmHead, words: &'a [f32]) -> MlmObjective<'a> {
     MlmObjective {
