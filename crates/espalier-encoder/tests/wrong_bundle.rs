@@ -1,6 +1,6 @@
 //! Packed backbones that are cut, altered or lie: refused with a reason, whatever the byte.
 
-use espalier_encoder::{Backbone, EncoderError, Precision};
+use espalier_encoder::{EncoderError, PackedBackbone, Precision};
 use espalier_testing::compare::expect_error;
 use espalier_testing::fixtures::tiny_bert;
 use serde_json::{Value, json};
@@ -28,9 +28,9 @@ impl Spoilt {
         Self { _directory: directory, path, bytes }
     }
 
-    fn open(&self, bytes: &[u8]) -> Result<Backbone, EncoderError> {
+    fn open(&self, bytes: &[u8]) -> Result<PackedBackbone, EncoderError> {
         fs::write(&self.path, bytes).unwrap();
-        Backbone::open(&self.path)
+        PackedBackbone::open(&self.path)
     }
 
     fn refused(&self, bytes: &[u8], parts: &[&str]) -> EncoderError {

@@ -1,6 +1,6 @@
 //! What answers say: where in the text they point, how probable they are, in which order they come.
 
-use espalier_encoder::{Backbone, Batch, Compute, Lora, Output, Pooling};
+use espalier_encoder::{Batch, Compute, Lora, Output, Pooling, TextEncoder};
 use espalier_runtime::{Answer, EntitySpan, Request, Runtime, RuntimeError, TextAnswers};
 use espalier_testing::adapters::{labels, random_adapter, random_lora, tags};
 use espalier_testing::compare::bits;
@@ -168,7 +168,7 @@ fn scores_of_all_labels_sum_to_one() {
 }
 
 /// Mean of the token vectors of each text, one text at a time.
-fn means(backbone: &Backbone, texts: &[String], lora: Option<&Lora>) -> Vec<Vec<f32>> {
+fn means(backbone: &TextEncoder, texts: &[String], lora: Option<&Lora>) -> Vec<Vec<f32>> {
     let of_one = |text: &String| {
         let batch = Batch::new([backbone.tokenizer.encode(text).ids.as_slice()]);
         let mut vector = Vec::new();

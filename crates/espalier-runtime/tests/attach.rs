@@ -1,6 +1,6 @@
 //! Attaching, replacing and detaching adapters, and what is refused.
 
-use espalier_encoder::{Adapter, Backbone, EncoderError, Head, Lora, Output};
+use espalier_encoder::{Adapter, EncoderError, Head, Lora, Output, TextEncoder};
 use espalier_runtime::{Answer, Request, Runtime, RuntimeError};
 use espalier_testing::adapters::{adapter, labels, random_adapter, random_lora, saved, tags};
 use espalier_testing::compare::bits;
@@ -14,7 +14,7 @@ const _: () = {
 };
 
 /// An adapter that says `label` of everything.
-fn says(backbone: &Backbone, label: &str) -> Adapter {
+fn says(backbone: &TextEncoder, label: &str) -> Adapter {
     let head = Head { classes: 1, values: vec![0.0; 33] };
     adapter(backbone, random_lora(backbone, 1, 1), Some(head), labels(&[label]))
 }

@@ -3,7 +3,7 @@
 use crate::fixtures::copy_of;
 use crate::random::Random;
 use espalier_encoder::{
-    Adapter, AdapterCard, Backbone, Family, Head, Lora, LoraConfig, Module, Output, Pooling,
+    Adapter, AdapterCard, Family, Head, Lora, LoraConfig, Module, Output, Pooling, TextEncoder,
 };
 use serde_json::json;
 use std::fs;
@@ -15,7 +15,7 @@ pub const CONFIG: &str = "adapter_config.json";
 pub const WEIGHTS: &str = "adapter_model.safetensors";
 
 /// A card for an adapter of this backbone.
-pub fn card(backbone: &Backbone, output: Output) -> AdapterCard {
+pub fn card(backbone: &TextEncoder, output: Output) -> AdapterCard {
     AdapterCard {
         format: AdapterCard::FORMAT,
         family: if matches!(output, Output::Tags { .. }) { Family::Ner } else { Family::Tc },
@@ -38,7 +38,7 @@ pub fn tags(types: &[&str]) -> Output {
 }
 
 /// A copy of an adapter that peft wrote, together with an espalier.json.
-pub fn peft_adapter(name: &str, backbone: &Backbone, output: Output) -> TempDir {
+pub fn peft_adapter(name: &str, backbone: &TextEncoder, output: Output) -> TempDir {
     let directory = copy_of(name);
     let card = serde_json::to_string(&card(backbone, output)).unwrap();
     fs::write(directory.path().join("espalier.json"), card).unwrap();
@@ -46,18 +46,18 @@ pub fn peft_adapter(name: &str, backbone: &Backbone, output: Output) -> TempDir 
 }
 
 /// The token classifier that peft wrote for the tiny BERT, with five tags.
-pub fn token_classifier(backbone: &Backbone) -> TempDir {
+pub fn token_classifier(backbone: &TextEncoder) -> TempDir {
     peft_adapter("peft-token-cls", backbone, tags(&["city", "food"]))
 }
 
 /// A LoRA of rank 2 on two modules of the last layers, all of its values random.
-pub fn random_lora(backbone: &Backbone, layers: usize, seed: u64) -> Lora {
+pub fn random_lora(backbone: &TextEncoder, layers: usize, seed: u64) -> Lora {
     let modules = vec![Module::Value, Module::Intermediate];
     random_lora_of(backbone, &LoraConfig { layers, modules, rank: 2, alpha: 2.0 }, seed)
 }
 
 /// A LoRA of this shape, all of its values random.
-pub fn random_lora_of(backbone: &Backbone, shape: &LoraConfig, seed: u64) -> Lora {
+pub fn random_lora_of(backbone: &TextEncoder, shape: &LoraConfig, seed: u64) -> Lora {
     let mut random = Random::new(seed);
     let mut lora = Lora::fresh(&backbone.encoder.config, shape, || 0.0);
     lora.values.fill_with(|| 0.3 * random.number());
@@ -72,14 +72,14 @@ pub fn constant_head(width: usize, classes: usize, class: usize) -> Head {
 }
 
 /// An adapter with a random head, or with none for vectors.
-pub fn random_adapter(backbone: &Backbone, lora: Lora, output: Output, seed: u64) -> Adapter {
+pub fn random_adapter(backbone: &TextEncoder, lora: Lora, output: Output, seed: u64) -> Adapter {
     let (mut random, width) = (Random::new(seed), backbone.encoder.width());
     let head = output.classes().map(|n| Head::fresh(width, n, || 3.0 * random.number()));
     adapter(backbone, lora, head, output)
 }
 
 /// An adapter of these parts.
-pub fn adapter(backbone: &Backbone, lora: Lora, head: Option<Head>, output: Output) -> Adapter {
+pub fn adapter(backbone: &TextEncoder, lora: Lora, head: Option<Head>, output: Output) -> Adapter {
     Adapter { lora, head, card: card(backbone, output) }
 }
 

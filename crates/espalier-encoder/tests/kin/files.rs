@@ -2,7 +2,9 @@
 
 use crate::{KIN, backbone, classifier, recorded};
 use espalier_encoder::lora::SiteSpec;
-use espalier_encoder::{Adapter, Architecture, Backbone, EncoderError, Lora, Module, Precision};
+use espalier_encoder::{
+    Adapter, Architecture, Backbone, EncoderError, Lora, Module, PackedBackbone, Precision,
+};
 use espalier_testing::adapters::{CONFIG, WEIGHTS};
 use espalier_testing::compare::{bits, expect_error};
 use espalier_testing::fixtures::{Edit, copy_of, edit_json, read_json};
@@ -74,7 +76,7 @@ fn a_packed_file_computes_what_the_directory_computes() {
         for precision in Precision::ALL {
             let path = directory.path().join(format!("{precision}.espalier"));
             backbone.pack(precision, &path).unwrap();
-            let file = Backbone::open(&path).unwrap();
+            let file = PackedBackbone::open(&path).unwrap();
             assert_eq!(file.encoder.config, backbone.encoder.config);
             assert_eq!(file.tokenizer.encode("the hotel"), backbone.tokenizer.encode("the hotel"));
             let (hidden, exact) = (

@@ -6,7 +6,7 @@
 
 use super::encode::{TEXTS, vectors};
 use super::files;
-use espalier_encoder::Backbone;
+use espalier_encoder::AnyBackbone;
 use espalier_runtime::{Request, Runtime};
 use std::ops::Range;
 use twox_hash::XxHash64;
@@ -23,7 +23,7 @@ pub fn open(input: &[u8]) {
     let file = if input.starts_with(MAGIC) { input.to_vec() } else { assembled(input) };
     files::in_directory(|directory| {
         files::put(directory, &[("backbone.espalier", &with_checksums(file))]);
-        let Ok(backbone) = Backbone::open(&directory.join("backbone.espalier")) else { return };
+        let Ok(backbone) = AnyBackbone::open(&directory.join("backbone.espalier")) else { return };
         vectors(&backbone);
         let answers = Runtime::new(backbone).run(&TEXTS, &[Request::Plain]);
         assert_eq!(answers.map(|answers| answers.len()).ok(), Some(TEXTS.len()));
