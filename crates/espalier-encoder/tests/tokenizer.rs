@@ -1,9 +1,8 @@
 //! Tokenization: against the tokenizers library's own results, and on everything that text can be.
 
-mod common;
-
-use common::{copy_of, edit_json, fixture, read_json, refusal, tiny_bert};
 use espalier_encoder::{Encoded, EncoderError, Tokenizer};
+use espalier_testing::compare::expect_error;
+use espalier_testing::fixtures::{copy_of, edit_json, fixture, read_json, tiny_bert};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use serde::Deserialize;
@@ -134,7 +133,7 @@ fn padding_and_truncation_of_the_file_are_ignored() {
 #[test]
 fn a_tokenizer_with_more_tokens_than_word_vectors_is_refused() {
     let error = Tokenizer::read(&fixture("tiny-bert"), VOCABULARY - 1, 48);
-    let error = refusal(error, &["tokenizer.json", "highest id is 174", "174 word vectors"]);
+    let error = expect_error(error, &["tokenizer.json", "highest id is 174", "174 word vectors"]);
     assert!(matches!(
         error,
         EncoderError::TokenizerDoesNotFit { highest: 174, vocabulary: 174, .. }
@@ -146,7 +145,8 @@ fn a_tokenizer_with_more_tokens_than_word_vectors_is_refused() {
         (extra["id"], extra["content"]) = (json!(9999), json!("[EXTRA]"));
         tokenizer["added_tokens"].as_array_mut().unwrap().push(extra);
     });
-    let error = refusal(Tokenizer::read(directory.path(), VOCABULARY, 48), &["tokenizer.json"]);
+    let error =
+        expect_error(Tokenizer::read(directory.path(), VOCABULARY, 48), &["tokenizer.json"]);
     assert!(matches!(error, EncoderError::TokenizerDoesNotFit { .. }));
 }
 
@@ -157,8 +157,10 @@ fn special_tokens_beyond_the_word_vectors_are_refused() {
     edit_json(&directory.path().join("tokenizer.json"), |tokenizer| {
         tokenizer["post_processor"]["special_tokens"]["[CLS]"]["ids"] = json!([40_000]);
     });
-    let error =
-        refusal(Tokenizer::read(directory.path(), VOCABULARY, 48), &["tokenizer.json", "40000"]);
+    let error = expect_error(
+        Tokenizer::read(directory.path(), VOCABULARY, 48),
+        &["tokenizer.json", "40000"],
+    );
     assert!(matches!(error, EncoderError::TokenizerDoesNotFit { highest: 40_000, .. }));
 }
 
@@ -169,8 +171,10 @@ fn more_special_tokens_than_the_model_takes_are_refused() {
         let special = &mut tokenizer["post_processor"]["special_tokens"]["[CLS]"];
         (special["ids"], special["tokens"]) = (json!(vec![2; 60]), json!(vec!["[CLS]"; 60]));
     });
-    let error =
-        refusal(Tokenizer::read(directory.path(), VOCABULARY, 48), &["tokenizer.json", "61", "48"]);
+    let error = expect_error(
+        Tokenizer::read(directory.path(), VOCABULARY, 48),
+        &["tokenizer.json", "61", "48"],
+    );
     assert!(matches!(error, EncoderError::Tokenizer { .. }));
 }
 
@@ -182,7 +186,7 @@ fn a_vocabulary_without_special_tokens_is_refused() {
         let path = directory.path().join("vocab.txt");
         fs::write(&path, fs::read_to_string(&path).unwrap().replace(token, "[OTHER]")).unwrap();
         let error =
-            refusal(Tokenizer::read(directory.path(), VOCABULARY, 48), &["vocab.txt", token]);
+            expect_error(Tokenizer::read(directory.path(), VOCABULARY, 48), &["vocab.txt", token]);
         assert!(matches!(error, EncoderError::Tokenizer { .. }));
     }
 }
@@ -194,14 +198,15 @@ fn files_that_are_no_tokenizers_are_refused() {
     {
         let directory = copy_of("tiny-bert");
         fs::write(directory.path().join("tokenizer.json"), bytes).unwrap();
-        let error = refusal(Tokenizer::read(directory.path(), VOCABULARY, 48), &["tokenizer.json"]);
+        let error =
+            expect_error(Tokenizer::read(directory.path(), VOCABULARY, 48), &["tokenizer.json"]);
         assert!(matches!(error, EncoderError::Tokenizer { .. }));
     }
     let directory = copy_of("tiny-bert");
     fs::remove_file(directory.path().join("tokenizer.json")).unwrap();
     for bytes in [b"".as_slice(), b"\xff\xfe\n", b"\n\n\n"] {
         fs::write(directory.path().join("vocab.txt"), bytes).unwrap();
-        let error = refusal(Tokenizer::read(directory.path(), VOCABULARY, 48), &["vocab.txt"]);
+        let error = expect_error(Tokenizer::read(directory.path(), VOCABULARY, 48), &["vocab.txt"]);
         assert!(matches!(error, EncoderError::Tokenizer { .. }));
     }
 }

@@ -1,9 +1,8 @@
 //! Packed backbones that are cut, altered or lie: refused with a reason, whatever the byte.
 
-mod common;
-
-use common::{refusal, tiny_bert};
 use espalier_encoder::{EncoderError, PackedBackbone, Precision};
+use espalier_testing::compare::expect_error;
+use espalier_testing::fixtures::tiny_bert;
 use serde_json::{Value, json};
 use std::fs;
 use std::ops::Range;
@@ -35,7 +34,7 @@ impl Spoilt {
     }
 
     fn refused(&self, bytes: &[u8], parts: &[&str]) -> EncoderError {
-        refusal(self.open(bytes), &[parts, &["tiny.espalier"]].concat())
+        expect_error(self.open(bytes), &[parts, &["tiny.espalier"]].concat())
     }
 
     fn header_end(&self) -> usize {

@@ -1,11 +1,12 @@
 //! The concept encoder that learns, and what is kept of it.
 
-use crate::common::raw;
-use crate::common::{bits, tiny_bert};
 use crate::corpora::{Corpora, run, trained};
 use crate::gradients::{RATE, assert_gradients, backbone_gradient, one_step};
 use espalier_encoder::tensors::TensorFile;
 use espalier_encoder::{Backbone, Batch, Encoded, Pooling, files};
+use espalier_testing::compare::bits;
+use espalier_testing::fixtures::tiny_bert;
+use espalier_testing::tensors;
 use espalier_train::config::ConceptEncoderKind;
 use espalier_train::objectives::concept::loss::{
     ConceptBatch, ConceptGradients, ConceptLoss, ConceptProjections,
@@ -135,5 +136,5 @@ fn what_is_kept_tells_concepts_by_their_names() {
         let (right, wrong) = (score(word, concept), score(word, other));
         assert!(right > 0.0 && wrong < 0.0, "{word}: {right} and {wrong}");
     }
-    assert_eq!(raw::read(&path).len(), 2);
+    assert_eq!(tensors::read(&path).len(), 2);
 }

@@ -1,9 +1,10 @@
 //! One step of plain gradient descent moves each weight by its gradient, which can so be read off
 //! and compared.
 
-use crate::common::{bits, tiny_bert};
 use crate::corpora::{Corpora, trained};
 use espalier_encoder::{Activations, Backbone, Batch, Encoded, Family, Gradients, Pooling};
+use espalier_testing::compare::bits;
+use espalier_testing::fixtures::tiny_bert;
 use espalier_train::PrefinetuneConfig;
 use espalier_train::config::AdapterConfig;
 use espalier_train::objectives::concept::loss::{

@@ -1,9 +1,11 @@
 //! The loss and its gradients.
 
-use crate::common::{Recorded, assert_close, bits, fixture, tiny_bert};
 use crate::texts::{Texts, trained};
 use espalier_data::sampling::generator;
 use espalier_encoder::{Activations, Backbone, Batch, Gradients, MlmHead, Precision};
+use espalier_testing::compare::{assert_close, bits};
+use espalier_testing::fixtures::{fixture, tiny_bert};
+use espalier_testing::recorded::Recorded;
 use espalier_train::initialization::uniform;
 use espalier_train::objectives::mlm::loss::{MlmGradients, MlmLoss};
 

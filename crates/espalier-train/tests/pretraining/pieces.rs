@@ -1,7 +1,7 @@
 //! Documents in pieces.
 
-use crate::common::tiny_bert;
 use espalier_data::{Corpus, Role, TextPiece};
+use espalier_testing::fixtures::tiny_bert;
 use std::fs;
 use std::path::Path;
 

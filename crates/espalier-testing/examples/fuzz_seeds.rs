@@ -1,23 +1,24 @@
 //! Writes the inputs that fuzzing starts from, made of the repository's fixtures and samples and of
 //! a model of some hundred weights.
 //!
-//! `cargo run -p espalier-cli --example fuzz-seeds` puts them beside what is in `fuzz/corpus`.
+//! `cargo run -p espalier-testing --example fuzz-seeds` adds them to `fuzz/corpus`.
 
 use espalier_encoder::tensors::{Stored, write_tensors};
 use espalier_encoder::{
     Adapter, AdapterCard, Backbone, Encoder, EncoderConfig, Family, Head, Lora, Module, Output,
 };
 use espalier_encoder::{Pooling, Precision, lora::SiteSpec};
+use espalier_testing::fixtures::repository;
+use espalier_testing::fuzz::{SEPARATOR, weights::VOCABULARY};
 use flate2::{Compression, write::GzEncoder};
 use serde_json::json;
 use std::error::Error;
 use std::fs;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
-const VOCABULARY: &str = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nb\n##b\n";
 const MODULES: &str = r#"[{"path":"","type":"sentence_transformers.models.Transformer"},{"path":"1_Pooling","type":"sentence_transformers.models.Pooling"},{"path":"2","type":"sentence_transformers.models.Normalize"}]"#;
 const POOLING: &str = r#"{"pooling_mode_cls_token":true,"pooling_mode_mean_tokens":false}"#;
 const LIMITS: &str = r#"{"max_seq_length":8}"#;
@@ -47,7 +48,7 @@ const TEXTS: [&str; 8] = [
 ];
 
 fn main() -> Result {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
+    let root = repository().canonicalize()?;
     let seeds = Seeds {
         fixtures: root.join("fixtures"),
         samples: root.join("samples"),
@@ -72,7 +73,7 @@ impl Seeds {
     fn write(&self, target: &str, name: &str, parts: &[&[u8]]) -> Result {
         let directory = self.corpus.join(target);
         fs::create_dir_all(&directory)?;
-        Ok(fs::write(directory.join(name), parts.join(&b"\n=====\n"[..]))?)
+        Ok(fs::write(directory.join(name), parts.join(SEPARATOR))?)
     }
 
     /// A small model in a directory, in packed files, and its configuration.
@@ -195,7 +196,7 @@ impl Seeds {
         });
         let config =
             &br#"{"do_lower_case":true,"strip_accents":null,"tokenize_chinese_chars":false}"#[..];
-        let (small, lines, none) = (small.to_string(), VOCABULARY.as_bytes(), &b""[..]);
+        let (small, lines, none) = (small.to_string(), VOCABULARY, &b""[..]);
         for (index, text) in TEXTS.into_iter().enumerate() {
             let (kind, [json, lines, config]) = match index % 3 {
                 0 => ("json", [small.as_bytes(), none, none]),

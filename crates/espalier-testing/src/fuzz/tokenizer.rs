@@ -3,8 +3,8 @@
 //!
 //! What is read from tokenizer.json must tokenize as the `tokenizers` library does.
 
-use crate::files;
-use crate::text::reference::Pair;
+use super::files;
+use crate::wordpiece::Pair;
 use espalier_encoder::{Encoded, Tokenizer};
 use std::path::Path;
 
