@@ -1,9 +1,9 @@
 //! Sum of word, position and token-type embeddings, gathered by row.
 
-use crate::rows::Rows;
-use crate::tasks;
+use crate::parallel::for_each_chunk;
+use crate::stored::Rows;
 
-/// Rows a task takes at a time.
+/// Rows per task.
 const ROWS: usize = 32;
 
 /// The tables of an encoder's input, each a stack of rows of width H.
@@ -15,8 +15,8 @@ pub struct EmbeddingTables<'a> {
     pub words: Rows<'a>,
     /// [longest text, H].
     pub positions: &'a [f32],
-    /// The row `[H]` of the only token type that single texts use, or nothing where there are no
-    /// token types.
+    /// The row `[H]` of the only token type that single texts use; empty for encoders without token
+    /// types.
     pub token_type: &'a [f32],
 }
 
@@ -50,7 +50,7 @@ pub fn embed(tables: EmbeddingTables, ids: &[u32], positions: &[u32], out: &mut 
     }
 }
 
-/// [`embed`], with `word` to read a row of the words' table.
+/// [`embed`], where `word` reads a row of the word embeddings.
 fn sum<W: Iterator<Item = f32>>(
     tables: EmbeddingTables,
     word: impl Fn(u32) -> W + Sync,
@@ -59,7 +59,7 @@ fn sum<W: Iterator<Item = f32>>(
     out: &mut [f32],
 ) {
     let width = tables.width;
-    tasks::each_piece(out, ROWS * width, &|block, out| {
+    for_each_chunk(out, ROWS * width, &|block, out| {
         let (ids, positions) = (&ids[block * ROWS..], &positions[block * ROWS..]);
         for ((out, &id), &position) in out.chunks_exact_mut(width).zip(ids).zip(positions) {
             let position = &tables.positions[position as usize * width..][..width];
@@ -80,11 +80,12 @@ pub struct EmbeddingTablesMut<'a> {
     pub words: &'a mut [f32],
     /// [longest text, H].
     pub positions: &'a mut [f32],
-    /// `[H]`, or nothing.
+    /// `[H]`, or empty.
     pub token_type: &'a mut [f32],
 }
 
-/// Adds each row of `d_out` [T, H] to the rows it came from, in the order of the tokens.
+/// Backward pass of [`embed`]: adds each row of `d_out` [T, H] to the gradients of the three rows
+/// that it is the sum of, in the order of the tokens.
 ///
 /// # Panics
 /// If an id or a position has no row, or the shapes do not fit.

@@ -2,15 +2,14 @@
 //!
 //! y = (s - mean) * rstd * weight + bias, rstd = 1 / sqrt(var + eps), for each row s of H values.
 
-use crate::blocks::Blocks;
-use crate::element::Element;
+use crate::dtype::Element;
+use crate::parallel::{DisjointBlocks, for_each};
 use crate::simd::{reduce, reduce2, simd};
-use crate::tasks;
 use rayon::prelude::*;
 
-/// Rows a task takes at a time.
+/// Rows per task.
 const ROWS: usize = 16;
-/// Columns a task takes when it sums gradients down the rows.
+/// Columns per task, where gradients are summed over the rows.
 const COLUMNS: usize = 64;
 
 /// What the backward pass needs of one row.
@@ -40,8 +39,8 @@ pub struct Norm<'a> {
 pub fn layer_norm<E: Element>(x: &[f32], norm: Norm, out: &mut [E], stats: &mut [RowStats]) {
     let width = check(norm, x, out, stats);
     let rows = stats.len();
-    let (out, stats) = (Blocks::new(out, ROWS * width), Blocks::new(stats, ROWS));
-    tasks::each(rows.div_ceil(ROWS), usize::MAX, &|block| {
+    let (out, stats) = (DisjointBlocks::new(out, ROWS * width), DisjointBlocks::new(stats, ROWS));
+    for_each(rows.div_ceil(ROWS), usize::MAX, &|block| {
         let first = block * ROWS;
         let count = ROWS.min(rows - first);
         // SAFETY: only this task writes these rows.
@@ -51,11 +50,11 @@ pub fn layer_norm<E: Element>(x: &[f32], norm: Norm, out: &mut [E], stats: &mut 
     });
 }
 
-/// Gradient at the normalised sum from the gradient at the output, in place on `dy` [T, H]; `copy`
-/// [T, H] receives it once more, for the products that come next.
+/// Backward pass: dy [T, H], the gradient at the output, becomes ds, the gradient at the input s.
+/// `copy` [T, H] receives ds once more, in the number type of the products that come next.
 ///
 /// With x^ = (s - mean) rstd and g = dy * weight: ds = rstd (g - mean(g) - x^ mean(g x^)).
-/// `sum` and `stats` are those of the forward pass.
+/// `sum` is s and `stats` are those of the forward pass.
 ///
 /// # Panics
 /// If the shapes do not fit each other.
@@ -129,9 +128,16 @@ simd! {
 }
 
 simd! {
-    fn backward_rows<E: Element>(sum: &[f32], stats: &[RowStats], weight: &[f32], dy: &mut [f32], copy: &mut [E]) {
+    fn backward_rows<E: Element>(
+        sum: &[f32],
+        stats: &[RowStats],
+        weight: &[f32],
+        dy: &mut [f32],
+        copy: &mut [E],
+    ) {
         let width = weight.len();
-        let rows = dy.chunks_exact_mut(width).zip(copy.chunks_exact_mut(width)).zip(sum.chunks_exact(width)).zip(stats);
+        let rows = dy.chunks_exact_mut(width).zip(copy.chunks_exact_mut(width));
+        let rows = rows.zip(sum.chunks_exact(width)).zip(stats);
         for (((dy, copy), x), &RowStats { mean, rstd }) in rows {
             for (g, &w) in dy.iter_mut().zip(weight) {
                 *g *= w;
@@ -148,10 +154,17 @@ simd! {
 
 simd! {
     fn parameter_columns(
-        sum: &[f32], stats: &[RowStats], dy: &[f32], width: usize, first: usize, dw: &mut [f32], db: &mut [f32],
+        sum: &[f32],
+        stats: &[RowStats],
+        dy: &[f32],
+        width: usize,
+        first: usize,
+        dw: &mut [f32],
+        db: &mut [f32],
     ) {
         let columns = first..first + dw.len();
-        for ((dy, x), &RowStats { mean, rstd }) in dy.chunks_exact(width).zip(sum.chunks_exact(width)).zip(stats) {
+        let rows = dy.chunks_exact(width).zip(sum.chunks_exact(width)).zip(stats);
+        for ((dy, x), &RowStats { mean, rstd }) in rows {
             let (dy, x) = (&dy[columns.clone()], &x[columns.clone()]);
             for (((dw, db), &g), &x) in dw.iter_mut().zip(db.iter_mut()).zip(dy).zip(x) {
                 *dw += g * (x - mean) * rstd;

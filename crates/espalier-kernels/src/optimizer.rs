@@ -1,11 +1,10 @@
-//! Updates of a run of parameters, in one pass over memory, and the few operations on whole
-//! gradients.
+//! Optimizer steps, each one pass over memory, and the few operations on whole gradient vectors.
 
-use crate::buffers::with_floats;
+use crate::buffers::with_f32;
 use crate::simd::{reduce, reduce2, simd};
 use rayon::prelude::*;
 
-/// Elements a task takes at a time.
+/// Elements per task.
 const BLOCK: usize = 16 * 1024;
 
 /// Constants of one AdamW step (arXiv 1711.05101, as PyTorch computes it).
@@ -27,11 +26,11 @@ pub struct AdamWStep {
     pub gradient_scale: f32,
 }
 
-/// Updates weights and moments, all of one length, and sets the gradients to zero while they are at
-/// hand.
+/// One AdamW step: updates weights and moments, all of one length, and sets the gradients to zero
+/// in the same pass.
 ///
-/// Numbers so small that the processor would slow down over them (subnormal ones, which moments
-/// decay to where gradients stay zero) are set to zero: they change no weight.
+/// Subnormal numbers, which moments decay to where gradients stay zero and which processors are
+/// slow with, are set to zero: they change no weight.
 ///
 /// # Panics
 /// If the lengths differ.
@@ -76,7 +75,7 @@ pub fn sgd(
 /// Sum of squares, added up block by block in order, so that it does not depend on the number of
 /// threads.
 pub fn sum_of_squares(x: &[f32]) -> f64 {
-    with_floats(x.len().div_ceil(BLOCK), |sums| {
+    with_f32(x.len().div_ceil(BLOCK), |sums| {
         sums.par_iter_mut().zip(x.par_chunks(BLOCK)).for_each(|(sum, block)| *sum = squares(block));
         sums.iter().map(|&sum| sum as f64).sum()
     })
@@ -88,7 +87,7 @@ pub fn sum_of_squares(x: &[f32]) -> f64 {
 /// If the lengths differ.
 pub fn dot(x: &[f32], y: &[f32]) -> f64 {
     assert_eq!(x.len(), y.len(), "dot: lengths differ");
-    with_floats(x.len().div_ceil(BLOCK), |sums| {
+    with_f32(x.len().div_ceil(BLOCK), |sums| {
         let blocks = x.par_chunks(BLOCK).zip(y.par_chunks(BLOCK));
         sums.par_iter_mut().zip(blocks).for_each(|(sum, (x, y))| *sum = products(x, y));
         sums.iter().map(|&sum| sum as f64).sum()
@@ -108,8 +107,8 @@ pub fn blend(a: f32, x: &mut [f32], b: f32, y: &[f32]) {
     });
 }
 
-/// Gradients below this have squares that, averaged, are subnormal. Next to the usual eps of 1e-8
-/// they are nothing.
+/// Gradients below this have squares whose average is subnormal. They are negligible next to the
+/// usual eps of 1e-8.
 const SMALLEST_GRADIENT: f32 = 1e-17;
 
 /// x, or zero when it is nearer to zero than `smallest`.
@@ -131,8 +130,15 @@ simd! {
 }
 
 simd! {
-    fn adamw_block(step: AdamWStep, weights: &mut [f32], gradients: &mut [f32], first: &mut [f32], second: &mut [f32]) {
-        let AdamWStep { learning_rate, weight_decay, beta1, beta2, eps, step, gradient_scale } = step;
+    fn adamw_block(
+        step: AdamWStep,
+        weights: &mut [f32],
+        gradients: &mut [f32],
+        first: &mut [f32],
+        second: &mut [f32],
+    ) {
+        let AdamWStep { learning_rate, weight_decay, beta1, beta2, eps, step, gradient_scale } =
+            step;
         let correction1 = (1.0 - (beta1 as f64).powf(step as f64)) as f32;
         let correction2 = (1.0 - (beta2 as f64).powf(step as f64)).sqrt() as f32;
         let step_size = learning_rate / correction1;

@@ -1,4 +1,4 @@
-//! One vector per sequence, out of its token vectors.
+//! Pooling: one vector per sequence, from its token vectors; and scaling of vectors to length one.
 
 use crate::simd::{reduce, reduce2, simd};
 
@@ -23,7 +23,8 @@ pub fn mean_pool(x: &[f32], offsets: &[usize], width: usize, out: &mut [f32]) {
     }
 }
 
-/// `dx[t]` = `d_out[s]` / length of s, for every row t of sequence s. Overwrites `dx` [T, H].
+/// Backward pass of [`mean_pool`]: `dx[t]` = `d_out[s]` / length of s, for every row t of sequence
+/// s. Overwrites `dx` [T, H].
 ///
 /// # Panics
 /// If the shapes do not fit each other.
@@ -53,7 +54,8 @@ pub fn cls_pool(x: &[f32], offsets: &[usize], width: usize, out: &mut [f32]) {
     }
 }
 
-/// `dx[t]` = `d_out[s]` at the first row of sequence s, zero elsewhere. Overwrites `dx` [T, H].
+/// Backward pass of [`cls_pool`]: `dx[t]` = `d_out[s]` at the first row of sequence s, zero
+/// elsewhere. Overwrites `dx` [T, H].
 ///
 /// # Panics
 /// If the shapes do not fit each other.
@@ -67,11 +69,11 @@ pub fn cls_pool_backward(d_out: &[f32], offsets: &[usize], width: usize, dx: &mu
     }
 }
 
-/// Norms below this count as this, so that a zero vector stays zero (as in PyTorch's `normalize`).
+/// The least norm to divide by, so that a zero vector stays zero (as in PyTorch's `normalize`).
 const SMALLEST_NORM: f32 = 1e-12;
 
 simd! {
-    /// Scales each row of `x` [n, H] to length one and writes the former lengths to `norms` `[n]`.
+    /// Scales each row of `x` [n, H] to length one and writes the lengths before to `norms` `[n]`.
     ///
     /// # Panics
     /// If the shapes do not fit each other.
@@ -87,14 +89,18 @@ simd! {
 }
 
 simd! {
-    /// Gradient at the vectors before [`l2_normalize`], in place on `d` [n, H]: (d - u <u, d>) /
-    /// norm, u the unit vectors.
+    /// Backward pass of [`l2_normalize`], in place: d [n, H], the gradient at the unit vectors u,
+    /// becomes (d - u <u, d>) / norm, the gradient at the vectors before.
     ///
     /// # Panics
     /// If the shapes do not fit each other.
     pub fn l2_normalize_backward(unit: &[f32], norms: &[f32], width: usize, d: &mut [f32]) {
-        assert!(d.len() == norms.len() * width && unit.len() == d.len(), "l2_normalize_backward: shapes do not fit");
-        for ((row, unit), norm) in d.chunks_exact_mut(width).zip(unit.chunks_exact(width)).zip(norms) {
+        assert!(
+            d.len() == norms.len() * width && unit.len() == d.len(),
+            "l2_normalize_backward: shapes do not fit"
+        );
+        let rows = d.chunks_exact_mut(width).zip(unit.chunks_exact(width));
+        for ((row, unit), norm) in rows.zip(norms) {
             let along = reduce2(row, unit, |d, u| d * u);
             for (d, u) in row.iter_mut().zip(unit) {
                 *d = (*d - u * along) / norm;

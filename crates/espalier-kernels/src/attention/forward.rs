@@ -1,11 +1,12 @@
-use super::product::{Left, ROWS, product};
-use super::{AttentionShape, HeadTask, QUERIES, relative};
-use crate::blocks::Blocks;
-use crate::buffers::with_parts;
-use crate::element::Element;
-use crate::math::exp;
-use crate::simd::{largest, reduce, simd};
-use crate::tasks;
+//! The forward pass.
+
+use super::head::{Head, Left, ROWS, product};
+use super::softmax::softmax;
+use super::{AttentionShape, QUERIES, relative_bias};
+use crate::buffers::with_slices;
+use crate::dtype::Element;
+use crate::parallel::{DisjointBlocks, for_each};
+use crate::simd::simd;
 
 /// out = softmax(Q K^T / sqrt(d) + B) V for every head of every sequence.
 ///
@@ -23,11 +24,11 @@ pub fn attention<E: Element>(
     log_sum: &mut [f32],
 ) {
     shape.check(qkv, bias, out, log_sum);
-    let out = Blocks::new(out, shape.width);
-    let log_sum = Blocks::new(log_sum, shape.heads);
-    tasks::each(shape.tasks(), usize::MAX, &|index| {
+    let out = DisjointBlocks::new(out, shape.width);
+    let log_sum = DisjointBlocks::new(log_sum, shape.heads);
+    for_each(shape.tasks(), usize::MAX, &|index| {
         let task = shape.task(index);
-        let HeadTask { padded_length, padded_width, .. } = task;
+        let Head { padded_length, padded_width, .. } = task;
         let all = padded_length * padded_width;
         let sizes = [
             all,
@@ -38,7 +39,7 @@ pub fn attention<E: Element>(
             QUERIES * padded_width,
             task.distances(bias),
         ];
-        with_parts(sizes, |scratch| head(qkv, bias, shape, task, scratch, &out, &log_sum));
+        with_slices(sizes, |scratch| head(qkv, bias, shape, task, scratch, &out, &log_sum));
     });
 }
 
@@ -47,16 +48,16 @@ simd! {
         qkv: &[E],
         bias: &[f32],
         shape: AttentionShape,
-        task: HeadTask,
+        task: Head,
         scratch: [&mut [f32]; 7],
-        out: &Blocks<E>,
-        log_sum: &Blocks<f32>,
+        out: &DisjointBlocks<E>,
+        log_sum: &DisjointBlocks<f32>,
     ) {
         // [l', d'] x 2, [d', l'], [l', d'], [QUERIES, l'], [QUERIES, d'], [2l] or nothing
         let [q, k, k_t, v, scores, mixed, by_distance] = scratch;
-        let HeadTask { first, length, head, width, padded_length, padded_width } = task;
+        let Head { first, length, head, width, padded_length, padded_width } = task;
         let layer_width = shape.width;
-        relative::spread(bias, shape.heads, head, length, by_distance);
+        relative_bias::by_distance(bias, shape.heads, head, length, by_distance);
         task.gather(qkv, layer_width, 0, task.scale(), q);
         task.gather(qkv, layer_width, 1, 1.0, k);
         task.transpose(k, k_t);
@@ -65,17 +66,20 @@ simd! {
         for block in (0..length).step_by(QUERIES) {
             let rows = QUERIES.min(length - block);
             let padded_rows = rows.next_multiple_of(ROWS);
-            let queries = Left { data: &q[block * padded_width..], row_stride: padded_width, column_stride: 1 };
-            product::<FMA>((padded_rows, width, padded_length), queries, k_t, scores, false); // Q K^T
+            let at = block * padded_width;
+            let queries = Left { data: &q[at..], row_stride: padded_width, column_stride: 1 };
+            // S = Q K^T
+            product::<FMA>((padded_rows, width, padded_length), queries, k_t, scores, false);
             for (r, row) in scores.chunks_exact_mut(padded_length).take(rows).enumerate() {
                 let row = &mut row[..length];
-                relative::add(by_distance, block + r, row);
+                relative_bias::add_to_scores(by_distance, block + r, row);
                 // SAFETY: only this task writes this head's column of this sequence's rows.
                 let log_sum = unsafe { log_sum.row(first + block + r, head, 1) };
                 log_sum[0] = softmax::<FMA>(row);
             }
             let weights = Left { data: scores, row_stride: padded_length, column_stride: 1 };
-            product::<FMA>((padded_rows, length, padded_width), weights, v, mixed, false); // O = P V
+            // O = P V
+            product::<FMA>((padded_rows, length, padded_width), weights, v, mixed, false);
             for (r, row) in mixed.chunks_exact(padded_width).take(rows).enumerate() {
                 // SAFETY: only this task writes this head's columns of this sequence's rows.
                 let out = unsafe { out.row(first + block + r, head * width, width) };
@@ -85,19 +89,4 @@ simd! {
             }
         }
     }
-}
-
-/// Replaces scores by their softmax and returns their log-sum-exp.
-#[inline(always)]
-fn softmax<const FMA: bool>(row: &mut [f32]) -> f32 {
-    let max = largest(row);
-    for s in row.iter_mut() {
-        *s = exp::<FMA>(*s - max);
-    }
-    let sum = reduce(row, |p| p);
-    let scale = 1.0 / sum;
-    for p in row.iter_mut() {
-        *p *= scale;
-    }
-    max + sum.ln()
 }

@@ -1,15 +1,16 @@
-//! Products of matrices, in three precisions, any shape, either operand transposed or strided.
+//! Products of matrices, in three precisions, of any shape, either operand transposed or strided.
 //!
-//! - [`gemm`]: C = start + alpha A B in f32
+//! - [`gemm`]: C = start + alpha A B in f32; [`gemm_in`]: in another precision
 //! - [`Packed`]: a right operand that is packed once and used often, such as a weight
 //!
-//! Both operands are brought into the form that the innermost loop reads: A as rows of 32-bit words
+//! Both operands are brought into the form that the innermost loop reads: A as rows of lanes
 //! (left.rs), which f32 and bf16 activations mostly are already, B as panels of columns
-//! (panels.rs). A word is one f32, two bf16 or four bytes, so that one walk (driver.rs) serves all
+//! (panels.rs). A lane is 32 bits, as in a vector register: one f32, two bf16 or four bytes that
+//! are neighbours along the inner dimension. So one loop over tiles (driver.rs) serves all
 //! precisions, and instruction sets differ in the micro-kernel alone (kernels/), which keeps a tile
 //! of sums in registers. That scheme is BLIS's (Van Zee and van de Geijn, ACM TOMS 41(3), 2015)
-//! without its outer loops: the inner dimension of an encoder's products is short enough to be
-//! walked in one go.
+//! without its outer loops: the inner dimension of an encoder's products is short enough for one
+//! pass.
 //!
 //! An element of C is always the same sum in the same order: it depends on its row of A, its column
 //! of B, k and alpha, and neither on the number of threads nor on the other rows and columns. So a
@@ -17,38 +18,69 @@
 //! without fused multiply-add the last bits differ.
 
 pub(crate) mod driver;
-pub(crate) mod kernel;
-mod kernels;
+pub(crate) mod kernels;
+mod lanes;
 mod left;
 mod matrix;
 mod packed;
 mod panels;
 mod quantize;
-mod update;
-mod words;
 
-pub use kernel::Kernel;
+pub use kernels::Kernel;
 pub use matrix::{Matrix, MatrixMut};
 pub use packed::Packed;
-pub(crate) use quantize::quantize_weights;
-pub use update::Start;
+pub use quantize::quantize_rows;
 
-use crate::buffers::with_words;
-use crate::element::Element;
-use crate::precision::Precision;
+use crate::buffers::with_u32;
+use crate::dtype::{Element, Precision};
+use crate::parallel::DisjointBlocks;
+use crate::simd::simd;
+use driver::{Epilogue, Place};
 use left::with_left;
 use panels::{PanelShape, pack};
-use update::{Target, Update};
 
 /// Steps along k between two visits to C: more would not leave panels in the second-level cache.
 ///
-/// The sums of an element are cut here, so that this number is part of what a product is, bit by
-/// bit.
+/// The sums of an element are cut here, so this number is part of the definition of a product, bit
+/// by bit.
 const PIECE: usize = 2048;
+
+/// What C holds before products are added.
+#[derive(Clone, Copy, Debug)]
+pub enum Start<'a> {
+    /// Zeros: the contents of C are overwritten.
+    Zero,
+    /// Its contents.
+    Accumulate,
+    /// This vector, as long as a row, in each row.
+    Bias(&'a [f32]),
+}
+
+impl Start<'_> {
+    /// # Panics
+    /// If a bias is not as long as a row of C.
+    fn check(&self, c: &MatrixMut) {
+        if let Start::Bias(bias) = self {
+            assert_eq!(bias.len(), c.cols(), "gemm: the bias is not as long as a row of C");
+        }
+    }
+}
 
 /// C = start + alpha * A B, for A [m, k], B [k, n], C [m, n]; any of m, n, k may be zero.
 ///
 /// Large products run on the threads of the current rayon pool.
+///
+/// ```
+/// use espalier_kernels::gemm::{Matrix, MatrixMut, Start, gemm};
+///
+/// let (a, b) = ([1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]);
+/// let (a, b) = (Matrix::new(&a, 2, 2), Matrix::new(&b, 2, 2));
+/// let mut c = [0.0; 4];
+/// gemm(1.0, a, b, Start::Zero, MatrixMut::new(&mut c, 2, 2));
+/// assert_eq!(c, [19.0, 22.0, 43.0, 50.0]);
+/// gemm(-1.0, a, b, Start::Accumulate, MatrixMut::new(&mut c, 2, 2));
+/// assert_eq!(c, [0.0; 4]);
+/// ```
 ///
 /// # Panics
 /// If the shapes do not fit each other.
@@ -101,20 +133,60 @@ pub fn gemm_with<A: Element, B: Element>(
             Start::Bias(bias) => row.copy_from_slice(bias),
         });
     }
-    let c = Target::new(c);
+    let c = c.into_blocks();
     for first in (0..k).step_by(PIECE) {
         let depth = PIECE.min(k - first);
         let (a, b) = (a.block(0, first, m, depth), b.block(first, 0, depth, n));
         let start = if first == 0 { start } else { Start::Accumulate };
         let update = Update { alpha, start, c: &c };
         let shape = PanelShape::new(code, precision, depth, n);
-        with_words(shape.words(), |words| {
-            pack(precision, b, shape, words);
+        with_u32(shape.len(), |panels| {
+            pack(precision, b, shape, panels);
             // SAFETY: `Kernel::code` has checked the instructions; `with_left` makes rows of the
-            // kernel's words.
+            // kernel's lanes.
             with_left(precision, code, a, |left| unsafe {
-                driver::multiply(code, left, shape, words, &update)
+                driver::multiply(code, left, shape, panels, &update)
             });
         });
+    }
+}
+
+/// The epilogue of a plain product: C = start + alpha * sums, for a C of the product's shape.
+struct Update<'a> {
+    alpha: f32,
+    start: Start<'a>,
+    c: &'a DisjointBlocks<'a, f32>,
+}
+
+impl Epilogue for Update<'_> {
+    fn tile(&self, at: Place, sums: &mut [f32]) {
+        for (row, sums) in at.each_row(sums) {
+            // SAFETY: this is the only tile that has these columns of this row.
+            let row = unsafe { self.c.row(row, at.column, at.columns) };
+            match self.start {
+                Start::Zero => set(self.alpha, sums, row),
+                Start::Accumulate => add(self.alpha, sums, row),
+                Start::Bias(bias) => {
+                    row.copy_from_slice(&bias[at.column..][..at.columns]);
+                    add(self.alpha, sums, row);
+                }
+            }
+        }
+    }
+}
+
+simd! {
+    fn set(alpha: f32, sums: &[f32], row: &mut [f32]) {
+        for (c, sum) in row.iter_mut().zip(sums) {
+            *c = alpha * sum;
+        }
+    }
+}
+
+simd! {
+    fn add(alpha: f32, sums: &[f32], row: &mut [f32]) {
+        for (c, sum) in row.iter_mut().zip(sums) {
+            *c += alpha * sum;
+        }
     }
 }

@@ -1,12 +1,12 @@
 //! The epilogue of a linear map: updates, bias, then the output.
 
 use super::{LowRank, Output};
-use crate::blocks::Blocks;
-use crate::element::Element;
-use crate::gelu::{gelu, gelu_slope};
+use crate::dtype::Element;
+use crate::gelu::{gelu, gelu_derivative};
 use crate::gemm::Matrix;
 use crate::gemm::driver::{Epilogue, Place};
-use crate::gemm::kernel::MAX_COLUMNS;
+use crate::gemm::kernels::MAX_COLUMNS;
+use crate::parallel::DisjointBlocks;
 use crate::simd::{LANES, Vector, load, simd, store};
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -39,11 +39,11 @@ pub(super) struct Target<'a, E> {
 }
 
 enum Kind<'a, E> {
-    Store(Blocks<'a, E>),
-    Add(Blocks<'a, f32>),
-    Residual(Matrix<'a, E>, Blocks<'a, f32>),
-    Gelu(Option<Blocks<'a, E>>, Blocks<'a, E>),
-    GeluGradient(Matrix<'a, E>, Blocks<'a, E>),
+    Store(DisjointBlocks<'a, E>),
+    Add(DisjointBlocks<'a, f32>),
+    Residual(Matrix<'a, E>, DisjointBlocks<'a, f32>),
+    Gelu(Option<DisjointBlocks<'a, E>>, DisjointBlocks<'a, E>),
+    GeluGradient(Matrix<'a, E>, DisjointBlocks<'a, E>),
 }
 
 impl<'a, E: Element> Target<'a, E> {
@@ -57,15 +57,15 @@ impl<'a, E: Element> Target<'a, E> {
         let (kind, elements) = match output {
             Output::Store(out) => {
                 let elements = out.len();
-                (Kind::Store(Blocks::new(out, n)), elements)
+                (Kind::Store(DisjointBlocks::new(out, n)), elements)
             }
             Output::Add(out) => {
                 let elements = out.len();
-                (Kind::Add(Blocks::new(out, n)), elements)
+                (Kind::Add(DisjointBlocks::new(out, n)), elements)
             }
             Output::Residual { residual, out } => {
                 let elements = out.len();
-                (Kind::Residual(matrix(residual, elements), Blocks::new(out, n)), elements)
+                (Kind::Residual(matrix(residual, elements), DisjointBlocks::new(out, n)), elements)
             }
             Output::Gelu { kept, out } => {
                 let elements = out.len();
@@ -73,11 +73,17 @@ impl<'a, E: Element> Target<'a, E> {
                     kept.as_ref().is_none_or(|kept| kept.len() == elements),
                     "linear: shapes do not fit"
                 );
-                (Kind::Gelu(kept.map(|kept| Blocks::new(kept, n)), Blocks::new(out, n)), elements)
+                (
+                    Kind::Gelu(
+                        kept.map(|kept| DisjointBlocks::new(kept, n)),
+                        DisjointBlocks::new(out, n),
+                    ),
+                    elements,
+                )
             }
             Output::GeluGradient { kept, out } => {
                 let elements = out.len();
-                (Kind::GeluGradient(matrix(kept, elements), Blocks::new(out, n)), elements)
+                (Kind::GeluGradient(matrix(kept, elements), DisjointBlocks::new(out, n)), elements)
             }
         };
         Self { kind, elements }
@@ -108,7 +114,13 @@ impl<'a, E: Element> Target<'a, E> {
 simd! {
     /// Makes an output of a tile: a vector at a time, because rows of tiles are too short for the
     /// loops that the compiler makes of rows.
-    fn write<M: Make>(make: &M, at: Place, sums: &[f32], bias: &[f32], out: &Blocks<M::Out>) {
+    fn write<M: Make>(
+        make: &M,
+        at: Place,
+        sums: &[f32],
+        bias: &[f32],
+        out: &DisjointBlocks<M::Out>,
+    ) {
         let whole = at.columns / LANES * LANES;
         for start in (0..whole).step_by(LANES) {
             write_columns::<FMA, true, M>(make, at, start..start + LANES, sums, bias, out);
@@ -120,21 +132,21 @@ simd! {
 }
 
 #[inline(always)]
-fn write_columns<const FMA: bool, const WHOLE: bool, M: Make>(
+fn write_columns<const FMA: bool, const FULL: bool, M: Make>(
     make: &M,
     at: Place,
     columns: Range<usize>,
     sums: &[f32],
     bias: &[f32],
-    out: &Blocks<M::Out>,
+    out: &DisjointBlocks<M::Out>,
 ) {
     let (column, width) = (at.column + columns.start, columns.len());
-    let bias = load::<WHOLE, _>(&bias[columns.clone()]);
+    let bias = load::<FULL, _>(&bias[columns.clone()]);
     for r in 0..at.rows {
-        let y = plus(load::<WHOLE, _>(&sums[r * at.stride + columns.start..][..width]), bias);
-        let made = make.of::<FMA, WHOLE>(y, at.row + r, column, width);
+        let y = plus(load::<FULL, _>(&sums[r * at.stride + columns.start..][..width]), bias);
+        let made = make.of::<FMA, FULL>(y, at.row + r, column, width);
         // SAFETY: tiles share no element, and this is the only one with these columns of the row.
-        store::<WHOLE, _>(made, unsafe { out.row(at.row + r, column, width) });
+        store::<FULL, _>(made, unsafe { out.row(at.row + r, column, width) });
     }
 }
 
@@ -142,7 +154,7 @@ fn write_columns<const FMA: bool, const WHOLE: bool, M: Make>(
 trait Make {
     type Out: Element;
 
-    fn of<const FMA: bool, const WHOLE: bool>(
+    fn of<const FMA: bool, const FULL: bool>(
         &self,
         y: Vector,
         row: usize,
@@ -157,7 +169,7 @@ impl<E: Element> Make for Plain<E> {
     type Out = E;
 
     #[inline(always)]
-    fn of<const FMA: bool, const WHOLE: bool>(
+    fn of<const FMA: bool, const FULL: bool>(
         &self,
         y: Vector,
         _: usize,
@@ -168,13 +180,13 @@ impl<E: Element> Make for Plain<E> {
     }
 }
 
-struct Added<'a>(&'a Blocks<'a, f32>);
+struct Added<'a>(&'a DisjointBlocks<'a, f32>);
 
 impl Make for Added<'_> {
     type Out = f32;
 
     #[inline(always)]
-    fn of<const FMA: bool, const WHOLE: bool>(
+    fn of<const FMA: bool, const FULL: bool>(
         &self,
         y: Vector,
         row: usize,
@@ -182,7 +194,7 @@ impl Make for Added<'_> {
         width: usize,
     ) -> Vector {
         // SAFETY: as in `write`, which makes its own slice when this one is gone.
-        plus(load::<WHOLE, _>(unsafe { self.0.row(row, column, width) }), y)
+        plus(load::<FULL, _>(unsafe { self.0.row(row, column, width) }), y)
     }
 }
 
@@ -192,14 +204,14 @@ impl<E: Element> Make for Residual<'_, E> {
     type Out = f32;
 
     #[inline(always)]
-    fn of<const FMA: bool, const WHOLE: bool>(
+    fn of<const FMA: bool, const FULL: bool>(
         &self,
         y: Vector,
         row: usize,
         column: usize,
         width: usize,
     ) -> Vector {
-        plus(load::<WHOLE, _>(&self.0.from(row, column)[..width]), y)
+        plus(load::<FULL, _>(&self.0.from(row, column)[..width]), y)
     }
 }
 
@@ -209,7 +221,7 @@ impl<E: Element> Make for Gelu<E> {
     type Out = E;
 
     #[inline(always)]
-    fn of<const FMA: bool, const WHOLE: bool>(
+    fn of<const FMA: bool, const FULL: bool>(
         &self,
         mut y: Vector,
         _: usize,
@@ -229,16 +241,16 @@ impl<E: Element> Make for Slope<'_, E> {
     type Out = E;
 
     #[inline(always)]
-    fn of<const FMA: bool, const WHOLE: bool>(
+    fn of<const FMA: bool, const FULL: bool>(
         &self,
         mut dy: Vector,
         row: usize,
         column: usize,
         width: usize,
     ) -> Vector {
-        let x = load::<WHOLE, _>(&self.0.from(row, column)[..width]);
+        let x = load::<FULL, _>(&self.0.from(row, column)[..width]);
         for i in 0..LANES {
-            dy[i] *= gelu_slope::<FMA>(x[i]);
+            dy[i] *= gelu_derivative::<FMA>(x[i]);
         }
         dy
     }

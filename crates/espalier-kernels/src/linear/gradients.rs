@@ -1,6 +1,6 @@
-//! The way back to a linear map's parameters.
+//! The gradients of a linear map's parameters.
 
-use crate::element::Element;
+use crate::dtype::Element;
 use crate::gemm::{Matrix, MatrixMut, Start, gemm_in};
 use crate::simd::simd;
 use rayon::prelude::*;

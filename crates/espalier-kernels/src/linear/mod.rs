@@ -11,7 +11,7 @@ mod low_rank;
 pub use gradients::{bias_gradient, linear_parameter_gradients};
 pub use low_rank::{LowRank, Up};
 
-use crate::element::Element;
+use crate::dtype::Element;
 use crate::gemm::{Matrix, Packed};
 use finish::{Finish, Target};
 
