@@ -1,7 +1,7 @@
 //! Writes the inputs that fuzzing starts from, made of the repository's fixtures and samples and of
 //! a model of some hundred weights.
 //!
-//! `cargo run -p espalier --example fuzz-seeds` puts them beside what is in `fuzz/corpus`.
+//! `cargo run -p espalier-cli --example fuzz-seeds` puts them beside what is in `fuzz/corpus`.
 
 use espalier_encoder::tensors::{Stored, write_tensors};
 use espalier_encoder::{

@@ -2,11 +2,9 @@
 //! the examples of a task, and checked.
 
 use crate::files;
+use espalier_data::check::check_file;
+use espalier_data::{Examples, documents, fraction, read_concepts, read_examples, read_pairs};
 use espalier_encoder::text::is_hidden;
-use espalier_train::data::check::check_file;
-use espalier_train::data::{
-    Examples, documents, fraction, read_concepts, read_examples, read_pairs,
-};
 use std::path::Path;
 
 /// JSON lines, comma or semicolon, tab, columns, and what is plain text for some and columns for

@@ -1,5 +1,5 @@
-//! What each fuzz target does with its input. `crates/espalier/tests/fuzz_corpora.rs` does the same
-//! with the inputs that were kept.
+//! What each fuzz target does with its input. `crates/espalier-cli/tests/fuzz_corpora.rs` does the
+//! same with the inputs that were kept.
 
 pub mod adapter;
 pub mod bundle;

@@ -191,10 +191,8 @@ fn answers_are_the_runtimes_to_the_bit() {
         plain.attach(name.to_str().unwrap(), adapter.path()).unwrap();
         let directory = c_path(adapter.path());
         // SAFETY: an open runtime, and texts that outlive the call.
-        assert_eq!(
-            unsafe { espalier_attach(runtime, name.as_ptr(), directory.as_ptr()) },
-            EspalierStatus::Ok
-        );
+        let status = unsafe { espalier_attach(runtime, name.as_ptr(), directory.as_ptr()) };
+        assert_eq!(status, EspalierStatus::Ok);
     }
     let text = "music in 東京 , Café";
     let c_text = CString::new(text).unwrap();
@@ -254,9 +252,10 @@ unsafe fn read(answers: *const EspalierAnswers, request: usize) -> Answer {
             let LabelScore { label, score } = score(answer.best);
             Answer::Label { label, score, scores: (0..answer.count).map(at).collect() }
         }
-        // SAFETY: a vector of this length in answers that are not yet freed.
         EspalierKind::Vector => {
-            Answer::Vector(unsafe { slice::from_raw_parts(answer.vector, answer.count) }.to_vec())
+            // SAFETY: a vector of this length in answers that are not yet freed.
+            let vector = unsafe { slice::from_raw_parts(answer.vector, answer.count) };
+            Answer::Vector(vector.to_vec())
         }
     }
 }

@@ -3,8 +3,8 @@
 
 use crate::evaluate::{Scores, evaluate};
 use crate::statistics::Mean;
+use espalier_data::{Examples, Task};
 use espalier_encoder::{Adapter, Backbone, Family};
-use espalier_train::data::{Examples, Task};
 use espalier_train::finetune::{FinetuneConfig, FinetuneStep, family_of};
 use espalier_train::prefinetune::StepReport;
 use espalier_train::strategies::Strategy;

@@ -1,9 +1,9 @@
 //! An adapter's scores on a task's examples.
 
 use crate::metrics::{ClassificationScores, NerScores, answer_scores, classification_scores};
+use espalier_data::Examples;
 use espalier_encoder::tags::Entity;
 use espalier_encoder::{Adapter, Family};
-use espalier_train::data::Examples;
 use espalier_train::finetune::{Frozen, Predictions, predict};
 use espalier_train::{Result, TrainError};
 use serde::Serialize;

@@ -4,12 +4,12 @@
 mod common;
 
 use common::tiny_bert;
+use espalier_data::{AnnotatedText, Examples, LabelledText, Task};
 use espalier_encoder::Family;
 use espalier_study::report::{Report, table};
 use espalier_study::{Comparison, ComparisonConfig, Event, Scores, compare, evaluate};
 use espalier_train::TrainError;
 use espalier_train::config::{NerConfig, PrefinetuneConfig, TcConfig, TrainConfig};
-use espalier_train::data::{AnnotatedText, Examples, LabelledText, Task};
 use espalier_train::finetune::{FinetuneConfig, Frozen};
 use espalier_train::strategies::Strategy;
 use std::fs;

@@ -4,12 +4,12 @@
 mod common;
 
 use common::tiny_bert;
+use espalier_data::{Examples, LabelledText};
 use espalier_encoder::{
     Adapter, AdapterCard, Backbone, Family, Head, Lora, Output, Pooling, Precision,
 };
 use espalier_study::evaluate;
 use espalier_study::quantize::{Budget, Quantized, Subject, quantize};
-use espalier_train::data::{Examples, LabelledText};
 use std::fs;
 use std::path::Path;
 use tempfile::TempDir;

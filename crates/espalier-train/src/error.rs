@@ -1,8 +1,8 @@
 //! What can go wrong in training.
 
-use crate::data::DataError;
 use crate::objectives::Objective;
 use crate::run::RunError;
+use espalier_data::DataError;
 use espalier_encoder::EncoderError;
 use std::path::PathBuf;
 

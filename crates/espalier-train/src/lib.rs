@@ -1,7 +1,6 @@
 //! Pre-finetuning and fine-tuning: corpora, objectives, strategies, optimizers and the loops that
 //! join them.
 //!
-//! - [`data`]: corpora and tasks
 //! - [`objectives`]: what is learned: concept contrast for NER, pair contrast for classification,
 //!   heads on tasks
 //! - [`strategies`]: whose gradient reaches which weights when both families are trained at once
@@ -14,16 +13,16 @@
 
 pub mod columns;
 pub mod config;
-pub mod data;
 mod error;
 pub mod finetune;
+pub mod initialization;
 mod memory;
 pub mod objectives;
 pub mod optimizer;
 pub mod prefinetune;
 pub mod run;
-pub mod sampling;
 pub mod strategies;
+mod tfrecord;
 
 pub use config::PrefinetuneConfig;
 pub use error::{Result, TrainError};

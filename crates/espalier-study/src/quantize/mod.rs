@@ -7,10 +7,10 @@
 mod sensitivity;
 
 use crate::evaluate::evaluate;
+use espalier_data::Examples;
 use espalier_encoder::files::Staged;
 use espalier_encoder::{Adapter, Backbone, PackedFile, Precision, Storage};
 use espalier_train::Result;
-use espalier_train::data::Examples;
 use sensitivity::by_sensitivity;
 use serde::Serialize;
 use std::path::Path;

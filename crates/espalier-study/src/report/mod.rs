@@ -8,9 +8,9 @@ pub use table::table;
 
 use crate::compare::{Cell, Comparison, ComparisonConfig, family_headlines};
 use crate::statistics::Mean;
+use espalier_data::Task;
 use espalier_encoder::Family;
 use espalier_train::PrefinetuneConfig;
-use espalier_train::data::Task;
 use espalier_train::finetune::{FinetuneConfig, family_of};
 use espalier_train::prefinetune::StepReport;
 use espalier_train::strategies::Strategy;

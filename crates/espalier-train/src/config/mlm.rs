@@ -1,6 +1,6 @@
 //! The settings of masked language modelling.
 
-use super::CorpusConfig;
+use espalier_data::CorpusConfig;
 use serde::{Deserialize, Serialize};
 
 /// Masked language modelling.

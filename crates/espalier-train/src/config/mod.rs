@@ -2,7 +2,6 @@
 
 mod adapter;
 mod check;
-mod corpus;
 mod mlm;
 mod ner;
 mod parse;
@@ -13,7 +12,6 @@ mod train;
 
 pub use adapter::AdapterConfig;
 pub(crate) use check::{BATCH_RULE, BATCHES, RANK_RULE, RANKS};
-pub use corpus::CorpusConfig;
 pub use mlm::MlmConfig;
 pub use ner::{ConceptEncoderKind, DistillConfig, NerConfig, NerObjective};
 pub use scratch::ScratchConfig;
@@ -24,6 +22,9 @@ pub use train::{Composition, TrainConfig};
 use crate::error::{Result, TrainError};
 use crate::objectives::Objective;
 use crate::strategies::Strategy;
+use espalier_data::CorpusConfig;
+use espalier_data::check::{Kind, Report, check_file};
+use espalier_encoder::Tokenizer;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{self, Read};
@@ -139,6 +140,21 @@ impl PrefinetuneConfig {
             Objective::Tc => &self.tc.corpora,
             Objective::Mlm => &self.mlm.corpora,
         }
+    }
+
+    /// Checks the corpora of all objectives, each as what it is used for.
+    pub fn check_corpora(&self, tokenizer: Option<&Tokenizer>) -> Vec<Report> {
+        let sentences = match self.ner.objective() {
+            NerObjective::Concepts => Kind::Concepts,
+            NerObjective::Distill => Kind::Sentences,
+        };
+        let ner = self.ner.corpora.iter().map(|corpus| (corpus, sentences));
+        let tc = self.tc.corpora.iter().map(|corpus| (corpus, Kind::Pairs));
+        let mlm = self.mlm.corpora.iter().map(|corpus| (corpus, Kind::Texts));
+        ner.chain(tc)
+            .chain(mlm)
+            .map(|(corpus, kind)| check_file(&corpus.path, Some(kind), tokenizer))
+            .collect()
     }
 
     /// Whether the run begins with a fresh encoder.

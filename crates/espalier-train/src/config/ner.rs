@@ -1,8 +1,8 @@
 //! The settings of the NER side.
 
-use super::CorpusConfig;
 use crate::objectives::DistillLoss;
 use crate::optimizer::Schedule;
+use espalier_data::CorpusConfig;
 use espalier_encoder::Compute;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;

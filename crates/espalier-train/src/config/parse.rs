@@ -113,9 +113,10 @@ fn unknown(key: &str, origin: &str, known: &[String]) -> TrainError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{CorpusConfig, NerObjective};
+    use crate::config::NerObjective;
     use crate::optimizer::{OptimizerKind, Schedule};
     use crate::strategies::Strategy;
+    use espalier_data::CorpusConfig;
 
     fn parsed(text: &str, overrides: &[&str]) -> Result<PrefinetuneConfig> {
         let overrides: Vec<String> = overrides.iter().map(|text| text.to_string()).collect();

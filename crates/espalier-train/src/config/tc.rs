@@ -1,6 +1,6 @@
 //! The settings of the classification side.
 
-use super::CorpusConfig;
+use espalier_data::CorpusConfig;
 use espalier_encoder::Pooling;
 use serde::{Deserialize, Serialize};
 

@@ -1,7 +1,7 @@
 //! What a head is to predict, as class indices.
 
-use crate::data::{AnnotatedText, Examples};
 use crate::objectives::WeightedTargets;
+use espalier_data::{AnnotatedText, Examples};
 use espalier_encoder::decode::word_tags;
 use espalier_encoder::tags::{Tag, TagSet};
 use espalier_encoder::{Encoded, Output};

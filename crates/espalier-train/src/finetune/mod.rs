@@ -17,8 +17,8 @@ pub use config::FinetuneConfig;
 pub use frozen::Frozen;
 pub use predict::{Predictions, predict};
 
-use crate::data::Examples;
 use crate::error::{Result, TrainError};
+use espalier_data::Examples;
 use espalier_encoder::{Adapter, AdapterCard, Family, Lora};
 use run::Run;
 use std::collections::BTreeMap;

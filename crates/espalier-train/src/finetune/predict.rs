@@ -2,8 +2,8 @@
 
 use super::trunk::Trunk;
 use super::{Frozen, family_of};
-use crate::data::Examples;
 use crate::error::{Result, TrainError};
+use espalier_data::Examples;
 use espalier_encoder::decode::entities;
 use espalier_encoder::tags::{Entity, TagSet};
 use espalier_encoder::{Adapter, Output, best_class};

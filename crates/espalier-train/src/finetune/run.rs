@@ -6,12 +6,13 @@ use super::network::Memory;
 use super::start::starting_point;
 use super::trunk::Trunk;
 use super::{Frozen, family_of};
-use crate::data::Examples;
 use crate::error::{Result, TrainError};
+use crate::initialization::uniform;
 use crate::memory;
 use crate::objectives::Classification;
 use crate::optimizer::{Group, Optimizer, OptimizerKind, Schedule};
-use crate::sampling::{Shuffled, generator, uniform};
+use espalier_data::Examples;
+use espalier_data::sampling::{Shuffled, generator};
 use espalier_encoder::{Family, Head, Lora, Output};
 
 /// The adapter and the head, and what trains them.

@@ -2,7 +2,8 @@
 
 use super::config::FinetuneConfig;
 use crate::error::{Result, TrainError};
-use crate::sampling::{generator, uniform};
+use crate::initialization::uniform;
+use espalier_data::sampling::generator;
 use espalier_encoder::lora::SiteSpec;
 use espalier_encoder::{Backbone, EncoderConfig, Lora, LoraConfig};
 

@@ -1,7 +1,7 @@
 //! The frozen lower layers, run once over a task's texts.
 
 use super::{Frozen, family_of};
-use crate::data::Examples;
+use espalier_data::Examples;
 use espalier_encoder::{Batch, Encoded};
 use rayon::prelude::*;
 

@@ -1,6 +1,6 @@
 //! Which tokens are hidden from a masked language model, and how (BERT, arXiv 1810.04805).
 
-use crate::data::{Role, TextPiece};
+use espalier_data::{Role, TextPiece};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
@@ -72,7 +72,7 @@ impl Masking {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sampling::generator;
+    use espalier_data::sampling::generator;
 
     const MASK: u32 = 4;
 

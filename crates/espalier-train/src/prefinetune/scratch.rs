@@ -2,8 +2,9 @@
 
 use crate::config::PrefinetuneConfig;
 use crate::error::Result;
+use crate::initialization::normal;
 use crate::memory;
-use crate::sampling::{generator, normal};
+use espalier_data::sampling::generator;
 use espalier_encoder::{Architecture, Backbone, EncoderConfig};
 
 /// The BERT that `config.scratch` describes. The same seed and tokenizer give the same weights to

@@ -2,7 +2,7 @@
 //! (tensorflow/core/util/event.proto) encoded by hand.
 
 use super::error::{Result, io};
-use super::tfrecord;
+use crate::tfrecord;
 use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};

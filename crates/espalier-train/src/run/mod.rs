@@ -21,7 +21,6 @@ mod place;
 mod settings;
 mod state;
 mod summary;
-pub(crate) mod tfrecord;
 
 pub use error::RunError;
 pub(crate) use error::io;

@@ -1,9 +1,9 @@
 use crate::common::{bits, tiny_bert};
 use crate::tasks::{config, names, noisy_lora, opinions, sentences};
+use espalier_data::Examples;
 use espalier_encoder::lora::SiteSpec;
 use espalier_encoder::{Adapter, Lora, LoraConfig, Module, Output};
 use espalier_kernels::round_through_bf16;
-use espalier_train::data::Examples;
 use espalier_train::finetune::{FinetuneConfig, Predictions, predict};
 use espalier_train::{TrainError, finetune};
 

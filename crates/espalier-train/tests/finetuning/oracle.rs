@@ -2,13 +2,14 @@
 
 use crate::common::{bits, tiny_bert};
 use crate::tasks::{TAGS, noisy_lora, sentences};
+use espalier_data::sampling::generator;
 use espalier_encoder::{Activations, Batch, Gradients, Head, Lora};
 use espalier_kernels::loss::cross_entropy;
 use espalier_kernels::round_through_bf16;
 use espalier_train::finetune;
 use espalier_train::finetune::FinetuneConfig;
+use espalier_train::initialization::uniform;
 use espalier_train::optimizer::{Group, Optimizer, OptimizerKind, Schedule};
-use espalier_train::sampling::{generator, uniform};
 
 /// Trains on one batch, over and over, by AdamW with decay 0.1, a warm-up of 2 of 8 steps and
 /// clipping to the norm 0.5.

@@ -3,9 +3,9 @@ use crate::tasks::{
     TAGS, adapter, config, constant_head, names, noise, noisy_lora, opinions, sentences, tags,
     texts,
 };
+use espalier_data::Examples;
 use espalier_encoder::tags::Entity;
 use espalier_encoder::{Adapter, Batch, EncoderError, Head, Output, Pooling, best_class};
-use espalier_train::data::Examples;
 use espalier_train::finetune::{FinetuneConfig, Predictions, predict};
 use espalier_train::{TrainError, finetune};
 use tempfile::TempDir;

@@ -1,7 +1,7 @@
 use crate::common::{fixture, tiny_bert};
 use crate::tasks::{config, names, opinions};
+use espalier_data::Examples;
 use espalier_encoder::{EncoderConfig, Lora, LoraConfig};
-use espalier_train::data::Examples;
 use espalier_train::finetune::FinetuneConfig;
 use espalier_train::{TrainError, finetune};
 

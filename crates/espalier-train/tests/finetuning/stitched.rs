@@ -2,10 +2,10 @@
 
 use crate::common::{bits, tiny_bert};
 use crate::tasks::{config, names, noise, noisy_lora, opinions};
+use espalier_data::Examples;
 use espalier_encoder::lora::SiteSpec;
 use espalier_encoder::{Adapter, Backbone, EncoderError, Lora, Module, Precision};
 use espalier_train::columns::{SecondColumn, Stitches};
-use espalier_train::data::Examples;
 use espalier_train::finetune::{FinetuneConfig, Frozen, Predictions, family_of, predict};
 use espalier_train::{TrainError, finetune};
 use tempfile::TempDir;

@@ -1,10 +1,10 @@
 //! Tasks and adapters made on the spot, in words that the tiny BERT knows.
 
+use espalier_data::{AnnotatedText, Examples, LabelledText};
 use espalier_encoder::lora::SiteSpec;
 use espalier_encoder::{
     Adapter, AdapterCard, Backbone, Family, Head, Lora, Module, Output, Pooling,
 };
-use espalier_train::data::{AnnotatedText, Examples, LabelledText};
 use espalier_train::finetune::FinetuneConfig;
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
 use crate::corpora::{Corpora, run};
+use espalier_data::DataError;
 use espalier_encoder::Module;
 use espalier_train::config::{Composition, NerObjective};
-use espalier_train::data::DataError;
 use espalier_train::objectives::{DistillLoss, Objective};
 use espalier_train::strategies::Strategy;
 use espalier_train::{PrefinetuneConfig, TrainError};

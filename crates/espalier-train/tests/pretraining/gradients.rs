@@ -2,9 +2,10 @@
 
 use crate::common::{Recorded, assert_close, bits, fixture, tiny_bert};
 use crate::texts::{Texts, trained};
+use espalier_data::sampling::generator;
 use espalier_encoder::{Activations, Backbone, Batch, Gradients, MlmHead, Precision};
+use espalier_train::initialization::uniform;
 use espalier_train::objectives::{MlmGradients, MlmObjective};
-use espalier_train::sampling::{generator, uniform};
 
 fn objective<'a>(backbone: &'a Backbone, head: &'a MlmHead, words: &'a [f32]) -> MlmObjective<'a> {
     MlmObjective {

@@ -1,7 +1,7 @@
 //! Documents in pieces.
 
 use crate::common::tiny_bert;
-use espalier_train::data::{Corpus, Role, TextPiece};
+use espalier_data::{Corpus, Role, TextPiece};
 use std::fs;
 use std::path::Path;
 

@@ -2,8 +2,8 @@
 
 use super::text::{FAMILIES, counted, duration, escape, listed, points};
 use crate::report::Report;
+use espalier_data::CorpusConfig;
 use espalier_encoder::{LoraConfig, Module};
-use espalier_train::config::CorpusConfig;
 use serde::Serialize;
 
 type Setting = (&'static str, String);

@@ -1,5 +1,6 @@
 use super::*;
-use crate::sampling::{generator, uniform};
+use crate::initialization::uniform;
+use espalier_data::sampling::generator;
 use espalier_encoder::lora::SiteSpec;
 use espalier_encoder::{Backbone, Lora, Module, Precision};
 use std::path::Path;

@@ -4,13 +4,13 @@ use super::concept_encoder::{ConceptEncoder, Trained};
 use super::sentences::{Sentences, first_text, mean_loss, projection_group};
 use super::{OwnParameters, Pass, Side, SideReport};
 use crate::config::PrefinetuneConfig;
-use crate::data::{Annotation, ConceptSentence, CorpusPosition};
 use crate::error::Result;
 use crate::objectives::{
     ConceptBatch, ConceptGradients, ConceptObjective, ConceptProjections, Objective,
 };
 use crate::optimizer::Group;
 use crate::prefinetune::ConceptModel;
+use espalier_data::{Annotation, ConceptSentence, CorpusPosition};
 use espalier_encoder::{Backbone, Batch, Encoded};
 use rayon::prelude::*;
 use std::collections::BTreeSet;

@@ -4,13 +4,14 @@
 use super::sentences::{Sentences, first_text, mean_loss, projection_group};
 use super::{OwnParameters, Pass, Side, SideReport};
 use crate::config::PrefinetuneConfig;
-use crate::data::{Annotation, ConceptSentence, CorpusPosition};
 use crate::error::Result;
+use crate::initialization::uniform;
 use crate::objectives::{DistillLoss, Distillation, Objective, WordBatch, WordPooling};
 use crate::optimizer::Group;
 use crate::prefinetune::Teacher;
 use crate::prefinetune::teacher::{Said, TeacherWords};
-use crate::sampling::{generator, uniform};
+use espalier_data::sampling::generator;
+use espalier_data::{Annotation, ConceptSentence, CorpusPosition};
 use espalier_encoder::{Backbone, Batch, Encoded, Head, Tokenizer};
 use rayon::prelude::*;
 use std::ops::Range;
@@ -214,7 +215,7 @@ fn columns(x: &[f32], width: usize, part: &Range<usize>) -> Vec<f32> {
 mod tests {
     use super::*;
     use crate::config::NerConfig;
-    use crate::data::ConceptSpan;
+    use espalier_data::ConceptSpan;
     use espalier_encoder::Compute;
     use std::path::{Path, PathBuf};
 

@@ -2,12 +2,13 @@
 
 use super::{OwnParameters, Pass, Side, SideReport, gather, scatter};
 use crate::config::{MlmConfig, PrefinetuneConfig, TrainConfig};
-use crate::data::{Corpus, CorpusPosition, TextPiece};
 use crate::error::{Result, TrainError};
+use crate::initialization::normal;
 use crate::memory;
 use crate::objectives::{Masked, Masking, MlmGradients, MlmObjective, Objective};
 use crate::optimizer::Group;
-use crate::sampling::{generator, normal};
+use espalier_data::sampling::generator;
+use espalier_data::{Corpus, CorpusPosition, TextPiece};
 use espalier_encoder::text::escape;
 use espalier_encoder::{Backbone, Batch, MlmHead, Model, Tokenizer};
 use std::sync::Arc;

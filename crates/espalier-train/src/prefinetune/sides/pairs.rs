@@ -2,12 +2,12 @@
 
 use super::texts::Texts;
 use super::{EXCERPT, OwnParameters, Pass, Side, SideReport, gather, scatter};
-use crate::config::{CorpusConfig, PrefinetuneConfig};
-use crate::data::{Corpus, CorpusPosition, TextPair};
+use crate::config::PrefinetuneConfig;
 use crate::error::{Result, TrainError};
 use crate::memory;
 use crate::objectives::{Objective, PairObjective, false_negatives};
-use crate::sampling::generator;
+use espalier_data::sampling::generator;
+use espalier_data::{Corpus, CorpusConfig, CorpusPosition, TextPair};
 use espalier_encoder::text::{excerpt, first_few};
 use espalier_encoder::{Backbone, Encoded, Tokenizer};
 use rayon::prelude::*;

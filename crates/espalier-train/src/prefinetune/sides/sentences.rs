@@ -2,11 +2,11 @@
 
 use super::{EXCERPT, turns};
 use crate::config::PrefinetuneConfig;
-use crate::data::{Annotation, ConceptSentence, Corpus};
 use crate::error::Result;
 use crate::memory;
 use crate::optimizer::Group;
-use crate::sampling::generator;
+use espalier_data::sampling::generator;
+use espalier_data::{Annotation, ConceptSentence, Corpus};
 use espalier_encoder::Backbone;
 use espalier_encoder::text::excerpt;
 use std::ops::Range;

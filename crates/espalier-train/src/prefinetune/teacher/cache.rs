@@ -12,9 +12,10 @@
 //! next record is added; a record that is damaged is as good as none.
 
 use super::Said;
-use crate::data::read_at;
 use crate::error::Result;
-use crate::run::{hex, io, tfrecord};
+use crate::run::{hex, io};
+use crate::tfrecord;
+use espalier_data::read_at;
 use espalier_kernels::Bf16;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;

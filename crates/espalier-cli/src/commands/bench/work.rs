@@ -1,0 +1,116 @@
+//! What is measured: a training step, a forward pass, a step of fine-tuning.
+
+use super::repeat;
+use super::workload::Workload;
+use espalier_data::sampling::generator;
+use espalier_encoder::{
+    Activations, Batch, Gradients, Lora, LoraConfig, Model, Module, PackedWeights, Pooling,
+};
+use espalier_train::initialization::uniform;
+use espalier_train::optimizer::{Group, Optimizer, OptimizerKind, Schedule};
+use std::hint::black_box;
+
+/// Layers that an adapter is put on, as in the peers' scripts.
+const ADAPTED: usize = 2;
+
+/// All weights, or all but the embeddings, by AdamW.
+pub(super) fn train(workload: &Workload, freeze_embeddings: bool, steps: usize) -> Vec<f64> {
+    let encoder = &workload.encoder;
+    let mut weights = workload.weights.clone();
+    let mut packed = PackedWeights::new(encoder, &weights, workload.precision);
+    let frozen = if freeze_embeddings { encoder.layout.embeddings.all.end } else { 0 };
+    let mut group = Group::new(weights.len(), 1e-5, vec![(frozen..weights.len(), 0.01)]);
+    let mut optimizer = optimizer(steps);
+    let mut loss = Loss::default();
+    let mut activations = Activations::default();
+    repeat(steps, |step| {
+        let batch = workload.batch(step);
+        let model = Model { encoder, weights: &weights, packed: &packed, adapter: None };
+        model.forward(batch, &mut activations);
+        let d_hidden = loss.gradient(activations.output(), batch, encoder.width());
+        let gradients = Gradients {
+            weights: Some(&mut group.gradients),
+            embeddings: !freeze_embeddings,
+            adapter: None,
+        };
+        model.backward(0..encoder.layers(), batch, &mut activations, d_hidden, gradients);
+        // Gradients of a random encoder are finite, and this measures time, not training.
+        let _ = optimizer.step(&mut [(&mut weights, &mut group)]);
+        packed.pack(encoder, &weights);
+    })
+}
+
+/// An adapter on the last layers; the frozen ones below run first, unless their output is stored.
+pub(super) fn finetune(workload: &Workload, cached_trunk: bool, steps: usize) -> Vec<f64> {
+    let (encoder, weights) = (&workload.encoder, &workload.weights);
+    let layers = encoder.layers();
+    let config = LoraConfig {
+        layers: ADAPTED.min(layers),
+        modules: Module::ALL.to_vec(),
+        rank: 8,
+        alpha: 16.0,
+    };
+    let mut rng = generator(0, "bench adapter");
+    let mut lora = Lora::fresh(&encoder.config, &config, uniform(&mut rng));
+    let packed = PackedWeights::new(encoder, weights, workload.precision);
+    let plain = Model { encoder, weights, packed: &packed, adapter: None };
+    let first = lora.trunk_layers();
+    let trunk = |batch: &Batch| plain.encode_layers(0..first, None, batch);
+    let stored: Vec<Vec<f32>> =
+        if cached_trunk { workload.batches.iter().map(trunk).collect() } else { Vec::new() };
+
+    let mut group = Group::new(lora.values.len(), 1e-3, vec![(0..lora.values.len(), 0.01)]);
+    let mut optimizer = optimizer(steps);
+    let mut loss = Loss::default();
+    let mut activations = Activations::default();
+    repeat(steps, |step| {
+        let batch = workload.batch(step);
+        let fresh;
+        let input = match cached_trunk {
+            true => &stored[step % stored.len()],
+            false => {
+                fresh = trunk(batch);
+                &fresh
+            }
+        };
+        let model = Model { adapter: Some(&lora), ..plain };
+        model.forward_layers(first..layers, Some(input), batch, &mut activations);
+        let d_hidden = loss.gradient(activations.output(), batch, encoder.width());
+        let gradients = Gradients { adapter: Some(&mut group.gradients), ..Default::default() };
+        model.backward(first..layers, batch, &mut activations, d_hidden, gradients);
+        let _ = optimizer.step(&mut [(&mut lora.values, &mut group)]);
+    })
+}
+
+/// Token vectors and nothing else.
+pub(super) fn infer(workload: &Workload, steps: usize) -> Vec<f64> {
+    let (encoder, weights) = (&workload.encoder, &workload.weights);
+    let packed;
+    let model = match &workload.backbone {
+        Some(backbone) => backbone.model(None),
+        None => {
+            packed = PackedWeights::new(encoder, weights, workload.precision);
+            Model { encoder, weights, packed: &packed, adapter: None }
+        }
+    };
+    repeat(steps, |step| drop(black_box(model.encode(workload.batch(step)))))
+}
+
+fn optimizer(steps: usize) -> Optimizer {
+    Optimizer::new(OptimizerKind::AdamW, Schedule::Constant, steps, 0, 0.0)
+}
+
+/// Half the squared length of the text vectors, whose gradient is the text vectors themselves.
+#[derive(Default)]
+struct Loss {
+    pooled: Vec<f32>,
+    d_hidden: Vec<f32>,
+}
+
+impl Loss {
+    fn gradient(&mut self, hidden: &[f32], batch: &Batch, width: usize) -> &mut [f32] {
+        Pooling::Mean.forward(hidden, batch, width, &mut self.pooled);
+        Pooling::Mean.backward(&self.pooled, batch, width, &mut self.d_hidden);
+        &mut self.d_hidden
+    }
+}

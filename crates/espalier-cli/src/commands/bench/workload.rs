@@ -1,0 +1,127 @@
+//! The model and the batches that are measured.
+
+use super::{Args, Work};
+use crate::commands::{open_backbone, open_trainable};
+use anyhow::Context;
+use espalier_data::sampling::generator;
+use espalier_encoder::{Backbone, Batch, Encoder, EncoderConfig, Precision, memory};
+use espalier_train::initialization::uniform;
+use rand::Rng;
+use std::path::Path;
+use std::str::FromStr;
+
+/// A random encoder's shape, as `--shape` gives it.
+#[derive(Clone)]
+pub struct Shape(EncoderConfig);
+
+impl FromStr for Shape {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let numbers: Vec<usize> =
+            text.split(',').filter_map(|number| number.trim().parse().ok()).collect();
+        let [layers, hidden, heads, inner, vocabulary] = numbers[..] else {
+            return Err("give five numbers: layers, width, heads, inner width, vocabulary".into());
+        };
+        let config = serde_json::json!({
+            "num_hidden_layers": layers, "hidden_size": hidden, "num_attention_heads": heads,
+            "intermediate_size": inner, "vocab_size": vocabulary, "max_position_embeddings": 512,
+        });
+        let config: EncoderConfig =
+            serde_json::from_value(config).map_err(|error| error.to_string())?;
+        config.mistake().map_or(Ok(Self(config)), Err)
+    }
+}
+
+/// What every measurement needs.
+pub(super) struct Workload {
+    pub(super) encoder: Encoder,
+    pub(super) weights: Vec<f32>,
+    pub(super) precision: Precision,
+    /// Where encoder and weights come from, if they are not random.
+    pub(super) backbone: Option<Backbone>,
+    /// Taken in turns.
+    pub(super) batches: Vec<Batch>,
+}
+
+impl Workload {
+    pub(super) fn new(args: &Args) -> anyhow::Result<Self> {
+        let open = if args.work == Work::Infer { open_backbone } else { open_trainable };
+        let backbone =
+            args.backbone.as_deref().map(|spec| open(spec, args.precision)).transpose()?;
+        let (encoder, weights) = match &backbone {
+            Some(backbone) => (backbone.encoder.as_ref().clone(), backbone.weights().to_vec()),
+            None => random_encoder(&args.shape)?,
+        };
+        // At least each token's vector.
+        let bytes = args.batch * args.seq * encoder.width() * size_of::<f32>();
+        memory::check(format!("a batch of {} sequences", args.batch), bytes as u64)?;
+        let batches = match &args.lengths {
+            Some(path) => ragged(path, &encoder, backbone.as_ref(), args.batch)?,
+            None => vec![random_batch(&encoder, &vec![args.seq; args.batch], 0)],
+        };
+        let precision = backbone.as_ref().map_or(args.precision.precision(), Backbone::precision);
+        Ok(Self { encoder, weights, precision, backbone, batches })
+    }
+
+    pub(super) fn batch(&self, step: usize) -> &Batch {
+        &self.batches[step % self.batches.len()]
+    }
+}
+
+fn random_encoder(shape: &Shape) -> anyhow::Result<(Encoder, Vec<f32>)> {
+    let parameters = shape.0.parameters();
+    memory::check(
+        format!("a model of {parameters} parameters"),
+        parameters * size_of::<f32>() as u64,
+    )?;
+    let encoder = Encoder::new(shape.0.clone());
+    let mut rng = generator(0, "bench weights");
+    let mut uniform = uniform(&mut rng);
+    let weights = (0..encoder.layout.len()).map(|_| 0.05 * uniform()).collect();
+    Ok((encoder, weights))
+}
+
+fn random_batch(encoder: &Encoder, lengths: &[usize], seed: u64) -> Batch {
+    let mut rng = generator(seed, "bench tokens");
+    let mut id = || rng.random_range(0..encoder.config.vocab_size as u32);
+    let sequences: Vec<Vec<u32>> =
+        lengths.iter().map(|&length| (0..length).map(|_| id()).collect()).collect();
+    Batch::new(sequences.iter().map(Vec::as_slice))
+}
+
+/// Batches of the texts, or of random tokens of the lengths, that a file lists.
+fn ragged(
+    path: &Path,
+    encoder: &Encoder,
+    backbone: Option<&Backbone>,
+    size: usize,
+) -> anyhow::Result<Vec<Batch>> {
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    anyhow::ensure!(
+        !lines.is_empty(),
+        "{} is empty: one text, or one length, per line is needed",
+        path.display()
+    );
+    let longest = encoder.config.longest_text();
+    if let Ok(lengths) =
+        lines.iter().map(|line| line.trim().parse()).collect::<Result<Vec<usize>, _>>()
+    {
+        let fits = lengths.iter().all(|length| (1..=longest).contains(length));
+        anyhow::ensure!(fits, "{}: lengths must be between 1 and {longest}", path.display());
+        let batches = lengths.chunks(size).enumerate();
+        return Ok(batches
+            .map(|(seed, lengths)| random_batch(encoder, lengths, seed as u64))
+            .collect());
+    }
+    let backbone = backbone.with_context(|| {
+        format!(
+            "{} holds texts, which only a model's tokenizer can count: give --backbone",
+            path.display()
+        )
+    })?;
+    let encoded: Vec<_> = lines.iter().map(|line| backbone.tokenizer.encode(line)).collect();
+    Ok(encoded.chunks(size).map(Batch::of_texts).collect())
+}

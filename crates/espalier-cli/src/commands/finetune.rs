@@ -1,0 +1,116 @@
+use super::evaluate::print_scores;
+use super::training::quoted;
+use crate::output;
+use crate::progress::Progress;
+use espalier_data::{Task, fraction};
+use espalier_encoder::{Adapter, AdapterCard, files};
+use espalier_study::evaluate;
+use espalier_train::finetune::Frozen;
+use espalier_train::{FinetuneConfig, finetune};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+
+/// Train a small adapter and a head for one task on the frozen backbone
+///
+/// The task is a folder with train.jsonl, and dev.jsonl and test.jsonl where there are any. Named
+/// entities: {"tokens": [...], "tags": ["B-city", "O", ...]}; classification: {"text": "...",
+/// "label": "..."}. The adapter goes to DIR in PEFT's layout. The directory of a run of the
+/// strategy cross-stitch, given for --backbone, stands for both of its encoders.
+#[derive(clap::Args)]
+#[command(after_help = "Example: espalier finetune --backbone run/backbone --init \
+                        run/adapters/tc --task samples/tasks/banking77 --out banking")]
+pub struct Args {
+    #[command(flatten)]
+    backbone: super::BackboneArgs,
+    /// Start from this adapter (a family's) instead of a fresh one
+    #[arg(long, value_name = "ADAPTER")]
+    init: Option<PathBuf>,
+    /// The task's folder
+    #[arg(long, value_name = "DIR")]
+    task: PathBuf,
+    /// Share of the training examples to use, stratified; a smaller share is part of a larger one
+    #[arg(long, default_value_t = 1.0, value_name = "F")]
+    fraction: f64,
+    /// Seed of the share, the head and the order
+    #[arg(long, default_value_t = 0, value_name = "S")]
+    seed: u64,
+    /// Number of updates
+    #[arg(long, default_value_t = FinetuneConfig::default().steps, value_name = "N")]
+    steps: usize,
+    /// Examples per update
+    #[arg(long, default_value_t = FinetuneConfig::default().batch, value_name = "N")]
+    batch: usize,
+    /// Peak learning rate of the adapter
+    #[arg(long, default_value_t = FinetuneConfig::default().learning_rate, value_name = "RATE")]
+    learning_rate: f32,
+    /// Peak learning rate of the head
+    #[arg(long, default_value_t = FinetuneConfig::default().head_learning_rate, value_name = "RATE")]
+    head_learning_rate: f32,
+    /// Where the adapter goes
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Print scores as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: Args) -> anyhow::Result<()> {
+    // Beside an adapter of ours, which is known by its card, there may be notes.
+    if files::read_json::<AdapterCard>(&args.out.join("espalier.json")).is_err() {
+        super::only_ours(&args.out, &[], &Adapter::FILES, "an adapter of espalier's")?;
+    }
+    let task = Task::open(&args.task)?;
+    for warning in task.warnings() {
+        note!("warning: {}: {warning}", task.name);
+    }
+    let (backbone, second) = args.backbone.open_columns_trainable()?;
+    let encoder = Frozen::new(&backbone, second.as_ref());
+    anyhow::ensure!(
+        second.is_none() || args.init.is_none(),
+        "a cross-stitch run has no adapters to start from: leave out --init"
+    );
+    let init = args
+        .init
+        .as_deref()
+        .map(|directory| Adapter::open_lora(directory, &backbone))
+        .transpose()?;
+    let train = fraction(&task.train, args.fraction, args.seed)?;
+    let config = FinetuneConfig {
+        steps: args.steps,
+        batch: args.batch,
+        learning_rate: args.learning_rate,
+        head_learning_rate: args.head_learning_rate,
+        seed: args.seed,
+        ..FinetuneConfig::default()
+    };
+    let mut progress = Progress::new(&format!("fine-tuning on {}", task.name), config.steps);
+    let adapter = finetune(encoder, init.as_ref(), &train, &config, |step| {
+        progress.step(step.step, step.steps, || format!("loss {:.4}", step.loss));
+    })?;
+    progress.finish(&format!("{} examples, {} steps", train.len(), config.steps));
+    adapter.save(&args.out)?;
+
+    let mut scores = serde_json::Map::new();
+    for (split, examples) in [("dev", &task.dev), ("test", &task.test)] {
+        let Some(examples) = examples else { continue };
+        let result = evaluate(encoder, &adapter, examples)?;
+        if !args.json {
+            print_scores(&format!("{} {split}", task.name), &result)?;
+        }
+        scores.insert(split.to_string(), serde_json::to_value(&result)?);
+    }
+    if args.json {
+        let result = json!({ "task": task.name, "examples": train.len(), "seed": args.seed, "adapter": args.out, "scores": scores });
+        output::json(&result)?;
+    } else {
+        let backbone = quoted(Path::new(&args.backbone.backbone));
+        let (adapter, task) = (quoted(&args.out), quoted(&args.task));
+        match second {
+            None => note!("next: espalier predict --backbone {backbone} --adapter {adapter}"),
+            Some(_) => note!(
+                "next: espalier evaluate --backbone {backbone} --adapter {adapter} --task {task}"
+            ),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,149 @@
+//! Records that are taken out of a corpus, to validate on.
+
+use super::{Corpus, spooling};
+use crate::DataError;
+use rand::seq::index::sample;
+use rand_chacha::ChaCha8Rng;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::collections::HashSet;
+use std::hash::Hash;
+
+impl<T: Serialize + DeserializeOwned> Corpus<T> {
+    /// Takes `count` records out, but no more than a tenth, and returns them, part after part; they
+    /// are never drawn again. A record whose `key` is that of one of these goes with it. A part
+    /// that would be left with less than two records keeps them all. The drawing begins anew.
+    ///
+    /// This reads all records once, if there are any to take out.
+    ///
+    /// # Errors
+    /// [`DataError::Spool`].
+    pub fn hold_out<K: Eq + Hash>(
+        &mut self,
+        count: usize,
+        mut rng: ChaCha8Rng,
+        key: impl Fn(&T) -> K,
+    ) -> Result<Vec<T>, DataError> {
+        let total = self.len();
+        let count = count.min(total / 10);
+        if count == 0 {
+            return Ok(Vec::new());
+        }
+        let mut keys = HashSet::new();
+        for index in sample(&mut rng, total, count) {
+            keys.insert(key(&self.record(index)?));
+        }
+        let (mut held, mut kept) = (Vec::new(), HashSet::new());
+        for part in &mut self.parts {
+            let (mut records, mut gaps) = (Vec::new(), Vec::new());
+            for index in 0..part.size {
+                let record: T = self.spool.get(part.number, index).map_err(spooling)?;
+                if keys.contains(&key(&record)) {
+                    gaps.push(index - records.len());
+                    records.push(record);
+                }
+            }
+            if part.size - records.len() < 2 {
+                kept.extend(records.iter().map(&key));
+                continue;
+            }
+            part.size -= records.len();
+            (part.order, part.gaps) = (part.order.over(part.size), gaps);
+            held.extend(records);
+        }
+        // What a small part kept is trained on there.
+        held.retain(|record| !kept.contains(&key(record)));
+        Ok(held)
+    }
+
+    /// The record with this index over all parts.
+    fn record(&mut self, mut index: usize) -> Result<T, DataError> {
+        let fits = |part: &&super::Part| {
+            let fits = index < part.size;
+            index -= if fits { 0 } else { part.size };
+            fits
+        };
+        let number = self.parts.iter().find(fits).map_or(0, |part| part.number);
+        self.spool.get(number, index).map_err(spooling)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sampling::generator;
+    use crate::{Annotation, ConceptSentence, TextPair};
+    use serde_json::json;
+
+    /// 100 sentences, of which each comes twice.
+    fn sentences() -> Corpus<ConceptSentence> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let row =
+            |n: usize| format!("{}\n", json!({"tokens": [format!("w{}", n % 100)], "spans": []}));
+        std::fs::write(file.path(), (0..200).map(row).collect::<String>()).unwrap();
+        Corpus::sentences(&[file.path().into()], Annotation::Required, 1).unwrap()
+    }
+
+    fn words(sentences: &[ConceptSentence]) -> Vec<String> {
+        sentences.iter().map(|sentence| sentence.tokens[0].clone()).collect()
+    }
+
+    fn held(corpus: &mut Corpus<ConceptSentence>, count: usize, seed: u64) -> Vec<String> {
+        words(
+            &corpus
+                .hold_out(count, generator(seed, "test"), |sentence| sentence.tokens.clone())
+                .unwrap(),
+        )
+    }
+
+    #[test]
+    fn what_is_held_out_is_not_drawn_in_any_copy_and_all_else_is() {
+        let mut corpus = sentences();
+        let held = held(&mut corpus, 5, 1);
+        assert!(
+            (6..=10).contains(&held.len()) && held.len().is_multiple_of(2),
+            "up to five texts and their copies: {held:?}"
+        );
+        assert_eq!(corpus.len(), 200 - held.len());
+        let mut epoch = words(&corpus.batch(corpus.len()).unwrap());
+        assert!(epoch.iter().all(|word| !held.contains(word)));
+        epoch.extend(held);
+        epoch.sort();
+        let mut all: Vec<String> = (0..200).map(|n| format!("w{}", n % 100)).collect();
+        all.sort();
+        assert_eq!(epoch, all);
+    }
+
+    #[test]
+    fn the_seed_decides_and_a_tenth_is_the_most() {
+        let split = |count, seed| held(&mut sentences(), count, seed);
+        assert_eq!(split(5, 1), split(5, 1));
+        assert_ne!(split(5, 1), split(5, 2));
+        assert!(split(0, 1).is_empty());
+        assert!((20..=40).contains(&split(10_000, 1).len()));
+    }
+
+    #[test]
+    fn small_parts_stay_whole_and_nothing_of_theirs_is_validated_on() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let row = |n: usize| {
+            // The source "small" has two pairs, whose anchors are in the large one too.
+            let (anchor, source) = if n < 2 { (n, "small") } else { (n - 2, "large") };
+            format!(
+                "{}\n",
+                json!({"anchor": format!("a{anchor}"), "positive": format!("p{n}"), "source": source})
+            )
+        };
+        std::fs::write(file.path(), (0..42).map(row).collect::<String>()).unwrap();
+        for seed in 0..20 {
+            let mut corpus = Corpus::pairs(&[file.path().into()], 0.5, 1).unwrap();
+            let held = corpus
+                .hold_out(4, generator(seed, "test"), |pair: &TextPair| pair.anchor.clone())
+                .unwrap();
+            let drawn: Vec<TextPair> =
+                (0..40).flat_map(|_| corpus.batch_of_one_part(99).unwrap()).collect();
+            assert!(held.iter().all(|held| drawn.iter().all(|drawn| drawn.anchor != held.anchor)));
+            assert!(drawn.iter().any(|pair| pair.source == "small"));
+        }
+    }
+}
