@@ -7,7 +7,7 @@
 //! [`linear`]: crate::linear::linear
 
 use crate::dtype::{Bf16, Element, Precision};
-use crate::gemm::{Matrix, MatrixMut, Packed, Start, gemm_in};
+use crate::gemm::{Matrix, MatrixMut, Packed, Start, Update, gemm_in};
 use crate::linear::{LowRank, Up};
 use crate::processor::processor;
 use std::ops::Range;
@@ -44,6 +44,24 @@ enum OwnedUp {
 }
 
 /// A pair's factors in the form in which the forward and the backward pass read them.
+///
+/// ```
+/// use espalier_kernels::Precision;
+/// use espalier_kernels::gemm::{Matrix, Packed};
+/// use espalier_kernels::linear::{Store, linear};
+/// use espalier_kernels::lora::{LoraPair, PackedPair};
+///
+/// let weight = [1.0, 0.0, 0.0, 1.0]; // [out, in] = [2, 2]
+/// let packed_weight = Packed::new(Precision::F32, Matrix::new(&weight, 2, 2).t());
+/// let pair = LoraPair { a: &[1.0, 1.0], b: &[3.0, 0.0], rank: 1, scale: 2.0 };
+/// let packed = PackedPair::new(Precision::F32, pair);
+///
+/// let (x, mut down, mut y) = ([1.0f32, 2.0], [0.0], [0.0f32; 2]); // one row
+/// packed.down(&x, &mut down);
+/// assert_eq!(down, [3.0]); // x A^T
+/// linear(&x, &packed_weight, None, &[packed.update(0..1, 0..2, &down)], Store(&mut y));
+/// assert_eq!(y, [19.0, 2.0]); // x W^T + 2 down B^T
+/// ```
 #[derive(Clone, Debug)]
 pub struct PackedPair {
     /// A^T, [in, r].
@@ -108,7 +126,7 @@ impl PackedPair {
     pub fn down<E: Element>(&self, x: &[E], down: &mut [f32]) {
         let rows = down.len() / self.rank();
         let down = MatrixMut::new(down, rows, self.rank());
-        self.a_t.gemm(1.0, Matrix::new(x, rows, self.inputs()), Start::Zero, down);
+        self.a_t.gemm(Matrix::new(x, rows, self.inputs()), Start::Zero, down);
     }
 
     /// The update of rows `rows` and columns `columns` of y, given the `down` that
@@ -134,7 +152,7 @@ impl PackedPair {
     pub fn down_gradient<E: Element>(&self, pair: LoraPair, dy: Matrix<E>, d_down: &mut [f32]) {
         let d_down = MatrixMut::new(d_down, dy.rows(), self.rank());
         let b = self.b.get_or_init(|| Packed::new(self.a_t.precision(), pair.b()));
-        b.gemm(pair.scale, dy, Start::Zero, d_down);
+        b.gemm(dy, Update { alpha: pair.scale, start: Start::Zero }, d_down);
     }
 
     /// The update of dx [T, in], all rows and columns: dx += d_down A.
@@ -163,33 +181,36 @@ pub struct LoraPairMut<'a> {
     pub b: &'a mut [f32],
 }
 
+/// The activations of one pair's forward and backward pass that its gradients are made of, for T
+/// rows.
+#[derive(Clone, Copy, Debug)]
+pub struct LoraActivations<'a, E> {
+    /// The input of the module, [T, in].
+    pub x: &'a [E],
+    /// The gradient at its output, [T, out].
+    pub dy: Matrix<'a, E>,
+    /// What [`PackedPair::down`] computed, [T, r].
+    pub down: &'a [f32],
+    /// What [`PackedPair::down_gradient`] computed, [T, r].
+    pub d_down: &'a [f32],
+}
+
 impl LoraPairMut<'_> {
-    /// dB += s dy^T down, dA += d_down^T x, for x [T, in], dy [T, out], down and d_down [T, r].
+    /// dB += s dy^T down, dA += d_down^T x.
     ///
     /// # Panics
     /// If the shapes do not fit each other.
-    pub fn accumulate<E: Element>(
-        self,
-        scale: f32,
-        x: &[E],
-        dy: Matrix<E>,
-        down: &[f32],
-        d_down: &[f32],
-    ) {
+    pub fn accumulate<E: Element>(self, scale: f32, activations: LoraActivations<E>) {
+        let LoraActivations { x, dy, down, d_down } = activations;
         let rows = dy.rows();
         let rank = down.len() / rows;
         let (inputs, outputs) = (self.a.len() / rank, self.b.len() / rank);
         let small = |x| Matrix::new(x, rows, rank);
         let (da, db) =
             (MatrixMut::new(self.a, rank, inputs), MatrixMut::new(self.b, outputs, rank));
-        gemm_in(E::PRECISION, scale, dy.t(), small(down), Start::Accumulate, db);
-        gemm_in(
-            E::PRECISION,
-            1.0,
-            small(d_down).t(),
-            Matrix::new(x, rows, inputs),
-            Start::Accumulate,
-            da,
-        );
+        let update = Update { alpha: scale, start: Start::Accumulate };
+        gemm_in(E::PRECISION, dy.t(), small(down), update, db);
+        let x = Matrix::new(x, rows, inputs);
+        gemm_in(E::PRECISION, small(d_down).t(), x, Start::Accumulate, da);
     }
 }

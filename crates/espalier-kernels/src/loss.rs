@@ -15,6 +15,15 @@ const RUN: usize = 256;
 /// with a target; rows whose target is `None` get zero. A score of minus infinity excludes its
 /// class in that row. Returns the mean loss, zero if no row has a target.
 ///
+/// ```
+/// use espalier_kernels::loss::cross_entropy;
+///
+/// let mut scores = [0.0, 0.0, 5.0, 1.0]; // [n, C] = [2, 2]
+/// let loss = cross_entropy(&mut scores, &[Some(1), None], 2);
+/// assert!((loss - 2f64.ln()).abs() < 1e-6);
+/// assert_eq!(scores, [0.5, -0.5, 0.0, 0.0]); // the gradient
+/// ```
+///
 /// # Panics
 /// If the shapes do not fit or a target is not below C.
 pub fn cross_entropy(scores: &mut [f32], targets: &[Option<u32>], classes: usize) -> f64 {
@@ -98,6 +107,15 @@ simd! {
 ///
 /// `scores` become the gradient of the mean loss: (sigmoid(score) - target) / n. Returns the mean
 /// loss, max(s, 0) - s y + ln(1 + e^-|s|) in its overflow-free form.
+///
+/// ```
+/// use espalier_kernels::loss::binary_cross_entropy;
+///
+/// let mut scores = [0.0, 0.0];
+/// let loss = binary_cross_entropy(&mut scores, &[true, false]);
+/// assert!((loss - 2f64.ln()).abs() < 1e-6);
+/// assert_eq!(scores, [-0.25, 0.25]); // the gradient
+/// ```
 ///
 /// # Panics
 /// If the lengths differ.

@@ -7,7 +7,8 @@ use rayon::prelude::*;
 /// Elements per task.
 const BLOCK: usize = 16 * 1024;
 
-/// Constants of one AdamW step (arXiv 1711.05101, as PyTorch computes it).
+/// Settings of one AdamW step (arXiv 1711.05101, as PyTorch computes it). The defaults are
+/// PyTorch's.
 #[derive(Clone, Copy, Debug)]
 pub struct AdamWStep {
     /// Learning rate of this step.
@@ -20,10 +21,33 @@ pub struct AdamWStep {
     pub beta2: f32,
     /// Added to the root of the second moment.
     pub eps: f32,
-    /// Number of this step, counted from 1, for the correction of the moments' bias.
+    /// Number of this step, counted from 1, for the bias correction of the moments.
     pub step: u64,
     /// Gradients are multiplied by this first (clipping by the global norm).
     pub gradient_scale: f32,
+}
+
+impl Default for AdamWStep {
+    fn default() -> Self {
+        Self {
+            learning_rate: 1e-3,
+            weight_decay: 0.01,
+            beta1: 0.9,
+            beta2: 0.999,
+            eps: 1e-8,
+            step: 1,
+            gradient_scale: 1.0,
+        }
+    }
+}
+
+/// The optimizer state of AdamW: running averages, one number per weight.
+#[derive(Debug)]
+pub struct Moments<'a> {
+    /// Of the gradient (PyTorch's `exp_avg`).
+    pub first: &'a mut [f32],
+    /// Of its square (PyTorch's `exp_avg_sq`).
+    pub second: &'a mut [f32],
 }
 
 /// One AdamW step: updates weights and moments, all of one length, and sets the gradients to zero
@@ -32,15 +56,23 @@ pub struct AdamWStep {
 /// Subnormal numbers, which moments decay to where gradients stay zero and which processors are
 /// slow with, are set to zero: they change no weight.
 ///
+/// ```
+/// use espalier_kernels::optimizer::{AdamWStep, Moments, adamw};
+///
+/// let step = AdamWStep { learning_rate: 0.1, weight_decay: 0.0, ..AdamWStep::default() };
+/// let (mut weights, mut gradients) = ([1.0, 1.0], [0.5, -2.0]);
+/// let (mut first, mut second) = ([0.0; 2], [0.0; 2]);
+/// let moments = Moments { first: &mut first, second: &mut second };
+/// adamw(step, &mut weights, &mut gradients, moments);
+/// // The first step has the length of the learning rate, whatever the size of the gradient.
+/// assert!((weights[0] - 0.9).abs() < 1e-6 && (weights[1] - 1.1).abs() < 1e-6);
+/// assert_eq!(gradients, [0.0, 0.0]);
+/// ```
+///
 /// # Panics
 /// If the lengths differ.
-pub fn adamw(
-    step: AdamWStep,
-    weights: &mut [f32],
-    gradients: &mut [f32],
-    first: &mut [f32],
-    second: &mut [f32],
-) {
+pub fn adamw(step: AdamWStep, weights: &mut [f32], gradients: &mut [f32], moments: Moments) {
+    let Moments { first, second } = moments;
     let n = weights.len();
     assert!(gradients.len() == n && first.len() == n && second.len() == n, "adamw: lengths differ");
     weights
@@ -51,18 +83,33 @@ pub fn adamw(
         .for_each(|(((w, g), m), v)| adamw_block(step, w, g, m, v));
 }
 
-/// w -= learning_rate * (scale * g + weight_decay * w): plain gradient descent with decoupled
-/// decay. The gradients are set to zero.
+/// Settings of one step of plain gradient descent.
+#[derive(Clone, Copy, Debug)]
+pub struct SgdStep {
+    /// Learning rate of this step.
+    pub learning_rate: f32,
+    /// Decoupled weight decay: weights shrink by `learning_rate * weight_decay`.
+    pub weight_decay: f32,
+    /// Gradients are multiplied by this first (clipping by the global norm).
+    pub gradient_scale: f32,
+}
+
+/// One SGD step, w -= learning_rate * (gradient_scale * g + weight_decay * w). The gradients are
+/// set to zero.
+///
+/// ```
+/// use espalier_kernels::optimizer::{SgdStep, sgd};
+///
+/// let (mut weights, mut gradients) = ([1.0, 1.0], [0.5, -2.0]);
+/// let step = SgdStep { learning_rate: 0.5, weight_decay: 0.0, gradient_scale: 1.0 };
+/// sgd(step, &mut weights, &mut gradients);
+/// assert_eq!((weights, gradients), ([0.75, 2.0], [0.0, 0.0]));
+/// ```
 ///
 /// # Panics
 /// If the lengths differ.
-pub fn sgd(
-    learning_rate: f32,
-    weight_decay: f32,
-    gradient_scale: f32,
-    weights: &mut [f32],
-    gradients: &mut [f32],
-) {
+pub fn sgd(step: SgdStep, weights: &mut [f32], gradients: &mut [f32]) {
+    let SgdStep { learning_rate, weight_decay, gradient_scale } = step;
     assert_eq!(weights.len(), gradients.len(), "sgd: lengths differ");
     weights.par_chunks_mut(BLOCK).zip(gradients.par_chunks_mut(BLOCK)).for_each(|(w, g)| {
         for (w, g) in w.iter_mut().zip(g) {
@@ -74,6 +121,10 @@ pub fn sgd(
 
 /// Sum of squares, added up block by block in order, so that it does not depend on the number of
 /// threads.
+///
+/// ```
+/// assert_eq!(espalier_kernels::optimizer::sum_of_squares(&[3.0, 4.0]), 25.0);
+/// ```
 pub fn sum_of_squares(x: &[f32]) -> f64 {
     with_f32(x.len().div_ceil(BLOCK), |sums| {
         sums.par_iter_mut().zip(x.par_chunks(BLOCK)).for_each(|(sum, block)| *sum = squares(block));

@@ -5,6 +5,15 @@ use crate::simd::{reduce, reduce2, simd};
 /// `out[s]` = mean of the rows of sequence s, `x` [T, H], `out` [n, H]. An empty sequence gives
 /// zeros.
 ///
+/// ```
+/// use espalier_kernels::pooling::mean_pool;
+///
+/// let x = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]; // three tokens of width 2
+/// let mut out = [0.0; 4];
+/// mean_pool(&x, &[0, 2, 3], 2, &mut out);
+/// assert_eq!(out, [2.0, 3.0, 5.0, 6.0]);
+/// ```
+///
 /// # Panics
 /// If the shapes do not fit each other.
 pub fn mean_pool(x: &[f32], offsets: &[usize], width: usize, out: &mut [f32]) {
@@ -74,6 +83,14 @@ const SMALLEST_NORM: f32 = 1e-12;
 
 simd! {
     /// Scales each row of `x` [n, H] to length one and writes the lengths before to `norms` `[n]`.
+    ///
+    /// ```
+    /// use espalier_kernels::pooling::l2_normalize;
+    ///
+    /// let (mut x, mut norms) = ([3.0, 4.0], [0.0]);
+    /// l2_normalize(&mut x, 2, &mut norms);
+    /// assert_eq!((x, norms), ([0.6, 0.8], [5.0]));
+    /// ```
     ///
     /// # Panics
     /// If the shapes do not fit each other.

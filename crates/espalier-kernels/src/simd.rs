@@ -49,25 +49,27 @@ pub(crate) fn madd<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
 macro_rules! simd {
     (
         $(#[$meta:meta])*
-        $vis:vis fn $name:ident $(<$e:ident: $bound:path>)? ($($arg:ident: $ty:ty),* $(,)?)
+        $vis:vis fn $name:ident $(<$($life:lifetime,)? $e:ident: $bound:path>)?
+        ($($arg:ident: $ty:ty),* $(,)?)
         $(-> $ret:ty)? $body:block
     ) => {
         $(#[$meta])*
         #[allow(clippy::too_many_arguments)]
-        $vis fn $name $(<$e: $bound>)? ($($arg: $ty),*) $(-> $ret)? {
+        $vis fn $name $(<$($life,)? $e: $bound>)? ($($arg: $ty),*) $(-> $ret)? {
             #[inline(always)]
             #[allow(clippy::extra_unused_type_parameters, clippy::too_many_arguments)]
-            fn body<const FMA: bool $(, $e: $bound)?>($($arg: $ty),*) $(-> $ret)? $body
+            fn body<$($($life,)?)? const FMA: bool $(, $e: $bound)?>($($arg: $ty),*)
+            $(-> $ret)? $body
 
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-            fn avx512 $(<$e: $bound>)? ($($arg: $ty),*) $(-> $ret)? {
+            fn avx512 $(<$($life,)? $e: $bound>)? ($($arg: $ty),*) $(-> $ret)? {
                 body::<true $(, $e)?>($($arg),*)
             }
 
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2,fma")]
-            fn avx2 $(<$e: $bound>)? ($($arg: $ty),*) $(-> $ret)? {
+            fn avx2 $(<$($life,)? $e: $bound>)? ($($arg: $ty),*) $(-> $ret)? {
                 body::<true $(, $e)?>($($arg),*)
             }
 

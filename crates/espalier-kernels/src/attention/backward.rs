@@ -2,58 +2,79 @@
 
 use super::head::{Head, Left, ROWS, product};
 use super::softmax::{recompute_softmax, softmax_backward};
-use super::{AttentionShape, BUCKETS, QUERIES, relative_bias};
+use super::{AttentionInput, BUCKETS, QUERIES, relative_bias};
 use crate::buffers::{with_f32, with_zeros};
 use crate::dtype::Element;
 use crate::parallel::DisjointBlocks;
 use crate::simd::simd;
 use rayon::prelude::*;
 
-/// What the forward pass left for the backward pass.
-#[derive(Clone, Copy, Debug)]
-pub struct AttentionForward<'a, E> {
-    /// Queries, keys and values, [T, 3H].
-    pub qkv: &'a [E],
-    /// The bias by relative position that the forward pass was given, [BUCKETS, heads] or empty.
-    pub bias: &'a [f32],
-    /// Log-sum-exp of each row of scores, [T, heads].
-    pub log_sum: &'a [f32],
+/// Where the backward pass writes its gradients.
+#[derive(Debug)]
+pub struct AttentionGradients<'a, E> {
+    /// Gradient at queries, keys and values, [T, 3H], which is overwritten.
+    pub qkv: &'a mut [E],
+    /// The gradient at the relative position bias, [[`BUCKETS`], heads], is added to this; empty
+    /// where there is none or it is frozen.
+    pub relative_bias: &'a mut [f32],
 }
 
-/// `d_qkv` [T, 3H] = gradient at queries, keys and values, from `d_out` [T, H]; `d_bias` [BUCKETS,
-/// heads], unless it is empty, += gradient at the bias.
+/// Backward pass of [`attention`](super::attention()): the gradients at its input, from `d_out` [T,
+/// H] and the `log_sum` [T, heads] of the forward pass.
 ///
 /// ```text
 /// dV = P^T dO,  dP = dO V^T,  dS = P * (dP - rowsum(P * dP)),
 /// dQ = dS K / sqrt(d),  dK = dS^T Q / sqrt(d),  dB = dS
 /// ```
 ///
+/// ```
+/// use espalier_kernels::attention::{
+///     AttentionGradients, AttentionInput, attention, attention_backward,
+/// };
+///
+/// // One token attends to itself alone, so its output is v, and only v gets a gradient.
+/// let input = AttentionInput {
+///     qkv: &[3.0f32, -2.0, 7.0],
+///     offsets: &[0, 1],
+///     heads: 1,
+///     width: 1,
+///     relative_bias: &[],
+/// };
+/// let (mut out, mut log_sum) = ([0.0], [0.0]);
+/// attention(input, &mut out, &mut log_sum);
+///
+/// let mut d_qkv = [0.0; 3];
+/// let gradients = AttentionGradients { qkv: &mut d_qkv, relative_bias: &mut [] };
+/// attention_backward(input, &log_sum, &[0.5], gradients);
+/// assert!(d_qkv[0].abs() < 1e-6 && d_qkv[1].abs() < 1e-6 && (d_qkv[2] - 0.5).abs() < 1e-6);
+/// ```
+///
 /// # Panics
 /// If the shapes do not fit each other.
 pub fn attention_backward<E: Element>(
-    saved: AttentionForward<E>,
-    shape: AttentionShape,
+    input: AttentionInput<E>,
+    log_sum: &[f32],
     d_out: &[E],
-    d_qkv: &mut [E],
-    d_bias: &mut [f32],
+    gradients: AttentionGradients<E>,
 ) {
-    shape.check(saved.qkv, saved.bias, d_out, saved.log_sum);
+    input.check(d_out, log_sum);
+    let AttentionGradients { qkv: d_qkv, relative_bias: d_bias } = gradients;
     assert!(
-        d_qkv.len() == saved.qkv.len() && [0, saved.bias.len()].contains(&d_bias.len()),
+        d_qkv.len() == input.qkv.len() && [0, input.relative_bias.len()].contains(&d_bias.len()),
         "attention_backward: shapes do not fit"
     );
-    let d_qkv = DisjointBlocks::new(d_qkv, 3 * shape.width);
+    let d_qkv = DisjointBlocks::new(d_qkv, 3 * input.width);
     let bias_trained = !d_bias.is_empty();
     // What each task adds to the gradient of the bias, [tasks, BUCKETS]: summed at the end in the
     // order of the tasks, so that the result does not depend on threads.
     let mut run = |parts: &mut [f32]| {
         let rows = DisjointBlocks::new(parts, BUCKETS);
-        (0..shape.tasks()).into_par_iter().for_each(|index| {
-            let task = shape.task(index);
+        (0..input.tasks()).into_par_iter().for_each(|index| {
+            let task = input.task(index);
             let Head { length, padded_length, padded_width, .. } = task;
             let (all, scores) = (padded_length * padded_width, QUERIES * padded_length);
-            let (biases, d_biases) =
-                (task.distances(saved.bias), if bias_trained { 2 * length } else { 0 });
+            let biases = task.distances(input.relative_bias);
+            let d_biases = if bias_trained { 2 * length } else { 0 };
             let sizes = [
                 all,
                 all,
@@ -71,37 +92,37 @@ pub fn attention_backward<E: Element>(
             ];
             // SAFETY: only this task writes this row.
             let part = if bias_trained { unsafe { rows.row(index, 0, BUCKETS) } } else { &mut [] };
-            with_zeros(sizes, |scratch| head(saved, shape, task, d_out, scratch, &d_qkv, part));
+            with_zeros(sizes, |scratch| head(input, task, log_sum, d_out, scratch, &d_qkv, part));
         });
         for (task, part) in parts.chunks_exact(BUCKETS).enumerate() {
             for (bucket, d) in part.iter().enumerate() {
-                d_bias[bucket * shape.heads + task % shape.heads] += d;
+                d_bias[bucket * input.heads + task % input.heads] += d;
             }
         }
     };
-    if bias_trained { with_f32(shape.tasks() * BUCKETS, run) } else { run(&mut []) }
+    if bias_trained { with_f32(input.tasks() * BUCKETS, run) } else { run(&mut []) }
 }
 
 simd! {
     fn head<E: Element>(
-        saved: AttentionForward<E>,
-        shape: AttentionShape,
+        input: AttentionInput<E>,
         task: Head,
+        log_sum: &[f32],
         d_out: &[E],
         scratch: [&mut [f32]; 13],
         d_qkv: &DisjointBlocks<E>,
         d_bias: &mut [f32],
     ) {
-        // [l', d'] x 6, [d', l'] x 2, [QUERIES, l'] x 2, [QUERIES, d'], [2l] or nothing x 2
+        // [l', d'] x 6, [d', l'] x 2, [QUERIES, l'] x 2, [QUERIES, d'], [2l] or empty x 2
         let [q, k, v, d_o, d_k, d_v, k_t, v_t, p, d_s, d_q, by_distance, d_by_distance] = scratch;
         let Head { first, length, head, width, padded_length, padded_width } = task;
-        let (qkv, layer_width) = (saved.qkv, shape.width);
+        let AttentionInput { qkv, heads, width: layer_width, relative_bias: bias, .. } = input;
         task.gather(qkv, layer_width, 0, task.scale(), q);
         task.gather(qkv, layer_width, 1, 1.0, k);
         task.gather(qkv, layer_width, 2, 1.0, v);
         task.transpose(k, k_t);
         task.transpose(v, v_t);
-        relative_bias::by_distance(saved.bias, shape.heads, head, length, by_distance);
+        relative_bias::by_distance(bias, heads, head, length, by_distance);
         for (token, row) in d_o.chunks_exact_mut(padded_width).take(length).enumerate() {
             let d_out = &d_out[(first + token) * layer_width + head * width..][..width];
             for (to, g) in row.iter_mut().zip(d_out) {
@@ -119,7 +140,7 @@ simd! {
             product::<FMA>((padded_rows, width, padded_length), queries, k_t, p, false);
             product::<FMA>((padded_rows, width, padded_length), gradients, v_t, d_s, false);
             for r in 0..rows {
-                let log_sum = saved.log_sum[(first + block + r) * shape.heads + head];
+                let log_sum = log_sum[(first + block + r) * heads + head];
                 let scores = r * padded_length..r * padded_length + length;
                 let (p, d_s) = (&mut p[scores.clone()], &mut d_s[scores]);
                 relative_bias::add_to_scores(by_distance, block + r, p);

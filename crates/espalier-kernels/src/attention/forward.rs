@@ -2,32 +2,37 @@
 
 use super::head::{Head, Left, ROWS, product};
 use super::softmax::softmax;
-use super::{AttentionShape, QUERIES, relative_bias};
+use super::{AttentionInput, QUERIES, relative_bias};
 use crate::buffers::with_slices;
 use crate::dtype::Element;
 use crate::parallel::{DisjointBlocks, for_each};
 use crate::simd::simd;
 
-/// out = softmax(Q K^T / sqrt(d) + B) V for every head of every sequence.
+/// out = softmax(Q K^T / sqrt(d) + B) V for every head of every sequence, `out` [T, H]. `log_sum`
+/// [T, heads] receives the log-sum-exp of each row of scores, which the backward pass needs.
 ///
-/// `qkv` [T, 3H] holds queries, keys and values side by side; `bias` [[`BUCKETS`](super::BUCKETS),
-/// heads] is what B is made of, or empty for none; `out` [T, H]; `log_sum` [T, heads] receives the
-/// log-sum-exp of each row of scores.
+/// ```
+/// use espalier_kernels::attention::{AttentionInput, attention};
+///
+/// // One sequence of two tokens, one head of width 1: q, k, v of each token.
+/// let qkv = [0.0, 1.0, 10.0, 0.0, 1.0, 20.0];
+/// let input =
+///     AttentionInput { qkv: &qkv, offsets: &[0, 2], heads: 1, width: 1, relative_bias: &[] };
+/// let (mut out, mut log_sum) = ([0.0f32; 2], [0.0; 2]);
+/// attention(input, &mut out, &mut log_sum);
+/// // All scores are zero, so each token gets the mean of the values.
+/// assert!(out.iter().all(|o| (o - 15.0).abs() < 1e-5));
+/// assert!(log_sum.iter().all(|l| (l - 2f32.ln()).abs() < 1e-6));
+/// ```
 ///
 /// # Panics
 /// If the shapes do not fit each other.
-pub fn attention<E: Element>(
-    qkv: &[E],
-    bias: &[f32],
-    shape: AttentionShape,
-    out: &mut [E],
-    log_sum: &mut [f32],
-) {
-    shape.check(qkv, bias, out, log_sum);
-    let out = DisjointBlocks::new(out, shape.width);
-    let log_sum = DisjointBlocks::new(log_sum, shape.heads);
-    for_each(shape.tasks(), usize::MAX, &|index| {
-        let task = shape.task(index);
+pub fn attention<E: Element>(input: AttentionInput<E>, out: &mut [E], log_sum: &mut [f32]) {
+    input.check(out, log_sum);
+    let out = DisjointBlocks::new(out, input.width);
+    let log_sum = DisjointBlocks::new(log_sum, input.heads);
+    for_each(input.tasks(), usize::MAX, &|index| {
+        let task = input.task(index);
         let Head { padded_length, padded_width, .. } = task;
         let all = padded_length * padded_width;
         let sizes = [
@@ -37,27 +42,25 @@ pub fn attention<E: Element>(
             all,
             QUERIES * padded_length,
             QUERIES * padded_width,
-            task.distances(bias),
+            task.distances(input.relative_bias),
         ];
-        with_slices(sizes, |scratch| head(qkv, bias, shape, task, scratch, &out, &log_sum));
+        with_slices(sizes, |scratch| head(input, task, scratch, &out, &log_sum));
     });
 }
 
 simd! {
     fn head<E: Element>(
-        qkv: &[E],
-        bias: &[f32],
-        shape: AttentionShape,
+        input: AttentionInput<E>,
         task: Head,
         scratch: [&mut [f32]; 7],
         out: &DisjointBlocks<E>,
         log_sum: &DisjointBlocks<f32>,
     ) {
-        // [l', d'] x 2, [d', l'], [l', d'], [QUERIES, l'], [QUERIES, d'], [2l] or nothing
+        // [l', d'] x 2, [d', l'], [l', d'], [QUERIES, l'], [QUERIES, d'], [2l] or empty
         let [q, k, k_t, v, scores, mixed, by_distance] = scratch;
         let Head { first, length, head, width, padded_length, padded_width } = task;
-        let layer_width = shape.width;
-        relative_bias::by_distance(bias, shape.heads, head, length, by_distance);
+        let AttentionInput { qkv, heads, width: layer_width, relative_bias: bias, .. } = input;
+        relative_bias::by_distance(bias, heads, head, length, by_distance);
         task.gather(qkv, layer_width, 0, task.scale(), q);
         task.gather(qkv, layer_width, 1, 1.0, k);
         task.transpose(k, k_t);

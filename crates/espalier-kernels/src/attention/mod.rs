@@ -2,7 +2,7 @@
 //!
 //! A batch is the concatenation of its sequences, so a token attends to the rows between its
 //! sequence's two offsets and there is no mask. For one head of one sequence of l tokens, with d
-//! the width of a head:
+//! the width of a head (scaled dot-product attention, arXiv 1706.03762):
 //!
 //! ```text
 //! S = Q K^T / sqrt(d) + B  [l, l]
@@ -20,7 +20,7 @@ mod head;
 mod relative_bias;
 mod softmax;
 
-pub use backward::{AttentionForward, attention_backward};
+pub use backward::{AttentionGradients, attention_backward};
 pub use forward::attention;
 pub use relative_bias::{BUCKETS, bucket};
 
@@ -30,18 +30,22 @@ use head::Head;
 /// Query rows whose scores exist at one time.
 const QUERIES: usize = 32;
 
-/// Shape of one attention problem.
+/// The input of the attention of one layer, for a batch.
 #[derive(Clone, Copy, Debug)]
-pub struct AttentionShape<'a> {
+pub struct AttentionInput<'a, E> {
+    /// Queries, keys and values, each row side by side, [T, 3H].
+    pub qkv: &'a [E],
     /// Sequence s is rows `offsets[s]..offsets[s + 1]`; the last offset is T.
     pub offsets: &'a [usize],
     /// Number of heads.
     pub heads: usize,
     /// Width H of the layer, a multiple of `heads`.
     pub width: usize,
+    /// The relative position bias, [[`BUCKETS`], heads], or empty for none.
+    pub relative_bias: &'a [f32],
 }
 
-impl AttentionShape<'_> {
+impl<E> AttentionInput<'_, E> {
     /// d = H / heads.
     pub fn head_width(&self) -> usize {
         self.width / self.heads
@@ -72,7 +76,9 @@ impl AttentionShape<'_> {
         }
     }
 
-    fn check<E>(&self, qkv: &[E], bias: &[f32], out: &[E], log_sum: &[f32]) {
+    /// # Panics
+    /// If the shapes do not fit each other.
+    fn check(&self, out: &[E], log_sum: &[f32]) {
         let tokens = self.tokens();
         assert!(
             self.heads > 0 && self.width.is_multiple_of(self.heads),
@@ -80,10 +86,10 @@ impl AttentionShape<'_> {
         );
         assert!(self.offsets.is_sorted(), "attention: offsets decrease");
         assert!(
-            qkv.len() == tokens * 3 * self.width
+            self.qkv.len() == tokens * 3 * self.width
                 && out.len() == tokens * self.width
                 && log_sum.len() == tokens * self.heads
-                && [0, BUCKETS * self.heads].contains(&bias.len()),
+                && [0, BUCKETS * self.heads].contains(&self.relative_bias.len()),
             "attention: shapes do not fit"
         );
     }

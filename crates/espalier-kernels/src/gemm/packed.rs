@@ -6,7 +6,7 @@ use super::left::with_left;
 use super::matrix::{Matrix, MatrixMut};
 use super::panels::{PanelShape, fill_padding, pack};
 use super::quantize::{ColumnScales, Dequantize, GROUP, quantize_weights, with_quantized};
-use super::{Start, Update};
+use super::{Update, WriteUpdate};
 use crate::buffers::{AlignedBuffer, as_i8_mut, with_u32};
 use crate::dtype::{Element, Precision};
 use crate::parallel::{DisjointBlocks, for_each_chunk};
@@ -24,7 +24,7 @@ use crate::transpose::{SQUARE, transpose};
 /// let weight = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]; // W [out, in] = [2, 3], as PyTorch stores it
 /// let packed = Packed::new(Precision::F32, Matrix::new(&weight, 2, 3).t()); // W^T [3, 2]
 /// let (x, mut y) = ([1.0f32, 0.0, -1.0], [0.0; 2]);
-/// packed.gemm(1.0, Matrix::new(&x, 1, 3), Start::Zero, MatrixMut::new(&mut y, 1, 2)); // x W^T
+/// packed.gemm(Matrix::new(&x, 1, 3), Start::Zero, MatrixMut::new(&mut y, 1, 2)); // x W^T
 /// assert_eq!(y, [-2.0, -2.0]);
 /// ```
 #[derive(Clone, Debug)]
@@ -175,10 +175,11 @@ impl Packed {
     ///
     /// # Panics
     /// If the shapes do not fit each other.
-    pub fn gemm<T: Element>(&self, alpha: f32, a: Matrix<T>, start: Start, c: MatrixMut) {
+    pub fn gemm<'u, T: Element>(&self, a: Matrix<T>, update: impl Into<Update<'u>>, c: MatrixMut) {
+        let update = update.into();
         assert_eq!((a.rows(), self.n), (c.rows(), c.cols()), "gemm: A B and C differ in shape");
-        start.check(&c);
-        self.multiply(a, &Update { alpha, start, c: &c.into_blocks() });
+        update.check(&c);
+        self.multiply(a, &WriteUpdate { update, c: &c.into_blocks() });
     }
 
     /// A B, tile by tile to the epilogue.
