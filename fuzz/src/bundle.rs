@@ -5,7 +5,7 @@
 
 use crate::encode::{TEXTS, vectors};
 use crate::files;
-use espalier_encoder::Backbone;
+use espalier_encoder::AnyBackbone;
 use espalier_runtime::{Request, Runtime};
 use std::ops::Range;
 
@@ -24,7 +24,7 @@ pub fn open(input: &[u8]) {
     let file = if input.starts_with(MAGIC) { input.to_vec() } else { assembled(input) };
     files::in_directory(|directory| {
         files::put(directory, &[("backbone.espalier", &mended(file))]);
-        let Ok(backbone) = Backbone::open(&directory.join("backbone.espalier")) else { return };
+        let Ok(backbone) = AnyBackbone::open(&directory.join("backbone.espalier")) else { return };
         vectors(&backbone);
         let answers = Runtime::new(backbone).run(&TEXTS, &[Request::Plain]);
         assert_eq!(answers.map(|answers| answers.len()).ok(), Some(TEXTS.len()));

@@ -1,6 +1,6 @@
 //! Texts through a backbone that has been accepted.
 
-use espalier_encoder::{Backbone, Batch, Precision};
+use espalier_encoder::{AnyBackbone, Batch, Precision};
 
 /// Nothing, a bit of everything, and more than the small models take.
 pub const TEXTS: [&str; 3] = [
@@ -11,7 +11,7 @@ pub const TEXTS: [&str; 3] = [
 
 /// The token vectors of [`TEXTS`] in every precision that the backbone computes in, [precisions *
 /// T, H].
-pub fn vectors(backbone: &Backbone) -> Vec<f32> {
+pub fn vectors(backbone: &AnyBackbone) -> Vec<f32> {
     let texts = TEXTS.map(|text| backbone.tokenizer.encode(text));
     let rows = backbone.encoder.config.vocab_size;
     for text in &texts {

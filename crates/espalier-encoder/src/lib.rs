@@ -47,7 +47,7 @@ mod tokenizer;
 
 pub use adapter::{Adapter, AdapterCard, Family, Output};
 pub use architecture::Architecture;
-pub use backbone::Backbone;
+pub use backbone::{AnyBackbone, Backbone, PackedBackbone, TextEncoder};
 pub use batch::Batch;
 pub use bundle::{PackedFile, Storage};
 pub use compute::Compute;

@@ -73,7 +73,7 @@ fn one_layer_at_a_time_is_all_at_once() {
     let (recorded, backbone) = (Recorded::read(), tiny_bert());
     let (lora, task) = (lora(&backbone), Task::sequence(&recorded));
     for precision in [Precision::F32, Precision::Bf16] {
-        let backbone = backbone.clone().with_precision(precision).unwrap();
+        let backbone = backbone.clone().with_precision(precision);
         let model = backbone.model(Some(&lora));
         let expected = task.step(model);
 

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{refusal, tiny_bert};
-use espalier_encoder::{Backbone, EncoderError, Precision};
+use espalier_encoder::{EncoderError, PackedBackbone, Precision};
 use serde_json::{Value, json};
 use std::fs;
 use std::ops::Range;
@@ -29,9 +29,9 @@ impl Spoilt {
         Self { _directory: directory, path, bytes }
     }
 
-    fn open(&self, bytes: &[u8]) -> Result<Backbone, EncoderError> {
+    fn open(&self, bytes: &[u8]) -> Result<PackedBackbone, EncoderError> {
         fs::write(&self.path, bytes).unwrap();
-        Backbone::open(&self.path)
+        PackedBackbone::open(&self.path)
     }
 
     fn refused(&self, bytes: &[u8], parts: &[&str]) -> EncoderError {

@@ -3,7 +3,7 @@
 use crate::answer::TextAnswers;
 use crate::attached::{Attached, Texts};
 use crate::plan::{Segment, plan};
-use espalier_encoder::{Adapters, Backbone, Batch, Encoded, PackedLora};
+use espalier_encoder::{Adapters, Batch, Encoded, PackedLora, TextEncoder};
 use rayon::prelude::*;
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -43,7 +43,7 @@ pub(crate) struct NotFinite(pub usize);
 
 /// The adapters' answers on each text.
 pub(crate) fn run(
-    backbone: &Backbone,
+    backbone: &TextEncoder,
     texts: &[&str],
     adapters: &[Arc<Attached>],
 ) -> Result<Vec<TextAnswers>, NotFinite> {
@@ -55,7 +55,7 @@ pub(crate) fn run(
 }
 
 fn run_texts(
-    backbone: &Backbone,
+    backbone: &TextEncoder,
     texts: &[&str],
     adapters: &[Arc<Attached>],
 ) -> Result<Vec<TextAnswers>, NotFinite> {
@@ -116,7 +116,7 @@ fn portions(sizes: impl IntoIterator<Item = usize>) -> Vec<Range<usize>> {
 /// The token vectors after the last layer: for each row of the last segment those of all texts, [T,
 /// H].
 fn forward(
-    backbone: &Backbone,
+    backbone: &TextEncoder,
     adapters: &[Arc<Attached>],
     plan: &[Segment],
     texts: &[Encoded],

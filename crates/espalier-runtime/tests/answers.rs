@@ -2,7 +2,7 @@
 
 mod support;
 
-use espalier_encoder::{Backbone, Batch, Compute, Lora, Output, Pooling};
+use espalier_encoder::{Batch, Compute, Lora, Output, Pooling, TextEncoder};
 use espalier_runtime::{Answer, EntitySpan, Request, Runtime, RuntimeError, TextAnswers};
 use serde_json::json;
 use support::common::{bits, copy_of, edit_json, fixture};
@@ -166,7 +166,7 @@ fn scores_of_all_labels_sum_to_one() {
 }
 
 /// Mean of the token vectors of each text, one text at a time.
-fn means(backbone: &Backbone, texts: &[String], lora: Option<&Lora>) -> Vec<Vec<f32>> {
+fn means(backbone: &TextEncoder, texts: &[String], lora: Option<&Lora>) -> Vec<Vec<f32>> {
     let of_one = |text: &String| {
         let batch = Batch::new([backbone.tokenizer.encode(text).ids.as_slice()]);
         let mut vector = Vec::new();

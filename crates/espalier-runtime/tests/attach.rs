@@ -2,7 +2,7 @@
 
 mod support;
 
-use espalier_encoder::{Adapter, Backbone, EncoderError, Head, Lora, Output};
+use espalier_encoder::{Adapter, EncoderError, Head, Lora, Output, TextEncoder};
 use espalier_runtime::{Answer, Request, Runtime, RuntimeError};
 use std::fs;
 use support::common::{bits, tiny_bert};
@@ -14,7 +14,7 @@ const _: () = {
 };
 
 /// An adapter that says `label` of everything.
-fn says(backbone: &Backbone, label: &str) -> Adapter {
+fn says(backbone: &TextEncoder, label: &str) -> Adapter {
     let head = Head { classes: 1, values: vec![0.0; 33] };
     with_head(backbone, plain_lora(backbone, 2, 1), Some(head), labels(&[label]))
 }

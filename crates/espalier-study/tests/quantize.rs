@@ -6,7 +6,7 @@ mod common;
 use common::tiny_bert;
 use espalier_data::{Examples, LabelledText};
 use espalier_encoder::{
-    Adapter, AdapterCard, Backbone, Family, Head, Lora, Output, Pooling, Precision,
+    Adapter, AdapterCard, Backbone, Family, Head, Lora, Output, PackedBackbone, Pooling, Precision,
 };
 use espalier_study::evaluate;
 use espalier_study::quantize::{Budget, Quantized, Subject, quantize};
@@ -112,7 +112,7 @@ fn as_few_matrices_as_will_do_stay_in_bf16() {
     assert!(!quantized.in_bf16.is_empty() && quantized.in_bf16.len() < backbone.matrices().len());
 
     // What was reported is true of the file.
-    let file = Backbone::open(&out).unwrap();
+    let file = PackedBackbone::open(&out).unwrap();
     assert_eq!(file.precision(), Precision::Int8);
     let subject = subject(&backbone);
     let score = 100.0 * evaluate(&file, &subject.adapter, &subject.examples).unwrap().headline();

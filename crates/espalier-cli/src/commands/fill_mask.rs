@@ -1,7 +1,7 @@
 use crate::input::read_lines;
 use crate::output;
 use anyhow::ensure;
-use espalier_encoder::Backbone;
+use espalier_encoder::{Backbone, EncoderError};
 use serde_json::json;
 
 /// Guess hidden tokens: what a masked language model expects in the place of a mask
@@ -28,9 +28,10 @@ pub struct Args {
 
 pub fn run(args: Args) -> anyhow::Result<()> {
     let backbone = args.backbone.open()?;
+    let backbone = backbone.as_trainable().map_err(|_| EncoderError::NoMlmHead)?;
     let texts = if args.texts.is_empty() { read_lines(None)? } else { args.texts };
     for text in texts {
-        answer(&backbone, &text, args.top, args.json)?;
+        answer(backbone, &text, args.top, args.json)?;
     }
     Ok(())
 }

@@ -20,7 +20,7 @@ pub mod tokenizer;
 pub mod training;
 
 use anyhow::Context;
-use espalier_encoder::{Backbone, Compute, files};
+use espalier_encoder::{AnyBackbone, Backbone, Compute, files};
 use espalier_train::columns::SecondColumn;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -38,7 +38,7 @@ pub struct BackboneArgs {
 }
 
 impl BackboneArgs {
-    fn open(&self) -> anyhow::Result<Backbone> {
+    fn open(&self) -> anyhow::Result<AnyBackbone> {
         open_backbone(&self.backbone, self.precision)
     }
 
@@ -48,23 +48,22 @@ impl BackboneArgs {
 
     /// As [`BackboneArgs::open`], but takes the directory of a cross-stitch run too: then the
     /// second column is there.
-    fn open_columns(&self) -> anyhow::Result<(Backbone, Option<SecondColumn>)> {
+    fn open_columns(&self) -> anyhow::Result<(AnyBackbone, Option<SecondColumn>)> {
         let run = Path::new(&self.backbone);
         if !SecondColumn::is_in(run) {
             return Ok((self.open()?, None));
         }
-        let backbone = Backbone::open(&run.join("backbone"))?.with_compute(self.precision)?;
+        let backbone = Backbone::open(&run.join("backbone"))?.with_compute(self.precision);
         let mut second = SecondColumn::open(run, &backbone)?;
-        second.backbone = second.backbone.with_compute(self.precision)?;
-        Ok((backbone, Some(second)))
+        second.backbone = second.backbone.with_compute(self.precision);
+        Ok((backbone.into(), Some(second)))
     }
 
     /// [`BackboneArgs::open_columns`] for training.
     fn open_columns_trainable(&self) -> anyhow::Result<(Backbone, Option<SecondColumn>)> {
         trains(self.precision)?;
         let (backbone, second) = self.open_columns()?;
-        backbone.trainable()?;
-        Ok((backbone, second))
+        Ok((backbone.into_trainable()?, second))
     }
 }
 
@@ -80,23 +79,21 @@ fn locate(spec: &str) -> anyhow::Result<PathBuf> {
 
 /// Opens the backbone that a `--backbone` value names. For a packed file of bf16 or bytes `auto`
 /// means what it stores.
-fn open_backbone(spec: &str, compute: Compute) -> anyhow::Result<Backbone> {
+fn open_backbone(spec: &str, compute: Compute) -> anyhow::Result<AnyBackbone> {
     anyhow::ensure!(
         !SecondColumn::is_in(Path::new(spec)),
         "{spec} is a cross-stitch run, of two encoders; only finetune and evaluate take it"
     );
     let path = locate(spec)?;
     let backbone =
-        Backbone::open(&path).with_context(|| format!("cannot open the backbone {spec}"))?;
+        AnyBackbone::open(&path).with_context(|| format!("cannot open the backbone {spec}"))?;
     Ok(backbone.with_compute(compute)?)
 }
 
 /// [`open_backbone`] for training, which a packed file is refused for, and 8-bit products.
 fn open_trainable(spec: &str, compute: Compute) -> anyhow::Result<Backbone> {
     trains(compute)?;
-    let backbone = open_backbone(spec, compute)?;
-    backbone.trainable()?;
-    Ok(backbone)
+    Ok(open_backbone(spec, compute)?.into_trainable()?)
 }
 
 fn trains(compute: Compute) -> anyhow::Result<()> {

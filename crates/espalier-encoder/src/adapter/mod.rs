@@ -6,7 +6,7 @@ mod sums;
 
 pub use card::{AdapterCard, Family, Output};
 
-use crate::backbone::Backbone;
+use crate::backbone::TextEncoder;
 use crate::config::EncoderConfig;
 use crate::error::{EncoderError, Result};
 use crate::files;
@@ -41,7 +41,7 @@ impl Adapter {
     /// [`EncoderError::Adapter`] when espalier.json is missing, the head does not fit its labels,
     /// or the adapter uses a part of PEFT that this engine does not have,
     /// [`EncoderError::TornAdapter`] when the files are not those that were written together.
-    pub fn open(directory: &Path, backbone: &Backbone) -> Result<Self> {
+    pub fn open(directory: &Path, backbone: &TextEncoder) -> Result<Self> {
         Self::open_for(directory, &backbone.encoder.config, backbone.fingerprint())
     }
 
@@ -110,7 +110,7 @@ impl Adapter {
     ///
     /// # Errors
     /// As [`Adapter::open`], but for the labels.
-    pub fn open_lora(directory: &Path, backbone: &Backbone) -> Result<Lora> {
+    pub fn open_lora(directory: &Path, backbone: &TextEncoder) -> Result<Lora> {
         match directory.join(CARD_FILE).exists() {
             true => Ok(Self::open(directory, backbone)?.lora),
             false => Ok(peft::read(directory, &Sums::default(), &backbone.encoder.config)?.0),

@@ -1,6 +1,7 @@
 //! Reading a Hugging Face directory.
 
-use super::{Backbone, SideFile, Source};
+use super::text_encoder::{TextEncoder, Weights};
+use super::{Backbone, SideFile};
 use crate::config::EncoderConfig;
 use crate::digest::hex;
 use crate::error::{EncoderError, Result};
@@ -50,15 +51,16 @@ impl Backbone {
         weights: Vec<f32>,
         side_files: Vec<SideFile>,
     ) -> Self {
-        Self {
+        let text_encoder = TextEncoder {
             fingerprint: fingerprint(&encoder, &weights),
             encoder: Arc::new(encoder),
             tokenizer: Arc::new(tokenizer),
             text_vectors,
-            source: Source::Memory { weights, side_files: Arc::new(side_files), head: None },
+            weights: Weights::Memory(Arc::new(weights)),
             precision: Precision::F32,
             packed: OnceLock::new(),
-        }
+        };
+        Self { text_encoder, side_files: Arc::new(side_files), head: None }
     }
 }
 

@@ -8,7 +8,7 @@ mod header;
 mod read;
 mod write;
 
-pub(crate) use read::{Bundle, Opened};
+pub(crate) use read::Bundle;
 pub(crate) use write::{Contents, StoredAs, write};
 
 use crate::config::EncoderConfig;

@@ -4,7 +4,9 @@ use crate::common::adapters::{CONFIG, Edit, WEIGHTS};
 use crate::common::{bits, copy_of, edit_json, edit_tensors, raw, read_json, refusal};
 use crate::{KIN, backbone, classifier, recorded};
 use espalier_encoder::lora::SiteSpec;
-use espalier_encoder::{Adapter, Architecture, Backbone, EncoderError, Lora, Module, Precision};
+use espalier_encoder::{
+    Adapter, Architecture, Backbone, EncoderError, Lora, Module, PackedBackbone, Precision,
+};
 use safetensors::tensor::Dtype;
 use serde_json::{Value, json};
 use std::fs;
@@ -72,7 +74,7 @@ fn a_packed_file_computes_what_the_directory_computes() {
         for precision in Precision::ALL {
             let path = directory.path().join(format!("{precision}.espalier"));
             backbone.pack(precision, &path).unwrap();
-            let file = Backbone::open(&path).unwrap();
+            let file = PackedBackbone::open(&path).unwrap();
             assert_eq!(file.encoder.config, backbone.encoder.config);
             assert_eq!(file.tokenizer.encode("the hotel"), backbone.tokenizer.encode("the hotel"));
             let (hidden, exact) = (

@@ -50,7 +50,7 @@ fn bf16_is_near_f32_forward_and_backward() {
         let task = task(&recorded, &adapter);
         let step = |backbone: &Backbone| -> Step { task.step(backbone.model(Some(&adapter.lora))) };
         let (exact, rounded) =
-            (step(&backbone), step(&backbone.clone().with_precision(Precision::Bf16).unwrap()));
+            (step(&backbone), step(&backbone.clone().with_precision(Precision::Bf16)));
         for spec in &backbone.encoder.layout.tensors {
             // Zero in theory: see `assert_close`.
             if !["key.bias", "k_lin.bias", "attn.k.bias"]
@@ -79,7 +79,7 @@ fn encode_is_forward_without_memory_and_knows_no_neighbours() {
     for name in KIN {
         let (batch, backbone) = (recorded(name).batch(), backbone(name));
         for precision in [Precision::F32, Precision::Bf16] {
-            let backbone = backbone.clone().with_precision(precision).unwrap();
+            let backbone = backbone.clone().with_precision(precision);
             let (model, mut activations) = (backbone.model(None), Activations::default());
             model.forward(&batch, &mut activations);
             let encoded = bits(&model.encode(&batch));

@@ -8,7 +8,7 @@ pub mod common;
 use common::{bits, tiny_bert};
 use espalier_encoder::lora::SiteSpec;
 use espalier_encoder::{
-    Adapter, AdapterCard, Backbone, Family, Head, Lora, Module, Output, Pooling,
+    Adapter, AdapterCard, Family, Head, Lora, Module, Output, Pooling, TextEncoder,
 };
 use espalier_runtime::{Answer, Runtime, TextAnswers};
 use std::collections::BTreeMap;
@@ -28,7 +28,7 @@ pub fn noise(seed: u64) -> impl FnMut() -> f32 {
 /// An adapter of noise with one rank on some modules of the layers from `first` up; the tiny BERT
 /// has three.
 pub fn noisy_lora(
-    backbone: &Backbone,
+    backbone: &TextEncoder,
     first: usize,
     modules: &[Module],
     rank: usize,
@@ -49,7 +49,7 @@ pub fn noisy_lora(
 }
 
 /// An adapter of noise on two modules.
-pub fn plain_lora(backbone: &Backbone, first: usize, seed: u64) -> Lora {
+pub fn plain_lora(backbone: &TextEncoder, first: usize, seed: u64) -> Lora {
     noisy_lora(backbone, first, &[Module::Value, Module::Intermediate], 2, seed)
 }
 
@@ -63,13 +63,18 @@ pub fn labels(names: &[&str]) -> Output {
 }
 
 /// An adapter with a head of noise where the output asks for one.
-pub fn adapter(backbone: &Backbone, lora: Lora, output: Output, seed: u64) -> Adapter {
+pub fn adapter(backbone: &TextEncoder, lora: Lora, output: Output, seed: u64) -> Adapter {
     let mut noise = noise(seed);
     let head = output.classes().map(|classes| Head::fresh(32, classes, || 3.0 * noise()));
     with_head(backbone, lora, head, output)
 }
 
-pub fn with_head(backbone: &Backbone, lora: Lora, head: Option<Head>, output: Output) -> Adapter {
+pub fn with_head(
+    backbone: &TextEncoder,
+    lora: Lora,
+    head: Option<Head>,
+    output: Output,
+) -> Adapter {
     let family = if matches!(output, Output::Tags { .. }) { Family::Ner } else { Family::Tc };
     let (format, pooling, training) = (AdapterCard::FORMAT, Pooling::Mean, BTreeMap::new());
     let card = AdapterCard {

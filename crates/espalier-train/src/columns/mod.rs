@@ -22,8 +22,8 @@ mod stitches;
 pub(crate) use network::{Stitched, StitchedActivations, StitchedGradients};
 pub use stitches::Stitches;
 
-use espalier_encoder::Backbone;
 use espalier_encoder::digest::hex;
+use espalier_encoder::{Backbone, TextEncoder};
 use sha2::{Digest, Sha256};
 
 /// What stands beside the NER family's encoder.
@@ -39,10 +39,10 @@ impl SecondColumn {
     /// The identity of both columns together, `first` being the NER family's: a SHA-256 over their
     /// fingerprints and the stitches. Adapters bear it, so that none is ever taken for one of a
     /// column alone.
-    pub fn fingerprint(&self, first: &Backbone) -> String {
+    pub fn fingerprint(&self, first: &TextEncoder) -> String {
         let mut hash = Sha256::new();
-        for column in [first, &self.backbone] {
-            hash.update(column.fingerprint());
+        for column in [first.fingerprint(), self.backbone.fingerprint()] {
+            hash.update(column);
         }
         for value in &self.stitches.values {
             hash.update(value.to_le_bytes());

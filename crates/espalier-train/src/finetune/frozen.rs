@@ -4,20 +4,20 @@ use super::network::Network;
 use crate::columns::{SecondColumn, Stitched};
 use crate::error::Result;
 use crate::prefinetune::Prefinetuned;
-use espalier_encoder::{Adapter, Backbone, Family, Lora};
+use espalier_encoder::{Adapter, Family, Lora, TextEncoder};
 use std::path::Path;
 
 /// The encoder under adapters, which stays as it is: a backbone, or two columns of which each
 /// family reads its own.
 #[derive(Clone, Copy, Debug)]
 pub struct Frozen<'a> {
-    backbone: &'a Backbone,
+    backbone: &'a TextEncoder,
     second: Option<&'a SecondColumn>,
 }
 
 impl<'a> Frozen<'a> {
     /// A backbone, with a second column beside it if there is one.
-    pub fn new(backbone: &'a Backbone, second: Option<&'a SecondColumn>) -> Self {
+    pub fn new(backbone: &'a TextEncoder, second: Option<&'a SecondColumn>) -> Self {
         Self { backbone, second }
     }
 
@@ -38,7 +38,7 @@ impl<'a> Frozen<'a> {
     }
 
     /// What a family reads.
-    pub(super) fn backbone(&self, family: Family) -> &'a Backbone {
+    pub(super) fn backbone(&self, family: Family) -> &'a TextEncoder {
         match (self.second, family) {
             (Some(second), Family::Tc) => &second.backbone,
             _ => self.backbone,
@@ -64,14 +64,13 @@ impl<'a> Frozen<'a> {
     }
 
     pub(super) fn trainable(&self) -> Result<()> {
-        self.backbone.trainable()?;
-        Ok(self.second.map_or(Ok(()), |second| second.backbone.trainable())?)
+        Ok(self.backbone.trainable()?)
     }
 }
 
-impl<'a> From<&'a Backbone> for Frozen<'a> {
-    fn from(backbone: &'a Backbone) -> Self {
-        Self::new(backbone, None)
+impl<'a, E: AsRef<TextEncoder>> From<&'a E> for Frozen<'a> {
+    fn from(encoder: &'a E) -> Self {
+        Self::new(encoder.as_ref(), None)
     }
 }
 

@@ -5,11 +5,11 @@ use crate::error::{Result, TrainError};
 use crate::initialization::uniform;
 use espalier_data::sampling::generator;
 use espalier_encoder::lora::SiteSpec;
-use espalier_encoder::{Backbone, EncoderConfig, Lora, LoraConfig};
+use espalier_encoder::{EncoderConfig, Lora, LoraConfig, TextEncoder};
 
 /// A copy of `init`, if it fits the encoder, or a fresh adapter.
 pub(super) fn starting_point(
-    backbone: &Backbone,
+    backbone: &TextEncoder,
     init: Option<&Lora>,
     config: &FinetuneConfig,
 ) -> Result<Lora> {

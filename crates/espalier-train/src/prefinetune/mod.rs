@@ -128,7 +128,6 @@ impl<'a> Run<'a> {
     pub(crate) fn start(encoders: Encoders<'a>, config: &'a PrefinetuneConfig) -> Result<Self> {
         let backbone = encoders.backbone;
         config.check()?;
-        backbone.trainable()?;
         let train = &config.train;
         memory::check_encoder(&backbone.encoder.config, config)?;
         let (schedule, warmup) = train.pace(None, None);

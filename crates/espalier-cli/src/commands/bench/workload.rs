@@ -4,7 +4,7 @@ use super::{Args, Work};
 use crate::commands::{open_backbone, open_trainable};
 use anyhow::Context;
 use espalier_data::sampling::generator;
-use espalier_encoder::{Backbone, Batch, Encoder, EncoderConfig, Precision, memory};
+use espalier_encoder::{AnyBackbone, Batch, Encoder, EncoderConfig, Precision, memory};
 use espalier_train::initialization::uniform;
 use rand::Rng;
 use std::path::Path;
@@ -36,21 +36,27 @@ impl FromStr for Shape {
 /// What every measurement needs.
 pub(super) struct Workload {
     pub(super) encoder: Encoder,
+    /// Empty for a packed file, which is only run.
     pub(super) weights: Vec<f32>,
     pub(super) precision: Precision,
     /// Where encoder and weights come from, if they are not random.
-    pub(super) backbone: Option<Backbone>,
+    pub(super) backbone: Option<AnyBackbone>,
     /// Taken in turns.
     pub(super) batches: Vec<Batch>,
 }
 
 impl Workload {
     pub(super) fn new(args: &Args) -> anyhow::Result<Self> {
-        let open = if args.work == Work::Infer { open_backbone } else { open_trainable };
-        let backbone =
-            args.backbone.as_deref().map(|spec| open(spec, args.precision)).transpose()?;
+        let open = |spec: &str| match args.work {
+            Work::Infer => open_backbone(spec, args.precision),
+            _ => open_trainable(spec, args.precision).map(AnyBackbone::from),
+        };
+        let backbone = args.backbone.as_deref().map(open).transpose()?;
         let (encoder, weights) = match &backbone {
-            Some(backbone) => (backbone.encoder.as_ref().clone(), backbone.weights().to_vec()),
+            Some(backbone) => {
+                let weights = backbone.as_trainable().map(|backbone| backbone.weights().to_vec());
+                (backbone.encoder.as_ref().clone(), weights.unwrap_or_default())
+            }
             None => random_encoder(&args.shape)?,
         };
         // At least each token's vector.
@@ -60,7 +66,7 @@ impl Workload {
             Some(path) => ragged(path, &encoder, backbone.as_ref(), args.batch)?,
             None => vec![random_batch(&encoder, &vec![args.seq; args.batch], 0)],
         };
-        let precision = backbone.as_ref().map_or(args.precision.precision(), Backbone::precision);
+        let precision = backbone.as_ref().map_or(args.precision.precision(), |b| b.precision());
         Ok(Self { encoder, weights, precision, backbone, batches })
     }
 
@@ -94,7 +100,7 @@ fn random_batch(encoder: &Encoder, lengths: &[usize], seed: u64) -> Batch {
 fn ragged(
     path: &Path,
     encoder: &Encoder,
-    backbone: Option<&Backbone>,
+    backbone: Option<&AnyBackbone>,
     size: usize,
 ) -> anyhow::Result<Vec<Batch>> {
     let text =

@@ -48,7 +48,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     if !samples::are_in(&data) {
         super::only_ours(&args.out, &[], &[], "an earlier demo")?;
     }
-    let backbone = super::open_backbone(&args.backbone, Compute::Auto)?;
+    let backbone = super::open_trainable(&args.backbone, Compute::Auto)?;
     samples::write(&data)?;
     let tasks = samples::TASKS.map(|name| Task::open(&data.join("tasks").join(name)));
     let tasks = tasks.into_iter().collect::<Result<Vec<_>, _>>()?;

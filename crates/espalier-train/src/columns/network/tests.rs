@@ -50,7 +50,7 @@ impl Setup {
     }
 
     fn with_precision(mut self, precision: Precision) -> Self {
-        self.columns = self.columns.map(|column| column.with_precision(precision).unwrap());
+        self.columns = self.columns.map(|column| column.with_precision(precision));
         self
     }
 

@@ -2,13 +2,13 @@
 
 use crate::error::Result;
 use crate::run::{hex, io, sha256};
-use espalier_encoder::{Backbone, Lora};
+use espalier_encoder::{Lora, TextEncoder};
 use sha2::{Digest, Sha256};
 use std::path::Path;
 
 /// The encoder's fingerprint, its precision, the checksum of a packed file, whose numbers are
 /// rounded, and that of the adapter.
-pub(super) fn of(path: &Path, backbone: &Backbone, adapter: Option<&Lora>) -> Result<String> {
+pub(super) fn of(path: &Path, backbone: &TextEncoder, adapter: Option<&Lora>) -> Result<String> {
     let mut identity = format!("{} in {}", backbone.fingerprint(), backbone.precision());
     if path.is_file() {
         let checksum = sha256(path).map_err(io(path))?;

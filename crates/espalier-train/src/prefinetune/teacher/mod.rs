@@ -9,7 +9,7 @@ pub(super) use source::TeacherWords;
 use crate::config::NerConfig;
 use crate::error::{Result, TrainError};
 use crate::objectives::{DistillLoss, WordPooling};
-use espalier_encoder::{Adapter, Backbone, Batch, Encoded, Head, Lora};
+use espalier_encoder::{Adapter, AnyBackbone, Batch, Encoded, Head, Lora};
 use espalier_kernels::Bf16;
 use rayon::prelude::*;
 use std::ops::Range;
@@ -18,7 +18,7 @@ use std::path::Path;
 /// An encoder of any architecture, and what of it is wanted.
 #[derive(Debug)]
 pub struct Teacher {
-    backbone: Backbone,
+    backbone: AnyBackbone,
     adapter: Option<Lora>,
     says: Says,
     identity: String,
@@ -63,7 +63,7 @@ impl Teacher {
     /// [`TrainError::Teacher`] when there are no tags for `kl`; [`TrainError::ConfigValue`] for a
     /// layer that there is not.
     pub fn open(path: &Path, config: &NerConfig) -> Result<Self> {
-        let backbone = Backbone::open(path)?.with_compute(config.teacher_precision)?;
+        let backbone = AnyBackbone::open(path)?.with_compute(config.teacher_precision)?;
         let distill = &config.distill;
         let (adapter, says) = match (&distill.adapter, distill.loss) {
             (Some(directory), DistillLoss::Kl) => {

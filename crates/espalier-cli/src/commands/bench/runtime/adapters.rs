@@ -4,7 +4,7 @@ use super::{Args, Modules};
 use anyhow::ensure;
 use espalier_data::sampling::generator;
 use espalier_encoder::{
-    Adapter, AdapterCard, Backbone, Family, Head, Lora, LoraConfig, Module, Output, Pooling,
+    Adapter, AdapterCard, Family, Head, Lora, LoraConfig, Module, Output, Pooling, TextEncoder,
 };
 use espalier_runtime::Runtime;
 use espalier_train::initialization::uniform;
@@ -49,7 +49,11 @@ impl Attached {
 }
 
 /// An adapter for entities where the number is even, for labels where it is odd.
-pub(super) fn random(args: &Args, backbone: &Backbone, number: usize) -> anyhow::Result<Adapter> {
+pub(super) fn random(
+    args: &Args,
+    backbone: &TextEncoder,
+    number: usize,
+) -> anyhow::Result<Adapter> {
     let config = &backbone.encoder.config;
     let most = config.num_hidden_layers;
     ensure!(
