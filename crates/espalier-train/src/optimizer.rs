@@ -1,7 +1,7 @@
 //! Optimizers over groups of parameters, each with its own learning rate and weight decay.
 
 use crate::error::{Result, TrainError};
-use espalier_kernels::optimizer::{AdamWStep, adamw, sgd, sum_of_squares};
+use espalier_kernels::optimizer::{AdamWStep, Moments, SgdStep, adamw, sgd, sum_of_squares};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
@@ -189,7 +189,8 @@ impl Optimizer {
             let (values, gradients) = (&mut values[run.clone()], &mut group.gradients[run.clone()]);
             match self.kind {
                 OptimizerKind::Sgd => {
-                    sgd(learning_rate, weight_decay, gradient_scale, values, gradients)
+                    let step = SgdStep { learning_rate, weight_decay, gradient_scale };
+                    sgd(step, values, gradients)
                 }
                 OptimizerKind::AdamW => {
                     let step = AdamWStep {
@@ -201,9 +202,11 @@ impl Optimizer {
                         step: self.done.div_ceil(group.turns) as u64,
                         gradient_scale,
                     };
-                    let (first, second) =
-                        (&mut group.first_moment[run.clone()], &mut group.second_moment[run]);
-                    adamw(step, values, gradients, first, second);
+                    let moments = Moments {
+                        first: &mut group.first_moment[run.clone()],
+                        second: &mut group.second_moment[run],
+                    };
+                    adamw(step, values, gradients, moments);
                 }
             }
         }

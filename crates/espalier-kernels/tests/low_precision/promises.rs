@@ -4,7 +4,7 @@
 use crate::common::*;
 use crate::lines::{lines, shapes};
 use crate::{kernels, product};
-use espalier_kernels::gemm::{Matrix, MatrixMut, Packed, Start};
+use espalier_kernels::gemm::{Matrix, MatrixMut, Packed, Start, Update};
 use espalier_kernels::{Bf16, Element};
 use proptest::prelude::*;
 
@@ -93,7 +93,8 @@ proptest! {
             ];
             for (start, of) in starts {
                 let mut c = held.clone();
-                packed.gemm(alpha, Matrix::new(&x, m, k), start, MatrixMut::strided(&mut c, m, n, n + gap));
+                let update = Update { alpha, start };
+                packed.gemm(Matrix::new(&x, m, k), update, MatrixMut::strided(&mut c, m, n, n + gap));
                 for (i, row) in c.chunks(n + gap).enumerate() {
                     let want: Vec<f32> = (0..n).map(|j| of(i, j) + alpha * sums[i * n + j]).collect();
                     prop_assert!(row[..n] == want[..], "{} {:?} {:?}", precision, kernel, start);
