@@ -11,7 +11,7 @@ use espalier_kernels::attention::{AttentionGradients, AttentionInput, attention_
 use espalier_kernels::embedding::embed_backward;
 use espalier_kernels::gemm::Matrix;
 use espalier_kernels::layer_norm::{
-    RowStats, SavedLayerNorm, layer_norm_backward, layer_norm_parameter_gradients,
+    SavedLayerNorm, layer_norm_backward, layer_norm_parameter_gradients,
 };
 use espalier_kernels::linear::{
     Accumulate, GeluBackward, Store, linear, linear_parameter_gradients,

@@ -11,7 +11,7 @@ pub use low_rank::{LowRank, Up};
 pub use output::{Accumulate, AddResidual, Gelu, GeluBackward, Output, Store};
 
 use crate::dtype::Element;
-use crate::gemm::{Matrix, MatrixMut, Packed, Start, Update, gemm_in};
+use crate::gemm::{Matrix, MatrixMut, Packed, Start, gemm_in};
 use crate::simd::simd;
 use output::Finish;
 use rayon::prelude::*;

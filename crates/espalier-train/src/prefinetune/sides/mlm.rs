@@ -76,7 +76,8 @@ impl MlmSide {
         let Self { head, group, weight, .. } = self;
         let Pass { model, gradients, .. } = pass;
         let trained = gradients.weights.as_deref_mut().filter(|_| gradients.embeddings);
-        let words = trained.map(|weights| model.encoder.layout.embeddings.of_mut(weights).words);
+        let words =
+            trained.map(|weights| model.encoder.layout.embeddings.of_mut(weights).word_embeddings);
         let gradients = MlmGradients { weight: *weight, head: &mut group.gradients, words };
         objective(head, *model).loss(d, &masked.targets, Some(gradients))
     }
