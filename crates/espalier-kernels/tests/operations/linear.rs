@@ -244,7 +244,7 @@ fn no_inputs() {
         for kernel in kernels(precision) {
             let weight = Packed::with_kernel(kernel, precision, Matrix::<f32>::new(&[], 3, 0).t());
             let mut out = [f32::NAN; 6];
-            linear(&[], &weight, Some(&bias), &[], Store(&mut out));
+            linear(&[0.0f32; 0], &weight, Some(&bias), &[], Store(&mut out));
             assert_eq!(out, [0.5, -1.5, 2.0, 0.5, -1.5, 2.0], "{precision} {kernel:?}");
         }
     }
