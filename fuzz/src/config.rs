@@ -5,7 +5,7 @@ use crate::files;
 use espalier_encoder::{Encoder, EncoderConfig};
 use espalier_train::PrefinetuneConfig;
 use espalier_train::config::NerObjective;
-use espalier_train::strategies::Strategy;
+use espalier_train::strategy::Strategy;
 use std::path::Path;
 
 /// Reads both files, the second as `prefinetune`, `pretrain` and `teach` do. What is accepted can
@@ -26,7 +26,7 @@ pub fn read(input: &[u8]) {
         let pretraining = [&["strategy=mlm".to_string()], &overrides[..]].concat();
         let (prefinetuning, pretraining) = (read(&overrides), read(&pretraining));
         let teaching = prefinetuning.clone().map(|mut config| {
-            config.strategy = Strategy::Ner;
+            config.strategy = Strategy::NER;
             config.ner.objective = Some(NerObjective::Concepts);
             config
         });

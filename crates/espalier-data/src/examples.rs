@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use espalier_encoder::Family;
 use espalier_encoder::tags::{Entity, entities_lenient};
 use serde_json::Value;
 
@@ -60,6 +61,14 @@ pub enum Examples {
 }
 
 impl Examples {
+    /// The family of tasks that they belong to.
+    pub fn family(&self) -> Family {
+        match self {
+            Examples::Ner(_) => Family::Ner,
+            Examples::Classification(_) => Family::Tc,
+        }
+    }
+
     /// Number of examples.
     pub fn len(&self) -> usize {
         match self {

@@ -1,11 +1,12 @@
-//! Optimizers over groups of parameters, each with its own learning rate and weight decay.
+//! Optimizers over parameter groups, each with its own learning rate, weight decay and schedule.
 
 use crate::error::{Result, TrainError};
+use espalier_encoder::{Encoder, PackedWeights};
 use espalier_kernels::optimizer::{AdamWStep, Moments, SgdStep, adamw, sgd, sum_of_squares};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
-/// How gradients become updates.
+/// The update rule.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OptimizerKind {
@@ -16,13 +17,13 @@ pub enum OptimizerKind {
     Sgd,
 }
 
-/// How the learning rate goes over a run, after the warm-up.
+/// How the learning rate changes over a run, after the warm-up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Schedule {
-    /// It stays.
+    /// It stays the same.
     Constant,
-    /// Straight down to zero.
+    /// Linearly down to zero.
     #[default]
     Linear,
     /// Down to zero along half a cosine.
@@ -47,57 +48,53 @@ impl Schedule {
     }
 }
 
-/// Parameters that are updated alike. Their values live elsewhere; gradients and moments live here.
+/// The settings and the optimizer state of parameters that are updated alike. Their values live
+/// elsewhere; gradients and moments live here.
 #[derive(Debug)]
-pub struct Group {
-    /// Gradients, laid out as the values. They are added up from zero, and are zero again after
+pub struct ParameterGroup {
+    /// Gradients, laid out as the values. They are accumulated from zero, and are zero again after
     /// each step.
     pub gradients: Vec<f32>,
     first_moment: Vec<f32>,
     second_moment: Vec<f32>,
     /// Peak learning rate.
     learning_rate: f32,
-    /// Schedule and steps of warm-up, if not the optimizer's.
-    pace: Option<(Schedule, usize)>,
+    /// Schedule and warm-up steps, if not the optimizer's.
+    schedule: Option<(Schedule, usize)>,
     /// It is updated in one of this many steps.
-    turns: usize,
-    /// What is trained, with its weight decay.
-    runs: Vec<(Range<usize>, f32)>,
+    update_every: usize,
+    /// The ranges that are trained, each with its weight decay; all others are frozen.
+    trained: Vec<(Range<usize>, f32)>,
 }
 
-impl Group {
-    /// A group of `length` parameters, of which the `runs` are trained, each with its own weight
-    /// decay.
-    pub fn new(length: usize, learning_rate: f32, runs: Vec<(Range<usize>, f32)>) -> Self {
-        let zeros = || vec![0.0; length];
+impl ParameterGroup {
+    /// A group of `length` parameters, of which the ranges `trained` are trained, each with its own
+    /// weight decay.
+    pub fn new(length: usize, learning_rate: f32, trained: Vec<(Range<usize>, f32)>) -> Self {
         let (first_moment, second_moment) = (Vec::new(), Vec::new());
         Self {
-            gradients: zeros(),
+            gradients: vec![0.0; length],
             first_moment,
             second_moment,
             learning_rate,
-            pace: None,
-            turns: 1,
-            runs,
+            schedule: None,
+            update_every: 1,
+            trained,
         }
     }
 
-    /// The same group, whose learning rate goes its own way.
+    /// The same group with a learning rate schedule of its own.
     pub fn with_schedule(self, schedule: Schedule, warmup: usize) -> Self {
-        Self { pace: Some((schedule, warmup)), ..self }
+        Self { schedule: Some((schedule, warmup)), ..self }
     }
 
-    /// The same group, handed to the optimizer in one of `turns` steps only: the correction of its
-    /// moments' bias counts these alone.
-    ///
-    /// # Panics
-    /// If `turns` is zero.
-    pub fn in_turns(self, turns: usize) -> Self {
-        assert!(turns > 0, "in_turns: it would never be updated");
-        Self { turns, ..self }
+    /// The same group, passed to the optimizer in one of `steps` steps only: the bias correction of
+    /// its moments counts these alone. Zero counts as one.
+    pub fn updated_every(self, steps: usize) -> Self {
+        Self { update_every: steps.max(1), ..self }
     }
 
-    /// The moments, made when they are first asked for.
+    /// The moments, allocated when they are first asked for.
     pub(crate) fn moments(&mut self) -> (&mut [f32], &mut [f32]) {
         for moment in [&mut self.first_moment, &mut self.second_moment] {
             moment.resize(self.gradients.len(), 0.0);
@@ -106,19 +103,58 @@ impl Group {
     }
 
     fn sum_of_squares(&self) -> f64 {
-        self.runs.iter().map(|(run, _)| sum_of_squares(&self.gradients[run.clone()])).sum()
+        self.trained.iter().map(|(range, _)| sum_of_squares(&self.gradients[range.clone()])).sum()
     }
 }
 
-/// An optimizer and its place in the schedule.
+/// Values that are trained, with the group that trains them.
+#[derive(Debug)]
+pub struct Parameters<'a> {
+    /// Their name in checkpoints.
+    pub name: &'static str,
+    /// The values.
+    pub values: &'a mut [f32],
+    /// What trains them.
+    pub group: &'a mut ParameterGroup,
+    /// Where the values are an encoder's weights: what the model multiplies by, packed again after
+    /// each update.
+    pub packed: Option<(&'a Encoder, &'a mut PackedWeights)>,
+}
+
+impl<'a> Parameters<'a> {
+    /// Values that are no encoder's weights.
+    pub fn new(name: &'static str, values: &'a mut [f32], group: &'a mut ParameterGroup) -> Self {
+        Self { name, values, group, packed: None }
+    }
+
+    /// Makes the packed weights follow the values.
+    pub(crate) fn repack(&mut self) {
+        if let Some((encoder, packed)) = &mut self.packed {
+            packed.pack(encoder, self.values);
+        }
+    }
+}
+
+/// The settings of an optimizer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct OptimizerConfig {
+    /// The update rule.
+    pub kind: OptimizerKind,
+    /// The learning rate schedule of groups that have none of their own.
+    pub schedule: Schedule,
+    /// Steps of the whole run.
+    pub steps: usize,
+    /// Steps over which the learning rate rises.
+    pub warmup: usize,
+    /// Gradients are scaled down to this global norm over all groups; zero means no clipping.
+    pub clip_norm: f32,
+}
+
+/// An optimizer and its position in the schedule.
 #[derive(Debug)]
 pub struct Optimizer {
-    kind: OptimizerKind,
-    schedule: Schedule,
-    steps: usize,
-    warmup: usize,
-    clip_norm: f32,
-    done: usize,
+    config: OptimizerConfig,
+    steps_done: usize,
 }
 
 /// What a step did.
@@ -131,66 +167,68 @@ pub struct StepSummary {
 }
 
 impl Optimizer {
-    /// An optimizer for a run of `steps` steps whose learning rates rise over the first `warmup`.
-    ///
-    /// Gradients are scaled down to the global norm `clip_norm` over all groups; zero means no
-    /// clipping.
-    pub fn new(
-        kind: OptimizerKind,
-        schedule: Schedule,
-        steps: usize,
-        warmup: usize,
-        clip_norm: f32,
-    ) -> Self {
-        Self { kind, schedule, steps, warmup, clip_norm, done: 0 }
+    /// An optimizer at the first step.
+    pub fn new(config: OptimizerConfig) -> Self {
+        Self { config, steps_done: 0 }
     }
 
     /// Whether it keeps moments of the gradients.
     pub(crate) fn has_moments(&self) -> bool {
-        self.kind == OptimizerKind::AdamW
+        self.config.kind == OptimizerKind::AdamW
     }
 
-    /// Goes on as after this many steps.
-    pub(crate) fn seek(&mut self, done: usize) {
-        self.done = done;
+    /// Continues as after this many steps.
+    pub(crate) fn seek(&mut self, steps_done: usize) {
+        self.steps_done = steps_done;
     }
 
-    /// Updates the values of each group by its gradients, and sets these to zero.
+    /// Updates the values of all `parameters` by their gradients, packs them again where they are
+    /// an encoder's weights, and sets the gradients to zero.
     ///
     /// # Errors
     /// [`TrainError::GradientNotFinite`], before anything is updated.
-    pub fn step(&mut self, groups: &mut [(&mut [f32], &mut Group)]) -> Result<StepSummary> {
-        let gradient_norm =
-            groups.iter().map(|(_, group)| group.sum_of_squares()).sum::<f64>().sqrt();
+    pub fn step(&mut self, parameters: &mut [Parameters]) -> Result<StepSummary> {
+        let squares = parameters.iter().map(|parameters| parameters.group.sum_of_squares());
+        let gradient_norm = squares.sum::<f64>().sqrt();
         if !gradient_norm.is_finite() {
-            return Err(TrainError::GradientNotFinite { step: self.done + 1, batches: Vec::new() });
+            let step = self.steps_done + 1;
+            return Err(TrainError::GradientNotFinite { step, batches: Vec::new() });
         }
-        let (own, done, steps) = ((self.schedule, self.warmup), self.done, self.steps);
+        let OptimizerConfig { schedule, steps, warmup, clip_norm, .. } = self.config;
+        let (own, done) = ((schedule, warmup), self.steps_done);
         let factor = |(schedule, warmup): (Schedule, usize)| schedule.factor(done, steps, warmup);
-        let scale = match self.clip_norm > 0.0 {
-            true => (self.clip_norm as f64 / (gradient_norm + 1e-6)).min(1.0) as f32,
+        let scale = match clip_norm > 0.0 {
+            true => (clip_norm as f64 / (gradient_norm + 1e-6)).min(1.0) as f32,
             false => 1.0,
         };
-        self.done += 1;
-        for (values, group) in groups {
-            let factor = factor(group.pace.unwrap_or(own));
-            self.update(values, group, factor, scale);
+        self.steps_done += 1;
+        for parameters in parameters {
+            let factor = factor(parameters.group.schedule.unwrap_or(own));
+            self.update(parameters.values, parameters.group, factor, scale);
+            parameters.repack();
         }
         Ok(StepSummary { gradient_norm, learning_rate_factor: factor(own) })
     }
 
-    fn update(&self, values: &mut [f32], group: &mut Group, factor: f32, gradient_scale: f32) {
+    fn update(
+        &self,
+        values: &mut [f32],
+        group: &mut ParameterGroup,
+        factor: f32,
+        gradient_scale: f32,
+    ) {
         let learning_rate = group.learning_rate * factor;
         if self.has_moments() {
             group.moments();
         }
-        for (run, weight_decay) in &group.runs {
-            let (run, weight_decay) = (run.clone(), *weight_decay);
-            let (values, gradients) = (&mut values[run.clone()], &mut group.gradients[run.clone()]);
-            match self.kind {
+        for (range, weight_decay) in &group.trained {
+            let (range, weight_decay) = (range.clone(), *weight_decay);
+            let values = &mut values[range.clone()];
+            let gradients = &mut group.gradients[range.clone()];
+            match self.config.kind {
                 OptimizerKind::Sgd => {
                     let step = SgdStep { learning_rate, weight_decay, gradient_scale };
-                    sgd(step, values, gradients)
+                    sgd(step, values, gradients);
                 }
                 OptimizerKind::AdamW => {
                     let step = AdamWStep {
@@ -199,12 +237,12 @@ impl Optimizer {
                         beta1: 0.9,
                         beta2: 0.999,
                         eps: 1e-8,
-                        step: self.done.div_ceil(group.turns) as u64,
+                        step: self.steps_done.div_ceil(group.update_every) as u64,
                         gradient_scale,
                     };
                     let moments = Moments {
-                        first: &mut group.first_moment[run.clone()],
-                        second: &mut group.second_moment[run],
+                        first: &mut group.first_moment[range.clone()],
+                        second: &mut group.second_moment[range],
                     };
                     adamw(step, values, gradients, moments);
                 }
@@ -216,6 +254,15 @@ impl Optimizer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn optimizer(
+        kind: OptimizerKind,
+        schedule: Schedule,
+        steps: usize,
+        clip_norm: f32,
+    ) -> Optimizer {
+        Optimizer::new(OptimizerConfig { kind, schedule, steps, warmup: 0, clip_norm })
+    }
 
     #[test]
     fn schedules_rise_and_fall() {
@@ -238,11 +285,15 @@ mod tests {
         // Gradients 3 and 4: norm 5; clipped to 1 they are 0.6 and 0.8, and SGD at rate 1 subtracts
         // them.
         let (mut x, mut y) = (vec![1.0], vec![1.0]);
-        let (mut a, mut b) =
-            (Group::new(1, 1.0, vec![(0..1, 0.0)]), Group::new(1, 1.0, vec![(0..1, 0.0)]));
+        let (mut a, mut b) = (
+            ParameterGroup::new(1, 1.0, vec![(0..1, 0.0)]),
+            ParameterGroup::new(1, 1.0, vec![(0..1, 0.0)]),
+        );
         (a.gradients[0], b.gradients[0]) = (3.0, 4.0);
-        let mut optimizer = Optimizer::new(OptimizerKind::Sgd, Schedule::Constant, 1, 0, 1.0);
-        let summary = optimizer.step(&mut [(&mut x, &mut a), (&mut y, &mut b)]).unwrap();
+        let mut optimizer = optimizer(OptimizerKind::Sgd, Schedule::Constant, 1, 1.0);
+        let summary = optimizer
+            .step(&mut [Parameters::new("x", &mut x, &mut a), Parameters::new("y", &mut y, &mut b)])
+            .unwrap();
         assert!((summary.gradient_norm - 5.0).abs() < 1e-6);
         assert!((x[0] - 0.4).abs() < 1e-5 && (y[0] - 0.2).abs() < 1e-5);
     }
@@ -250,29 +301,29 @@ mod tests {
     #[test]
     fn a_gradient_that_is_no_number_updates_nothing() {
         let mut values = vec![1.0];
-        let mut group = Group::new(1, 0.1, vec![(0..1, 0.0)]);
+        let mut group = ParameterGroup::new(1, 0.1, vec![(0..1, 0.0)]);
         group.gradients[0] = f32::NAN;
-        let mut optimizer = Optimizer::new(OptimizerKind::AdamW, Schedule::Constant, 1, 0, 1.0);
-        let refused = optimizer.step(&mut [(&mut values, &mut group)]);
+        let mut optimizer = optimizer(OptimizerKind::AdamW, Schedule::Constant, 1, 1.0);
+        let refused = optimizer.step(&mut [Parameters::new("x", &mut values, &mut group)]);
         assert!(matches!(refused, Err(TrainError::GradientNotFinite { step: 1, .. })));
         assert_eq!(values, [1.0]);
     }
 
     #[test]
     fn groups_may_have_schedules_of_their_own() {
-        let group = || Group::new(1, 1.0, vec![(0..1, 0.0)]);
+        let group = || ParameterGroup::new(1, 1.0, vec![(0..1, 0.0)]);
         let mut groups = [
             group(),
             group().with_schedule(Schedule::Constant, 0),
             group().with_schedule(Schedule::Linear, 4),
         ];
         let mut values = [[0.0f32]; 3];
-        let mut optimizer = Optimizer::new(OptimizerKind::Sgd, Schedule::Linear, 4, 0, 0.0);
+        let mut optimizer = optimizer(OptimizerKind::Sgd, Schedule::Linear, 4, 0.0);
         for _ in 0..2 {
             groups.iter_mut().for_each(|group| group.gradients[0] = -1.0);
-            let mut both: Vec<_> =
-                values.iter_mut().map(|v| v.as_mut_slice()).zip(&mut groups).collect();
-            optimizer.step(&mut both).unwrap();
+            let all = values.iter_mut().zip(&mut groups);
+            let mut all: Vec<_> = all.map(|(x, group)| Parameters::new("x", x, group)).collect();
+            optimizer.step(&mut all).unwrap();
         }
         // Straight down from 1, constant, and rising: 1 + 3/4, 1 + 1 and 1/4 + 2/4.
         assert_eq!(values, [[1.75], [2.0], [0.75]]);
@@ -280,17 +331,19 @@ mod tests {
 
     /// Moments of a group that is updated every other step are those of a run of its own.
     #[test]
-    fn groups_in_turns_count_their_own_steps() {
+    fn groups_updated_every_count_their_own_steps() {
         let gradients = [0.3f32, -0.2, 0.7];
-        let run =
-            |optimizer: &mut Optimizer, group: &mut Group, values: &mut Vec<f32>, gradient| {
-                group.gradients[0] = gradient;
-                optimizer.step(&mut [(values, group)]).unwrap();
-            };
-        let optimizer = || Optimizer::new(OptimizerKind::AdamW, Schedule::Constant, 10, 0, 0.0);
-        let group = |turns| Group::new(1, 0.1, vec![(0..1, 0.0)]).in_turns(turns);
-        let (mut alone, mut own, mut x) = (optimizer(), group(1), vec![1.0]);
-        let (mut shared, mut first, mut second) = (optimizer(), group(2), group(2));
+        let run = |optimizer: &mut Optimizer,
+                   group: &mut ParameterGroup,
+                   values: &mut Vec<f32>,
+                   gradient| {
+            group.gradients[0] = gradient;
+            optimizer.step(&mut [Parameters::new("x", values, group)]).unwrap();
+        };
+        let fresh = || optimizer(OptimizerKind::AdamW, Schedule::Constant, 10, 0.0);
+        let group = |every| ParameterGroup::new(1, 0.1, vec![(0..1, 0.0)]).updated_every(every);
+        let (mut alone, mut own, mut x) = (fresh(), group(1), vec![1.0]);
+        let (mut shared, mut first, mut second) = (fresh(), group(2), group(2));
         let (mut y, mut z) = (vec![1.0], vec![1.0]);
         for gradient in gradients {
             run(&mut alone, &mut own, &mut x, gradient);
@@ -303,10 +356,10 @@ mod tests {
     #[test]
     fn frozen_parameters_do_not_move() {
         let mut values = vec![1.0, 1.0];
-        let mut group = Group::new(2, 0.1, vec![(1..2, 0.0)]);
+        let mut group = ParameterGroup::new(2, 0.1, vec![(1..2, 0.0)]);
         group.gradients.fill(1.0);
-        let mut optimizer = Optimizer::new(OptimizerKind::AdamW, Schedule::Constant, 1, 0, 0.0);
-        optimizer.step(&mut [(&mut values, &mut group)]).unwrap();
+        let mut optimizer = optimizer(OptimizerKind::AdamW, Schedule::Constant, 1, 0.0);
+        optimizer.step(&mut [Parameters::new("x", &mut values, &mut group)]).unwrap();
         // The first AdamW step is learning_rate * sign(gradient).
         assert!(values[0] == 1.0 && (values[1] - 0.9).abs() < 1e-6);
     }

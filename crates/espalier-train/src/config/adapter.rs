@@ -1,8 +1,8 @@
 //! The settings of the family adapters.
 
-use crate::optimizer::Schedule;
+use super::GroupConfig;
 use espalier_encoder::{LoraConfig, Module};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// The family adapters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -16,14 +16,13 @@ pub struct AdapterConfig {
     pub rank: usize,
     /// alpha.
     pub alpha: f32,
-    /// Peak learning rate.
-    pub learning_rate: f32,
-    /// Weight decay.
-    pub weight_decay: f32,
-    /// Schedule; `None`: that of `train`.
-    pub schedule: Option<Schedule>,
-    /// Warm-up; `None`: that of `train`.
-    pub warmup: Option<f32>,
+    /// The parameter group of each.
+    #[serde(deserialize_with = "group")]
+    pub group: GroupConfig,
+}
+
+fn group<'de, D: Deserializer<'de>>(given: D) -> Result<GroupConfig, D::Error> {
+    AdapterConfig::default().group.or_given(given)
 }
 
 impl Default for AdapterConfig {
@@ -33,10 +32,7 @@ impl Default for AdapterConfig {
             modules: Module::ALL.to_vec(),
             rank: 8,
             alpha: 16.0,
-            learning_rate: 1e-3,
-            weight_decay: 0.01,
-            schedule: None,
-            warmup: None,
+            group: GroupConfig::new(1e-3, 0.01),
         }
     }
 }

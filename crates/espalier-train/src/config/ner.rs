@@ -1,10 +1,9 @@
 //! The settings of the NER side.
 
-use crate::objectives::DistillLoss;
-use crate::optimizer::Schedule;
+use super::GroupConfig;
 use espalier_data::CorpusConfig;
 use espalier_encoder::Compute;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::path::PathBuf;
 
 /// The NER side.
@@ -20,29 +19,19 @@ pub struct NerConfig {
     pub batch: usize,
     /// Weight of the loss; `None`: that of the objective, [`NerConfig::weight`].
     pub weight: Option<f32>,
-    /// Peak learning rate of what the objective maps vectors by: P and Q, or the projections and
-    /// heads of distillation.
-    pub projection_learning_rate: f32,
-    /// Weight decay of the projections.
-    pub projection_weight_decay: f32,
-    /// Schedule of the projections; `None`: that of `train`.
-    pub projection_schedule: Option<Schedule>,
-    /// Warm-up of the projections; `None`: that of `train`.
-    pub projection_warmup: Option<f32>,
+    /// The parameter group of the maps of the objective: P and Q, or the projections and heads of
+    /// distillation.
+    #[serde(deserialize_with = "projection_group")]
+    pub projection_group: GroupConfig,
     /// Factor of the cosine between token and concept.
     pub scale: f32,
     /// Added to the score of token and concept.
     pub bias: f32,
     /// `frozen` or `trained`.
     pub concept_encoder: ConceptEncoderKind,
-    /// Peak learning rate of a trained concept encoder.
-    pub concept_learning_rate: f32,
-    /// Weight decay of its matrices.
-    pub concept_weight_decay: f32,
-    /// Its schedule; `None`: that of `train`.
-    pub concept_schedule: Option<Schedule>,
-    /// Its warm-up; `None`: that of `train`.
-    pub concept_warmup: Option<f32>,
+    /// The parameter group of a trained concept encoder; only its matrices have weight decay.
+    #[serde(deserialize_with = "concept_group")]
+    pub concept_group: GroupConfig,
     /// Whether the concept encoder and the projections are kept at the end, for zero-shot NER.
     pub keep_concepts: bool,
     /// The teacher of distillation: a directory, a packed file, a relative path counting as those
@@ -77,12 +66,25 @@ pub enum ConceptEncoderKind {
     Trained,
 }
 
+/// How the student's output is compared with the teacher's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DistillLossKind {
+    /// The angle between their vectors.
+    #[default]
+    Cosine,
+    /// The distance of their vectors, each scaled to mean 0 and variance 1.
+    Mse,
+    /// The divergence of the probabilities that their classifiers give to the teacher's tags.
+    Kl,
+}
+
 /// What the student takes over from its teacher, and how.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DistillConfig {
     /// `cosine`, `mse` or `kl`.
-    pub loss: DistillLoss,
+    pub loss: DistillLossKind,
     /// How much a word of an annotated entity counts; the others count 1.
     pub entity_weight: f32,
     /// A further layer of the teacher, from 1, that the student's word vectors match as well; 0 for
@@ -111,11 +113,19 @@ impl NerConfig {
     /// configuration names no weight, that of the objective makes them about as large.
     pub fn weight(&self) -> f32 {
         self.weight.unwrap_or(match (self.objective(), self.distill.loss) {
-            (NerObjective::Concepts, _) | (NerObjective::Distill, DistillLoss::Cosine) => 30.0,
-            (NerObjective::Distill, DistillLoss::Mse) => 15.0,
-            (NerObjective::Distill, DistillLoss::Kl) => 1.0,
+            (NerObjective::Concepts, _) | (NerObjective::Distill, DistillLossKind::Cosine) => 30.0,
+            (NerObjective::Distill, DistillLossKind::Mse) => 15.0,
+            (NerObjective::Distill, DistillLossKind::Kl) => 1.0,
         })
     }
+}
+
+fn projection_group<'de, D: Deserializer<'de>>(given: D) -> Result<GroupConfig, D::Error> {
+    NerConfig::default().projection_group.or_given(given)
+}
+
+fn concept_group<'de, D: Deserializer<'de>>(given: D) -> Result<GroupConfig, D::Error> {
+    NerConfig::default().concept_group.or_given(given)
 }
 
 impl Default for NerConfig {
@@ -125,17 +135,11 @@ impl Default for NerConfig {
             objective: None,
             batch: 32,
             weight: None,
-            projection_learning_rate: 1e-3,
-            projection_weight_decay: 0.0,
-            projection_schedule: None,
-            projection_warmup: None,
+            projection_group: GroupConfig::new(1e-3, 0.0),
             scale: 10.0,
             bias: -4.0,
             concept_encoder: ConceptEncoderKind::Frozen,
-            concept_learning_rate: 5e-5,
-            concept_weight_decay: 0.01,
-            concept_schedule: None,
-            concept_warmup: None,
+            concept_group: GroupConfig::new(5e-5, 0.01),
             keep_concepts: false,
             teacher: None,
             teacher_precision: Compute::Auto,
@@ -148,7 +152,7 @@ impl Default for NerConfig {
 impl Default for DistillConfig {
     fn default() -> Self {
         Self {
-            loss: DistillLoss::Cosine,
+            loss: DistillLossKind::Cosine,
             entity_weight: 1.0,
             layer: 0,
             layer_weight: 1.0,

@@ -1,5 +1,6 @@
 //! The settings of the loop.
 
+use super::GroupConfig;
 use crate::optimizer::{OptimizerKind, Schedule};
 use espalier_encoder::Compute;
 use serde::{Deserialize, Serialize};
@@ -56,20 +57,20 @@ pub enum Composition {
 }
 
 impl Composition {
-    /// Which of `families` take part in step `step`, counted from 1.
-    pub(crate) fn of_step(self, step: usize, families: usize) -> Range<usize> {
+    /// Which of so many objectives have a batch in step `step`, counted from 1.
+    pub(crate) fn drawn(self, step: usize, objectives: usize) -> Range<usize> {
         match self {
-            Self::Alternating if families > 0 => {
-                let turn = (step - 1) % families;
+            Self::Alternating if objectives > 0 => {
+                let turn = (step - 1) % objectives;
                 turn..turn + 1
             }
-            _ => 0..families,
+            _ => 0..objectives,
         }
     }
 
-    /// A family's batch is in one of this many steps.
-    pub(crate) fn turns(self, families: usize) -> usize {
-        if self == Self::Alternating { families.max(1) } else { 1 }
+    /// An objective has a batch in one of this many steps.
+    pub(crate) fn every(self, objectives: usize) -> usize {
+        if self == Self::Alternating { objectives.max(1) } else { 1 }
     }
 }
 
@@ -96,15 +97,14 @@ impl Default for TrainConfig {
 }
 
 impl TrainConfig {
-    /// Schedule and steps of warm-up of parameters that may have their own.
-    pub(crate) fn pace(
-        &self,
-        schedule: Option<Schedule>,
-        warmup: Option<f32>,
-    ) -> (Schedule, usize) {
-        (
-            schedule.unwrap_or(self.schedule),
-            (warmup.unwrap_or(self.warmup) * self.steps as f32) as usize,
-        )
+    /// The schedule and the warm-up steps of a parameter group.
+    pub(crate) fn schedule_of(&self, group: &GroupConfig) -> (Schedule, usize) {
+        let warmup = group.warmup.unwrap_or(self.warmup);
+        (group.schedule.unwrap_or(self.schedule), self.warmup_steps(warmup))
+    }
+
+    /// The steps of a warm-up that is given as a share of all.
+    pub(crate) fn warmup_steps(&self, share: f32) -> usize {
+        (share * self.steps as f32) as usize
     }
 }

@@ -1,27 +1,26 @@
-//! What adapters are trained on.
+//! The frozen encoder that adapters are trained on.
 
-use super::network::Network;
-use crate::columns::{SecondColumn, Stitched};
 use crate::error::Result;
-use crate::prefinetune::Prefinetuned;
+use crate::network::{Network, SecondEncoder};
+use crate::trainer::Prefinetuned;
 use espalier_encoder::{Adapter, Family, Lora, TextEncoder};
 use std::path::Path;
 
-/// The encoder under adapters, which stays as it is: a backbone, or two columns of which each
-/// family reads its own.
+/// The encoder that adapters are trained on: a backbone or, with cross-stitch, an encoder for each
+/// family.
 #[derive(Clone, Copy, Debug)]
-pub struct Frozen<'a> {
+pub struct FrozenEncoder<'a> {
     backbone: &'a TextEncoder,
-    second: Option<&'a SecondColumn>,
+    second: Option<&'a SecondEncoder>,
 }
 
-impl<'a> Frozen<'a> {
-    /// A backbone, with a second column beside it if there is one.
-    pub fn new(backbone: &'a TextEncoder, second: Option<&'a SecondColumn>) -> Self {
+impl<'a> FrozenEncoder<'a> {
+    /// A backbone, with the second encoder of cross-stitch if there is one.
+    pub fn new(backbone: &'a TextEncoder, second: Option<&'a SecondEncoder>) -> Self {
         Self { backbone, second }
     }
 
-    /// The identity that adapters bear: the backbone's, or that of both columns together.
+    /// The identity that adapters are bound to: the backbone's, or that of both encoders together.
     pub fn fingerprint(&self) -> String {
         match self.second {
             None => self.backbone.fingerprint().to_string(),
@@ -29,7 +28,7 @@ impl<'a> Frozen<'a> {
         }
     }
 
-    /// Reads an adapter that was trained on it.
+    /// Opens an adapter that was trained on it.
     ///
     /// # Errors
     /// As [`Adapter::open`].
@@ -37,7 +36,7 @@ impl<'a> Frozen<'a> {
         Ok(Adapter::open_for(directory, &self.backbone.encoder.config, &self.fingerprint())?)
     }
 
-    /// What a family reads.
+    /// The encoder that a family reads.
     pub(super) fn backbone(&self, family: Family) -> &'a TextEncoder {
         match (self.second, family) {
             (Some(second), Family::Tc) => &second.backbone,
@@ -45,22 +44,16 @@ impl<'a> Frozen<'a> {
         }
     }
 
-    /// What a family's texts run through, with an adapter on what the family reads or without.
+    /// The network that a family's texts run through, with an adapter or without.
     pub(super) fn network<'n>(&self, family: Family, adapter: Option<&'n Lora>) -> Network<'n>
     where
         'a: 'n,
     {
         let own = self.backbone(family).model(adapter);
-        let Some(second) = self.second else { return Network::Single(own) };
-        let other = match family {
-            Family::Ner => &second.backbone,
-            Family::Tc => self.backbone,
-        };
-        Network::Stitched(Stitched {
-            columns: [own, other.model(None)],
-            stitches: &second.stitches,
-            family,
-        })
+        match self.second {
+            None => Network::Single(own),
+            Some(second) => second.network(own, self.backbone, family),
+        }
     }
 
     pub(super) fn trainable(&self) -> Result<()> {
@@ -68,13 +61,13 @@ impl<'a> Frozen<'a> {
     }
 }
 
-impl<'a, E: AsRef<TextEncoder>> From<&'a E> for Frozen<'a> {
+impl<'a, E: AsRef<TextEncoder>> From<&'a E> for FrozenEncoder<'a> {
     fn from(encoder: &'a E) -> Self {
         Self::new(encoder.as_ref(), None)
     }
 }
 
-impl<'a> From<&'a Prefinetuned> for Frozen<'a> {
+impl<'a> From<&'a Prefinetuned> for FrozenEncoder<'a> {
     fn from(trained: &'a Prefinetuned) -> Self {
         Self::new(&trained.backbone, trained.second.as_ref())
     }

@@ -1,6 +1,6 @@
 //! The frozen lower layers, run once over a task's texts.
 
-use super::{Frozen, family_of};
+use super::FrozenEncoder;
 use espalier_data::Examples;
 use espalier_encoder::{Batch, Encoded};
 use rayon::prelude::*;
@@ -8,19 +8,19 @@ use rayon::prelude::*;
 /// Tokens that go through the trunk at a time.
 const TOKENS: usize = 2048;
 
-/// Encoded texts and their token vectors after the trunk.
+/// A task's texts after the trunk.
 pub(super) struct Trunk {
-    /// The first layer above the trunk.
-    first: usize,
+    /// Number of its layers.
+    layers: usize,
     encoded: Vec<Encoded>,
-    /// Token vectors of each text, [t, H], or of both columns side by side, [t, 2H].
+    /// Its output for each text, [t, trunk width].
     hidden: Vec<Vec<f32>>,
 }
 
 impl Trunk {
-    /// Runs the layers below `first` over all examples.
-    pub(super) fn new(encoder: Frozen, examples: &Examples, first: usize) -> Self {
-        let family = family_of(examples);
+    /// Runs the first `layers` layers over all examples.
+    pub(super) fn new(encoder: FrozenEncoder, examples: &Examples, layers: usize) -> Self {
+        let family = examples.family();
         let tokenizer = &encoder.backbone(family).tokenizer;
         let encoded: Vec<Encoded> =
             examples.texts().par_iter().map(|text| tokenizer.encode(text)).collect();
@@ -28,21 +28,21 @@ impl Trunk {
         let mut hidden = Vec::with_capacity(encoded.len());
         for batch in batches(&encoded) {
             let ragged = Batch::of_texts(batch);
-            let (rows, width) = (network.trunk(first, &ragged), network.trunk_width());
+            let (rows, width) = (network.trunk(layers, &ragged), network.trunk_width());
             hidden.extend((0..batch.len()).map(|s| ragged.rows(s, &rows, width).to_vec()));
         }
-        Self { first, encoded, hidden }
+        Self { layers, encoded, hidden }
     }
 
-    pub(super) fn first(&self) -> usize {
-        self.first
+    pub(super) fn layers(&self) -> usize {
+        self.layers
     }
 
     pub(super) fn encoded(&self) -> &[Encoded] {
         &self.encoded
     }
 
-    /// The picked texts as one batch, with their token vectors.
+    /// The picked texts as one batch, with the trunk's output.
     pub(super) fn batch(&self, picked: &[usize]) -> (Batch, Vec<f32>) {
         let batch = Batch::of_texts(picked.iter().map(|&index| &self.encoded[index]));
         (batch, picked.iter().flat_map(|&index| &self.hidden[index]).copied().collect())

@@ -4,7 +4,7 @@ use super::metrics::Line;
 use super::settings::without_places;
 use super::summary::Summary;
 use crate::config::{NerObjective, PrefinetuneConfig};
-use crate::objectives::Objective;
+use crate::strategy::ObjectiveKind;
 use espalier_encoder::text::{escape, escape_lines};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -65,7 +65,7 @@ fn front_matter(config: &PrefinetuneConfig) -> String {
 
 /// Whether the model has the head of masked language modelling.
 fn guesses(config: &PrefinetuneConfig) -> bool {
-    config.strategy.objectives().contains(&Objective::Mlm)
+    config.strategy.objectives.contains(&ObjectiveKind::Mlm)
 }
 
 fn introduction(config: &PrefinetuneConfig, summary: &Summary) -> String {
@@ -101,11 +101,11 @@ fn data(config: &PrefinetuneConfig, summary: &Summary) -> String {
     let mut text = String::from(
         "## Training data\n\n| objective | corpora | examples a step |\n|---|---|---|\n",
     );
-    for &objective in config.strategy.objectives() {
+    for &objective in config.strategy.objectives {
         let batch = match objective {
-            Objective::Ner => format!("{} sentences{}", config.ner.batch, teacher(config)),
-            Objective::Tc => format!("{} pairs", config.tc.batch),
-            Objective::Mlm => {
+            ObjectiveKind::Ner => format!("{} sentences{}", config.ner.batch, teacher(config)),
+            ObjectiveKind::Tc => format!("{} pairs", config.tc.batch),
+            ObjectiveKind::Mlm => {
                 format!("{} texts of up to {} tokens", config.mlm.batch, config.mlm.max_tokens)
             }
         };
@@ -122,7 +122,9 @@ fn data(config: &PrefinetuneConfig, summary: &Summary) -> String {
 /// What the sentences are for, where they are to distil on.
 fn teacher(config: &PrefinetuneConfig) -> String {
     match (config.ner.objective(), &config.ner.teacher) {
-        (NerObjective::Distill, Some(teacher)) => format!(", distilled from {}", markdown(teacher)),
+        (NerObjective::Distill, Some(teacher)) => {
+            format!(", distilled from {}", markdown(teacher))
+        }
         _ => String::new(),
     }
 }
@@ -146,7 +148,7 @@ fn losses(metrics: &[Line], summary: &Summary) -> String {
 }
 
 /// Mean loss of each objective.
-fn mean(lines: &[Line]) -> BTreeMap<Objective, f64> {
+fn mean(lines: &[Line]) -> BTreeMap<ObjectiveKind, f64> {
     let mut means = BTreeMap::new();
     for (&objective, loss) in lines.iter().flat_map(|line| &line.losses) {
         *means.entry(objective).or_insert(0.0) += loss / lines.len() as f64;
@@ -155,7 +157,7 @@ fn mean(lines: &[Line]) -> BTreeMap<Objective, f64> {
 }
 
 fn usage(config: &PrefinetuneConfig, summary: &Summary) -> String {
-    if config.strategy.has_family_columns() {
+    if config.strategy.family_encoders {
         return "## Use\n\n`backbone/` is the encoder of named entity recognition, `columns/tc/` \
                 that of classification, and `columns/stitches.json` mixes what the two compute \
                 layer by layer: neither is this model alone. It is a reference to compare with, \

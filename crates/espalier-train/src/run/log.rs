@@ -3,7 +3,7 @@
 use super::error::Result;
 use super::events::Events;
 use super::metrics::Metrics;
-use crate::prefinetune::StepReport;
+use crate::trainer::StepReport;
 use std::path::Path;
 
 /// Metrics and events, growing.

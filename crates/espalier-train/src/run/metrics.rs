@@ -1,8 +1,8 @@
 //! `metrics.jsonl`: a line per step, each step once.
 
 use super::error::{Result, io};
-use crate::objectives::Objective;
-use crate::prefinetune::StepReport;
+use crate::strategy::ObjectiveKind;
+use crate::trainer::StepReport;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -20,13 +20,13 @@ pub(super) struct Metrics {
 pub(super) struct Line {
     pub(super) step: usize,
     /// Loss of each objective trained.
-    pub(super) losses: BTreeMap<Objective, f64>,
+    pub(super) losses: BTreeMap<ObjectiveKind, f64>,
     #[serde(default)]
     pub(super) examples: usize,
     pub(super) tokens: usize,
     /// Held-out loss of each objective, at the steps that measured it.
     #[serde(default)]
-    pub(super) validation: BTreeMap<Objective, f64>,
+    pub(super) validation: BTreeMap<ObjectiveKind, f64>,
 }
 
 impl Metrics {
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     fn report(step: usize) -> StepReport {
-        let losses = BTreeMap::from([(Objective::Tc, 0.1 * step as f64)]);
+        let losses = BTreeMap::from([(ObjectiveKind::Tc, 0.1 * step as f64)]);
         StepReport { step, steps: 9, losses, ..StepReport::default() }
     }
 
@@ -112,7 +112,7 @@ mod tests {
         metrics.sync().unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), whole);
         let losses: Vec<f64> =
-            read(&path).unwrap().iter().map(|line| line.losses[&Objective::Tc]).collect();
+            read(&path).unwrap().iter().map(|line| line.losses[&ObjectiveKind::Tc]).collect();
         assert_eq!(losses, (1..=5).map(|step| 0.1 * step as f64).collect::<Vec<_>>());
         // A run from the start begins a new file.
         Metrics::open(&path, 0).unwrap();

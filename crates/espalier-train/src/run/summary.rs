@@ -1,6 +1,6 @@
 //! `summary.json`: how a run ended. It is written last: where it is, the run is finished.
 
-use crate::objectives::Objective;
+use crate::strategy::ObjectiveKind;
 use espalier_encoder::Family;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ pub struct Summary {
     /// The step that the weights are of, where the run kept the best in validation.
     pub best_step: Option<usize>,
     /// Mean loss of each objective on held-out examples, at that step or else at the last.
-    pub validation: BTreeMap<Objective, f64>,
+    pub validation: BTreeMap<ObjectiveKind, f64>,
     /// Sentences and pairs trained on, counted as often as they came.
     pub examples: usize,
     /// Tokens that went through the encoder in training.

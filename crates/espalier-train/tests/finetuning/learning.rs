@@ -5,13 +5,16 @@ use espalier_encoder::lora::SiteSpec;
 use espalier_encoder::{Adapter, Lora, LoraConfig, Module, Output};
 use espalier_kernels::round_through_bf16;
 use espalier_train::finetune::{FinetuneConfig, Predictions, predict};
-use espalier_train::{TrainError, finetune};
+use espalier_train::{Finetuner, TrainError};
 
 /// An adapter trained on the tiny BERT, and the losses on the way.
 fn trained(init: Option<&Lora>, task: &Examples, config: &FinetuneConfig) -> (Adapter, Vec<f64>) {
     let mut losses = Vec::new();
-    let adapter =
-        finetune(&tiny_bert(), init, task, config, |step| losses.push(step.loss)).unwrap();
+    let adapter = Finetuner::new(&tiny_bert())
+        .init(init)
+        .config(config.clone())
+        .train(task, |step| losses.push(step.loss))
+        .unwrap();
     (adapter, losses)
 }
 
@@ -170,7 +173,8 @@ fn the_number_of_threads_changes_nothing() {
 #[test]
 fn a_loss_that_is_no_number_stops_the_run() {
     let absurd = FinetuneConfig { learning_rate: 1e30, warmup: 0.0, ..config() };
-    let error = finetune(&tiny_bert(), None, &opinions(), &absurd, |_| {}).unwrap_err();
+    let error =
+        Finetuner::new(&tiny_bert()).config(absurd.clone()).train(&opinions(), |_| {}).unwrap_err();
     let message = error.to_string();
     assert!(matches!(error, TrainError::NotFinite { step: 2.., .. }), "{message}");
     assert!(message.contains("at step ") && message.contains("examples ["), "{message}");

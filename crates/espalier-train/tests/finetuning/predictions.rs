@@ -7,7 +7,7 @@ use espalier_data::Examples;
 use espalier_encoder::tags::Entity;
 use espalier_encoder::{Adapter, Batch, EncoderError, Head, Output, Pooling, best_class};
 use espalier_train::finetune::{FinetuneConfig, Predictions, predict};
-use espalier_train::{TrainError, finetune};
+use espalier_train::{Finetuner, TrainError};
 use tempfile::TempDir;
 
 #[test]
@@ -15,7 +15,8 @@ fn an_adapter_answers_the_same_after_saving_and_opening() {
     let backbone = tiny_bert();
     for task in [opinions(), names()] {
         let config = FinetuneConfig { steps: 10, ..config() };
-        let adapter = finetune(&backbone, None, &task, &config, |_| {}).unwrap();
+        let adapter =
+            Finetuner::new(&backbone).config(config.clone()).train(&task, |_| {}).unwrap();
         let directory = TempDir::new().unwrap();
         adapter.save(directory.path()).unwrap();
         let opened = Adapter::open(directory.path(), &backbone).unwrap();
@@ -32,7 +33,9 @@ fn an_adapter_is_refused_on_another_backbone() {
     let backbone = tiny_bert();
     let config = FinetuneConfig { steps: 1, ..config() };
     let directory = TempDir::new().unwrap();
-    finetune(&backbone, None, &opinions(), &config, |_| {})
+    Finetuner::new(&backbone)
+        .config(config.clone())
+        .train(&opinions(), |_| {})
         .unwrap()
         .save(directory.path())
         .unwrap();
@@ -77,7 +80,8 @@ fn adapters_answer_only_what_they_are_for() {
 fn labels_that_were_never_seen_are_no_trouble() {
     let backbone = tiny_bert();
     let config = FinetuneConfig { steps: 2, ..config() };
-    let labeller = finetune(&backbone, None, &opinions(), &config, |_| {}).unwrap();
+    let labeller =
+        Finetuner::new(&backbone).config(config.clone()).train(&opinions(), |_| {}).unwrap();
     let unseen = texts(&[("the hotel was good", "neither"), ("", "kind"), ("日本 🙂", "")]);
     let Predictions::Labels(labels) = predict(&backbone, &labeller, &unseen).unwrap() else {
         panic!("no labels")
@@ -87,7 +91,7 @@ fn labels_that_were_never_seen_are_no_trouble() {
         "{labels:?}"
     );
 
-    let tagger = finetune(&backbone, None, &names(), &config, |_| {}).unwrap();
+    let tagger = Finetuner::new(&backbone).config(config.clone()).train(&names(), |_| {}).unwrap();
     let unseen =
         sentences(
             &[vec!["flight", "to", "paris"]],
@@ -153,13 +157,18 @@ fn long_texts_and_words_without_tokens_can_be_trained_on() {
         sentences(&[vec!["london"; 70], vec!["", "\u{200b}"], vec!["", "paris", "to"]], |word| {
             if word == "to" { "O" } else { "B-city" }
         });
-    let tagger =
-        finetune(&backbone, None, &task, &config, |step| assert!(step.loss.is_finite())).unwrap();
+    let tagger = Finetuner::new(&backbone)
+        .config(config.clone())
+        .train(&task, |step| assert!(step.loss.is_finite()))
+        .unwrap();
     assert_eq!(found(predict(&backbone, &tagger, &task).unwrap()).len(), 3);
 
     let long = "hotel ".repeat(200);
     let task = texts(&[(&long, "long"), ("", "short"), ("hotel", "short")]);
-    finetune(&backbone, None, &task, &config, |step| assert!(step.loss.is_finite())).unwrap();
+    Finetuner::new(&backbone)
+        .config(config.clone())
+        .train(&task, |step| assert!(step.loss.is_finite()))
+        .unwrap();
 }
 
 /// Predictions run the adapted layers on the cached trunk, 64 texts at a time; here the whole model

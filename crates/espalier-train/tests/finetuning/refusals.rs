@@ -3,11 +3,15 @@ use crate::tasks::{config, names, opinions};
 use espalier_data::Examples;
 use espalier_encoder::{EncoderConfig, Lora, LoraConfig};
 use espalier_train::finetune::FinetuneConfig;
-use espalier_train::{TrainError, finetune};
+use espalier_train::{Finetuner, TrainError};
 
 /// The error of a fine-tuning that must be refused.
 fn refusal(init: Option<&Lora>, task: &Examples, config: &FinetuneConfig) -> TrainError {
-    finetune(&tiny_bert(), init, task, config, |_| {}).expect_err("accepted, but should be refused")
+    Finetuner::new(&tiny_bert())
+        .init(init)
+        .config(config.clone())
+        .train(task, |_| {})
+        .expect_err("accepted, but should be refused")
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use crate::common::tiny_bert;
 use espalier_encoder::Compute;
 use espalier_train::config::{NerConfig, PrefinetuneConfig, TcConfig, TrainConfig};
-use espalier_train::prefinetune::StepReport;
-use espalier_train::strategies::Strategy;
+use espalier_train::strategy::Strategy;
+use espalier_train::trainer::StepReport;
 use espalier_train::{Prefinetuned, TrainError, prefinetune};
 use serde_json::{Value, json};
 use std::fs;

@@ -5,15 +5,10 @@ use crate::texts::{Texts, trained};
 use espalier_data::sampling::generator;
 use espalier_encoder::{Activations, Backbone, Batch, Gradients, MlmHead, Precision};
 use espalier_train::initialization::uniform;
-use espalier_train::objectives::{MlmGradients, MlmObjective};
+use espalier_train::objectives::mlm::loss::{MlmGradients, MlmLoss};
 
-fn objective<'a>(backbone: &'a Backbone, head: &'a MlmHead, words: &'a [f32]) -> MlmObjective<'a> {
-    MlmObjective {
-        head,
-        words,
-        eps: backbone.encoder.config.layer_norm_eps,
-        precision: Precision::F32,
-    }
+fn objective<'a>(backbone: &'a Backbone, head: &'a MlmHead, words: &'a [f32]) -> MlmLoss<'a> {
+    MlmLoss { head, words, eps: backbone.encoder.config.layer_norm_eps, precision: Precision::F32 }
 }
 
 fn words(backbone: &Backbone) -> &[f32] {

@@ -5,7 +5,7 @@ use crate::texts::Texts;
 use espalier_encoder::Backbone;
 use espalier_train::config::ScratchConfig;
 use espalier_train::prefinetune;
-use espalier_train::prefinetune::fresh_backbone;
+use espalier_train::trainer::fresh_backbone;
 use std::fs;
 
 fn refusal(
