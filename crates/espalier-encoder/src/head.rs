@@ -91,13 +91,8 @@ impl Head {
         let (rows, Linear { bias, .. }) = (vectors.len() / self.width(), self.linear());
         scores.resize(rows * self.classes, 0.0);
         let scores = MatrixMut::new(scores, rows, self.classes);
-        gemm(
-            1.0,
-            Matrix::new(vectors, rows, self.width()),
-            self.linear().matrix().t(),
-            Start::Bias(bias),
-            scores,
-        );
+        let vectors = Matrix::new(vectors, rows, self.width());
+        gemm(vectors, self.linear().matrix().t(), Start::Bias(bias), scores);
     }
 
     /// Adds the head's own gradient to `gradient` (laid out as `values`) and writes the gradient at
@@ -114,13 +109,8 @@ impl Head {
         let rows = vectors.len() / self.width();
         d_vectors.resize(vectors.len(), 0.0);
         let d_vectors = MatrixMut::new(d_vectors, rows, self.width());
-        gemm(
-            1.0,
-            Matrix::new(d_scores, rows, self.classes),
-            self.linear().matrix(),
-            Start::Zero,
-            d_vectors,
-        );
+        let d_scores = Matrix::new(d_scores, rows, self.classes);
+        gemm(d_scores, self.linear().matrix(), Start::Zero, d_vectors);
     }
 }
 

@@ -11,7 +11,7 @@ use espalier_kernels::Rows;
 use espalier_kernels::attention::BUCKETS;
 use espalier_kernels::embedding::{EmbeddingTables, EmbeddingTablesMut};
 use espalier_kernels::gemm::Matrix;
-use espalier_kernels::layer_norm::Norm;
+use espalier_kernels::layer_norm::LayerNorm;
 use std::ops::Range;
 
 /// One named tensor of the flat vector.
@@ -82,8 +82,9 @@ impl NormAt {
     }
 
     /// The normalisation, read from `parameters`.
-    pub fn of<'a>(&self, parameters: &'a [f32], eps: f32) -> Norm<'a> {
-        Norm { weight: &parameters[self.weight.clone()], bias: &parameters[self.bias.clone()], eps }
+    pub fn of<'a>(&self, parameters: &'a [f32], eps: f32) -> LayerNorm<'a> {
+        let (weight, bias) = (&parameters[self.weight.clone()], &parameters[self.bias.clone()]);
+        LayerNorm { weight, bias, eps }
     }
 
     /// Weight and bias, to write to.
@@ -117,9 +118,9 @@ impl EmbeddingsAt {
     pub fn of<'a>(&self, parameters: &'a [f32]) -> EmbeddingTables<'a> {
         EmbeddingTables {
             width: self.norm.width(),
-            words: Rows::F32(self.words(parameters)),
-            positions: &parameters[self.positions.clone()],
-            token_type: &parameters[self.token_type.clone()],
+            word_embeddings: Rows::F32(self.words(parameters)),
+            position_embeddings: &parameters[self.positions.clone()],
+            token_type_embedding: &parameters[self.token_type.clone()],
         }
     }
 
@@ -128,8 +129,12 @@ impl EmbeddingsAt {
         let (words, rest) = parameters[self.words.start..].split_at_mut(self.words.len());
         let (positions, rest) =
             rest[self.positions.start - self.words.end..].split_at_mut(self.positions.len());
-        let token_type = &mut rest[..self.token_type.len()];
-        EmbeddingTablesMut { width: self.norm.width(), words, positions, token_type }
+        EmbeddingTablesMut {
+            width: self.norm.width(),
+            word_embeddings: words,
+            position_embeddings: positions,
+            token_type_embedding: &mut rest[..self.token_type.len()],
+        }
     }
 }
 

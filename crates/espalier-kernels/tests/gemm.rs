@@ -1,6 +1,6 @@
 //! `gemm` against a triple loop in f64, for every kernel of f32 and bf16 that the machine can run.
 
-use espalier_kernels::gemm::{Kernel, Matrix, MatrixMut, Start, gemm, gemm_with};
+use espalier_kernels::gemm::{Kernel, Matrix, MatrixMut, Start, Update, gemm, gemm_with};
 use espalier_kernels::{Bf16, Precision};
 use espalier_testing::compare::on_threads;
 use espalier_testing::random::Random;
@@ -78,10 +78,9 @@ fn check(
     gemm_with(
         kernel,
         precision,
-        alpha,
         a.matrix(),
         b.matrix(),
-        start,
+        Update { alpha, start },
         MatrixMut::strided(&mut c, m, n, n + gap),
     );
     // What the kernel multiplies: operands rounded to the precision.
@@ -142,20 +141,13 @@ fn every_edge_of_small_products() {
 #[test]
 fn two_by_two() {
     let (a, b, mut c) = ([1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0], [f32::NAN; 4]);
-    gemm(
-        1.0,
-        Matrix::new(&a, 2, 2),
-        Matrix::new(&b, 2, 2),
-        Start::Zero,
-        MatrixMut::new(&mut c, 2, 2),
-    );
+    gemm(Matrix::new(&a, 2, 2), Matrix::new(&b, 2, 2), Start::Zero, MatrixMut::new(&mut c, 2, 2));
     assert_eq!(c, [19.0, 22.0, 43.0, 50.0]);
     let bias = [0.5, -0.5];
     gemm(
-        2.0,
         Matrix::new(&a, 2, 2),
         Matrix::new(&b, 2, 2).t(),
-        Start::Bias(&bias),
+        Update { alpha: 2.0, start: Start::Bias(&bias) },
         MatrixMut::new(&mut c, 2, 2),
     );
     assert_eq!(c, [34.5, 45.5, 78.5, 105.5]); // [1 2; 3 4] [5 7; 6 8] = [17 23; 39 53]
@@ -200,7 +192,8 @@ const LARGE: [usize; 3] = [203, 409, 397];
 fn product(precision: Precision, kernel: Kernel, a: Matrix, b: Matrix) -> Vec<f32> {
     let (m, n) = (a.rows(), b.cols());
     let mut c = vec![1.0; m * n];
-    gemm_with(kernel, precision, 0.7, a, b, Start::Accumulate, MatrixMut::new(&mut c, m, n));
+    let update = Update { alpha: 0.7, start: Start::Accumulate };
+    gemm_with(kernel, precision, a, b, update, MatrixMut::new(&mut c, m, n));
     c
 }
 
@@ -265,26 +258,14 @@ fn kernels_with_fused_multiply_add_agree_bit_by_bit() {
 #[should_panic(expected = "inner dimension")]
 fn refuses_operands_that_do_not_fit() {
     let (a, mut c) = ([0.0; 6], [0.0; 4]);
-    gemm(
-        1.0,
-        Matrix::new(&a, 2, 3),
-        Matrix::new(&a, 2, 3),
-        Start::Zero,
-        MatrixMut::new(&mut c, 2, 2),
-    );
+    gemm(Matrix::new(&a, 2, 3), Matrix::new(&a, 2, 3), Start::Zero, MatrixMut::new(&mut c, 2, 2));
 }
 
 #[test]
 #[should_panic(expected = "differ in shape")]
 fn refuses_a_result_of_another_shape() {
     let (a, mut c) = ([0.0; 6], [0.0; 6]);
-    gemm(
-        1.0,
-        Matrix::new(&a, 2, 3),
-        Matrix::new(&a, 3, 2),
-        Start::Zero,
-        MatrixMut::new(&mut c, 2, 3),
-    );
+    gemm(Matrix::new(&a, 2, 3), Matrix::new(&a, 3, 2), Start::Zero, MatrixMut::new(&mut c, 2, 3));
 }
 
 #[test]
@@ -292,7 +273,6 @@ fn refuses_a_result_of_another_shape() {
 fn refuses_a_bias_of_another_length() {
     let (a, mut c) = ([0.0; 6], [0.0; 4]);
     gemm(
-        1.0,
         Matrix::new(&a, 2, 3),
         Matrix::new(&a, 3, 2),
         Start::Bias(&[0.0]),

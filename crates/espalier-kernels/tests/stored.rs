@@ -22,7 +22,6 @@ fn narrow(values: &[f32]) -> Vec<Bf16> {
 fn product(packed: &Packed) -> Vec<u32> {
     let (x, mut y) = (Random::new(7).vec(TOKENS * INPUTS), vec![f32::NAN; TOKENS * OUTPUTS]);
     packed.gemm(
-        1.0,
         Matrix::new(&x, TOKENS, INPUTS),
         Start::Zero,
         MatrixMut::new(&mut y, TOKENS, OUTPUTS),
@@ -94,9 +93,13 @@ fn rounding_to_bytes_worked_by_hand() {
 fn words_are_looked_up_in_any_type() {
     let (ids, positions) = ([2, 0, 2], [1, 0, 0]);
     let places = [0.5, 0.25, -8.0, 4.0];
-    let sum = |words: Rows| {
-        let tables =
-            EmbeddingTables { width: 2, words, positions: &places, token_type: &[1.0, 2.0] };
+    let sum = |word_embeddings: Rows| {
+        let tables = EmbeddingTables {
+            width: 2,
+            word_embeddings,
+            position_embeddings: &places,
+            token_type_embedding: &[1.0, 2.0],
+        };
         let mut out = [f32::NAN; 6];
         embed(tables, &ids, &positions, &mut out);
         out

@@ -107,7 +107,7 @@ impl Model<'_> {
         stats.resize(tokens, RowStats::default());
         out.resize(tokens * width, E::default());
         let mut tables = layout.embeddings.of(self.weights);
-        tables.words = self.packed.words().unwrap_or(tables.words);
+        tables.word_embeddings = self.packed.words().unwrap_or(tables.word_embeddings);
         embed(tables, &batch.ids, &batch.positions, sum);
         layer_norm(sum, layout.embeddings.norm.of(self.weights, config.layer_norm_eps), out, stats);
     }

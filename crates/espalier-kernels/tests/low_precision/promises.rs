@@ -3,7 +3,7 @@
 
 use crate::lines::{lines, shapes};
 use crate::{kernels, product};
-use espalier_kernels::gemm::{Matrix, MatrixMut, Packed, Start};
+use espalier_kernels::gemm::{Matrix, MatrixMut, Packed, Start, Update};
 use espalier_kernels::{Bf16, Element};
 use espalier_testing::compare::{bits, on_threads};
 use espalier_testing::random::{Random, stored};
@@ -94,7 +94,8 @@ proptest! {
             ];
             for (start, of) in starts {
                 let mut c = held.clone();
-                packed.gemm(alpha, Matrix::new(&x, m, k), start, MatrixMut::strided(&mut c, m, n, n + gap));
+                let update = Update { alpha, start };
+                packed.gemm(Matrix::new(&x, m, k), update, MatrixMut::strided(&mut c, m, n, n + gap));
                 for (i, row) in c.chunks(n + gap).enumerate() {
                     let want: Vec<f32> = (0..n).map(|j| of(i, j) + alpha * sums[i * n + j]).collect();
                     prop_assert!(row[..n] == want[..], "{} {:?} {:?}", precision, kernel, start);

@@ -31,8 +31,12 @@ impl Case {
     fn forward(&self) -> Vec<f32> {
         let mut out = vec![f32::NAN; self.ids.len() * self.width];
         let Self { width, words, positions, token_type, .. } = self;
-        let tables =
-            EmbeddingTables { width: *width, words: Rows::F32(words), positions, token_type };
+        let tables = EmbeddingTables {
+            width: *width,
+            word_embeddings: Rows::F32(words),
+            position_embeddings: positions,
+            token_type_embedding: token_type,
+        };
         embed(tables, &self.ids, &self.at, &mut out);
         out
     }
@@ -45,7 +49,12 @@ impl Case {
             &self.ids,
             &self.at,
             d_out,
-            EmbeddingTablesMut { width: self.width, words, positions, token_type },
+            EmbeddingTablesMut {
+                width: self.width,
+                word_embeddings: words,
+                position_embeddings: positions,
+                token_type_embedding: token_type,
+            },
         );
         gradients.to_vec()
     }

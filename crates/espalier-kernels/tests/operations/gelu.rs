@@ -6,7 +6,7 @@ use crate::oracle;
 use crate::support::*;
 use espalier_kernels::gelu::gelu_backward;
 use espalier_kernels::gemm::{Matrix, Packed};
-use espalier_kernels::linear::{Output, linear};
+use espalier_kernels::linear::{Gelu, GeluBackward, linear};
 use espalier_kernels::{Bf16, Element};
 use proptest::prelude::*;
 
@@ -16,13 +16,13 @@ fn one<E: Element>() -> Packed {
 
 fn forward<E: Stored>(x: &[E]) -> Vec<E> {
     let mut y = vec![E::from_f32(f32::NAN); x.len()];
-    linear(x, &one::<E>(), None, &[], Output::Gelu { kept: None, out: &mut y });
+    linear(x, &one::<E>(), None, &[], Gelu { y: None, out: &mut y });
     y
 }
 
 fn backward<E: Stored>(x: &[E], dy: &[E]) -> Vec<E> {
     let mut dx = vec![E::from_f32(f32::NAN); dy.len()];
-    linear(dy, &one::<E>(), None, &[], Output::GeluGradient { kept: x, out: &mut dx });
+    linear(dy, &one::<E>(), None, &[], GeluBackward { x, out: &mut dx });
     dx
 }
 

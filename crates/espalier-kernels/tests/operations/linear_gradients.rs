@@ -4,7 +4,7 @@ use crate::oracle;
 use crate::support::*;
 use espalier_kernels::Bf16;
 use espalier_kernels::gemm::{Matrix, Packed};
-use espalier_kernels::linear::{Output, linear, linear_parameter_gradients};
+use espalier_kernels::linear::{GeluBackward, Store, linear, linear_parameter_gradients};
 use proptest::prelude::*;
 
 fn check<E: Stored>(rows: usize, inputs: usize, outputs: usize, seed: u64) {
@@ -17,13 +17,13 @@ fn check<E: Stored>(rows: usize, inputs: usize, outputs: usize, seed: u64) {
 
     let back = Packed::new(E::PRECISION, Matrix::new(&weight, outputs, inputs));
     let mut dx = vec![E::from_f32(f32::NAN); rows * inputs];
-    linear(&dy, &back, None, &[], Output::Store(&mut dx));
+    linear(&dy, &back, None, &[], Store(&mut dx));
     assert_close("dx", &dx, &gradient(&xw, |x| loss(x, &ww, &bw)));
 
     // The same where x is GELU(h).
     let hidden = stored::<E>(&random.spread(rows * inputs, 3.0));
     let mut d_hidden = vec![E::from_f32(f32::NAN); rows * inputs];
-    linear(&dy, &back, None, &[], Output::GeluGradient { kept: &hidden, out: &mut d_hidden });
+    linear(&dy, &back, None, &[], GeluBackward { x: &hidden, out: &mut d_hidden });
     assert_close("dh", &d_hidden, &gradient(&wide(&hidden), |h| loss(&oracle::gelu(h), &ww, &bw)));
 
     let (start_w, start_b) = (random.vec(outputs * inputs), random.vec(outputs));

@@ -33,7 +33,7 @@ fn step(
     let mut vectors: Vec<f32> = rows.iter().flat_map(of_row).copied().collect();
     let (mut weights, mut of_head) =
         (vec![0.0; backbone.weights().len()], vec![0.0; head.values.len()]);
-    let of_words = backbone.encoder.layout.embeddings.of_mut(&mut weights).words;
+    let of_words = backbone.encoder.layout.embeddings.of_mut(&mut weights).word_embeddings;
     let gradients =
         MlmGradients { weight: 1.0, head: &mut of_head, words: words_too.then_some(of_words) };
     let loss =

@@ -86,7 +86,8 @@ impl MaskedLm {
         let Self { head, group, weight, .. } = self;
         let (model, own) = (pass.network.own(), &mut pass.gradients.own);
         let trained = own.weights.as_deref_mut().filter(|_| own.embeddings);
-        let words = trained.map(|weights| model.encoder.layout.embeddings.of_mut(weights).words);
+        let words =
+            trained.map(|weights| model.encoder.layout.embeddings.of_mut(weights).word_embeddings);
         let gradients = MlmGradients { weight: *weight, head: &mut group.gradients, words };
         mlm_loss(head, model).loss(d, &masked.targets, Some(gradients))
     }

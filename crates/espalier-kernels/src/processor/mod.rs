@@ -1,24 +1,28 @@
-//! What the running processor offers, and what of it is used.
+//! What the running processor offers, and how much of it is used.
 //!
-//! Two environment variables stand in for processors that are not at hand, so that one machine can
-//! run the tests as another would: [`INSTRUCTIONS`] and [`AUTO_PRECISION`]. They only ever choose
-//! among what is correct on this machine, and are read once.
+//! Two environment variables, [`INSTRUCTIONS`] and [`AUTO_PRECISION`], restrict what is used, so
+//! that one machine can run the tests as an older one would. They only choose among what is correct
+//! on this machine, and are read once.
 
-use crate::precision::Precision;
+mod detect;
+
+use crate::dtype::Precision;
 use std::sync::OnceLock;
 
 /// Environment variable: use no more than this level of instructions, one of [`LEVELS`].
 pub const INSTRUCTIONS: &str = "ESPALIER_INSTRUCTIONS";
-/// Environment variable: what the precision `auto` means, `f32` or `bf16`, whatever is faster here.
+/// Environment variable: what the precision `auto` means, `f32` or `bf16`, even where the other one
+/// is faster.
 pub const AUTO_PRECISION: &str = "ESPALIER_AUTO_PRECISION";
 
-/// Levels of instructions, from what every processor has to what few have. One that the processor
-/// lacks allows no more than the level below it.
+/// Levels of instructions, from what every processor has to what few have. A level that the
+/// processor lacks is the same as the level below it.
 pub const LEVELS: [&str; 5] = ["portable", "avx2", "avx512", "avx512-bf16", "amx"];
 
-/// The instruction sets that the kernels know, and whether the processor and the operating system
-/// let us use them.
+/// The instruction sets that the kernels know, and whether the processor has them and the operating
+/// system lets us use them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Processor {
     /// AVX2 with fused multiply-add (x86-64).
     pub avx2: bool,
@@ -41,17 +45,23 @@ pub struct Processor {
     pub fast_bf16: bool,
 }
 
-/// Asks the processor and the environment once; later calls read the cached answer. Where the
-/// environment asks for what [`check_environment`] refuses, it asks in vain.
+/// Asks the processor and the environment once; later calls return the cached answer. Environment
+/// variables that [`check_environment`] refuses are ignored.
+///
+/// ```
+/// let cpu = espalier_kernels::processor();
+/// assert!(!cpu.avx512 || cpu.avx2, "AVX-512 includes AVX2");
+/// ```
 pub fn processor() -> Processor {
     static FOUND: OnceLock<Processor> = OnceLock::new();
-    *FOUND.get_or_init(|| detect().limited(limits().unwrap_or_default()))
+    *FOUND.get_or_init(|| detect::detect().limited(limits().unwrap_or_default()))
 }
 
-/// Checks [`INSTRUCTIONS`] and [`AUTO_PRECISION`], of which each may be absent or empty.
+/// Checks the environment variables [`INSTRUCTIONS`] and [`AUTO_PRECISION`]. Either may be absent
+/// or empty.
 ///
 /// # Errors
-/// What is wrong with a value, and what it may be.
+/// What is wrong with a value, and what values there are.
 pub fn check_environment() -> Result<(), String> {
     limits().map(drop)
 }
@@ -94,111 +104,13 @@ impl Processor {
             avx512_vnni: self.avx512_vnni && level >= 3,
             amx_bf16: self.amx_bf16 && level >= 4,
             amx_int8: self.amx_int8 && level >= 4,
-            // Part of every aarch64: nothing to do without.
+            // Every aarch64 has it.
             neon: self.neon,
             dotprod: self.dotprod && level >= 1,
             fast_bf16: false,
         };
         let fast = self.fast_bf16 && (allowed.avx512_bf16 || allowed.amx_bf16);
         Self { fast_bf16: limits.auto.map_or(fast, |auto| auto == Precision::Bf16), ..allowed }
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-fn detect() -> Processor {
-    let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
-    let avx512 = avx2
-        && is_x86_feature_detected!("avx512f")
-        && is_x86_feature_detected!("avx512bw")
-        && is_x86_feature_detected!("avx512dq")
-        && is_x86_feature_detected!("avx512vl");
-    let avx512_bf16 = avx512 && is_x86_feature_detected!("avx512bf16");
-    let (amx_bf16, amx_int8) = amx::available();
-    Processor {
-        avx2,
-        avx512,
-        avx512_bf16,
-        avx512_vnni: avx512 && is_x86_feature_detected!("avx512vnni"),
-        amx_bf16,
-        amx_int8,
-        fast_bf16: amx_bf16 || (avx512_bf16 && !intel()),
-        ..Processor::default()
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-fn intel() -> bool {
-    let vendor = std::arch::x86_64::__cpuid(0);
-    [vendor.ebx, vendor.edx, vendor.ecx].map(u32::to_le_bytes).concat() == *b"GenuineIntel"
-}
-
-#[cfg(target_arch = "aarch64")]
-fn detect() -> Processor {
-    Processor {
-        neon: true,
-        dotprod: std::arch::is_aarch64_feature_detected!("dotprod"),
-        ..Processor::default()
-    }
-}
-
-#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-fn detect() -> Processor {
-    Processor::default()
-}
-
-/// Detection of AMX: the processor must have it, the system must save its registers, and Linux
-/// wants to be asked.
-#[cfg(target_arch = "x86_64")]
-mod amx {
-    use std::arch::asm;
-    use std::arch::x86_64::{__cpuid, __cpuid_count};
-
-    /// Whether tile products of bf16 and of bytes can be used.
-    pub(super) fn available() -> (bool, bool) {
-        if cfg!(miri) || __cpuid(0).eax < 7 || !saved_by_the_system() {
-            return (false, false);
-        }
-        let features = __cpuid_count(7, 0).edx;
-        let has = |bit: u32| features & (1 << bit) != 0;
-        let (bf16, tiles, int8) = (has(22), has(24), has(25));
-        if tiles && (bf16 || int8) && granted() { (bf16, int8) } else { (false, false) }
-    }
-
-    /// Whether the system saves tile configuration and data when it switches threads (XCR0, bits 17
-    /// and 18).
-    fn saved_by_the_system() -> bool {
-        const OSXSAVE: u32 = 1 << 27;
-        if __cpuid(1).ecx & OSXSAVE == 0 {
-            return false;
-        }
-        let state: u32;
-        // SAFETY: XGETBV of register 0 is allowed where OSXSAVE is set.
-        unsafe {
-            asm!("xgetbv", in("ecx") 0, out("eax") state, out("edx") _, options(nomem, nostack, preserves_flags))
-        };
-        state & (3 << 17) == 3 << 17
-    }
-
-    /// Asks Linux for the tile registers, which are large and hence given on request (arch_prctl,
-    /// ARCH_REQ_XCOMP_PERM).
-    #[cfg(target_os = "linux")]
-    fn granted() -> bool {
-        const ARCH_PRCTL: i64 = 158;
-        const REQUEST_PERMISSION: i64 = 0x1023;
-        const TILE_DATA: i64 = 18;
-        let result: i64;
-        // SAFETY: this system call reads no memory of ours; it clobbers rcx and r11 as every system
-        // call does.
-        unsafe {
-            asm!("syscall", inlateout("rax") ARCH_PRCTL => result, in("rdi") REQUEST_PERMISSION, in("rsi") TILE_DATA,
-                lateout("rcx") _, lateout("r11") _, options(nostack));
-        }
-        result == 0
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    fn granted() -> bool {
-        false
     }
 }
 

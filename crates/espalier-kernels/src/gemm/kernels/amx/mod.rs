@@ -1,20 +1,20 @@
 //! bf16 and bytes on AMX: 32 x 32 sums in four tiles, two tiles of A, two of B.
 //!
-//! A tile register is 16 rows of 64 bytes. One of A is 16 rows with 16 words of the inner
-//! dimension; one of B is 16 words of the inner dimension of 16 columns; their product is 16 x 16
+//! A tile register is 16 rows of 64 bytes. One of A is 16 rows with 16 lanes of the inner
+//! dimension; one of B is 16 lanes of the inner dimension of 16 columns; their product is 16 x 16
 //! sums. The kernel is written once over the tile instructions ([`Tiles`]), which the processor
-//! executes or plain Rust plays, so that everything but the four instructions themselves is tested
-//! on machines without AMX.
+//! executes or plain Rust emulates, so that everything but the instructions themselves is tested on
+//! machines without AMX.
 
 mod emulated;
 mod hardware;
 
-use crate::gemm::kernel::{MAX_TILE, MicroKernel, Tile};
-use crate::precision::Precision;
+use super::{MAX_TILE, MicroKernel, Tile};
+use crate::dtype::Precision;
 use emulated::Emulated;
 use hardware::Hardware;
 
-/// Rows of a tile register, and its 32-bit words per row.
+/// Rows of a tile register, and its lanes of 32 bits per row.
 const SIDE: usize = 16;
 /// Bytes of a tile register's row.
 const ROW_BYTES: usize = 64;
@@ -30,41 +30,41 @@ trait Tiles {
     unsafe fn zero<const T: u8>();
     unsafe fn load<const T: u8>(from: *const u8, stride: usize);
     unsafe fn store<const T: u8>(to: *mut u8, stride: usize);
-    /// Begins to fetch a cache line, of any address.
+    /// Begins to fetch the cache line at an address, which need not be valid.
     fn prefetch(from: *const u8);
     /// C += A B of pairs of bf16.
     unsafe fn dot_bf16<const C: u8, const A: u8, const B: u8>();
-    /// C += A B of fours of bytes, A's unsigned, B's signed.
+    /// C += A B of groups of four bytes, A's unsigned, B's signed.
     unsafe fn dot_bytes<const C: u8, const A: u8, const B: u8>();
 }
 
-/// The kernel on the processor's own tiles.
+/// The kernel on the processor's tile registers.
 pub(super) fn hardware(precision: Precision) -> &'static MicroKernel {
     static KERNELS: [MicroKernel; 2] = kernels::<Hardware>();
     &KERNELS[usize::from(precision == Precision::Int8)]
 }
 
-/// The kernel on tiles in memory.
+/// The kernel on emulated tile registers.
 pub(super) fn emulated(precision: Precision) -> &'static MicroKernel {
     static KERNELS: [MicroKernel; 2] = kernels::<Emulated>();
     &KERNELS[usize::from(precision == Precision::Int8)]
 }
 
-/// Whether the processor's tiles compute what the emulated ones do, on one tile of small whole
-/// numbers, whose products and sums are exact in every precision. A virtual machine that offers
-/// instructions it does not carry out well is not worth a wrong model.
+/// Whether the processor's tiles compute what the emulated ones do, on one tile of small integers,
+/// whose products and sums are exact in every precision. There may be virtual machines that offer
+/// the instructions but carry them out wrongly.
 ///
 /// The caller has made sure that the processor has the instructions.
 pub(super) fn works(precision: Precision) -> bool {
-    // Bytes 0 to 2; as bf16 words they are the numbers 0, 1 and 2.
-    let word = |i: usize| match precision {
+    // Bytes 0 to 2; or pairs of bf16, numbers from 0 to 2.
+    let lane = |i: usize| match precision {
         Precision::Int8 => {
             u32::from_le_bytes([i % 3, i / 3 % 3, i / 9 % 3, i / 5 % 3].map(|byte| byte as u8))
         }
         _ => [0x0000_3f80, 0x4000_3f80, 0x3f80_4000][i % 3],
     };
-    let a: Vec<u32> = (0..2 * SIDE * SIDE).map(word).collect();
-    let b: Vec<u32> = (0..2 * SIDE * SIDE).map(|i| word(7 * i + 1)).collect();
+    let a: Vec<u32> = (0..2 * SIDE * SIDE).map(lane).collect();
+    let b: Vec<u32> = (0..2 * SIDE * SIDE).map(|i| lane(7 * i + 1)).collect();
     let product = |kernel: &MicroKernel| {
         let mut sums = vec![0.0f32; MAX_TILE];
         let tile = Tile {
@@ -76,8 +76,8 @@ pub(super) fn works(precision: Precision) -> bool {
             steps: SIDE,
             sums: sums.as_mut_ptr(),
         };
-        // SAFETY: A is 32 rows of 16 words, B 16 words of 32 columns, and there is room for
-        // MAX_TILE sums; the instructions are there by the caller's word, and `enter` comes first.
+        // SAFETY: A is 32 rows of 16 lanes, B 16 lanes of 32 columns, and there is room for
+        // MAX_TILE sums; the caller promises the instructions, and `enter` comes first.
         unsafe {
             (kernel.enter)();
             (kernel.tile)(&tile);
@@ -128,7 +128,7 @@ unsafe fn blocks<T: Tiles, const BYTES: bool, const TALL: bool, const WIDE: bool
     let stride = tile.width * 4; // bytes, of B and of the sums
     let second = if TALL { SIDE } else { 0 };
     let (mut upper, mut lower) = (Strip::new(tile, 0), Strip::new(tile, second));
-    // SAFETY: A's strips reach 16 rows of each step; B's panel is [steps, width] words, of which a
+    // SAFETY: A's strips reach 16 rows of each step; B's panel is [steps, width] lanes, of which a
     // step takes 16 rows; the sums are at most 32 x 32 numbers; `enter` came first by the caller's
     // promise.
     unsafe {
@@ -138,8 +138,8 @@ unsafe fn blocks<T: Tiles, const BYTES: bool, const TALL: bool, const WIDE: bool
         T::zero::<3>();
         for step in (0..tile.steps).step_by(SIDE) {
             let b = tile.b.add(step * tile.width).cast::<u8>();
-            // B is read once for few rows, page after page, at each of which the processor's own
-            // foresight starts anew. Behind the panel lies the next one.
+            // Where A has few rows, B is read only once, page after page, and the processor's own
+            // prefetching starts anew at each page. Behind the panel lies the next one.
             for line in 0..stride / ROW_BYTES * SIDE {
                 T::prefetch(b.wrapping_add(SIDE * stride + line * ROW_BYTES));
             }
@@ -200,7 +200,7 @@ impl<'a> Strip<'a> {
         Self { tile, first, copy: [[0; ROW_BYTES]; SIDE] }
     }
 
-    /// Where the 16 words from `step` on lie, and the distance of their rows in bytes.
+    /// Where the 16 lanes from `step` on lie, and the distance of their rows in bytes.
     ///
     /// # Safety
     /// The tile's pointers reach as far as [`Tile`] says, and `step` is a multiple of 16 below its
@@ -213,7 +213,7 @@ impl<'a> Strip<'a> {
             return (start, self.tile.a_stride);
         }
         for (i, row) in self.copy.iter_mut().take(self.tile.rows - self.first).enumerate() {
-            // SAFETY: row first + i is below the tile's `rows`, and has 16 words from `step` on.
+            // SAFETY: row first + i is below the tile's `rows`, and has 16 lanes from `step` on.
             *row = unsafe {
                 start.add(i * self.tile.a_stride).cast::<[u8; ROW_BYTES]>().read_unaligned()
             };

@@ -1,22 +1,21 @@
-//! Rows of numbers as the 32-bit words that micro-kernels read: one f32, or two bf16 that are
+//! Rows of numbers as the 32-bit lanes that micro-kernels read: one f32, or two bf16 that are
 //! neighbours along the inner dimension.
 
-use crate::element::Element;
-use crate::precision::Precision;
+use crate::dtype::{Element, Precision};
 use crate::simd::simd;
 
-/// The words of a row whose elements are neighbours along the inner dimension, `out` [row / group];
+/// The lanes of a row whose elements are neighbours along the inner dimension, `out` [row / group];
 /// a last group that is not full is filled up with zeros.
-pub(super) fn words_along<T: Element>(precision: Precision, row: &[T], out: &mut [u32]) {
+pub(super) fn lanes_along<T: Element>(precision: Precision, row: &[T], out: &mut [u32]) {
     match precision {
         Precision::F32 => singles(row, out),
         _ => pairs_along(row, out),
     }
 }
 
-/// The words of the rows of one group along the inner dimension, `out` [row]: one row for f32, two
+/// The lanes of the rows of one group along the inner dimension, `out` [row]: one row for f32, two
 /// for bf16, of which the second may be missing.
-pub(super) fn words_across<T: Element>(
+pub(super) fn lanes_across<T: Element>(
     precision: Precision,
     first: &[T],
     second: Option<&[T]>,
@@ -29,8 +28,8 @@ pub(super) fn words_across<T: Element>(
     }
 }
 
-/// Numbers as words without a copy, where each is one word already: f32 for products of f32.
-pub(super) fn words_in_place<T: Element>(precision: Precision, numbers: &[T]) -> Option<&[u32]> {
+/// Numbers as lanes without a copy, where each is one lane already: f32 for products of f32.
+pub(super) fn lanes_in_place<T: Element>(precision: Precision, numbers: &[T]) -> Option<&[u32]> {
     let same = precision == Precision::F32 && T::PRECISION == Precision::F32;
     // SAFETY: the only element type of this precision is f32, which is as large and as aligned as
     // u32, and all bits are valid for both.
