@@ -18,7 +18,7 @@ pub fn runtime() -> Runtime {
     let runtime = Runtime::new(backbone.clone());
     for (name, (layers, output)) in NAMES.into_iter().zip(outputs) {
         let lora = random_lora(&backbone, layers, layers as u64);
-        runtime.attach_adapter(name, random_adapter(&backbone, lora, output, 9)).unwrap();
+        runtime.attach_adapter(name, random_adapter(&backbone, lora, output, 1)).unwrap();
     }
     runtime
 }
