@@ -17,7 +17,7 @@ use commands::{
     bench, conflict, data, demo, doctor, encode, evaluate, fetch as fetch_command, fill_mask,
     finetune, pack, predict, prefinetune, pretrain, quantize, teach, tokenizer,
 };
-use espalier_encoder::text::escape;
+use espalier_encoder::text::escape_control;
 use output::Unwritable;
 use std::io::ErrorKind;
 use std::ops::RangeInclusive;
@@ -82,8 +82,8 @@ fn main() -> ExitCode {
 fn parse() -> Result<Cli, clap::Error> {
     Cli::try_parse().map_err(|refusal| {
         // Refused once more with arguments that are safe to show.
-        let arguments =
-            std::env::args_os().map(|argument| escape(&argument.to_string_lossy()).into_owned());
+        let arguments = std::env::args_os()
+            .map(|argument| escape_control(&argument.to_string_lossy()).into_owned());
         Cli::try_parse_from(arguments).err().unwrap_or(refusal)
     })
 }

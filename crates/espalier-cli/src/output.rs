@@ -4,7 +4,7 @@
 //! All of them spell out control characters and the like, so that no file can do anything to a
 //! terminal.
 
-use espalier_encoder::text::{escape, escape_lines, excerpt, is_hidden};
+use espalier_encoder::text::{escape_control, escape_control_lines, excerpt, is_hidden};
 use serde::Serialize;
 use serde_json::ser::{Formatter, Serializer};
 use std::fmt::{self, Arguments, Display};
@@ -51,13 +51,13 @@ impl From<io::Error> for Unwritable {
 
 /// What [`say!`] stands for. Line ends in what is printed are spelled out: a line stays one.
 pub fn line(line: Arguments) -> Result<(), Unwritable> {
-    write(&format!("{}\n", escape(&line.to_string())))
+    write(&format!("{}\n", escape_control(&line.to_string())))
 }
 
 /// Prints lines that belong together, such as a table. Values in them are escaped where they are
 /// put in.
 pub fn lines(lines: impl Display) -> Result<(), Unwritable> {
-    write(&escape_lines(&lines.to_string()))
+    write(&escape_control_lines(&lines.to_string()))
 }
 
 /// Prints a value as JSON, in one line.
@@ -99,9 +99,10 @@ impl std::error::Error for Explanation {}
 pub fn error(error: &anyhow::Error) {
     match error.downcast_ref::<Explanation>() {
         // Nobody is left to tell.
-        Some(lines) => {
-            drop(io::stderr().write_all(format!("error: {}\n", escape_lines(&lines.0)).as_bytes()))
-        }
+        Some(lines) => drop(
+            io::stderr()
+                .write_all(format!("error: {}\n", escape_control_lines(&lines.0)).as_bytes()),
+        ),
         None => note!("error: {error:#}"),
     }
 }

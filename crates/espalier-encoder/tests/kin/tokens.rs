@@ -47,7 +47,7 @@ fn given_words_have_the_recorded_tokens_and_characters() {
                 all.filter(|(_, word)| name != "roberta" || *word != Some(0)).collect()
             };
             let (found, expected) = (
-                compared(&encoded.ids, &encoded.words),
+                compared(&encoded.ids, &encoded.word_ids),
                 compared(&recording.ids, &recording.words),
             );
             assert_eq!(found, expected, "{name}: {words:?}");
@@ -55,7 +55,7 @@ fn given_words_have_the_recorded_tokens_and_characters() {
                 continue; // its characters: words_of_a_text_are_without_spaces
             }
             for ((word, found), recorded) in
-                encoded.words.iter().zip(encoded.spans).zip(recording.offsets)
+                encoded.word_ids.iter().zip(encoded.spans).zip(recording.offsets)
             {
                 let text = word.map_or("", |word| &words[word as usize]);
                 // For tokens that begin with the space before the word, the library counts this as

@@ -256,7 +256,7 @@ fn what_works_nowhere_is_refused() {
         ));
     }
     let error = refusal(open(changed("/model/vocab/the", json!(200))), &["highest id is 200"]);
-    assert!(matches!(error, EncoderError::TokenizerDoesNotFit { .. }));
+    assert!(matches!(error, EncoderError::VocabularyMismatch { .. }));
 }
 
 proptest! {

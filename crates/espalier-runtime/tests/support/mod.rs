@@ -65,7 +65,7 @@ pub fn labels(names: &[&str]) -> Output {
 /// An adapter with a head of noise where the output asks for one.
 pub fn adapter(backbone: &TextEncoder, lora: Lora, output: Output, seed: u64) -> Adapter {
     let mut noise = noise(seed);
-    let head = output.classes().map(|classes| Head::fresh(32, classes, || 3.0 * noise()));
+    let head = output.classes().map(|classes| Head::random_init(32, classes, || 3.0 * noise()));
     with_head(backbone, lora, head, output)
 }
 

@@ -48,8 +48,11 @@ impl<'a> Run<'a> {
         memory::check_batch(&backbone.encoder.config, layers, config.batch.min(train.len()))?;
         let output = output_of(train);
         let mut rng = generator(config.seed, "head");
-        let head =
-            Head::fresh(backbone.encoder.width(), output.classes().unwrap_or(0), uniform(&mut rng));
+        let head = Head::random_init(
+            backbone.encoder.width(),
+            output.classes().unwrap_or(0),
+            uniform(&mut rng),
+        );
         let group = |length, learning_rate| {
             Group::new(length, learning_rate, vec![(0..length, config.weight_decay)])
         };

@@ -34,7 +34,7 @@ pub(super) fn starting_point(
         });
     }
     let mut rng = generator(config.seed, "adapter");
-    Ok(Lora::fresh(&backbone.encoder.config, &shape, uniform(&mut rng)))
+    Ok(Lora::random_init(&backbone.encoder.config, &shape, uniform(&mut rng)))
 }
 
 /// Whether an adapter has the layout that it would have on this encoder.

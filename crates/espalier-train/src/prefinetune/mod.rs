@@ -221,7 +221,7 @@ fn family_adapters(
     }
     let adapter = |family: Family| {
         let mut rng = generator(config.seed, &format!("adapter {}", family.name()));
-        let lora = Lora::fresh(&encoder.config, &shape, uniform(&mut rng));
+        let lora = Lora::random_init(&encoder.config, &shape, uniform(&mut rng));
         let run = (0..lora.values.len(), config.adapter.weight_decay);
         let (schedule, warmup) = config.train.pace(config.adapter.schedule, config.adapter.warmup);
         let group = Group::new(lora.values.len(), config.adapter.learning_rate, vec![run]);

@@ -3,7 +3,7 @@
 use crate::common::adapters::card;
 use crate::common::{bits, copy_of, edit_json, edit_tensors, fixture, raw::RawTensor, tiny_bert};
 use crate::corpora::Corpora;
-use espalier_encoder::tensors::{Stored, write_tensors};
+use espalier_encoder::tensors::{FloatType, write_tensors};
 use espalier_encoder::{Backbone, Compute, Encoder, Output, Precision};
 use espalier_train::config::{NerObjective, PrefinetuneConfig};
 use espalier_train::objectives::{DistillLoss, Objective};
@@ -62,7 +62,7 @@ fn wide_bert() -> TempDir {
     let tensors = encoder.layout.tensors.iter();
     let tensors =
         tensors.map(|spec| (spec.name.clone(), spec.shape.clone(), &values[spec.range.clone()]));
-    write_tensors(&directory.path().join("model.safetensors"), Stored::F32, tensors).unwrap();
+    write_tensors(&directory.path().join("model.safetensors"), FloatType::F32, tensors).unwrap();
     directory
 }
 

@@ -5,7 +5,7 @@ use super::training::losses;
 use crate::output;
 use crate::progress::Progress;
 use espalier_data::Task;
-use espalier_encoder::text::escape;
+use espalier_encoder::text::escape_control;
 use espalier_encoder::{Backbone, Compute, files};
 use espalier_runtime::Runtime;
 use espalier_study::report::{Example, Report, html, table};
@@ -61,7 +61,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let (example, shown) = answer(&args.out)?;
     report.example = Some(example);
     files::write_json(&args.out.join("report.json"), &report)?;
-    files::write_whole(&args.out.join("report.html"), html(&report).as_bytes())?;
+    files::write_atomic(&args.out.join("report.html"), html(&report).as_bytes())?;
 
     let scores = "Test scores in points: strict entity F1 and accuracy, mean of";
     output::lines(format!(
@@ -151,7 +151,7 @@ fn answer(out: &Path) -> anyhow::Result<(Example, String)> {
     let shown: Vec<String> = all
         .iter()
         .flat_map(|one| lines(&samples::TASKS, one))
-        .map(|l| format!("  {}", escape(&l)))
+        .map(|l| format!("  {}", escape_control(&l)))
         .collect();
     let answers = all.iter().flat_map(|one| samples::TASKS.into_iter().zip(&one.answers));
     let answers = answers.map(|(name, answer)| (name.to_string(), in_words(answer))).collect();

@@ -38,5 +38,5 @@ pub fn are_in(directory: &Path) -> bool {
 /// # Errors
 /// When a file cannot be written.
 pub fn write(directory: &Path) -> Result<()> {
-    FILES.iter().try_for_each(|(path, bytes)| files::write_whole(&directory.join(path), bytes))
+    FILES.iter().try_for_each(|(path, bytes)| files::write_atomic(&directory.join(path), bytes))
 }

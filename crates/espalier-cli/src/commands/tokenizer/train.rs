@@ -54,7 +54,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         }
     });
     let trained =
-        TrainedTokenizer::of_texts(texts, VocabularyConfig { size: args.vocab, cased: args.cased });
+        TrainedTokenizer::train(texts, VocabularyConfig { size: args.vocab, cased: args.cased });
     if let Some(error) = failed {
         bail!(error);
     }

@@ -123,7 +123,7 @@ fn model<'m>(backbone: &'m Backbone, weights: &'m [f32], packed: &'m PackedWeigh
 
 fn batch_of(backbone: &Backbone, names: &[&str]) -> Batch {
     let encoded: Vec<Encoded> = names.iter().map(|name| backbone.tokenizer.encode(name)).collect();
-    Batch::of_texts(&encoded)
+    Batch::from_texts(&encoded)
 }
 
 /// Means [J, H] of token vectors.

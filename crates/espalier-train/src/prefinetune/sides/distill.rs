@@ -82,7 +82,7 @@ impl<'a> DistillSide<'a> {
             .par_iter()
             .map(|sentence| self.tokenizer.encode_words(&sentence.tokens))
             .collect();
-        let batch = Batch::of_texts(&encoded);
+        let batch = Batch::from_texts(&encoded);
         let sentences: Vec<&[String]> =
             picked.iter().map(|sentence| sentence.tokens.as_slice()).collect();
         let said = self.words.of(&sentences)?;
@@ -162,7 +162,7 @@ impl Side for DistillSide<'_> {
 fn first_map(width: usize, outputs: usize, kl: bool, seed: u64, name: &str) -> Head {
     if width != outputs || kl {
         let mut rng = generator(seed, &format!("ner {name}"));
-        return Head::fresh(width, outputs, uniform(&mut rng));
+        return Head::random_init(width, outputs, uniform(&mut rng));
     }
     let mut values = vec![0.0; width * width + width];
     (0..width).for_each(|i| values[i * width + i] = 1.0);
@@ -192,7 +192,7 @@ impl Words {
             Self { pooling: WordPooling::default(), said: Vec::new(), weights: Vec::new() };
         for (s, (sentence, encoded)) in sentences.iter().zip(encoded).enumerate() {
             let first = batch.sequence(s).start;
-            let tokens = encoded.whole_words(sentence.tokens.len());
+            let tokens = encoded.word_to_tokens(sentence.tokens.len());
             for (word, (tokens, row)) in tokens.into_iter().zip(said[s].words(width)).enumerate() {
                 let (Some(tokens), Some(row)) = (tokens, row) else { continue };
                 words.pooling.tokens.push(first + tokens.start..first + tokens.end);
@@ -227,7 +227,7 @@ mod tests {
     fn spelled(encoded: &Encoded, words: &[String]) -> Vec<Option<Vec<usize>>> {
         let of_word = |(w, word): (usize, &String)| {
             let rows: Vec<usize> =
-                (0..encoded.ids.len()).filter(|&t| encoded.words[t] == Some(w as u32)).collect();
+                (0..encoded.ids.len()).filter(|&t| encoded.word_ids[t] == Some(w as u32)).collect();
             let ends = rows.last().is_some_and(|&t| encoded.spans[t].1 == word.chars().count());
             ends.then_some(rows)
         };
@@ -268,14 +268,14 @@ mod tests {
                 (encode(&student.tokenizer), encode(&reads.tokenizer));
             assert!(ours[1].truncated && theirs[1].truncated, "{name}");
 
-            let batch = Batch::of_texts(&ours);
+            let batch = Batch::from_texts(&ours);
             let asked: Vec<&[String]> =
                 sentences.iter().map(|sentence| sentence.tokens.as_slice()).collect();
             let said = TeacherWords::new(&teacher, None).unwrap().of(&asked).unwrap();
             let found = Words::of(&sentences, &ours, &batch, &said, teacher.width(), 3.0);
 
-            let hidden = reads.model(None).encode(&Batch::of_texts(&theirs));
-            let their_batch = Batch::of_texts(&theirs);
+            let hidden = reads.model(None).encode(&Batch::from_texts(&theirs));
+            let their_batch = Batch::from_texts(&theirs);
             let (mut tokens, mut rows, mut weights) = (Vec::new(), Vec::new(), Vec::new());
             for s in 0..2 {
                 let whole = |encoded: &[Encoded]| spelled(&encoded[s], &sentences[s].tokens);

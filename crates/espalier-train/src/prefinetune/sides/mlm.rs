@@ -9,7 +9,7 @@ use crate::objectives::{Masked, Masking, MlmGradients, MlmObjective, Objective};
 use crate::optimizer::Group;
 use espalier_data::sampling::generator;
 use espalier_data::{Corpus, CorpusPosition, TextPiece};
-use espalier_encoder::text::escape;
+use espalier_encoder::text::escape_control;
 use espalier_encoder::{Backbone, Batch, MlmHead, Model, Tokenizer};
 use std::sync::Arc;
 
@@ -35,7 +35,7 @@ impl MlmSide {
         let (train, seed, config) = (&config.train, config.seed, &config.mlm);
         let (encoder, tokenizer) = (&backbone.encoder.config, &backbone.tokenizer);
         let masking = masking(backbone, config)?;
-        if config.max_tokens > encoder.longest_text() {
+        if config.max_tokens > encoder.max_tokens() {
             let (key, rule) = ("mlm.max_tokens", "the encoder has positions for fewer tokens");
             return Err(TrainError::ConfigValue {
                 key,
@@ -55,7 +55,7 @@ impl MlmSide {
             })?;
         let mut rng = generator(seed, "mlm validation masks");
         let held_out = held_out.chunks(config.batch).map(|texts| masking.hide(texts, &mut rng));
-        let fresh = || MlmHead::fresh(encoder, normal(&mut generator(seed, "mlm head")));
+        let fresh = || MlmHead::random_init(encoder, normal(&mut generator(seed, "mlm head")));
         let head = backbone.mlm_head().cloned().unwrap_or_else(fresh);
         Ok(Self {
             held_out: held_out.collect(),
@@ -76,7 +76,7 @@ impl MlmSide {
         let Self { head, group, weight, .. } = self;
         let Pass { model, gradients, .. } = pass;
         let trained = gradients.weights.as_deref_mut().filter(|_| gradients.embeddings);
-        let words = trained.map(|weights| model.encoder.layout.embeddings.of_mut(weights).words);
+        let words = trained.map(|weights| model.encoder.layout.embeddings.view_mut(weights).words);
         let gradients = MlmGradients { weight: *weight, head: &mut group.gradients, words };
         objective(head, *model).loss(d, &masked.targets, Some(gradients))
     }
@@ -84,7 +84,7 @@ impl MlmSide {
     /// The beginning of a text, for messages.
     fn excerpt(&self, ids: &[u32]) -> String {
         let tokens = ids.iter().take(SHOWN).filter_map(|&id| self.tokenizer.token(id));
-        escape(&tokens.collect::<Vec<_>>().join(" ")).into_owned()
+        escape_control(&tokens.collect::<Vec<_>>().join(" ")).into_owned()
     }
 }
 
@@ -165,7 +165,7 @@ fn group(head: &MlmHead, train: &TrainConfig) -> Group {
 fn objective<'a>(head: &'a MlmHead, model: Model<'a>) -> MlmObjective<'a> {
     MlmObjective {
         head,
-        words: model.encoder.layout.embeddings.words(model.weights),
+        words: model.encoder.layout.embeddings.word_embeddings(model.weights),
         eps: model.encoder.config.layer_norm_eps,
         precision: model.packed.precision(),
     }

@@ -72,7 +72,7 @@ impl Teacher {
             }
             (None, DistillLoss::Kl) => {
                 let head = match path.is_dir() {
-                    true => Head::of_token_classifier(path, backbone.encoder.width())?,
+                    true => Head::from_token_classifier(path, backbone.encoder.width())?,
                     false => None,
                 };
                 (None, tags_of(path, head)?)
@@ -137,7 +137,7 @@ impl Teacher {
         let (encoder, tokenizer) = (&self.backbone.encoder, &self.backbone.tokenizer);
         let encoded: Vec<Encoded> =
             sentences.par_iter().map(|words| tokenizer.encode_words(words)).collect();
-        let batch = Batch::of_texts(&encoded);
+        let batch = Batch::from_texts(&encoded);
         let (model, layers) = (self.backbone.model(self.adapter.as_ref()), encoder.layers());
         let lower = match &self.says {
             Says::Vectors { layer: Some(layer) } => {
@@ -151,7 +151,7 @@ impl Teacher {
         };
         let last = model.encode_layers(first..layers, lower.as_deref(), &batch); // [T, Ht]
         let said = |(s, encoded): (usize, &Encoded)| {
-            let words = encoded.whole_words(sentences[s].len());
+            let words = encoded.word_to_tokens(sentences[s].len());
             let present = words.iter().map(Option::is_some).collect();
             let tokens: Vec<Range<usize>> = words.into_iter().flatten().collect();
             let width = encoder.width();
