@@ -172,7 +172,7 @@ fn kill_and_resume(workspace: &Workspace) {
             (true, _) => {
                 assert_eq!(output.status.code(), Some(130), "{message}");
                 let command =
-                    format!("go on with: espalier {} --out parts --resume", workspace.command);
+                    format!("resume with: espalier {} --out parts --resume", workspace.command);
                 assert!(message.contains(&command), "{message}");
                 killed += 1;
             }
@@ -256,7 +256,7 @@ fn a_second_interrupt_ends_the_program_at_once() {
         !workspace.path("long/checkpoints/step-00000001").exists(),
         "no checkpoint: it ended at once"
     );
-    assert!(!String::from_utf8_lossy(&output.stderr).contains("go on with"));
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("resume with"));
 }
 
 #[test]

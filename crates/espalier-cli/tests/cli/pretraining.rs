@@ -48,7 +48,7 @@ fn an_encoder_comes_about_from_plain_text() {
         "pretrain pretrain.toml --set backbone=run/backbone --set train.steps=1 --out headless",
     );
     let message = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success() && message.contains("it begins with a fresh one"), "{message}");
+    assert!(output.status.success() && message.contains("it starts with a fresh one"), "{message}");
     workspace.refuses([
         ("fill-mask --backbone BACKBONE [MASK]", "no head of masked language modelling"),
         ("pretrain run.toml --out x", "mlm.corpora names no file"),

@@ -101,6 +101,9 @@ fn nobody_who_stops_reading_is_told_of_an_error() {
 fn help_teaches_by_example() {
     let workspace = Workspace::new();
     for command in [
+        "demo",
+        "fetch",
+        "teach",
         "pretrain",
         "tokenizer train",
         "fill-mask",
@@ -148,8 +151,8 @@ fn what_is_not_the_commands_own_stays() {
             .success()
     );
     workspace.refuses([
-        ("pack --backbone copy --out copy/model.safetensors", "is among what is read"),
-        ("encode --backbone BACKBONE --input texts --output texts", "is among what is read"),
+        ("pack --backbone copy --out copy/model.safetensors", "is one of the input files"),
+        ("encode --backbone BACKBONE --input texts --output texts", "is one of the input files"),
         ("encode --backbone BACKBONE --input texts --output pipe", "no regular file"),
         ("pack --backbone BACKBONE --out pipe", "no regular file"),
         (

@@ -150,5 +150,5 @@ fn words_of_a_text_are_without_spaces() {
             assert_eq!(encoded.spans[encoded.spans.len() - 2].1, "hotels".len());
         }
     }
-    assert!(whole("roberta").encode(" \n ").words.iter().all(Option::is_none));
+    assert!(whole("roberta").encode(" \n ").word_ids.iter().all(Option::is_none));
 }

@@ -1,4 +1,4 @@
-//! What is measured: a training step, a forward pass, a step of fine-tuning.
+//! The measured work: a training step, a forward pass, a fine-tuning step.
 
 use super::repeat;
 use super::workload::Workload;
@@ -10,10 +10,10 @@ use espalier_train::initialization::uniform;
 use espalier_train::optimizer::{Group, Optimizer, OptimizerKind, Schedule};
 use std::hint::black_box;
 
-/// Layers that an adapter is put on, as in the peers' scripts.
+/// Layers with an adapter, as in scripts/bench_peers.py.
 const ADAPTED: usize = 2;
 
-/// All weights, or all but the embeddings, by AdamW.
+/// Trains all weights, or all but the embeddings, with AdamW.
 pub(super) fn train(workload: &Workload, freeze_embeddings: bool, steps: usize) -> Vec<f64> {
     let encoder = &workload.encoder;
     let mut weights = workload.weights.clone();
@@ -34,13 +34,14 @@ pub(super) fn train(workload: &Workload, freeze_embeddings: bool, steps: usize) 
             adapter: None,
         };
         model.backward(0..encoder.layers(), batch, &mut activations, d_hidden, gradients);
-        // Gradients of a random encoder are finite, and this measures time, not training.
+        // Its only error is a gradient that is not finite, which cannot happen here.
         let _ = optimizer.step(&mut [(&mut weights, &mut group)]);
         packed.pack(encoder, &weights);
     })
 }
 
-/// An adapter on the last layers; the frozen ones below run first, unless their output is stored.
+/// Trains an adapter on the last layers. The frozen layers below run in each step, unless their
+/// output is cached.
 pub(super) fn finetune(workload: &Workload, cached_trunk: bool, steps: usize) -> Vec<f64> {
     let (encoder, weights) = (&workload.encoder, &workload.weights);
     let layers = encoder.layers();
@@ -82,7 +83,7 @@ pub(super) fn finetune(workload: &Workload, cached_trunk: bool, steps: usize) ->
     })
 }
 
-/// Token vectors and nothing else.
+/// Computes token vectors.
 pub(super) fn infer(workload: &Workload, steps: usize) -> Vec<f64> {
     let (encoder, weights) = (&workload.encoder, &workload.weights);
     let packed;
@@ -100,7 +101,7 @@ fn optimizer(steps: usize) -> Optimizer {
     Optimizer::new(OptimizerKind::AdamW, Schedule::Constant, steps, 0, 0.0)
 }
 
-/// Half the squared length of the text vectors, whose gradient is the text vectors themselves.
+/// Half the squared norm of the text vectors, whose gradient is the text vectors.
 #[derive(Default)]
 struct Loss {
     pooled: Vec<f32>,

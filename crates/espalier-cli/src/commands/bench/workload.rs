@@ -1,7 +1,7 @@
-//! The model and the batches that are measured.
+//! The model and the batches to measure with.
 
 use super::{Args, Work};
-use crate::commands::{open_backbone, open_trainable};
+use crate::backbone;
 use anyhow::Context;
 use espalier_data::sampling::generator;
 use espalier_encoder::{AnyBackbone, Batch, Encoder, EncoderConfig, Precision, memory};
@@ -10,7 +10,7 @@ use rand::Rng;
 use std::path::Path;
 use std::str::FromStr;
 
-/// A random encoder's shape, as `--shape` gives it.
+/// The shape of a random encoder, parsed from `--shape`.
 #[derive(Clone)]
 pub struct Shape(EncoderConfig);
 
@@ -21,7 +21,10 @@ impl FromStr for Shape {
         let numbers: Vec<usize> =
             text.split(',').filter_map(|number| number.trim().parse().ok()).collect();
         let [layers, hidden, heads, inner, vocabulary] = numbers[..] else {
-            return Err("give five numbers: layers, width, heads, inner width, vocabulary".into());
+            return Err(
+                "give five numbers: layers, hidden size, heads, intermediate size, vocabulary size"
+                    .into(),
+            );
         };
         let config = serde_json::json!({
             "num_hidden_layers": layers, "hidden_size": hidden, "num_attention_heads": heads,
@@ -33,23 +36,23 @@ impl FromStr for Shape {
     }
 }
 
-/// What every measurement needs.
+/// A model, and batches for it.
 pub(super) struct Workload {
     pub(super) encoder: Encoder,
-    /// Empty for a packed file, which is only run.
+    /// Empty for a packed file, which has no weights to train.
     pub(super) weights: Vec<f32>,
     pub(super) precision: Precision,
-    /// Where encoder and weights come from, if they are not random.
+    /// The source of encoder and weights, if they are not random.
     pub(super) backbone: Option<AnyBackbone>,
-    /// Taken in turns.
+    /// Used in turns.
     pub(super) batches: Vec<Batch>,
 }
 
 impl Workload {
     pub(super) fn new(args: &Args) -> anyhow::Result<Self> {
         let open = |spec: &str| match args.work {
-            Work::Infer => open_backbone(spec, args.precision),
-            _ => open_trainable(spec, args.precision).map(AnyBackbone::from),
+            Work::Infer => backbone::open(spec, args.precision),
+            _ => backbone::open_trainable(spec, args.precision).map(AnyBackbone::from),
         };
         let backbone = args.backbone.as_deref().map(open).transpose()?;
         let (encoder, weights) = match &backbone {
@@ -59,7 +62,7 @@ impl Workload {
             }
             None => random_encoder(&args.shape)?,
         };
-        // At least each token's vector.
+        // A lower bound: one vector per token.
         let bytes = args.batch * args.seq * encoder.width() * size_of::<f32>();
         memory::check(format!("a batch of {} sequences", args.batch), bytes as u64)?;
         let batches = match &args.lengths {
@@ -96,7 +99,7 @@ fn random_batch(encoder: &Encoder, lengths: &[usize], seed: u64) -> Batch {
     Batch::new(sequences.iter().map(Vec::as_slice))
 }
 
-/// Batches of the texts, or of random tokens of the lengths, that a file lists.
+/// Batches of the texts in a file, or of random tokens with the lengths in it.
 fn ragged(
     path: &Path,
     encoder: &Encoder,
@@ -123,10 +126,7 @@ fn ragged(
             .collect());
     }
     let backbone = backbone.with_context(|| {
-        format!(
-            "{} holds texts, which only a model's tokenizer can count: give --backbone",
-            path.display()
-        )
+        format!("{} holds texts, which need a tokenizer: give --backbone", path.display())
     })?;
     let encoded: Vec<_> = lines.iter().map(|line| backbone.tokenizer.encode(line)).collect();
     Ok(encoded.chunks(size).map(Batch::from_texts).collect())
