@@ -25,7 +25,7 @@ fn packed(dtype: Precision) -> (TempDir, PackedBackbone) {
 
 fn hidden(backbone: &TextEncoder, model: Model) -> Vec<u32> {
     let texts: Vec<_> = TEXTS.iter().map(|text| backbone.tokenizer.encode(text)).collect();
-    bits(&model.encode(&Batch::of_texts(&texts)))
+    bits(&model.encode(&Batch::from_texts(&texts)))
 }
 
 /// The tiny BERT with its word embeddings rounded as a file stores them.
@@ -84,7 +84,7 @@ fn matrices_may_stay_in_bf16_in_a_file_of_bytes() {
     let names: Vec<String> = backbone.matrices().into_iter().map(|(name, _)| name).collect();
     let vectors = |backbone: &TextEncoder| {
         let texts: Vec<_> = TEXTS.iter().map(|text| backbone.tokenizer.encode(text)).collect();
-        backbone.model(None).encode(&Batch::of_texts(&texts))
+        backbone.model(None).encode(&Batch::from_texts(&texts))
     };
     let exact = vectors(&backbone);
     let error = |in_bf16: &[String]| {
@@ -135,7 +135,7 @@ fn rounded_weights_cannot_be_computed_with_in_other_precisions() {
             file.with_precision(asked),
             &["tiny.espalier", dtype.name(), asked.name()],
         );
-        assert!(matches!(error, EncoderError::StoredPrecision { .. }), "{error}");
+        assert!(matches!(error, EncoderError::UnsupportedPrecision { .. }), "{error}");
     }
 }
 

@@ -35,7 +35,7 @@ fn scores_of_every_architecture() {
         let masked = recorded.targets("labels").into_iter().zip(hidden.chunks_exact(width));
         let vectors: Vec<f32> =
             masked.filter_map(|(target, row)| target.map(|_| row)).flatten().copied().collect();
-        let words = backbone.encoder.layout.embeddings.words(backbone.weights());
+        let words = backbone.encoder.layout.embeddings.word_embeddings(backbone.weights());
         let scores = with_head(&backbone).scores(&vectors, words, config.layer_norm_eps);
         assert_close(name, &scores, &recorded.tensors["scores"].f32s());
     }
@@ -63,7 +63,7 @@ fn what_is_saved_is_what_transformers_saves() {
 fn a_head_makes_another_class_of_a_bare_encoder() {
     let (bare, directory) = (tiny_bert(), TempDir::new().unwrap());
     assert_eq!(bare.mlm_head(), None);
-    let head = MlmHead::fresh(&bare.encoder.config, || 0.5);
+    let head = MlmHead::random_init(&bare.encoder.config, || 0.5);
     let backbone = bare.clone().with_mlm_head(Some(head.clone()));
     assert_eq!(backbone.fingerprint(), bare.fingerprint());
     backbone.save(directory.path()).unwrap();
@@ -114,7 +114,7 @@ fn old_names_are_understood_and_a_matrix_of_its_own_is_no_head_of_ours() {
 #[test]
 fn guesses_are_the_likeliest_tokens() {
     let bare = tiny_bert();
-    let mut head = MlmHead::fresh(&bare.encoder.config, || 0.0);
+    let mut head = MlmHead::random_init(&bare.encoder.config, || 0.0);
     let (weight, width) = (head.matrix().len(), bare.encoder.width());
     head.values[weight + width..weight + 2 * width].fill(0.0); // the LayerNorm gives its bias, zero
     let id = |word: &str| bare.tokenizer.encode(word).ids[1];
@@ -155,7 +155,7 @@ fn a_fresh_encoder_has_as_many_tokens_as_its_tokenizer() {
         next
     };
     let config = EncoderConfig { vocab_size: 3, max_position_embeddings: 20, ..small() };
-    let fresh = Backbone::fresh(config, &fixture("tiny-bert"), count).unwrap();
+    let fresh = Backbone::random_init(config, &fixture("tiny-bert"), count).unwrap();
     assert_eq!(fresh.encoder.config.vocab_size, tiny_bert().encoder.config.vocab_size);
     assert_eq!(fresh.tokenizer.max_tokens(), 20);
     for spec in &fresh.encoder.layout.tensors {
@@ -182,7 +182,7 @@ fn a_fresh_encoder_has_as_many_tokens_as_its_tokenizer() {
 #[test]
 fn impossible_encoders_are_refused() {
     let fresh =
-        |config: EncoderConfig, tokenizer: &Path| Backbone::fresh(config, tokenizer, || 0.0);
+        |config: EncoderConfig, tokenizer: &Path| Backbone::random_init(config, tokenizer, || 0.0);
     let tokenizer = fixture("tiny-bert");
     expect_error(
         fresh(EncoderConfig { num_attention_heads: 3, ..small() }, &tokenizer),

@@ -173,7 +173,7 @@ fn a_fresh_adapter_changes_nothing_until_it_is_trained() {
     let (backbone, batch) = (tiny_bert(), Recorded::read().batch());
     let config = LoraConfig { layers: 2, modules: Module::ALL.to_vec(), rank: 3, alpha: 6.0 };
     let mut random = Random::new(1);
-    let lora = Lora::fresh(&backbone.encoder.config, &config, || random.number());
+    let lora = Lora::random_init(&backbone.encoder.config, &config, || random.number());
     assert!(lora.values.iter().any(|&value| value != 0.0));
     assert_eq!(backbone.model(Some(&lora)).encode(&batch), backbone.model(None).encode(&batch));
 }

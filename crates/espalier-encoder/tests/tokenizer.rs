@@ -72,7 +72,7 @@ fn long_texts_are_cut_to_what_the_model_declares() {
         match encoded.truncated {
             true => {
                 assert_eq!(encoded.ids, [&ids[..47], &[SEP]].concat(), "{text:?}");
-                assert_eq!(encoded.words[..47], whole.encode(&text).words[..47], "{text:?}");
+                assert_eq!(encoded.word_ids[..47], whole.encode(&text).word_ids[..47], "{text:?}");
                 cut += 1;
             }
             false => assert_eq!(encoded.ids, ids, "{text:?}"),
@@ -91,7 +91,7 @@ fn words_know_their_first_token_and_their_characters() {
     // ",".
     let encoded = tokenizer.encode("Trains to LONDON,");
     assert_eq!(encoded.ids, [CLS, 123, 75, 98, 118, 6, SEP]);
-    assert_eq!(encoded.words, [None, Some(0), Some(0), Some(1), Some(2), Some(3), None]);
+    assert_eq!(encoded.word_ids, [None, Some(0), Some(0), Some(1), Some(2), Some(3), None]);
     assert_eq!(encoded.word_spans(), [(0, 6), (7, 9), (10, 16), (16, 17)]);
     assert_eq!(encoded.first_tokens(4), [Some(1), Some(3), Some(4), Some(5)]);
     // Characters, not bytes.
@@ -133,10 +133,11 @@ fn padding_and_truncation_of_the_file_are_ignored() {
 #[test]
 fn a_tokenizer_with_more_tokens_than_word_vectors_is_refused() {
     let error = Tokenizer::read(&fixture("tiny-bert"), VOCABULARY - 1, 48);
-    let error = expect_error(error, &["tokenizer.json", "highest id is 174", "174 word vectors"]);
+    let error =
+        expect_error(error, &["tokenizer.json", "highest id is 174", "174 word embeddings"]);
     assert!(matches!(
         error,
-        EncoderError::TokenizerDoesNotFit { highest: 174, vocabulary: 174, .. }
+        EncoderError::VocabularyMismatch { highest: 174, vocabulary: 174, .. }
     ));
 
     let directory = copy_of("tiny-bert");
@@ -147,7 +148,7 @@ fn a_tokenizer_with_more_tokens_than_word_vectors_is_refused() {
     });
     let error =
         expect_error(Tokenizer::read(directory.path(), VOCABULARY, 48), &["tokenizer.json"]);
-    assert!(matches!(error, EncoderError::TokenizerDoesNotFit { .. }));
+    assert!(matches!(error, EncoderError::VocabularyMismatch { .. }));
 }
 
 /// The post-processor names its special tokens' ids itself; they need not be in the vocabulary.
@@ -161,7 +162,7 @@ fn special_tokens_beyond_the_word_vectors_are_refused() {
         Tokenizer::read(directory.path(), VOCABULARY, 48),
         &["tokenizer.json", "40000"],
     );
-    assert!(matches!(error, EncoderError::TokenizerDoesNotFit { highest: 40_000, .. }));
+    assert!(matches!(error, EncoderError::VocabularyMismatch { highest: 40_000, .. }));
 }
 
 #[test]
@@ -218,16 +219,16 @@ static TOKENIZER: LazyLock<Tokenizer> = LazyLock::new(|| read(&fixture("tiny-ber
 fn check(encoded: &Encoded, length_of: impl Fn(usize) -> usize) -> Result<(), TestCaseError> {
     let tokens = encoded.ids.len();
     prop_assert!((2..=24).contains(&tokens));
-    prop_assert_eq!((encoded.words.len(), encoded.spans.len()), (tokens, tokens));
+    prop_assert_eq!((encoded.word_ids.len(), encoded.spans.len()), (tokens, tokens));
     prop_assert_eq!((encoded.ids[0], encoded.ids[tokens - 1]), (CLS, SEP));
     prop_assert!(encoded.ids.iter().all(|&id| (id as usize) < VOCABULARY));
-    prop_assert_eq!((encoded.words[0], encoded.words[tokens - 1]), (None, None));
-    for (word, &(start, end)) in encoded.words.iter().zip(&encoded.spans) {
+    prop_assert_eq!((encoded.word_ids[0], encoded.word_ids[tokens - 1]), (None, None));
+    for (word, &(start, end)) in encoded.word_ids.iter().zip(&encoded.spans) {
         if let Some(word) = *word {
             prop_assert!(start <= end && end <= length_of(word as usize), "{encoded:?}");
         }
     }
-    prop_assert!(encoded.words.iter().flatten().is_sorted());
+    prop_assert!(encoded.word_ids.iter().flatten().is_sorted());
     Ok(())
 }
 
@@ -277,11 +278,11 @@ proptest! {
         let first = encoded.first_tokens(words.len());
         for (word, token) in first.iter().enumerate() {
             if let Some(token) = *token {
-                prop_assert_eq!(encoded.words[token], Some(word as u32));
-                prop_assert_ne!(encoded.words[token - 1], Some(word as u32));
+                prop_assert_eq!(encoded.word_ids[token], Some(word as u32));
+                prop_assert_ne!(encoded.word_ids[token - 1], Some(word as u32));
             }
         }
-        let mut seen: Vec<u32> = encoded.words.iter().flatten().copied().collect();
+        let mut seen: Vec<u32> = encoded.word_ids.iter().flatten().copied().collect();
         seen.dedup();
         prop_assert_eq!(first.iter().flatten().count(), seen.len());
     }

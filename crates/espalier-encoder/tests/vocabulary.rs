@@ -20,7 +20,7 @@ const TEXTS: [&str; 6] = [
 
 fn trained(size: usize, cased: bool) -> TrainedTokenizer {
     let texts = TEXTS.iter().cycle().take(60).map(|text| text.to_string());
-    TrainedTokenizer::of_texts(texts, VocabularyConfig { size, cased }).unwrap()
+    TrainedTokenizer::train(texts, VocabularyConfig { size, cased }).unwrap()
 }
 
 /// The files of a tokenizer.
@@ -78,7 +78,7 @@ fn all_files_describe_one_tokenizer() {
 fn what_gives_no_vocabulary_is_refused() {
     let of = |texts: &[&str], size| {
         let texts = texts.iter().map(|text| text.to_string()).collect::<Vec<_>>().into_iter();
-        TrainedTokenizer::of_texts(texts, VocabularyConfig { size, cased: false })
+        TrainedTokenizer::train(texts, VocabularyConfig { size, cased: false })
     };
     for texts in [&[][..], &["", " \u{200b} "]] {
         let error = of(texts, 100).unwrap_err();

@@ -262,9 +262,9 @@ fn cards_that_do_not_fit_the_weights_are_refused() {
 fn constant(backbone: &Backbone, value: f32) -> Adapter {
     let config = &backbone.encoder.config;
     let shape = LoraConfig { layers: 1, modules: Module::ALL.to_vec(), rank: 2, alpha: 4.0 };
-    let mut lora = Lora::fresh(config, &shape, || 0.0);
+    let mut lora = Lora::random_init(config, &shape, || 0.0);
     lora.values.fill(value);
-    let head = Head::fresh(config.hidden_size, 2, || value);
+    let head = Head::random_init(config.hidden_size, 2, || value);
     let names = [format!("yes to {value}"), format!("no to {value}")];
     Adapter { lora, head: Some(head), card: card(backbone, labels(&[&names[0], &names[1]])) }
 }
@@ -294,13 +294,13 @@ fn files_of_two_adapters_are_refused_and_old_and_edited_cards_are_read() {
                     result,
                     &[name, "written only in part, or altered", "train it or copy it again"],
                 );
-                assert!(matches!(error, EncoderError::TornAdapter { .. }), "{error}");
+                assert!(matches!(error, EncoderError::AdapterChecksum { .. }), "{error}");
             }
         }
         fs::remove_file(at(name)).unwrap();
         let error =
             expect_error(Adapter::open(one.path(), &backbone), &[name, "written only in part"]);
-        assert!(matches!(error, EncoderError::TornAdapter { .. }), "{error}");
+        assert!(matches!(error, EncoderError::AdapterChecksum { .. }), "{error}");
         fs::write(at(name), own).unwrap();
     }
     assert_eq!(Adapter::open(one.path(), &backbone).unwrap(), constant(&backbone, 1.0));

@@ -169,7 +169,7 @@ fn every_flipped_bit_in_the_sections_is_noticed() {
             let bit = 1 << (i % 8);
             bytes[i] ^= bit;
             let error = spoilt.refused(&bytes, &["not a whole packed backbone"]);
-            assert!(matches!(error, EncoderError::Bundle { .. }), "byte {i}: {error}");
+            assert!(matches!(error, EncoderError::PackedFile { .. }), "byte {i}: {error}");
             bytes[i] ^= bit;
         }
     }

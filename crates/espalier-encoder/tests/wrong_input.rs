@@ -313,9 +313,9 @@ fn a_tokenizer_of_another_model_is_refused() {
     });
     let error = expect_error(
         Backbone::open(directory.path()),
-        &["tokenizer.json", "174", "100 word vectors"],
+        &["tokenizer.json", "174", "100 word embeddings"],
     );
-    assert!(matches!(error, EncoderError::TokenizerDoesNotFit { .. }), "{error}");
+    assert!(matches!(error, EncoderError::VocabularyMismatch { .. }), "{error}");
 }
 
 #[test]

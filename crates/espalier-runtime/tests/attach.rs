@@ -116,7 +116,7 @@ fn adapters_in_memory_whose_parts_do_not_fit_are_refused() {
     for (lora, head, output, message) in cases {
         let error =
             refused(runtime.attach_adapter("new", adapter(&backbone, lora, head, output)), message);
-        assert!(matches!(error, RuntimeError::Unfit { name, .. } if name == "new"));
+        assert!(matches!(error, RuntimeError::InvalidAdapter { name, .. } if name == "new"));
     }
     refused(runtime.attach_lora("new", &of_another_encoder), "other shapes");
     assert_eq!(runtime.names(), [""; 0]);

@@ -38,7 +38,7 @@ fn subject(backbone: &Backbone) -> Subject {
     };
     let adapter = Adapter {
         lora: Lora::zeros(&backbone.encoder.config, Vec::new()),
-        head: Some(Head::fresh(backbone.encoder.width(), LABELS, number)),
+        head: Some(Head::random_init(backbone.encoder.width(), LABELS, number)),
         card: AdapterCard {
             format: AdapterCard::FORMAT,
             family: Family::Tc,

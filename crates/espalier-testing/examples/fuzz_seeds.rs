@@ -3,7 +3,7 @@
 //!
 //! `cargo run -p espalier-testing --example fuzz-seeds` adds them to `fuzz/corpus`.
 
-use espalier_encoder::tensors::{Stored, write_tensors};
+use espalier_encoder::tensors::{FloatType, write_tensors};
 use espalier_encoder::{
     Adapter, AdapterCard, Backbone, Encoder, EncoderConfig, Family, Head, Lora, Module, Output,
 };
@@ -96,7 +96,7 @@ impl Seeds {
             .tensors
             .iter()
             .map(|spec| (spec.name.clone(), spec.shape.clone(), &values[spec.range.clone()]));
-        write_tensors(&at("model.safetensors"), Stored::F32, tensors)?;
+        write_tensors(&at("model.safetensors"), FloatType::F32, tensors)?;
         let weights = fs::read(at("model.safetensors"))?;
         let parts = [
             config.as_bytes(),
@@ -164,7 +164,7 @@ impl Seeds {
             lora.values.iter_mut().enumerate().for_each(|(i, value)| *value = (i as f32).cos());
             let head = output
                 .classes()
-                .map(|classes| Head::fresh(backbone.encoder.width(), classes, || 0.5));
+                .map(|classes| Head::random_init(backbone.encoder.width(), classes, || 0.5));
             let fingerprint = backbone.fingerprint().to_string();
             let (pooling, training) = (Pooling::Mean, Default::default());
             let card =

@@ -59,7 +59,7 @@ pub fn random_lora(backbone: &TextEncoder, layers: usize, seed: u64) -> Lora {
 /// A LoRA of this shape, all of its values random.
 pub fn random_lora_of(backbone: &TextEncoder, shape: &LoraConfig, seed: u64) -> Lora {
     let mut random = Random::new(seed);
-    let mut lora = Lora::fresh(&backbone.encoder.config, shape, || 0.0);
+    let mut lora = Lora::random_init(&backbone.encoder.config, shape, || 0.0);
     lora.values.fill_with(|| 0.3 * random.number());
     lora
 }
@@ -74,7 +74,7 @@ pub fn constant_head(width: usize, classes: usize, class: usize) -> Head {
 /// An adapter with a random head, or with none for vectors.
 pub fn random_adapter(backbone: &TextEncoder, lora: Lora, output: Output, seed: u64) -> Adapter {
     let (mut random, width) = (Random::new(seed), backbone.encoder.width());
-    let head = output.classes().map(|n| Head::fresh(width, n, || 3.0 * random.number()));
+    let head = output.classes().map(|n| Head::random_init(width, n, || 3.0 * random.number()));
     adapter(backbone, lora, head, output)
 }
 

@@ -43,8 +43,9 @@ impl Pair {
     pub fn of(ours: Tokenizer, mut library: tokenizers::Tokenizer) -> Self {
         let truncation = TruncationParams { max_length: ours.max_tokens(), ..Default::default() };
         library.with_padding(None).with_truncation(Some(truncation)).unwrap();
-        let stored = ours.stored().map(|stored| {
-            Tokenizer::from_stored(Path::new("packed"), &stored, ROWS, ours.max_tokens()).unwrap()
+        let stored = ours.serialize().map(|stored| {
+            Tokenizer::from_serialized(Path::new("packed"), &stored, ROWS, ours.max_tokens())
+                .unwrap()
         });
         Self { ours: stored.into_iter().chain([ours]).collect(), library }
     }
@@ -68,7 +69,7 @@ impl Pair {
         let encoding = self.library.encode_char_offsets(text, true).unwrap();
         Encoded {
             ids: encoding.get_ids().to_vec(),
-            words: encoding.get_word_ids().to_vec(),
+            word_ids: encoding.get_word_ids().to_vec(),
             spans: encoding.get_offsets().to_vec(),
             truncated: !encoding.get_overflowing().is_empty(),
         }

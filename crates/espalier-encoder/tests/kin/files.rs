@@ -99,7 +99,7 @@ fn a_position_beyond_the_table_is_never_asked_for() {
     for name in KIN {
         let backbone = backbone(name);
         let longest = if name == "distilbert" { 36 } else { 34 };
-        assert_eq!(backbone.encoder.config.longest_text(), longest, "{name}");
+        assert_eq!(backbone.encoder.config.max_tokens(), longest, "{name}");
         let text = backbone.tokenizer.encode(&"the ".repeat(100));
         assert_eq!((text.ids.len(), text.truncated), (longest, true), "{name}");
         let batch = espalier_encoder::Batch::new([text.ids.as_slice()]);
@@ -187,12 +187,12 @@ fn the_head_of_a_text_classifier_has_a_class_with_one_linear_map() {
 fn an_adapter_of_another_architecture_does_not_fit() {
     let [distilbert, mpnet] = ["distilbert", "mpnet"].map(backbone);
     let (_directory, adapter) = classifier("mpnet", &mpnet);
-    assert!(adapter.check(&mpnet.encoder.config).is_ok());
+    assert!(adapter.validate(&mpnet.encoder.config).is_ok());
     let other = espalier_encoder::EncoderConfig {
         architecture: Architecture::DistilBert,
         ..mpnet.encoder.config.clone()
     };
-    assert!(adapter.check(&other).is_err());
+    assert!(adapter.validate(&other).is_err());
     let directory = copy_of("kin/mpnet/adapter");
     expect_error(
         Adapter::open_lora(directory.path(), &distilbert),

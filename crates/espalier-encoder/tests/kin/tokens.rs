@@ -48,7 +48,7 @@ fn given_words_have_the_recorded_tokens_and_characters() {
                 all.filter(|(_, word)| name != "roberta" || *word != Some(0)).collect()
             };
             let (found, expected) = (
-                compared(&encoded.ids, &encoded.words),
+                compared(&encoded.ids, &encoded.word_ids),
                 compared(&recording.ids, &recording.words),
             );
             assert_eq!(found, expected, "{name}: {words:?}");
@@ -56,7 +56,7 @@ fn given_words_have_the_recorded_tokens_and_characters() {
                 continue; // its characters: words_of_a_text_are_without_spaces
             }
             for ((word, found), recorded) in
-                encoded.words.iter().zip(encoded.spans).zip(recording.offsets)
+                encoded.word_ids.iter().zip(encoded.spans).zip(recording.offsets)
             {
                 let text = word.map_or("", |word| &words[word as usize]);
                 // For tokens that begin with the space before the word, the library counts this as
@@ -151,5 +151,5 @@ fn words_of_a_text_are_without_spaces() {
             assert_eq!(encoded.spans[encoded.spans.len() - 2].1, "hotels".len());
         }
     }
-    assert!(whole("roberta").encode(" \n ").words.iter().all(Option::is_none));
+    assert!(whole("roberta").encode(" \n ").word_ids.iter().all(Option::is_none));
 }

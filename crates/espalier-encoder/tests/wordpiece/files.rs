@@ -257,7 +257,7 @@ fn what_works_nowhere_is_refused() {
         ));
     }
     let error = expect_error(open(changed("/model/vocab/the", json!(200))), &["highest id is 200"]);
-    assert!(matches!(error, EncoderError::TokenizerDoesNotFit { .. }));
+    assert!(matches!(error, EncoderError::VocabularyMismatch { .. }));
 }
 
 proptest! {

@@ -40,7 +40,7 @@ pub fn read(input: &[u8]) {
 }
 
 fn check(encoded: &Encoded, characters: usize) {
-    let Encoded { ids, words, spans, .. } = encoded;
+    let Encoded { ids, word_ids: words, spans, .. } = encoded;
     assert!(ids.len() <= MAX_TOKENS && ids.len() == words.len() && ids.len() == spans.len());
     assert!(ids.iter().all(|&id| (id as usize) < ROWS));
     assert!(spans.iter().all(|&(start, end)| start <= end && end <= characters), "{spans:?}");

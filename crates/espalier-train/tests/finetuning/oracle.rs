@@ -81,7 +81,7 @@ fn one_sentence_is_learned_as_by_a_plain_loop() {
     };
     let init = random_lora(&backbone, 2, 7);
     let mut rng = generator(config.seed, "head");
-    let head = Head::fresh(backbone.encoder.width(), TAGS.len(), uniform(&mut rng));
+    let head = Head::random_init(backbone.encoder.width(), TAGS.len(), uniform(&mut rng));
 
     let text = backbone.tokenizer.encode_words(&words);
     let first_of = text.first_tokens(words.len());

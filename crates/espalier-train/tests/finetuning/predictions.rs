@@ -173,7 +173,7 @@ fn predictions_are_those_of_the_whole_model() {
     let backbone = tiny_bert();
     let (width, classes) = (backbone.encoder.width(), 4);
     let mut random = Random::new(3);
-    let head = Head::fresh(width, classes, || 3.0 * random.number());
+    let head = Head::random_init(width, classes, || 3.0 * random.number());
     let labels: Vec<String> = (0..classes).map(|class| format!("label {class}")).collect();
     let output = Output::Labels { labels: labels.clone() };
     let labeller = adapter(&backbone, random_lora(&backbone, 2, 7), Some(head.clone()), output);

@@ -69,7 +69,7 @@ fn an_adapter_of_another_encoder_is_no_start() {
     let deep = EncoderConfig { num_hidden_layers: 5, ..read };
     for config_of_init in [wide, deep] {
         let shape = LoraConfig::for_layers(config_of_init.num_hidden_layers);
-        let init = Lora::fresh(&config_of_init, &shape, || 0.5);
+        let init = Lora::random_init(&config_of_init, &shape, || 0.5);
         for task in [opinions(), names()] {
             let error = expect_error(Some(&init), &task, &config());
             assert!(

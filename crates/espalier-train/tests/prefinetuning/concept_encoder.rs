@@ -29,12 +29,12 @@ fn a_step_moves_the_second_encoder_by_its_gradient() {
 
     let (backbone, width) = (tiny_bert(), tiny_bert().encoder.width());
     let text = backbone.tokenizer.encode_words(&["london", "loves", "john"]);
-    let hidden = backbone.model(None).encode(&Batch::of_texts([&text]));
+    let hidden = backbone.model(None).encode(&Batch::from_texts([&text]));
     let tokens: Vec<usize> =
-        (0..text.words.len()).filter(|&token| text.words[token].is_some()).collect();
+        (0..text.word_ids.len()).filter(|&token| text.word_ids[token].is_some()).collect();
     let targets: Vec<bool> = tokens
         .iter()
-        .flat_map(|&token| [text.words[token] == Some(0), text.words[token] == Some(2)])
+        .flat_map(|&token| [text.word_ids[token] == Some(0), text.word_ids[token] == Some(2)])
         .collect();
     let names: Vec<Encoded> =
         ["city", "person name"].map(|name| backbone.tokenizer.encode(name)).into();
@@ -120,10 +120,10 @@ fn what_is_kept_tells_concepts_by_their_names() {
             tokens.tokenizer.encode_words(&["train", "to", word, "now"]),
             names.tokenizer.encode(concept),
         );
-        let hidden = tokens.model(None).encode(&Batch::of_texts([&text]));
+        let hidden = tokens.model(None).encode(&Batch::from_texts([&text]));
         let at = text.first_tokens(4)[2].unwrap();
         let u = project("tokens", &hidden[at * width..(at + 1) * width]);
-        let (batch, mut mean) = (Batch::of_texts([&name]), Vec::new());
+        let (batch, mut mean) = (Batch::from_texts([&name]), Vec::new());
         Pooling::Mean.forward(&names.model(None).encode(&batch), &batch, width, &mut mean);
         let v = project("concepts", &mean);
         let cosine = dot(&u, &v) / (dot(&u, &u) * dot(&v, &v)).sqrt();

@@ -1,7 +1,7 @@
 //! Distillation: any student from any teacher.
 
 use crate::corpora::Corpora;
-use espalier_encoder::tensors::{Stored, write_tensors};
+use espalier_encoder::tensors::{FloatType, write_tensors};
 use espalier_encoder::{Backbone, Compute, Encoder, Output, Precision};
 use espalier_testing::adapters::card;
 use espalier_testing::compare::bits;
@@ -66,7 +66,7 @@ fn wide_bert() -> TempDir {
     let tensors = encoder.layout.tensors.iter();
     let tensors =
         tensors.map(|spec| (spec.name.clone(), spec.shape.clone(), &values[spec.range.clone()]));
-    write_tensors(&directory.path().join("model.safetensors"), Stored::F32, tensors).unwrap();
+    write_tensors(&directory.path().join("model.safetensors"), FloatType::F32, tensors).unwrap();
     directory
 }
 

@@ -190,7 +190,7 @@ fn a_ner_step_descends_the_contrast_of_its_tokens() {
         .collect();
     let (mut row, mut tokens, mut targets) = (0, Vec::new(), Vec::new());
     for (text, (_, spans)) in texts.iter().zip(sentences) {
-        for word in &text.words {
+        for word in &text.word_ids {
             if let Some(word) = word.map(|word| word as usize) {
                 tokens.push(row);
                 let named = |name: &&str| {

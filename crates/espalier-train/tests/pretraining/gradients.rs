@@ -14,7 +14,7 @@ fn objective<'a>(backbone: &'a Backbone, head: &'a MlmHead, words: &'a [f32]) ->
 }
 
 fn words(backbone: &Backbone) -> &[f32] {
-    backbone.encoder.layout.embeddings.words(backbone.weights())
+    backbone.encoder.layout.embeddings.word_embeddings(backbone.weights())
 }
 
 /// Loss, gradient of all weights and of the head.
@@ -33,7 +33,7 @@ fn step(
     let mut vectors: Vec<f32> = rows.iter().flat_map(of_row).copied().collect();
     let (mut weights, mut of_head) =
         (vec![0.0; backbone.weights().len()], vec![0.0; head.values.len()]);
-    let of_words = backbone.encoder.layout.embeddings.of_mut(&mut weights).word_embeddings;
+    let of_words = backbone.encoder.layout.embeddings.view_mut(&mut weights).word_embeddings;
     let gradients =
         MlmGradients { weight: 1.0, head: &mut of_head, words: words_too.then_some(of_words) };
     let loss =
@@ -105,7 +105,7 @@ fn gradients_against_finite_differences_over_several_blocks() {
         ..bare.encoder.config.clone()
     };
     let mut rng = generator(1, "test");
-    let mut head = MlmHead::fresh(&config, uniform(&mut rng));
+    let mut head = MlmHead::random_init(&config, uniform(&mut rng));
     head.values
         .iter_mut()
         .zip(std::iter::repeat_with(uniform(&mut rng)))
