@@ -79,10 +79,7 @@ pub fn finetune<'a>(
 
 /// The family that a task's examples belong to.
 pub fn family_of(examples: &Examples) -> Family {
-    match examples {
-        Examples::Ner(_) => Family::Ner,
-        Examples::Classification(_) => Family::Tc,
-    }
+    examples.family()
 }
 
 /// What `espalier.json` says about the training.
