@@ -93,7 +93,7 @@ mod tests {
         encoder.write_all(&b"{\"n\":1}\n".repeat(4)).unwrap();
         let complete = encoder.finish().unwrap();
         let error = read(&complete[..complete.len() - 20]).unwrap_err();
-        assert!(error.starts_with("rows.jsonl:3: cannot be read on: "), "{error}");
+        assert!(error.starts_with("rows.jsonl:3: cannot be read any further: "), "{error}");
     }
 
     #[test]
