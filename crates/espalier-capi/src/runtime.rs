@@ -4,7 +4,7 @@ use crate::answers::EspalierAnswers;
 use crate::arguments::{array, free, optional_text, place, reference, text};
 use crate::call::{EspalierStatus, call};
 use crate::error::CallError;
-use espalier_encoder::{Backbone, Compute, EncoderError, check_threads};
+use espalier_encoder::{AnyBackbone, Compute, EncoderError, check_threads};
 use espalier_runtime::{Request, Runtime, RuntimeError};
 use std::ffi::c_char;
 use std::path::Path;
@@ -24,7 +24,7 @@ pub unsafe extern "C" fn espalier_open(
     out: *mut *mut EspalierRuntime,
 ) -> EspalierStatus {
     // SAFETY: this function's contract.
-    unsafe { open(path, precision, out, Backbone::open) }
+    unsafe { open(path, precision, out, AnyBackbone::open) }
 }
 
 /// [`espalier_open`], but a packed file is copied into memory, all of it, and may change
@@ -39,7 +39,7 @@ pub unsafe extern "C" fn espalier_open_copied(
     out: *mut *mut EspalierRuntime,
 ) -> EspalierStatus {
     // SAFETY: this function's contract.
-    unsafe { open(path, precision, out, Backbone::open_copied) }
+    unsafe { open(path, precision, out, AnyBackbone::open_copied) }
 }
 
 /// # Safety
@@ -48,7 +48,7 @@ unsafe fn open(
     path: *const c_char,
     precision: *const c_char,
     out: *mut *mut EspalierRuntime,
-    opened: fn(&Path) -> Result<Backbone, EncoderError>,
+    opened: fn(&Path) -> Result<AnyBackbone, EncoderError>,
 ) -> EspalierStatus {
     call(|| {
         // SAFETY: this function's contract.

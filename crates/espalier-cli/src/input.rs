@@ -1,12 +1,12 @@
-//! Text lines from a file or from standard input.
+//! Lines of text from a file or from standard input.
 
 use anyhow::{Context, ensure};
 use espalier_data::MAX_LINE_BYTES;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
-/// The lines of a file, or of standard input when no file is given or it is `-`. Line ends are cut
-/// off; empty lines are texts too.
+/// The lines of a file, or of standard input if `path` is `None` or `-`, without line ends. Empty
+/// lines are texts too.
 pub fn read_lines(path: Option<&Path>) -> anyhow::Result<Vec<String>> {
     let path = path.filter(|path| *path != Path::new("-"));
     let (mut reader, name): (Box<dyn BufRead>, _) = match path {
@@ -20,7 +20,7 @@ pub fn read_lines(path: Option<&Path>) -> anyhow::Result<Vec<String>> {
     loop {
         let place = format!("{name}:{}", texts.len() + 1);
         line.clear();
-        // One byte more than allowed tells a line of the greatest length from a longer one.
+        // One byte more than allowed, to notice longer lines.
         let mut limited = reader.by_ref().take(MAX_LINE_BYTES as u64 + 1);
         limited.read_until(b'\n', &mut line).with_context(|| place.clone())?;
         if line.is_empty() {

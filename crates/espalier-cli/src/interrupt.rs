@@ -1,4 +1,4 @@
-//! Ctrl-C and its like: the first asks for a halt, the second ends the program.
+//! Ctrl-C and other signals: the first one asks the run to stop, the second ends the program.
 
 #[cfg(target_os = "linux")]
 use signal_hook::consts::SIGHUP;
@@ -7,49 +7,48 @@ use signal_hook::flag::{register, register_conditional_shutdown};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The exit status of a run that was interrupted: 128 and the number of the interrupt signal, as
-/// shells have it.
+/// Exit status of an interrupted run: 128 plus the number of the interrupt signal, as in shells.
 pub const STATUS: u8 = 130;
 
-/// Whether somebody asked for a halt.
+/// Whether a signal asked the run to stop.
 pub struct Stop(Arc<AtomicBool>);
 
 impl Stop {
-    /// From now on the first interrupt (Ctrl-C), termination or hangup signal sets a flag; any
+    /// Handles interrupt (Ctrl-C), termination and hangup signals: the first one sets a flag, any
     /// later one ends the program at once.
     pub fn on_signals() -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         for signal in signals() {
-            // In this order: the shutdown looks at the flag before this signal sets it.
+            // The order matters: the shutdown must see the flag before this signal sets it.
             register_conditional_shutdown(signal, STATUS.into(), Arc::clone(&stop))?;
             register(signal, Arc::clone(&stop))?;
         }
         Ok(Self(stop))
     }
 
-    /// Whether a signal came.
-    pub fn asked(&self) -> bool {
+    /// Whether a signal has arrived.
+    pub fn requested(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// The signals that ask for a halt.
+/// The handled signals.
 #[cfg(target_os = "linux")]
 fn signals() -> Vec<i32> {
-    // A hangup that was ignored from the start stays so: that is what nohup is for.
+    // If hangups are ignored from the start, as under nohup, they stay ignored.
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let hangup = (ignores(&status, SIGHUP) == Some(false)).then_some(SIGHUP);
     [SIGINT, SIGTERM].into_iter().chain(hangup).collect()
 }
 
-/// The signals that ask for a halt. Whether a hangup is ignored cannot be told here, so that it is
-/// left as it is.
+/// The handled signals. On these systems we cannot tell whether hangups are ignored, so that they
+/// are not handled.
 #[cfg(not(target_os = "linux"))]
 fn signals() -> Vec<i32> {
     vec![SIGINT, SIGTERM]
 }
 
-/// Whether a process with this `/proc/PID/status` ignores a signal, if it says so.
+/// Whether a process with this `/proc/PID/status` ignores a signal, if the status tells.
 #[cfg(target_os = "linux")]
 fn ignores(status: &str, signal: i32) -> Option<bool> {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
@@ -57,16 +56,16 @@ fn ignores(status: &str, signal: i32) -> Option<bool> {
     Some(mask >> (signal - 1) & 1 == 1)
 }
 
-/// A run was interrupted and can go on.
+/// A run was interrupted and can be resumed.
 #[derive(Debug)]
 pub struct Interrupted {
-    /// The command that goes on with it.
+    /// The command that resumes it.
     pub resume: String,
 }
 
 impl std::fmt::Display for Interrupted {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        write!(f, "interrupted; go on with: {}", self.resume)
+        write!(f, "interrupted; resume with: {}", self.resume)
     }
 }
 

@@ -1,33 +1,43 @@
-//! The espalier command line: thin, one file per subcommand.
+//! The command line of espalier: a thin layer over the library crates, one file per subcommand.
 
-// Printing goes through `output`, which escapes, and does not panic where nothing can be written.
+// All printing goes through `output`, which escapes control characters and never panics.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 #[macro_use]
 mod output;
 
+mod backbone;
 mod commands;
-mod fetch;
 mod input;
 mod interrupt;
 mod progress;
 
 use clap::{Parser, Subcommand};
 use commands::{
-    bench, conflict, data, demo, doctor, encode, evaluate, fetch as fetch_command, fill_mask,
-    finetune, pack, predict, prefinetune, pretrain, quantize, teach, tokenizer,
+    bench, conflict, data, demo, doctor, encode, evaluate, fetch, fill_mask, finetune, pack,
+    predict, prefinetune, pretrain, quantize, teach, tokenizer,
 };
-use espalier_encoder::text::escape;
+use espalier_encoder::text::escape_control;
 use output::Unwritable;
 use std::io::ErrorKind;
 use std::ops::RangeInclusive;
 use std::process::ExitCode;
 
-/// One encoder, many adapters: pre-finetune, fine-tune, evaluate and run small BERT-like encoders.
+/// One encoder, many adapters: pretrain, pre-finetune, fine-tune, evaluate and run small BERT-like
+/// encoders
 #[derive(Parser)]
-#[command(version, arg_required_else_help = true, after_help = "Start with: espalier demo")]
+#[command(
+    version,
+    arg_required_else_help = true,
+    after_help = "\
+Start with: espalier demo
+Or train an adapter of your own and use it:
+    espalier data check TASK                 # TASK/train.jsonl, TASK/test.jsonl
+    espalier finetune --backbone all-MiniLM-L6-v2 --task TASK --out ADAPTER
+    espalier predict --backbone all-MiniLM-L6-v2 --adapter ADAPTER --input TEXTS.txt"
+)]
 struct Cli {
-    /// Threads to compute with [default: one per core]
+    /// Number of threads [default: one per core]
     #[arg(long, global = true, value_name = "N")]
     threads: Option<usize>,
     #[command(subcommand)]
@@ -37,7 +47,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Demo(demo::Args),
-    Fetch(fetch_command::Args),
+    Fetch(fetch::Args),
     Tokenizer(tokenizer::Args),
     Pretrain(pretrain::Args),
     Teach(teach::Args),
@@ -55,14 +65,13 @@ enum Command {
     Doctor(doctor::Args),
 }
 
-/// Threads that can be asked for: each has a stack, and the system's patience with them ends soon
-/// after.
+/// Accepted numbers of threads. Each has a stack, and systems refuse many more.
 const THREADS: RangeInclusive<usize> = 1..=1024;
 
 fn main() -> ExitCode {
     let cli = match parse() {
         Ok(cli) => cli,
-        Err(answer) => return print(&answer),
+        Err(message) => return print(&message),
     };
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
@@ -78,23 +87,24 @@ fn main() -> ExitCode {
     }
 }
 
-/// The command line, or what clap says instead: a refusal, help, or the version.
+/// Parses the command line. Help and the version come as errors, too.
 fn parse() -> Result<Cli, clap::Error> {
-    Cli::try_parse().map_err(|refusal| {
-        // Refused once more with arguments that are safe to show.
-        let arguments =
-            std::env::args_os().map(|argument| escape(&argument.to_string_lossy()).into_owned());
-        Cli::try_parse_from(arguments).err().unwrap_or(refusal)
+    Cli::try_parse().map_err(|error| {
+        // Clap quotes arguments, so that it gets them once more, escaped.
+        let arguments = std::env::args_os()
+            .map(|argument| escape_control(&argument.to_string_lossy()).into_owned());
+        Cli::try_parse_from(arguments).err().unwrap_or(error)
     })
 }
 
-fn print(answer: &clap::Error) -> ExitCode {
-    match answer.print() {
-        Err(error) if !answer.use_stderr() && error.kind() != ErrorKind::BrokenPipe => {
+/// Prints what clap says.
+fn print(message: &clap::Error) -> ExitCode {
+    match message.print() {
+        Err(error) if !message.use_stderr() && error.kind() != ErrorKind::BrokenPipe => {
             note!("error: {}", Unwritable::from(error));
             ExitCode::FAILURE
         }
-        _ => ExitCode::from(answer.exit_code() as u8),
+        _ => ExitCode::from(message.exit_code() as u8),
     }
 }
 
@@ -108,15 +118,15 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         );
     }
     let pool = rayon::ThreadPoolBuilder::new().num_threads(cli.threads.unwrap_or(0)).build()?;
-    // On a thread of the pool: work handed in from outside would wake it up anew for each matrix
-    // product.
+    // The command runs on a thread of the pool: called from outside, the pool would have to wake up
+    // for each matrix product.
     pool.install(|| dispatch(cli.command))
 }
 
 fn dispatch(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Demo(args) => demo::run(args),
-        Command::Fetch(args) => fetch_command::run(args),
+        Command::Fetch(args) => fetch::run(args),
         Command::Tokenizer(args) => tokenizer::run(args),
         Command::Pretrain(args) => pretrain::run(args),
         Command::Teach(args) => teach::run(args),

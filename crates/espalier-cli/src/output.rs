@@ -1,30 +1,28 @@
-//! The only ways to print: lines on standard output, which must arrive, and notes on standard
-//! error, which need not.
+//! The only way to print: results on standard output, where failing to write is an error, and notes
+//! on standard error, where it is ignored.
 //!
-//! All of them spell out control characters and the like, so that no file can do anything to a
-//! terminal.
+//! Control characters and the like are escaped, so that no file can manipulate the terminal.
 
-use espalier_encoder::text::{escape, escape_lines, excerpt, is_hidden};
+use espalier_encoder::text::{escape_control, escape_control_lines, excerpt, is_hidden};
 use serde::Serialize;
 use serde_json::ser::{Formatter, Serializer};
 use std::fmt::{self, Arguments, Display};
 use std::io::{self, ErrorKind, Write};
 
-/// Characters of a note: what a file makes longer than that is cut.
+/// Maximum length of a note in characters; longer ones are cut.
 const LONGEST_NOTE: usize = 4096;
 
-/// Prints a line on standard output, as [`println!`] does, but gives an error where that cannot be
-/// written.
+/// Prints a line on standard output, like [`println!`], but returns an error instead of panicking.
 macro_rules! say {
     ($($line:tt)*) => { $crate::output::line(format_args!($($line)*)) };
 }
 
-/// Says something on standard error, in one line. Where that cannot be written, nothing happens.
+/// Prints a line on standard error, like [`eprintln!`], but ignores errors.
 macro_rules! note {
     ($($line:tt)*) => { $crate::output::note(format_args!($($line)*)) };
 }
 
-/// Standard output cannot be written.
+/// Standard output cannot be written to.
 #[derive(Debug)]
 pub struct Unwritable(io::Error);
 
@@ -37,7 +35,7 @@ impl Display for Unwritable {
 impl std::error::Error for Unwritable {}
 
 impl Unwritable {
-    /// Whether whoever reads our output has stopped early (`| head`): no reason to complain.
+    /// Whether the reader of the output has closed it (`| head`), which is not an error.
     pub fn is_closed_pipe(&self) -> bool {
         self.0.kind() == ErrorKind::BrokenPipe
     }
@@ -49,18 +47,18 @@ impl From<io::Error> for Unwritable {
     }
 }
 
-/// What [`say!`] stands for. Line ends in what is printed are spelled out: a line stays one.
+/// The function behind [`say!`]. Line ends are escaped, so that it stays one line.
 pub fn line(line: Arguments) -> Result<(), Unwritable> {
-    write(&format!("{}\n", escape(&line.to_string())))
+    write(&format!("{}\n", escape_control(&line.to_string())))
 }
 
-/// Prints lines that belong together, such as a table. Values in them are escaped where they are
-/// put in.
+/// Prints several lines, such as a table. Line ends are kept, so that values in them must have been
+/// escaped.
 pub fn lines(lines: impl Display) -> Result<(), Unwritable> {
-    write(&escape_lines(&lines.to_string()))
+    write(&escape_control_lines(&lines.to_string()))
 }
 
-/// Prints a value as JSON, in one line.
+/// Prints a value as one line of JSON.
 pub fn json(value: &impl Serialize) -> anyhow::Result<()> {
     let mut text = Vec::new();
     value.serialize(&mut Serializer::with_formatter(&mut text, Visible))?;
@@ -75,14 +73,14 @@ fn write(text: &str) -> Result<(), Unwritable> {
     Ok(out.flush()?)
 }
 
-/// What [`note!`] stands for.
+/// The function behind [`note!`].
 pub fn note(line: Arguments) {
     let line = format!("{}\n", excerpt(&line.to_string(), LONGEST_NOTE));
-    // Nobody is left to tell.
+    // There is nowhere to report an error.
     let _ = io::stderr().write_all(line.as_bytes());
 }
 
-/// An error in several lines, which are the program's own; what files and servers put into it is
+/// An error message of several lines. What comes from files and servers in it must have been
 /// escaped.
 #[derive(Debug)]
 pub struct Explanation(pub String);
@@ -95,19 +93,19 @@ impl Display for Explanation {
 
 impl std::error::Error for Explanation {}
 
-/// Says an error on standard error: in one line, but for an [`Explanation`].
+/// Prints an error on standard error: one line, except for an [`Explanation`].
 pub fn error(error: &anyhow::Error) {
     match error.downcast_ref::<Explanation>() {
-        // Nobody is left to tell.
-        Some(lines) => {
-            drop(io::stderr().write_all(format!("error: {}\n", escape_lines(&lines.0)).as_bytes()))
-        }
+        // There is nowhere to report a failure to write.
+        Some(lines) => drop(
+            io::stderr()
+                .write_all(format!("error: {}\n", escape_control_lines(&lines.0)).as_bytes()),
+        ),
         None => note!("error: {error:#}"),
     }
 }
 
-/// Compact JSON in which every hidden character is an escape: strings are the same, and a terminal
-/// is safe.
+/// Compact JSON in which hidden characters are escapes, which parse to the same strings.
 struct Visible;
 
 impl Formatter for Visible {
@@ -117,7 +115,7 @@ impl Formatter for Visible {
         fragment: &str,
     ) -> io::Result<()> {
         let mut rest = fragment;
-        // None of them is beyond the characters that one escape can name.
+        // All hidden characters are below U+10000, so that one escape is enough.
         while let Some((at, c)) = rest.char_indices().find(|&(_, c)| is_hidden(c)) {
             write!(out, "{}\\u{:04x}", &rest[..at], u32::from(c))?;
             rest = &rest[at + c.len_utf8()..];
@@ -131,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn json_hides_nothing_and_changes_nothing() {
+    fn json_escapes_hidden_characters_and_keeps_strings() {
         let text = "a\"\\\u{1b}[0m\u{7f}\u{9b}\u{202e}\u{2028}\n\u{fffd}🙂é";
         let mut out = Vec::new();
         text.serialize(&mut Serializer::with_formatter(&mut out, Visible)).unwrap();

@@ -1,35 +1,37 @@
-//! Progress: a bar with rate and time left on a terminal, a plain line now and then elsewhere.
+//! Progress on standard error: bars on a terminal, plain lines elsewhere.
 
-use espalier_encoder::text::escape;
-use indicatif::{ProgressBar, ProgressState, ProgressStyle};
+use espalier_encoder::text::escape_control;
+use espalier_hub::Event;
+use indicatif::{HumanBytes, ProgressBar, ProgressState, ProgressStyle};
+use std::cell::RefCell;
 use std::fmt::Write;
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-/// Seconds between plain lines.
+/// Time between plain lines.
 const INTERVAL: Duration = Duration::from_secs(10);
 
-/// Progress of one piece of work, on standard error.
+/// Progress of work that has steps: a bar with rate and time left, or a plain line now and then.
 pub struct Progress {
     title: String,
     bar: Option<ProgressBar>,
-    /// The steps that were done when the work began.
+    /// The steps that were done before.
     first: usize,
     start: Instant,
     last_line: Instant,
 }
 
 impl Progress {
-    /// Starts a bar, or nothing yet where there is no terminal.
+    /// Starts a bar, if standard error is a terminal.
     pub fn new(title: &str, steps: usize) -> Self {
-        let title = escape(title).into_owned();
+        let title = escape_control(title).into_owned();
         let bar = std::io::stderr().is_terminal().then(|| {
             let style = ProgressStyle::with_template(
                 "{prefix:32} {bar:24} {pos}/{len} {rate} {eta} left  {msg}",
             )
             .unwrap_or_else(|_| ProgressStyle::default_bar())
             .with_key("rate", |state: &ProgressState, out: &mut dyn Write| {
-                // Nobody is left to tell when a line of a progress bar cannot be formatted.
+                // An error here cannot be reported anywhere.
                 let _ = write!(out, "{:.1}/s", state.per_sec());
             });
             ProgressBar::new(steps as u64).with_style(style).with_prefix(title.clone())
@@ -38,7 +40,7 @@ impl Progress {
         Self { title, bar, first: 0, start: now, last_line: now }
     }
 
-    /// Begins after `step` instead of at the beginning.
+    /// Starts after `step` instead of at the beginning.
     pub fn start_at(&mut self, step: usize) {
         (self.first, self.start) = (step, Instant::now());
         if let Some(bar) = self.bar.take() {
@@ -47,7 +49,7 @@ impl Progress {
         self.bar.iter().for_each(ProgressBar::reset_eta);
     }
 
-    /// Says something apart from the progress.
+    /// Prints a message above the bar.
     pub fn note(&self, message: &str) {
         match &self.bar {
             Some(bar) => bar.suspend(|| note!("{message}")),
@@ -59,7 +61,7 @@ impl Progress {
     pub fn step(&mut self, step: usize, steps: usize, message: impl FnOnce() -> String) {
         if let Some(bar) = &self.bar {
             bar.set_position(step as u64);
-            bar.set_message(escape(&message()).into_owned());
+            bar.set_message(escape_control(&message()).into_owned());
         } else if self.last_line.elapsed() >= INTERVAL {
             self.last_line = Instant::now();
             let seconds = self.start.elapsed().as_secs_f64();
@@ -69,11 +71,47 @@ impl Progress {
         }
     }
 
-    /// Ends the bar and leaves a line with the time taken.
+    /// Removes the bar and prints a line with the time taken.
     pub fn finish(self, message: &str) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
         note!("{}: {message} ({:.1} s)", self.title, self.start.elapsed().as_secs_f64());
     }
+}
+
+/// Shows the events of a download: a bar for known sizes, otherwise a spinner. Without a terminal,
+/// one line says what is downloaded.
+pub fn download_bar() -> impl Fn(Event) {
+    // The bar disappears when it is dropped, after an error too.
+    let shown: RefCell<Option<ProgressBar>> = RefCell::default();
+    move |event| match event {
+        Event::Started { what, bytes } => {
+            if !std::io::stderr().is_terminal() {
+                match bytes {
+                    Some(bytes) => note!("{what} ({})", HumanBytes(bytes)),
+                    None => note!("{what}"),
+                }
+            }
+            shown
+                .replace(Some(bytes.map_or_else(spinner, byte_bar).with_message(what.to_string())));
+        }
+        Event::Received { bytes } => shown.borrow().iter().for_each(|bar| bar.set_position(bytes)),
+        Event::Finished => shown.take().iter().for_each(ProgressBar::finish_and_clear),
+        _ => {}
+    }
+}
+
+fn byte_bar(bytes: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template(
+        "{msg} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} {eta}",
+    )
+    .unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(bytes).with_style(style)
+}
+
+fn spinner() -> ProgressBar {
+    let spinner = ProgressBar::new_spinner();
+    spinner.enable_steady_tick(Duration::from_millis(120));
+    spinner
 }

@@ -154,10 +154,7 @@ fn running_text_is_recognised_by_its_key_or_its_lines() {
         (prose.files[0].format.as_str(), prose.files[0].lengths[0].percentiles[4]),
         ("plain text", 2000)
     );
-    assert!(
-        prose.verdict.ends_with("nothing odd was found"),
-        "a document may be long: {prose}"
-    );
+    assert!(prose.verdict.ends_with("nothing odd was found"), "a document may be long: {prose}");
     assert_eq!(
         report("t.txt", "a B-x\nb I-x\n").files[0].kind,
         Some(FileKind::Task(Some(Family::Ner)))

@@ -4,7 +4,7 @@ use crate::answer::{self, Answer};
 use crate::error::RuntimeError;
 use espalier_encoder::tags::TagSet;
 use espalier_encoder::{
-    Adapter, Backbone, Batch, Encoded, Head, Lora, Output, PackedLora, Pooling,
+    Adapter, Batch, Encoded, Head, Lora, Output, PackedLora, Pooling, TextEncoder,
 };
 use espalier_kernels::pooling::l2_normalize;
 
@@ -33,13 +33,14 @@ pub(crate) struct Texts<'a> {
 
 impl Attached {
     /// Prepares an adapter that is to be called `name`.
-    pub fn new(name: &str, adapter: Adapter, backbone: &Backbone) -> Result<Self, RuntimeError> {
-        let unfit = |reason: String| RuntimeError::Unfit { name: name.to_string(), reason };
+    pub fn new(name: &str, adapter: Adapter, backbone: &TextEncoder) -> Result<Self, RuntimeError> {
+        let unfit =
+            |reason: String| RuntimeError::InvalidAdapter { name: name.to_string(), reason };
         if adapter.card.backbone != backbone.fingerprint() {
             let (expected, found) = (adapter.card.backbone, backbone.fingerprint().to_string());
             return Err(RuntimeError::WrongBackbone { name: name.to_string(), expected, found });
         }
-        adapter.check(&backbone.encoder.config).map_err(unfit)?;
+        adapter.validate(&backbone.encoder.config).map_err(unfit)?;
         let Adapter { lora, head, card } = adapter;
         let task = match (card.output, head) {
             (Output::Tags { tags }, Some(head)) => {
@@ -55,16 +56,16 @@ impl Attached {
     }
 
     /// Low-rank updates alone, which give text vectors.
-    pub fn of_lora(name: &str, lora: &Lora, backbone: &Backbone) -> Result<Self, RuntimeError> {
+    pub fn of_lora(name: &str, lora: &Lora, backbone: &TextEncoder) -> Result<Self, RuntimeError> {
         if !lora.fits(&backbone.encoder.config) {
             let reason = "its low-rank updates have other shapes than the encoder's modules".into();
-            return Err(RuntimeError::Unfit { name: name.to_string(), reason });
+            return Err(RuntimeError::InvalidAdapter { name: name.to_string(), reason });
         }
         Ok(Self { lora: PackedLora::new(backbone.precision(), lora), task: Task::Vectors })
     }
 
     /// The backbone alone, as an adapter that adapts nothing.
-    pub fn plain(backbone: &Backbone) -> Self {
+    pub fn plain(backbone: &TextEncoder) -> Self {
         let lora = Lora::zeros(&backbone.encoder.config, Vec::new());
         Self { lora: PackedLora::new(backbone.precision(), &lora), task: Task::Vectors }
     }
@@ -73,7 +74,7 @@ impl Attached {
     /// is no finite number.
     pub fn answers(
         &self,
-        backbone: &Backbone,
+        backbone: &TextEncoder,
         texts: Texts,
         hidden: &[f32],
     ) -> Option<Vec<Answer>> {

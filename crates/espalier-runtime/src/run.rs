@@ -3,7 +3,7 @@
 use crate::answer::TextAnswers;
 use crate::attached::{Attached, Texts};
 use crate::plan::{Segment, plan};
-use espalier_encoder::{Adapters, Backbone, Batch, Encoded, PackedLora};
+use espalier_encoder::{Adapters, Batch, Encoded, PackedLora, TextEncoder};
 use rayon::prelude::*;
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -43,7 +43,7 @@ pub(crate) struct NotFinite(pub usize);
 
 /// The adapters' answers on each text.
 pub(crate) fn run(
-    backbone: &Backbone,
+    backbone: &TextEncoder,
     texts: &[&str],
     adapters: &[Arc<Attached>],
 ) -> Result<Vec<TextAnswers>, NotFinite> {
@@ -55,7 +55,7 @@ pub(crate) fn run(
 }
 
 fn run_texts(
-    backbone: &Backbone,
+    backbone: &TextEncoder,
     texts: &[&str],
     adapters: &[Arc<Attached>],
 ) -> Result<Vec<TextAnswers>, NotFinite> {
@@ -77,7 +77,7 @@ fn run_texts(
         for portion in portions(encoded.iter().map(|text| text.ids.len() * top.rows.len())) {
             let encoded = &encoded[portion.clone()];
             let hidden = forward(backbone, adapters, &plan, encoded);
-            let batch = &Batch::of_texts(encoded);
+            let batch = &Batch::from_texts(encoded);
             let texts = Texts { texts: &texts[portion.clone()], encoded, batch };
             let block = batch.tokens() * backbone.encoder.width();
             for (index, adapter) in adapters.iter().enumerate() {
@@ -116,7 +116,7 @@ fn portions(sizes: impl IntoIterator<Item = usize>) -> Vec<Range<usize>> {
 /// The token vectors after the last layer: for each row of the last segment those of all texts, [T,
 /// H].
 fn forward(
-    backbone: &Backbone,
+    backbone: &TextEncoder,
     adapters: &[Arc<Attached>],
     plan: &[Segment],
     texts: &[Encoded],
@@ -132,13 +132,13 @@ fn forward(
             }
         }
         rows = on.len();
-        let batch = Batch::of_texts(repeat_n(texts, rows).flatten());
+        let batch = Batch::from_texts(repeat_n(texts, rows).flatten());
         let lora = |row: &Option<usize>| row.map(|adapter| &adapters[adapter].lora);
         let adapters: Vec<Option<&PackedLora>> =
             on.iter().flat_map(|row| repeat_n(lora(row), texts.len())).collect();
         let input = (layers.start > 0).then_some(hidden.as_slice());
         out.resize(rows * block, 0.0);
-        model.encode_branches(
+        model.encode_with_adapters(
             layers.clone(),
             input,
             &batch,

@@ -5,7 +5,7 @@ use crate::error::RuntimeError;
 use crate::request::Request;
 use crate::run::{NotFinite, distinct, run};
 use espalier_encoder::text::first_few;
-use espalier_encoder::{Adapter, Backbone, Compute, Lora, check_threads};
+use espalier_encoder::{Adapter, AnyBackbone, Compute, Lora, TextEncoder, check_threads};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::path::Path;
@@ -29,7 +29,7 @@ type ByName = BTreeMap<String, Arc<Attached>>;
 /// backbone in each child.
 #[derive(Debug)]
 pub struct Runtime {
-    backbone: Backbone,
+    backbone: TextEncoder,
     plain: Arc<Attached>,
     adapters: RwLock<ByName>,
 }
@@ -39,13 +39,13 @@ impl Runtime {
     /// stores.
     ///
     /// A packed file must not be written to while it is open, only replaced by another of its name.
-    /// To copy it instead, take [`Runtime::new`] of [`Backbone::open_copied`].
+    /// To copy it instead, take [`Runtime::new`] of [`AnyBackbone::open_copied`].
     ///
     /// # Errors
     /// [`RuntimeError::Encoder`] when it cannot be read.
     pub fn open(path: &Path) -> Result<Self, RuntimeError> {
         check_threads()?;
-        Ok(Self::new(Backbone::open(path)?))
+        Ok(Self::new(AnyBackbone::open(path)?))
     }
 
     /// Opens a backbone, a directory or a packed file, to compute as `compute` says.
@@ -55,11 +55,12 @@ impl Runtime {
     /// computed with in this way.
     pub fn open_with(path: &Path, compute: Compute) -> Result<Self, RuntimeError> {
         check_threads()?;
-        Ok(Self::new(Backbone::open(path)?.with_compute(compute)?))
+        Ok(Self::new(AnyBackbone::open(path)?.with_compute(compute)?))
     }
 
-    /// A runtime on a backbone in memory, in the precision that the backbone computes in.
-    pub fn new(backbone: Backbone) -> Self {
+    /// A runtime on a backbone of any kind, in the precision that the backbone computes in.
+    pub fn new(backbone: impl Into<TextEncoder>) -> Self {
+        let backbone = backbone.into();
         // The weights are packed when a model is first asked for, which is better now than in the
         // first request. Without threads it would never end, and is left out, as every request will
         // be refused.
@@ -71,7 +72,7 @@ impl Runtime {
     }
 
     /// The backbone.
-    pub fn backbone(&self) -> &Backbone {
+    pub fn backbone(&self) -> &TextEncoder {
         &self.backbone
     }
 
@@ -87,7 +88,7 @@ impl Runtime {
     /// Makes an adapter in memory available as `name`.
     ///
     /// # Errors
-    /// [`RuntimeError::WrongBackbone`], [`RuntimeError::Unfit`], [`RuntimeError::NameTaken`].
+    /// [`RuntimeError::WrongBackbone`], [`RuntimeError::InvalidAdapter`], [`RuntimeError::NameTaken`].
     pub fn attach_adapter(&self, name: &str, adapter: Adapter) -> Result<(), RuntimeError> {
         check_threads()?;
         self.insert(name, Attached::new(name, adapter, &self.backbone)?)
@@ -96,7 +97,7 @@ impl Runtime {
     /// Makes low-rank updates alone available as `name`. They answer with text vectors.
     ///
     /// # Errors
-    /// [`RuntimeError::Unfit`], [`RuntimeError::NameTaken`].
+    /// [`RuntimeError::InvalidAdapter`], [`RuntimeError::NameTaken`].
     pub fn attach_lora(&self, name: &str, lora: &Lora) -> Result<(), RuntimeError> {
         check_threads()?;
         self.insert(name, Attached::of_lora(name, lora, &self.backbone)?)
@@ -115,7 +116,7 @@ impl Runtime {
     /// Puts an adapter in memory in the place of the adapter `name`.
     ///
     /// # Errors
-    /// [`RuntimeError::WrongBackbone`], [`RuntimeError::Unfit`], and
+    /// [`RuntimeError::WrongBackbone`], [`RuntimeError::InvalidAdapter`], and
     /// [`RuntimeError::UnknownAdapter`] when there is none of that name. The adapter that was there
     /// is then still attached.
     pub fn replace_adapter(&self, name: &str, adapter: Adapter) -> Result<(), RuntimeError> {

@@ -5,10 +5,10 @@ use crate::evaluate::{Scores, evaluate};
 use crate::statistics::Mean;
 use espalier_data::{Examples, Task};
 use espalier_encoder::{Adapter, Backbone, Family};
-use espalier_train::finetune::{FinetuneConfig, FinetuneStep, family_of};
-use espalier_train::prefinetune::StepReport;
-use espalier_train::strategies::Strategy;
-use espalier_train::{PrefinetuneConfig, Prefinetuned, Result, TrainError, finetune, prefinetune};
+use espalier_train::finetune::{FinetuneConfig, FinetuneStep};
+use espalier_train::strategy::Strategy;
+use espalier_train::trainer::StepReport;
+use espalier_train::{Finetuner, PrefinetuneConfig, Prefinetuned, Result, TrainError, prefinetune};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -123,9 +123,10 @@ fn run_cell(
     observe: &mut impl FnMut(Event),
 ) -> Result<(Cell, Adapter)> {
     let start = Instant::now();
-    let init = prefinetuned.adapters.get(&family_of(&task.train));
+    let init = prefinetuned.adapters.get(&task.train.family());
     let settings = FinetuneConfig { seed, ..config.finetune.clone() };
-    let adapter = finetune(prefinetuned, init, &task.train, &settings, |step| {
+    let tuner = Finetuner::new(prefinetuned).init(init).config(settings);
+    let adapter = tuner.train(&task.train, |step| {
         observe(Event::Finetune(strategy, &task.name, seed, step));
     })?;
     let seconds = start.elapsed().as_secs_f64();

@@ -3,8 +3,8 @@
 
 use crate::statistics::Mean;
 use espalier_encoder::LoraConfig;
-use espalier_train::prefinetune::{Agreement, Conflict, Part};
-use espalier_train::strategies::Strategy;
+use espalier_train::strategy::Strategy;
+use espalier_train::trainer::{Agreement, Conflict, Part};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -135,7 +135,7 @@ mod tests {
                 })
                 .into(),
         };
-        ConflictReport::new("b", Strategy::Joint, vec![(1, measured(-1.0)), (2, measured(1.0))])
+        ConflictReport::new("b", Strategy::JOINT, vec![(1, measured(-1.0)), (2, measured(1.0))])
     }
 
     #[test]

@@ -4,7 +4,7 @@ use crate::metrics::{ClassificationScores, NerScores, answer_scores, classificat
 use espalier_data::Examples;
 use espalier_encoder::tags::Entity;
 use espalier_encoder::{Adapter, Family};
-use espalier_train::finetune::{Frozen, Predictions, predict};
+use espalier_train::finetune::{FrozenEncoder, Predictions, predict};
 use espalier_train::{Result, TrainError};
 use serde::Serialize;
 
@@ -50,7 +50,7 @@ impl Scores {
 /// # Errors
 /// [`TrainError::Init`] when the adapter is for the other kind of task or has no head.
 pub fn evaluate<'a>(
-    encoder: impl Into<Frozen<'a>>,
+    encoder: impl Into<FrozenEncoder<'a>>,
     adapter: &Adapter,
     examples: &Examples,
 ) -> Result<Scores> {

@@ -1,22 +1,19 @@
 //! A comparison of two strategies on two small tasks, on the tiny BERT.
 
-#[path = "../../espalier-encoder/tests/common/mod.rs"]
-mod common;
-
-use common::tiny_bert;
 use espalier_data::{AnnotatedText, Examples, LabelledText, Task};
 use espalier_encoder::Family;
 use espalier_study::report::{Report, table};
 use espalier_study::{Comparison, ComparisonConfig, Event, Scores, compare, evaluate};
+use espalier_testing::fixtures::tiny_bert;
 use espalier_train::TrainError;
 use espalier_train::config::{NerConfig, PrefinetuneConfig, TcConfig, TrainConfig};
-use espalier_train::finetune::{FinetuneConfig, Frozen};
-use espalier_train::strategies::Strategy;
+use espalier_train::finetune::{FinetuneConfig, FrozenEncoder};
+use espalier_train::strategy::Strategy;
 use std::fs;
 use std::path::Path;
 use tempfile::TempDir;
 
-const STRATEGIES: [Strategy; 2] = [Strategy::None, Strategy::Tpl];
+const STRATEGIES: [Strategy; 2] = [Strategy::NONE, Strategy::TPL];
 const STEPS: usize = 3;
 const FINETUNE_STEPS: usize = 15;
 
@@ -100,7 +97,7 @@ fn every_strategy_meets_every_task_with_every_seed() {
         comparison.outcomes.iter().map(|outcome| outcome.strategy).collect();
     assert_eq!(strategies, STRATEGIES);
     for outcome in &comparison.outcomes {
-        assert_eq!(outcome.steps.len(), if outcome.strategy == Strategy::None { 0 } else { STEPS });
+        assert_eq!(outcome.steps.len(), if outcome.strategy == Strategy::NONE { 0 } else { STEPS });
         assert!(outcome.adapters.keys().eq(["cities", "opinions"]));
     }
 }
@@ -116,7 +113,7 @@ fn the_adapters_kept_are_those_scored() {
             let adapter = &outcome.adapters[&task.name];
             assert_eq!(adapter.card.backbone, outcome.prefinetuned.backbone.fingerprint());
             assert_eq!(adapter.card.training["config"]["seed"], 5);
-            let start = if outcome.strategy == Strategy::Tpl { "adapter" } else { "fresh" };
+            let start = if outcome.strategy == Strategy::TPL { "adapter" } else { "fresh" };
             assert_eq!(adapter.card.training["started_from"], start);
             let scores =
                 evaluate(&outcome.prefinetuned.backbone, adapter, task.test.as_ref().unwrap())
@@ -135,14 +132,14 @@ fn the_adapters_kept_are_those_scored() {
 fn cross_stitch_is_compared_on_both_of_its_columns() {
     let directory = TempDir::new().unwrap();
     let config =
-        ComparisonConfig { strategies: vec![Strategy::CrossStitch], ..config(directory.path()) };
+        ComparisonConfig { strategies: vec![Strategy::CROSS_STITCH], ..config(directory.path()) };
     let comparison = compared(&config);
     let outcome = &comparison.outcomes[0];
     for task in tasks() {
         let adapter = &outcome.adapters[&task.name];
-        assert_eq!(adapter.card.backbone, Frozen::from(&outcome.prefinetuned).fingerprint());
+        assert_eq!(adapter.card.backbone, FrozenEncoder::from(&outcome.prefinetuned).fingerprint());
         let scores = evaluate(&outcome.prefinetuned, adapter, task.test.as_ref().unwrap()).unwrap();
-        assert_eq!(comparison.headlines(Strategy::CrossStitch, &task.name)[0], scores.headline());
+        assert_eq!(comparison.headlines(Strategy::CROSS_STITCH, &task.name)[0], scores.headline());
     }
 }
 
@@ -153,7 +150,7 @@ fn progress_is_told_as_it_happens() {
     compare(&tiny_bert(), &tasks(), &config(directory.path()), |event| match event {
         Event::Prefinetune(strategy, report) => {
             prefinetune += 1;
-            assert_eq!((strategy, report.step), (Strategy::Tpl, prefinetune));
+            assert_eq!((strategy, report.step), (Strategy::TPL, prefinetune));
         }
         Event::Finetune(_, _, _, step) => {
             assert_eq!((step.step, step.steps), (finetune % FINETUNE_STEPS + 1, FINETUNE_STEPS));
@@ -209,7 +206,7 @@ fn the_table_has_a_row_for_each_strategy() {
         let points = |task: &str| format!("{:.1}", 100.0 * row.tasks[task].mean);
         assert_eq!(
             line[..3],
-            [row.strategy.name().to_string(), points("cities"), points("opinions")]
+            [row.strategy.name.to_string(), points("cities"), points("opinions")]
         );
         assert_eq!(line.iter().filter(|word| **word == "±").count(), 2, "{table}");
     }

@@ -1,15 +1,12 @@
 //! Quantisation with a gate, on the tiny BERT.
 
-#[path = "../../espalier-encoder/tests/common/mod.rs"]
-mod common;
-
-use common::tiny_bert;
 use espalier_data::{Examples, LabelledText};
 use espalier_encoder::{
-    Adapter, AdapterCard, Backbone, Family, Head, Lora, Output, Pooling, Precision,
+    Adapter, AdapterCard, Backbone, Family, Head, Lora, Output, PackedBackbone, Pooling, Precision,
 };
 use espalier_study::evaluate;
 use espalier_study::quantize::{Budget, Quantized, Subject, quantize};
+use espalier_testing::fixtures::tiny_bert;
 use std::fs;
 use std::path::Path;
 use tempfile::TempDir;
@@ -41,7 +38,7 @@ fn subject(backbone: &Backbone) -> Subject {
     };
     let adapter = Adapter {
         lora: Lora::zeros(&backbone.encoder.config, Vec::new()),
-        head: Some(Head::fresh(backbone.encoder.width(), LABELS, number)),
+        head: Some(Head::random_init(backbone.encoder.width(), LABELS, number)),
         card: AdapterCard {
             format: AdapterCard::FORMAT,
             family: Family::Tc,
@@ -112,7 +109,7 @@ fn as_few_matrices_as_will_do_stay_in_bf16() {
     assert!(!quantized.in_bf16.is_empty() && quantized.in_bf16.len() < backbone.matrices().len());
 
     // What was reported is true of the file.
-    let file = Backbone::open(&out).unwrap();
+    let file = PackedBackbone::open(&out).unwrap();
     assert_eq!(file.precision(), Precision::Int8);
     let subject = subject(&backbone);
     let score = 100.0 * evaluate(&file, &subject.adapter, &subject.examples).unwrap().headline();

@@ -1,7 +1,6 @@
 //! What can go wrong in training.
 
-use crate::objectives::Objective;
-use crate::run::RunError;
+use crate::strategy::{ObjectiveKind, UnknownStrategy};
 use espalier_data::DataError;
 use espalier_encoder::EncoderError;
 use std::path::PathBuf;
@@ -11,6 +10,7 @@ pub type Result<T, E = TrainError> = std::result::Result<T, E>;
 
 /// A training run that cannot start or must stop.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum TrainError {
     /// A corpus or a task cannot be read.
     #[error(transparent)]
@@ -55,20 +55,15 @@ pub enum TrainError {
         rule: &'static str,
     },
     /// No strategy has this name.
-    #[error("unknown strategy {name:?}; there are {known}")]
-    UnknownStrategy {
-        /// The name.
-        name: String,
-        /// All names.
-        known: String,
-    },
+    #[error(transparent)]
+    UnknownStrategy(#[from] UnknownStrategy),
     /// A strategy needs a corpus that the configuration does not name.
     #[error("strategy {strategy:?} trains on {} data, but {key} names no file", objective.name())]
     NoCorpus {
         /// The strategy.
         strategy: String,
         /// The objective without data.
-        objective: Objective,
+        objective: ObjectiveKind,
         /// The key to set.
         key: &'static str,
     },
@@ -101,7 +96,7 @@ pub enum TrainError {
         /// The step, from 1.
         step: usize,
         /// Whose loss it is.
-        objective: Objective,
+        objective: ObjectiveKind,
         /// The loss.
         loss: f64,
         /// The beginning of the batch's first text.
@@ -118,11 +113,8 @@ pub enum TrainError {
         /// The step, from 1.
         step: usize,
         /// The objectives trained, each with the beginning of its batch's first text.
-        batches: Vec<(Objective, String)>,
+        batches: Vec<(ObjectiveKind, String)>,
     },
-    /// A run's directory or a checkpoint.
-    #[error(transparent)]
-    Run(#[from] RunError),
     /// An adapter to start from belongs to another family or does not fit.
     #[error("{0}")]
     Init(String),
@@ -130,7 +122,7 @@ pub enum TrainError {
 
 impl TrainError {
     /// The same, naming the batches of the step where the gradient stopped being finite.
-    pub(crate) fn in_batches(self, batches: Vec<(Objective, String)>) -> Self {
+    pub(crate) fn in_batches(self, batches: Vec<(ObjectiveKind, String)>) -> Self {
         match self {
             Self::GradientNotFinite { step, .. } => Self::GradientNotFinite { step, batches },
             other => other,
@@ -138,7 +130,7 @@ impl TrainError {
     }
 }
 
-fn listed(batches: &[(Objective, String)]) -> String {
+fn listed(batches: &[(ObjectiveKind, String)]) -> String {
     let batches: Vec<String> =
         batches.iter().map(|(objective, text)| format!("{}: {text}", objective.name())).collect();
     if batches.is_empty() { String::new() } else { format!(" (batches: {})", batches.join("; ")) }

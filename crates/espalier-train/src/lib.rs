@@ -1,30 +1,33 @@
-//! Pre-finetuning and fine-tuning: corpora, objectives, strategies, optimizers and the loops that
-//! join them.
+//! Pre-finetuning and fine-tuning of small encoders.
 //!
-//! - [`objectives`]: what is learned: concept contrast for NER, pair contrast for classification,
-//!   heads on tasks
-//! - [`strategies`]: whose gradient reaches which weights when both families are trained at once
-//! - [`columns`]: two encoders that are stitched to each other, for the strategy that breaks the
-//!   rule of one
-//! - [`optimizer`]: AdamW and SGD, schedules, clipping
-//! - [`prefinetune()`]: many corpora, one shared encoder
-//! - [`run`]: the same in a directory, with checkpoints: a killed run goes on where it was
-//! - [`finetune()`]: one task, a small adapter and a head on the frozen encoder
+//! - [`prefinetune()`]: many corpora of both families, one shared encoder
+//! - [`run`]: the same in a directory, with checkpoints: a killed run resumes where it was
+//! - [`finetune`]: one task, a small adapter and a head on the frozen encoder
+//! - [`objectives`]: what is learned: concept contrast or distillation for NER, contrast of text
+//!   pairs for classification, masked language modelling, classification by a head
+//! - [`strategy`]: which weights are trained, and whose gradient reaches which of them
+//! - [`network`]: what texts run through: one encoder, or the two of cross-stitch
+//! - [`optimizer`]: AdamW and SGD over parameter groups, schedules, clipping
+//! - [`trainer`]: the loop of pre-finetuning, and the conflict meter
+//! - [`config`]: every setting of a run
+//!
+//! Start reading in `trainer/mod.rs`: one step, from batch to updated weights.
 
-pub mod columns;
 pub mod config;
 mod error;
 pub mod finetune;
 pub mod initialization;
 mod memory;
+pub mod network;
 pub mod objectives;
 pub mod optimizer;
-pub mod prefinetune;
 pub mod run;
-pub mod strategies;
+pub mod strategy;
 mod tfrecord;
+mod trained;
+pub mod trainer;
 
 pub use config::PrefinetuneConfig;
 pub use error::{Result, TrainError};
-pub use finetune::{FinetuneConfig, finetune};
-pub use prefinetune::{Prefinetuned, prefinetune};
+pub use finetune::{FinetuneConfig, Finetuner};
+pub use trainer::{Prefinetuned, prefinetune};

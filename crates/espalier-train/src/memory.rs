@@ -16,13 +16,13 @@ const TOKENS: u64 = 2;
 /// Checks that an encoder can be trained here as `config` says: its weights, and where they are
 /// trained their gradients and the optimizer's moments, in f32, for each column.
 pub(crate) fn check_encoder(encoder: &EncoderConfig, config: &PrefinetuneConfig) -> Result<()> {
-    let numbers = match (config.strategy.trains_theta(), config.train.optimizer) {
+    let numbers = match (config.strategy.trains_encoder, config.train.optimizer) {
         (false, _) => 1,
         (true, OptimizerKind::Sgd) => 2,
         (true, OptimizerKind::AdamW) => 4,
     };
-    let columns = if config.strategy.has_family_columns() { 2 } else { 1 };
-    let parameters = columns * encoder.parameters();
+    let encoders = if config.strategy.family_encoders { 2 } else { 1 };
+    let parameters = encoders * encoder.parameters();
     Ok(memory::check(format!("training {parameters} parameters"), parameters * numbers * F32)?)
 }
 
@@ -39,7 +39,7 @@ pub(crate) fn check_batch(config: &EncoderConfig, layers: usize, texts: usize) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::strategies::Strategy;
+    use crate::strategy::Strategy;
 
     fn config(width: usize, layers: usize) -> EncoderConfig {
         let config = serde_json::json!({
@@ -61,7 +61,7 @@ mod tests {
         let size = (16 * parameters).div_ceil(1_000_000_000);
         let expected = format!("training {parameters} parameters takes at least {size} GB");
         assert!(message.starts_with(&expected), "{message}");
-        settings.strategy = Strategy::None;
+        settings.strategy = Strategy::NONE;
         assert!(check_encoder(&config(1 << 10, 24), &settings).is_ok());
         assert!(check_batch(&small, 6, 1024).is_ok());
         let message = check_batch(&huge, 1 << 10, 1 << 20).unwrap_err().to_string();

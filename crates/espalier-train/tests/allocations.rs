@@ -3,7 +3,9 @@
 use espalier_encoder::{
     Activations, Batch, Encoder, Gradients, Model, PackedWeights, Pooling, Precision,
 };
-use espalier_train::optimizer::{Group, Optimizer, OptimizerKind, Schedule};
+use espalier_train::optimizer::{
+    Optimizer, OptimizerConfig, OptimizerKind, ParameterGroup, Parameters, Schedule,
+};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use std::alloc::System;
 
@@ -15,7 +17,7 @@ struct Training {
     encoder: Encoder,
     weights: Vec<f32>,
     packed: PackedWeights,
-    group: Group,
+    group: ParameterGroup,
     optimizer: Optimizer,
     activations: Activations,
     pooled: Vec<f32>,
@@ -32,8 +34,14 @@ impl Training {
         let weights: Vec<f32> =
             (0..encoder.layout.len()).map(|i| (i % 97) as f32 / 970.0 - 0.05).collect();
         let packed = PackedWeights::new(&encoder, &weights, precision);
-        let group = Group::new(weights.len(), 1e-4, vec![(0..weights.len(), 0.01)]);
-        let optimizer = Optimizer::new(OptimizerKind::AdamW, Schedule::Constant, 100, 0, 1.0);
+        let group = ParameterGroup::new(weights.len(), 1e-4, vec![(0..weights.len(), 0.01)]);
+        let optimizer = Optimizer::new(OptimizerConfig {
+            kind: OptimizerKind::AdamW,
+            schedule: Schedule::Constant,
+            steps: 100,
+            warmup: 0,
+            clip_norm: 1.0,
+        });
         let (activations, pooled, d_hidden) = (Activations::default(), Vec::new(), Vec::new());
         Self { encoder, weights, packed, group, optimizer, activations, pooled, d_hidden }
     }
@@ -47,8 +55,9 @@ impl Training {
         let gradients =
             Gradients { weights: Some(&mut group.gradients), embeddings: true, adapter: None };
         model.backward(0..encoder.layers(), batch, activations, d_hidden, gradients);
-        self.optimizer.step(&mut [(weights, group)]).unwrap();
-        packed.pack(encoder, weights);
+        let packed = Some((&*encoder, packed));
+        let parameters = Parameters { name: "weights", values: weights, group, packed };
+        self.optimizer.step(&mut [parameters]).unwrap();
     }
 }
 

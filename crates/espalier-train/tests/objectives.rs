@@ -3,17 +3,17 @@
 //! The recorded numbers are those of scripts/make_parity_fixtures.py: computed in f64, stored as
 //! f32.
 
-#[path = "../../espalier-encoder/tests/common/mod.rs"]
-mod common;
-
-use common::{Recorded, assert_close, tiny_bert};
 use espalier_encoder::{Activations, Backbone, Batch, Gradients, Pooling};
-use espalier_train::objectives::{
-    ConceptBatch, ConceptGradients, ConceptObjective, ConceptProjections, PairObjective,
+use espalier_testing::compare::assert_close;
+use espalier_testing::fixtures::tiny_bert;
+use espalier_testing::recorded::Recorded;
+use espalier_train::objectives::concept::loss::{
+    ConceptBatch, ConceptGradients, ConceptLoss, ConceptProjections,
 };
+use espalier_train::objectives::pairs::loss::InfoNce;
 
-const PAIRS: PairObjective = PairObjective { temperature: 0.05 };
-const CONCEPTS: ConceptObjective = ConceptObjective { scale: 10.0, bias: -4.0 };
+const PAIRS: InfoNce = InfoNce { temperature: 0.05 };
+const CONCEPTS: ConceptLoss = ConceptLoss { scale: 10.0, bias: -4.0 };
 
 /// A forward pass whose backward pass gives the gradients of all weights.
 struct Pass<'a> {

@@ -7,37 +7,39 @@ use espalier_study::conflict::{ConflictReport, Summary};
 use espalier_study::report::{conflict_figures, conflict_html};
 use espalier_study::statistics::Mean;
 use espalier_train::PrefinetuneConfig;
-use espalier_train::prefinetune::{Conflict, Encoders, Part, measure_conflict};
 use espalier_train::run::RunDirectory;
+use espalier_train::trainer::{Conflict, Encoders, Part, measure_conflict};
 use serde::Deserialize;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-/// Show where the families' gradients on the shared weights conflict, layer by layer
+/// Measure, layer by layer, where the gradients of the two families conflict
 ///
-/// Measures on several batches without training anything, or reads what a run with conflict.every
-/// above 0 has recorded. Prints the mean cosine of both families' gradients with its 95 % interval,
-/// and on how many layers adapters should go.
+/// Computes the gradients of named entities (ner) and of text classification (tc) on several
+/// batches, without training, or reads what a run with conflict.every above 0 recorded. Prints the
+/// mean cosine of the two gradients for each layer with its 95 % confidence interval, and suggests
+/// on how many of the last layers the families should have adapters of their own.
 #[derive(clap::Args)]
-#[command(after_help = "Example: espalier conflict examples/prefinetune.toml --set \
-                        strategy=joint --out conflict")]
+#[command(after_help = "\
+Example: espalier conflict examples/prefinetune.toml --set strategy=joint --out conflict
+         espalier conflict --run run")]
 pub struct Args {
-    /// The configuration of a pre-finetuning run, a TOML file
+    /// Configuration file of a pre-finetuning run, TOML
     #[arg(required_unless_present = "run")]
     config: Option<PathBuf>,
-    /// Override a setting, such as tc.batch=16 (may be repeated)
+    /// Override a setting of the file, such as tc.batch=16 (may be repeated)
     #[arg(long = "set", value_name = "KEY=VALUE")]
     overrides: Vec<String>,
-    /// Batches of each family to measure
+    /// Number of batches of each family
     #[arg(long, default_value_t = 16, value_name = "N", value_parser = clap::value_parser!(u32).range(2..))]
     batches: u32,
-    /// Read the metrics of this finished run instead
+    /// Read the measurements that this run recorded
     #[arg(long, value_name = "DIR", conflicts_with_all = ["config", "overrides", "batches"])]
     run: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// Write DIR/conflict.html, its figures as DIR/layers.svg and DIR/measurements.svg, and
+    /// Write a report, DIR/conflict.html, its figures layers.svg and measurements.svg, and
     /// DIR/conflict.json
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -56,9 +58,9 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     }
     if let Some(out) = &args.out {
         files::write_json(&out.join("conflict.json"), &report)?;
-        files::write_whole(&out.join("conflict.html"), conflict_html(&report).as_bytes())?;
+        files::write_atomic(&out.join("conflict.html"), conflict_html(&report).as_bytes())?;
         for (name, svg) in conflict_figures(&report) {
-            files::write_whole(&out.join(name), svg.as_bytes())?;
+            files::write_atomic(&out.join(name), svg.as_bytes())?;
         }
         note!("figures: {}", out.join("conflict.html").display());
     }
@@ -81,7 +83,7 @@ fn measured(path: &Path, overrides: &[String], batches: usize) -> anyhow::Result
     Ok(ConflictReport::new(&config.backbone, config.strategy, measurements))
 }
 
-/// A line of `metrics.jsonl`, as far as it is wanted here.
+/// The fields of a line of `metrics.jsonl` that are read here.
 #[derive(Deserialize)]
 struct Line {
     step: usize,

@@ -4,7 +4,7 @@ use espalier_kernels::gemm::Kernel;
 use espalier_kernels::{AUTO_PRECISION, INSTRUCTIONS, Processor, instruction_set, processor};
 use serde_json::json;
 
-/// Print what the processor offers and what will be used of it
+/// Report which instructions of the processor are used, and by which kernels
 #[derive(clap::Args)]
 #[command(after_help = "Example: espalier doctor --json")]
 pub struct Args {
@@ -41,22 +41,22 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let names = |list: Vec<(&'static str, bool)>| {
         list.into_iter().map(|(name, _)| name).collect::<Vec<_>>().join(", ")
     };
-    say!("used of the processor: {}", names(has))?;
-    say!("not used or not there: {}", names(lacks))?;
+    say!("instructions used: {}", names(has))?;
+    say!("not available or not used: {}", names(lacks))?;
     for (name, value) in environment() {
-        say!("as the environment asks: {name}={value}")?;
+        say!("environment: {name}={value}")?;
     }
     for (precision, kernel) in kernels {
-        let mark = if precision == auto { "   <- what --precision auto means here" } else { "" };
-        say!("{precision:<5} products by {kernel:?}{mark}")?;
+        let mark = if precision == auto { "   <- what --precision auto chooses here" } else { "" };
+        say!("{precision:<5} matrix products: {kernel:?}{mark}")?;
     }
-    say!("everything else by {:?}", instruction_set())?;
+    say!("everything else: {:?}", instruction_set())?;
     say!("")?;
-    say!("how fast that is: espalier bench limits")?;
+    say!("measure their speed with: espalier bench limits")?;
     Ok(())
 }
 
-/// The variables of the environment that decide what is used of the processor, where they are set.
+/// The environment variables that limit which instructions are used, if they are set.
 fn environment() -> impl Iterator<Item = (String, serde_json::Value)> {
     let value = |name: &'static str| {
         Some((name.to_string(), std::env::var(name).ok().filter(|value| !value.is_empty())?.into()))
@@ -64,7 +64,7 @@ fn environment() -> impl Iterator<Item = (String, serde_json::Value)> {
     [INSTRUCTIONS, AUTO_PRECISION].into_iter().filter_map(value)
 }
 
-/// The instruction sets that the kernels know on this architecture.
+/// The instruction sets that kernels exist for, and whether each is used.
 fn features(cpu: Processor) -> [(&'static str, bool); 8] {
     [
         ("AVX2 + FMA", cpu.avx2),

@@ -1,30 +1,31 @@
 use crate::input::read_lines;
 use espalier_encoder::{
     Adapter,
-    tensors::{Stored, write_tensors},
+    tensors::{FloatType, write_tensors},
 };
 use espalier_runtime::{Answer, Request, Runtime};
 use std::path::PathBuf;
 
-/// What the adapter is called here.
+/// The name by which the adapter is attached.
 const ADAPTER: &str = "adapter";
 
-/// Turn texts into vectors, one text a line, as sentence-transformers would
+/// Embed texts, one vector per line, as SentenceTransformer.encode does
 ///
-/// FILE.safetensors receives one tensor, embeddings, f32, [lines, width].
+/// FILE.safetensors receives one tensor, "embeddings", of dtype F32 and shape [lines, hidden size].
 #[derive(clap::Args)]
-#[command(after_help = "Example: espalier encode --backbone all-MiniLM-L6-v2 --input texts.txt \
-                        --output vectors.safetensors")]
+#[command(after_help = "\
+Example: espalier encode --backbone all-MiniLM-L6-v2 --input texts.txt \\
+             --output vectors.safetensors")]
 pub struct Args {
     #[command(flatten)]
-    backbone: super::BackboneArgs,
-    /// An adapter to put on (any PEFT LoRA that fits)
+    backbone: crate::backbone::BackboneArgs,
+    /// Embed with this adapter (any PEFT LoRA that fits the backbone)
     #[arg(long, value_name = "DIR")]
     adapter: Option<PathBuf>,
-    /// Texts, one a line; - for standard input
+    /// File with one text per line; - for standard input
     #[arg(long, value_name = "FILE")]
     input: PathBuf,
-    /// Where the vectors go
+    /// File to write the vectors to
     #[arg(long, value_name = "FILE.safetensors")]
     output: PathBuf,
 }
@@ -34,7 +35,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let runtime = Runtime::new(args.backbone.open()?);
     let request = match &args.adapter {
         Some(directory) => {
-            // The low-rank updates alone: a head, if there is one, has no part in vectors.
+            // Without the head, if it has one: a vector comes from the encoder.
             runtime.attach_lora(ADAPTER, &Adapter::open_lora(directory, runtime.backbone())?)?;
             Request::Adapter(ADAPTER)
         }
@@ -50,7 +51,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     }
     write_tensors(
         &args.output,
-        Stored::F32,
+        FloatType::F32,
         [("embeddings".to_string(), vec![texts.len(), width], vectors.as_slice())],
     )?;
     note!("{} vectors of {width} in {}", texts.len(), args.output.display());

@@ -1,30 +1,32 @@
 use crate::output;
 use espalier_data::Task;
 use espalier_study::{Scores, evaluate};
-use espalier_train::finetune::Frozen;
+use espalier_train::finetune::FrozenEncoder;
 use serde_json::json;
 use std::path::PathBuf;
 
-/// Score an adapter on a task
+/// Score an adapter on the test or dev examples of a task
 ///
-/// The directory of a run of the strategy cross-stitch, given for --backbone, stands for both of
-/// its encoders.
+/// Prints strict and lenient F1 of entities, or accuracy and macro F1 of labels, in points (0 to
+/// 100). For the two encoders of the strategy cross-stitch, give the directory of the run as
+/// --backbone.
 #[derive(clap::Args)]
-#[command(after_help = "Example: espalier evaluate --backbone run/backbone --adapter banking \
-                        --task samples/tasks/banking77")]
+#[command(after_help = "\
+Example: espalier evaluate --backbone run/backbone --adapter banking \\
+             --task samples/tasks/banking77")]
 pub struct Args {
     #[command(flatten)]
-    backbone: super::BackboneArgs,
-    /// The adapter's directory
+    backbone: crate::backbone::BackboneArgs,
+    /// Directory of the adapter
     #[arg(long, value_name = "DIR")]
     adapter: PathBuf,
-    /// The task's folder
+    /// Folder of the task
     #[arg(long, value_name = "DIR")]
     task: PathBuf,
-    /// Which of its files: train, dev or test
+    /// Split to score on: train, dev or test
     #[arg(long, default_value = "test")]
     split: String,
-    /// Print scores as JSON
+    /// Print scores (0 to 1) and counts as JSON
     #[arg(long)]
     json: bool,
 }
@@ -32,12 +34,13 @@ pub struct Args {
 pub fn run(args: Args) -> anyhow::Result<()> {
     let examples = Task::open_split(&args.task, &args.split)?;
     let (backbone, second) = args.backbone.open_columns()?;
-    let encoder = Frozen::new(&backbone, second.as_ref());
+    let encoder = FrozenEncoder::new(&backbone, second.as_ref());
     let adapter = encoder.open_adapter(&args.adapter)?;
     if adapter.card.tags_words_of_files() {
         note!(
-            "note: {} was trained on the words of a file, at whose punctuation texts are cut now \
-             (docs/formats.md); train it again, or it finds entities with punctuation in parts",
+            "note: {} was trained by an earlier version, which took words from files as they \
+             are; texts are now also split at punctuation (docs/formats.md). Train it again, or \
+             it splits entities that contain punctuation",
             args.adapter.display()
         );
     }
@@ -50,7 +53,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     }
 }
 
-/// Scores in points, a line each.
+/// Prints scores in points (0 to 100), one per line.
 pub fn print_scores(title: &str, scores: &Scores) -> anyhow::Result<()> {
     match scores {
         Scores::Ner(scores) => {

@@ -1,17 +1,20 @@
-use crate::fetch;
+use crate::backbone;
 
-/// Get a backbone from the Hugging Face hub into the cache, and print where it is
+/// Download a backbone from the Hugging Face hub into the cache, and print its path
 ///
-/// Example: espalier fetch sentence-transformers/all-MiniLM-L6-v2
+/// A model that is cached already is verified by the checksums of all its files. Other commands
+/// download on their own what --backbone names; this one is for preparing a machine without
+/// network. The cache is $ESPALIER_CACHE, by default ~/.cache/espalier.
 #[derive(clap::Args)]
+#[command(after_help = "Example: espalier fetch sentence-transformers/all-MiniLM-L6-v2")]
 pub struct Args {
-    /// A hub id such as sentence-transformers/all-MiniLM-L6-v2
+    /// Model id on the hub, such as sentence-transformers/all-MiniLM-L6-v2
     id: String,
 }
 
 pub fn run(args: Args) -> anyhow::Result<()> {
-    let fetched = fetch::fetch(&args.id)?;
+    let fetched = backbone::fetch(&args.id)?;
     note!("{}: {:.1} MB from {}", args.id, fetched.bytes as f64 / 1e6, fetched.source);
-    say!("{}", fetched.dir.display())?;
+    say!("{}", fetched.directory.display())?;
     Ok(())
 }

@@ -1,36 +1,37 @@
 use crate::input::read_lines;
 use crate::output;
 use anyhow::ensure;
-use espalier_encoder::Backbone;
+use espalier_encoder::{Backbone, EncoderError};
 use serde_json::json;
 
-/// Guess hidden tokens: what a masked language model expects in the place of a mask
+/// Predict masked tokens with a masked language model
 ///
-/// The encoder must have the head for it, as espalier pretrain leaves it and as models of
-/// transformers' classes BertForMaskedLM, RobertaForMaskedLM, DistilBertForMaskedLM and
-/// MPNetForMaskedLM have it.
+/// The backbone must have a language-modelling head, as the models of espalier pretrain and of the
+/// transformers classes BertForMaskedLM, RobertaForMaskedLM, DistilBertForMaskedLM and
+/// MPNetForMaskedLM have.
 #[derive(clap::Args)]
-#[command(after_help = "Example: espalier fill-mask --backbone run/backbone 'Paris is the [MASK] \
-                        of France.'")]
+#[command(after_help = "\
+Example: espalier fill-mask --backbone run/backbone 'Paris is the [MASK] of France.'")]
 pub struct Args {
     #[command(flatten)]
-    backbone: super::BackboneArgs,
+    backbone: crate::backbone::BackboneArgs,
     /// Texts [default: the lines of standard input]
     #[arg(value_name = "TEXT")]
     texts: Vec<String>,
-    /// Guesses for each mask
+    /// Predictions per mask
     #[arg(long, default_value_t = 5, value_name = "N")]
     top: usize,
-    /// One JSON object per text
+    /// Print one JSON object per text
     #[arg(long)]
     json: bool,
 }
 
 pub fn run(args: Args) -> anyhow::Result<()> {
     let backbone = args.backbone.open()?;
+    let backbone = backbone.as_trainable().map_err(|_| EncoderError::NoMlmHead)?;
     let texts = if args.texts.is_empty() { read_lines(None)? } else { args.texts };
     for text in texts {
-        answer(&backbone, &text, args.top, args.json)?;
+        answer(backbone, &text, args.top, args.json)?;
     }
     Ok(())
 }
@@ -40,7 +41,7 @@ fn answer(backbone: &Backbone, text: &str, top: usize, as_json: bool) -> anyhow:
     let mask = backbone.tokenizer.mask().map_or("", |(token, _)| token);
     ensure!(
         !guesses.is_empty(),
-        "no {mask} in {text:?}: write {mask} in the place of what is to be guessed"
+        "no {mask} in {text:?}: write {mask} in place of the token to predict"
     );
     if as_json {
         return output::json(&json!({ "text": text, "masks": guesses }));

@@ -5,39 +5,49 @@ use crate::progress::Progress;
 use espalier_data::{Task, fraction};
 use espalier_encoder::{Adapter, AdapterCard, files};
 use espalier_study::evaluate;
-use espalier_train::finetune::Frozen;
-use espalier_train::{FinetuneConfig, finetune};
+use espalier_train::finetune::FrozenEncoder;
+use espalier_train::{FinetuneConfig, Finetuner};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
-/// Train a small adapter and a head for one task on the frozen backbone
+/// Train a LoRA adapter and a head for one task on a frozen backbone
 ///
-/// The task is a folder with train.jsonl, and dev.jsonl and test.jsonl where there are any. Named
-/// entities: {"tokens": [...], "tags": ["B-city", "O", ...]}; classification: {"text": "...",
-/// "label": "..."}. The adapter goes to DIR in PEFT's layout. The directory of a run of the
-/// strategy cross-stitch, given for --backbone, stands for both of its encoders.
+/// The task is a folder with train.jsonl and, if there are any, dev.jsonl and test.jsonl, which are
+/// scored after training. Each line is one example, of named entities or of classification:
+///
+///   {"tokens": ["fly", "to", "Oslo"], "tags": ["O", "O", "B-city"]}
+///   {"text": "wake me up at seven", "label": "alarm"}
+///
+/// CSV, TSV, CoNLL and Parquet work too. The adapter is saved to DIR in PEFT's format. For the two
+/// encoders of the strategy cross-stitch, give the directory of the run as --backbone.
 #[derive(clap::Args)]
-#[command(after_help = "Example: espalier finetune --backbone run/backbone --init \
-                        run/adapters/tc --task samples/tasks/banking77 --out banking")]
+#[command(
+    verbatim_doc_comment,
+    after_help = "\
+Example: espalier finetune --backbone all-MiniLM-L6-v2 --task samples/tasks/banking77 --out banking
+         espalier finetune --backbone run/backbone --init run/adapters/tc \\
+             --task samples/tasks/banking77 --out banking"
+)]
 pub struct Args {
     #[command(flatten)]
-    backbone: super::BackboneArgs,
-    /// Start from this adapter (a family's) instead of a fresh one
+    backbone: crate::backbone::BackboneArgs,
+    /// Start from this adapter, such as one of prefinetune's, instead of a fresh one
     #[arg(long, value_name = "ADAPTER")]
     init: Option<PathBuf>,
-    /// The task's folder
+    /// Folder of the task
     #[arg(long, value_name = "DIR")]
     task: PathBuf,
-    /// Share of the training examples to use, stratified; a smaller share is part of a larger one
+    /// Fraction of the training examples to use, stratified by label; a smaller fraction is a
+    /// subset of a larger one
     #[arg(long, default_value_t = 1.0, value_name = "F")]
     fraction: f64,
-    /// Seed of the share, the head and the order
+    /// Random seed of the fraction, the new weights and the order of examples
     #[arg(long, default_value_t = 0, value_name = "S")]
     seed: u64,
-    /// Number of updates
+    /// Training steps
     #[arg(long, default_value_t = FinetuneConfig::default().steps, value_name = "N")]
     steps: usize,
-    /// Examples per update
+    /// Examples per step
     #[arg(long, default_value_t = FinetuneConfig::default().batch, value_name = "N")]
     batch: usize,
     /// Peak learning rate of the adapter
@@ -46,7 +56,7 @@ pub struct Args {
     /// Peak learning rate of the head
     #[arg(long, default_value_t = FinetuneConfig::default().head_learning_rate, value_name = "RATE")]
     head_learning_rate: f32,
-    /// Where the adapter goes
+    /// Directory to save the adapter to
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Print scores as JSON
@@ -55,7 +65,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> anyhow::Result<()> {
-    // Beside an adapter of ours, which is known by its card, there may be notes.
+    // A directory with an adapter of espalier's, recognised by its card, may hold other files too.
     if files::read_json::<AdapterCard>(&args.out.join("espalier.json")).is_err() {
         super::only_ours(&args.out, &[], &Adapter::FILES, "an adapter of espalier's")?;
     }
@@ -64,7 +74,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         note!("warning: {}: {warning}", task.name);
     }
     let (backbone, second) = args.backbone.open_columns_trainable()?;
-    let encoder = Frozen::new(&backbone, second.as_ref());
+    let encoder = FrozenEncoder::new(&backbone, second.as_ref());
     anyhow::ensure!(
         second.is_none() || args.init.is_none(),
         "a cross-stitch run has no adapters to start from: leave out --init"
@@ -84,10 +94,12 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         ..FinetuneConfig::default()
     };
     let mut progress = Progress::new(&format!("fine-tuning on {}", task.name), config.steps);
-    let adapter = finetune(encoder, init.as_ref(), &train, &config, |step| {
+    let steps = config.steps;
+    let tuner = Finetuner::new(encoder).init(init.as_ref()).config(config);
+    let adapter = tuner.train(&train, |step| {
         progress.step(step.step, step.steps, || format!("loss {:.4}", step.loss));
     })?;
-    progress.finish(&format!("{} examples, {} steps", train.len(), config.steps));
+    progress.finish(&format!("{} examples, {} steps", train.len(), steps));
     adapter.save(&args.out)?;
 
     let mut scores = serde_json::Map::new();

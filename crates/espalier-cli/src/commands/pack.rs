@@ -1,23 +1,26 @@
+use crate::backbone;
 use crate::output;
 use espalier_encoder::{Compute, PackedFile, Precision};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
-/// Pack a backbone into one small file for devices
+/// Pack a backbone into one small file for inference
 ///
-/// The file is mapped into memory and used where it lies. It takes the adapters of the backbone
-/// that it was packed from, and predict, encode, evaluate and bench infer take it for --backbone.
+/// The file holds weights and tokenizer and is memory-mapped, so that it opens fast. Adapters of
+/// the backbone work on the packed file too. Give it as --backbone to predict, encode, evaluate and
+/// bench, or open it from Rust and C. espalier quantize also checks what int8 costs in scores.
 #[derive(clap::Args)]
-#[command(after_help = "Example: espalier pack --backbone run/backbone --dtype int8 --out \
-                        backbone.espalier")]
+#[command(after_help = "\
+Example: espalier pack --backbone run/backbone --dtype int8 --out backbone.espalier
+         espalier predict --backbone backbone.espalier --adapter banking --input texts.txt")]
 pub struct Args {
-    /// The encoder: a directory or a hub id
+    /// The backbone: a directory or a hub id
     #[arg(long, value_name = "DIR|ID")]
     backbone: String,
-    /// What matrices and word embeddings are stored in: int8, bf16 or f32
+    /// Type of the stored matrices and token embeddings: int8, bf16 or f32
     #[arg(long, default_value = "int8", value_name = "TYPE", value_parser = precision)]
     dtype: Precision,
-    /// Where the file goes
+    /// File to write
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// Print sizes as JSON
@@ -33,7 +36,7 @@ fn precision(name: &str) -> Result<Precision, String> {
 pub fn run(args: Args) -> anyhow::Result<()> {
     super::not_among(&args.out, Path::new(&args.backbone))?;
     let packed =
-        super::open_trainable(&args.backbone, Compute::F32)?.pack(args.dtype, &args.out)?;
+        backbone::open_trainable(&args.backbone, Compute::F32)?.pack(args.dtype, &args.out)?;
     let parts = parts(&packed);
     if args.json {
         let sections =
@@ -49,7 +52,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Bytes of what a backbone consists of.
+/// The parts of a packed backbone and their sizes in bytes.
 fn parts(packed: &PackedFile) -> [(&'static str, usize); 4] {
     let mut parts = [("words", 0), ("layers", 0), ("parameters", 0), ("tokenizer", 0)];
     for (name, bytes) in &packed.sections {

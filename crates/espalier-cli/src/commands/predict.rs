@@ -5,22 +5,24 @@ use espalier_runtime::{Answer, Runtime, TextAnswers};
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
 
-/// Run adapters over text, one text a line: entities with their place, or labels
+/// Answer texts with adapters: entities with their offsets in characters, or labels
 ///
-/// The shared lower layers run once per text, whatever the number of adapters.
+/// Reads one text per line. With several adapters, the layers that they share run once per text.
 #[derive(clap::Args)]
-#[command(after_help = "Example: echo 'wake me up at seven' | espalier predict --backbone \
-                        demo/backbone --adapter demo/adapters/clinc150")]
+#[command(after_help = "\
+Example: espalier demo
+         echo 'wake me up at seven' | espalier predict --backbone espalier-demo/backbone \\
+             --adapter espalier-demo/adapters/clinc150 --adapter espalier-demo/adapters/wikigold")]
 pub struct Args {
     #[command(flatten)]
-    backbone: super::BackboneArgs,
-    /// An adapter's directory (may be repeated)
+    backbone: crate::backbone::BackboneArgs,
+    /// Directory of an adapter (may be repeated)
     #[arg(long = "adapter", value_name = "DIR", required = true)]
     adapters: Vec<PathBuf>,
-    /// Texts, one a line [default: standard input]
+    /// File with one text per line [default: standard input]
     #[arg(long, value_name = "FILE")]
     input: Option<PathBuf>,
-    /// One JSON object per text
+    /// Print one JSON object per text
     #[arg(long)]
     json: bool,
 }
@@ -38,7 +40,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
             true => output::json(&as_json(text, &names, &answers))?,
             false => {
                 say!("{text}")?;
-                for line in lines(&names, &answers) {
+                for line in answer_lines(&names, &answers) {
                     say!("  {line}")?;
                 }
             }
@@ -47,7 +49,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Adapters go by the names of their directories.
+/// The names of the adapters: those of their directories.
 fn names(directories: &[PathBuf]) -> anyhow::Result<Vec<String>> {
     let name = |path: &PathBuf| {
         path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
@@ -71,22 +73,22 @@ fn as_json(text: &str, names: &[&str], answers: &TextAnswers) -> Value {
     json!({ "text": text, "truncated": answers.truncated, "answers": by_name })
 }
 
-/// The answers in words, a line per adapter.
-pub fn lines(names: &[&str], answers: &TextAnswers) -> Vec<String> {
+/// The answers as text, one line per adapter.
+pub fn answer_lines(names: &[&str], answers: &TextAnswers) -> Vec<String> {
     let width = names.iter().map(|name| name.len()).max().unwrap_or(0);
     let mut lines: Vec<String> = names
         .iter()
         .zip(&answers.answers)
-        .map(|(name, answer)| format!("{name:width$}  {}", in_words(answer)))
+        .map(|(name, answer)| format!("{name:width$}  {}", describe(answer)))
         .collect();
     if answers.truncated {
-        lines.push("(longer than the model takes; the end was not read)".into());
+        lines.push("(too long for the model: the end of the text was not read)".into());
     }
     lines
 }
 
-/// An answer in words.
-pub fn in_words(answer: &Answer) -> String {
+/// An answer as text.
+pub fn describe(answer: &Answer) -> String {
     match answer {
         Answer::Entities(entities) if entities.is_empty() => "-".into(),
         Answer::Entities(entities) => {

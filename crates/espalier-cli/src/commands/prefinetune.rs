@@ -1,17 +1,28 @@
 use super::training::{TrainingArgs, quoted};
 
-/// Train a shared encoder on both families' corpora
+/// Pre-finetune an encoder on corpora for named entities and for text classification
 ///
-/// Writes DIR/backbone (a Hugging Face directory), DIR/adapters/ner and DIR/adapters/tc (PEFT, for
-/// strategies that have them), DIR/columns (the second encoder of cross-stitch), DIR/README.md (a
-/// model card), DIR/config.toml (every setting), DIR/metrics.jsonl (a line per step) and the same
-/// for TensorBoard. DIR/checkpoints holds where the run stood: killed at any moment and resumed, it
-/// gives the same model to the bit. Ctrl-C lets the step finish and writes a checkpoint; pressed
-/// again, it ends the program at once.
+/// The corpora and all settings are in the configuration file; examples/prefinetune.toml explains
+/// them. The run directory DIR receives
+///
+///   backbone/             the encoder, a Hugging Face directory
+///   adapters/ner, /tc     LoRA adapters of the two families, in PEFT's format, if the strategy
+///                         has them: good starting points for espalier finetune
+///   columns/              the second encoder, for the strategy cross-stitch
+///   README.md             a model card
+///   config.toml           all settings
+///   metrics.jsonl         a line per step; events.out.* has the same for TensorBoard
+///   checkpoints/          what --resume continues from
+///
+/// A run that is killed at any moment and resumed gives the same model, bit by bit. Ctrl-C finishes
+/// the step and writes a checkpoint; a second Ctrl-C ends the program at once.
 #[derive(clap::Args)]
-#[command(after_help = "Example: espalier prefinetune examples/prefinetune.toml --set \
-                        train.steps=100 --out run
-         espalier prefinetune --out run --resume")]
+#[command(
+    verbatim_doc_comment,
+    after_help = "\
+Example: espalier prefinetune examples/prefinetune.toml --set train.steps=100 --out run
+         espalier prefinetune --out run --resume"
+)]
 pub struct Args {
     #[command(flatten)]
     training: TrainingArgs,

@@ -1,3 +1,4 @@
+use crate::backbone;
 use crate::output;
 use anyhow::{Context, bail, ensure};
 use espalier_data::Task;
@@ -6,36 +7,36 @@ use espalier_study::quantize::{Budget, Grade, Quantized, Stage, Subject, quantiz
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
-/// Pack a backbone in bytes, if its adapters keep their scores
+/// Pack a backbone in int8, provided that its adapters keep their scores
 ///
-/// Scores every adapter on its task in f32 and on the packed file. If bytes cost one of them more
-/// than --max-drop points, the matrices that do the most harm stay in bf16, as few as will do. If
-/// that does not help either, no file is written and the adapters are named.
+/// Scores every adapter on its task, in f32 and with the packed file. If an adapter loses more than
+/// --max-drop points, the matrices that cost the most stay in bf16, as few as necessary. If that is
+/// not enough, no file is written, and the error names the adapters that lose too much.
 #[derive(clap::Args)]
-#[command(after_help = "Example: espalier quantize --backbone run/backbone --adapters banking \
-                        wikigold \\
-    --tasks samples/tasks/banking77 samples/tasks/wikigold --max-drop 0.5 --out backbone.espalier")]
+#[command(after_help = "\
+Example: espalier quantize --backbone run/backbone --adapters banking wikigold \\
+             --tasks samples/tasks/banking77 samples/tasks/wikigold --max-drop 0.5 \\
+             --out backbone.espalier")]
 pub struct Args {
-    /// The encoder: a directory or a hub id
+    /// The backbone: a directory or a hub id
     #[arg(long, value_name = "DIR|ID")]
     backbone: String,
-    /// Directories of the adapters that must keep their scores
+    /// Directories of the adapters
     #[arg(long, value_name = "DIR", num_args = 1.., required = true)]
     adapters: Vec<PathBuf>,
-    /// Folders of their tasks, in the same order
+    /// Folders of their tasks, one per adapter, in the same order
     #[arg(long, value_name = "DIR", num_args = 1.., required = true)]
     tasks: Vec<PathBuf>,
-    /// Which file of the tasks: train, dev or test; without, dev where there is one and test
-    /// elsewhere
+    /// Split to score on: train, dev or test [default: dev, or test for tasks without dev]
     #[arg(long)]
     split: Option<String>,
-    /// Points of strict F1 or accuracy that an adapter may lose
+    /// Points (0 to 100) of strict F1 or accuracy that each adapter may lose
     #[arg(long, default_value_t = 0.5, value_name = "POINTS")]
     max_drop: f64,
-    /// Let no matrix stay in bf16
+    /// Keep no matrix in bf16
     #[arg(long)]
     bytes_only: bool,
-    /// Where the file goes
+    /// File to write
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// Print the result as JSON
@@ -53,7 +54,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         adapters == tasks,
         "{adapters} adapters but {tasks} tasks: each adapter needs its own, in the same order"
     );
-    let backbone = super::open_trainable(&args.backbone, Compute::F32)?;
+    let backbone = backbone::open_trainable(&args.backbone, Compute::F32)?;
     let pairs = args.adapters.iter().zip(&args.tasks);
     let subjects =
         pairs.map(|(adapter, task)| subject(&backbone, adapter, task, args.split.as_deref()));
@@ -65,7 +66,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         true => write_result(&quantized, args.max_drop),
         false => print_result(&quantized),
     };
-    // The exit status tells the verdict to whoever does not read the lines to their end, too.
+    // The exit status must tell the result even if standard output is closed.
     verdict(&quantized, &args).and(printed)
 }
 
@@ -81,7 +82,7 @@ fn subject(
             let opened = Task::open(task)?;
             let found = opened.dev.or(opened.test);
             found.with_context(|| {
-                format!("{} has neither dev nor test: name a --split", task.display())
+                format!("{} has neither dev nor test: choose a --split", task.display())
             })?
         }
     };
@@ -94,9 +95,9 @@ fn subject(
 fn describe(stage: &Stage) -> String {
     match stage {
         Stage::Scoring(None) => "scoring in f32".into(),
-        Stage::Scoring(Some(0)) => "scoring in bytes".into(),
+        Stage::Scoring(Some(0)) => "scoring in int8".into(),
         Stage::Scoring(Some(n)) => format!("scoring with {n} matrices in bf16"),
-        Stage::Ranking => "measuring the harm that each matrix does".into(),
+        Stage::Ranking => "measuring what each matrix costs in int8".into(),
     }
 }
 
@@ -110,7 +111,7 @@ fn print_result(quantized: &Quantized) -> anyhow::Result<()> {
     if let Some(file) = &quantized.file {
         say!("{}: {:.1} MB", file.path.display(), file.bytes as f64 / 1e6)?;
         match quantized.in_bf16.as_slice() {
-            [] => say!("all matrices in bytes")?,
+            [] => say!("all matrices in int8")?,
             some => say!("in bf16: {}", some.join(", "))?,
         }
     }
@@ -129,7 +130,7 @@ fn write_result(quantized: &Quantized, max_drop: f64) -> anyhow::Result<()> {
     output::json(&result)
 }
 
-/// An error that names the adapters that lose too much, if any does.
+/// An error that names the adapters that lose too much, if there are any.
 fn verdict(quantized: &Quantized, args: &Args) -> anyhow::Result<()> {
     if quantized.file.is_some() {
         return Ok(());
@@ -137,9 +138,9 @@ fn verdict(quantized: &Quantized, args: &Args) -> anyhow::Result<()> {
     let beyond = quantized.grades.iter().filter(|grade| grade.drop() > args.max_drop);
     let beyond: Vec<String> =
         beyond.map(|grade| format!("{} loses {:.2}", grade.name, grade.drop())).collect();
-    let mend = match args.bytes_only {
-        true => "; without --bytes-only, matrices may stay in bf16",
+    let advice = match args.bytes_only {
+        true => "; without --bytes-only, some matrices may stay in bf16",
         false => " even with all matrices in bf16: pack the backbone in bf16, or allow more",
     };
-    bail!("more than {} points are lost{mend}: {}", args.max_drop, beyond.join(", "))
+    bail!("more than {} points are lost{advice}: {}", args.max_drop, beyond.join(", "))
 }

@@ -1,18 +1,18 @@
 use super::training::{TrainingArgs, quoted};
 use espalier_train::config::NerObjective;
-use espalier_train::strategies::Strategy;
+use espalier_train::strategy::Strategy;
 
-/// Make a teacher: a larger encoder that learns to tell concepts, for small ones to learn from
+/// Train a teacher: a larger encoder that recognises concepts, for small encoders to distil from
 ///
-/// Contrasts tokens with the concepts that they are instances of (NuNER, arXiv 2402.15343):
-/// prefinetune with the strategy ner and the objective concepts, whatever the configuration says.
-/// Everything else is as there: DIR/backbone is the teacher, and a run that was killed or
-/// interrupted goes on with --resume. With ner.keep_concepts, DIR/concepts keeps what tells
-/// concepts by their names.
+/// Contrasts tokens with the concepts that they are instances of (NuNER, arXiv 2402.15343). This is
+/// espalier prefinetune with the strategy ner and the objective concepts, whatever the
+/// configuration says; files and --resume are the same. DIR/backbone is the teacher. With
+/// ner.keep_concepts=true, DIR/concepts also keeps the encoder of the concepts' names.
 #[derive(clap::Args)]
-#[command(after_help = "Example: espalier teach examples/teach.toml --out teacher
-         espalier prefinetune examples/prefinetune.toml --set ner.teacher=teacher/backbone --out \
-                        run")]
+#[command(after_help = "\
+Example: espalier teach examples/teach.toml --out teacher
+         espalier prefinetune examples/prefinetune.toml --set ner.teacher=teacher/backbone \\
+             --out run")]
 pub struct Args {
     #[command(flatten)]
     training: TrainingArgs,
@@ -20,7 +20,7 @@ pub struct Args {
 
 pub fn run(args: Args) -> anyhow::Result<()> {
     let mut config = args.training.settings(&[])?;
-    config.strategy = Strategy::Ner;
+    config.strategy = Strategy::NER;
     config.ner.objective = Some(NerObjective::Concepts);
     let teacher = quoted(&args.training.encoder(&config));
     let next = format!("espalier prefinetune CONFIG.toml --set ner.teacher={teacher} --out RUN");

@@ -1,41 +1,42 @@
-//! Training in a run directory, with progress and Ctrl-C: what the commands that train encoders
-//! share.
+//! A training run in a directory, with progress and Ctrl-C: shared by the commands that train
+//! encoders.
 
+use crate::backbone;
 use crate::interrupt::{Interrupted, Stop};
 use crate::progress::Progress;
 use espalier_encoder::{Backbone, EncoderError};
 use espalier_train::config::NerObjective;
-use espalier_train::objectives::Objective;
-use espalier_train::prefinetune::{Encoders, StepReport, Teacher, fresh_backbone};
+use espalier_train::objectives::Teacher;
 use espalier_train::run::{Outcome, RunDirectory, RunEvent, Summary};
+use espalier_train::strategy::ObjectiveKind;
+use espalier_train::trainer::{Encoders, StepReport, fresh_backbone};
 use espalier_train::{PrefinetuneConfig, TrainError};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-/// What is trained, and where.
+/// The settings of a training run, and its directory.
 #[derive(clap::Args)]
 pub struct TrainingArgs {
-    /// The configuration, a TOML file [with --resume: DIR/config.toml if left out]
+    /// Configuration file, TOML [with --resume, default: DIR/config.toml]
     #[arg(required_unless_present = "resume")]
     config: Option<PathBuf>,
-    /// Override a setting, such as train.steps=100 (may be repeated)
+    /// Override a setting of the file, such as train.steps=100 (may be repeated)
     #[arg(long = "set", value_name = "KEY=VALUE")]
     overrides: Vec<String>,
-    /// Short for --set train.optimizer=...: adamw or sgd
+    /// Optimizer, adamw or sgd: short for --set train.optimizer=NAME
     #[arg(long, value_name = "NAME")]
     optimizer: Option<String>,
-    /// Where the run goes
+    /// Directory of the run
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Go on with the run in DIR from its last whole checkpoint; where there is no run yet, begin
-    /// one
+    /// Continue the run in DIR from its last complete checkpoint, or start it if there is none
     #[arg(long)]
     resume: bool,
 }
 
 impl TrainingArgs {
-    /// The settings of the run; what `before` overrides, the command line may override again.
+    /// The settings of the run. The overrides in `before` come before those of the command line.
     pub fn settings(&self, before: &[&str]) -> anyhow::Result<PrefinetuneConfig> {
         if self.config.is_none() {
             RunDirectory::new(&self.out).check_files()?;
@@ -48,8 +49,8 @@ impl TrainingArgs {
         Ok(PrefinetuneConfig::read(&path, &overrides)?)
     }
 
-    /// Trains, and prints where the encoder is. `command` is what goes on with an interrupted run;
-    /// `next` says what may follow.
+    /// Trains, and prints the path of the encoder. `command` is the command to resume with, and
+    /// `next` suggests what to do afterwards.
     pub fn train(
         &self,
         config: &PrefinetuneConfig,
@@ -73,7 +74,7 @@ impl TrainingArgs {
         let outcome = directory.train(encoders, config, self.resume, |event| {
             match event {
                 RunEvent::Damaged(error) => {
-                    progress.note(&format!("warning: passed over: {error}"))
+                    progress.note(&format!("warning: checkpoint skipped: {error}"))
                 }
                 RunEvent::Resumed(step) => {
                     progress.start_at(step);
@@ -85,7 +86,7 @@ impl TrainingArgs {
                 }
                 RunEvent::Checkpoint(_) => {}
             }
-            if stop.asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            if stop.requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
         match outcome {
             Outcome::Finished(summary) => {
@@ -104,13 +105,9 @@ impl TrainingArgs {
         }
     }
 
-    /// What the trained encoder goes by: two columns by the directory of their run.
+    /// The path to give as `--backbone`: of cross-stitch's two encoders, the directory of the run.
     pub fn encoder(&self, config: &PrefinetuneConfig) -> PathBuf {
-        if config.strategy.has_family_columns() {
-            self.out.clone()
-        } else {
-            self.out.join("backbone")
-        }
+        if config.strategy.family_encoders { self.out.clone() } else { self.out.join("backbone") }
     }
 
     fn print_result(&self, config: &PrefinetuneConfig, next: &str) -> anyhow::Result<()> {
@@ -120,7 +117,7 @@ impl TrainingArgs {
     }
 }
 
-/// The encoder that a run begins with.
+/// The encoder that a run starts from.
 pub fn open(config: &PrefinetuneConfig) -> anyhow::Result<Backbone> {
     if config.starts_from_scratch() {
         return fresh_backbone(config).map_err(|error| {
@@ -137,22 +134,22 @@ pub fn open(config: &PrefinetuneConfig) -> anyhow::Result<Backbone> {
                 .context(format!("no encoder can be made from [scratch]{hint}"))
         });
     }
-    let backbone = super::open_trainable(&config.backbone, config.train.precision)?;
-    if config.strategy.objectives().contains(&Objective::Mlm) && backbone.mlm_head().is_none() {
+    let backbone = backbone::open_trainable(&config.backbone, config.train.precision)?;
+    if config.strategy.objectives.contains(&ObjectiveKind::Mlm) && backbone.mlm_head().is_none() {
         note!(
-            "note: {} has no head of masked language modelling: it begins with a fresh one",
+            "note: {} has no head for masked language modelling: it starts with a fresh one",
             config.backbone
         );
     }
     Ok(backbone)
 }
 
-/// The teacher of a run that has one.
+/// The teacher, if the run distils from one.
 pub fn open_teacher(config: &PrefinetuneConfig) -> anyhow::Result<Option<Teacher>> {
     let distills = config.ner.objective() == NerObjective::Distill
-        && config.strategy.objectives().contains(&Objective::Ner);
+        && config.strategy.objectives.contains(&ObjectiveKind::Ner);
     match &config.ner.teacher {
-        Some(spec) if distills => Ok(Some(Teacher::open(&super::locate(spec)?, &config.ner)?)),
+        Some(spec) if distills => Ok(Some(Teacher::open(&backbone::locate(spec)?, &config.ner)?)),
         _ => Ok(None),
     }
 }
@@ -164,11 +161,11 @@ pub fn losses(step: &StepReport) -> String {
     losses.collect::<Vec<_>>().join("  ")
 }
 
-/// What a progress line says: the losses of the step, the last on held-out examples, and throughput
-/// since the start.
+/// The message of a progress line: the losses of the step, the last ones on held-out examples, and
+/// the throughput since the start.
 #[derive(Default)]
 struct Line {
-    held_out: BTreeMap<Objective, f64>,
+    held_out: BTreeMap<ObjectiveKind, f64>,
     tokens: usize,
     examples: usize,
     seconds: f64,
@@ -199,7 +196,7 @@ impl Line {
     }
 }
 
-/// A path as a shell takes it.
+/// A path, quoted for a shell if necessary.
 pub fn quoted(path: &Path) -> String {
     let path = path.display().to_string();
     match path.chars().all(|c| c.is_alphanumeric() || "-_./:".contains(c)) {

@@ -1,9 +1,10 @@
-//! Where the tests work.
+//! A directory for each test, with data on which all commands run.
 
+use espalier_testing::fixtures::fixture;
 use serde_json::Value;
 use std::fs;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use tempfile::TempDir;
 
@@ -64,7 +65,8 @@ impl Workspace {
         fs::write(path, lines.join("\n")).unwrap();
     }
 
-    /// Runs espalier in the directory; arguments are separated by white space.
+    /// Runs espalier in the directory. Arguments are separated by white space; BACKBONE stands for
+    /// the tiny encoder.
     pub fn run(&self, arguments: &str) -> Output {
         self.run_with_input(arguments, "")
     }
@@ -76,7 +78,7 @@ impl Workspace {
         child.wait_with_output().unwrap()
     }
 
-    /// A process in the directory, all of whose ends are ours.
+    /// Starts the program in the directory, with pipes for its input and output.
     pub fn start(&self, arguments: &str) -> Child {
         self.line(arguments).spawn().unwrap()
     }
@@ -125,8 +127,7 @@ impl Workspace {
 }
 
 pub fn backbone() -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/tiny-bert");
-    path.canonicalize().unwrap().display().to_string()
+    fixture("tiny-bert").canonicalize().unwrap().display().to_string()
 }
 
 pub fn json(text: &str) -> Value {

@@ -9,7 +9,9 @@ mod sensitivity;
 use crate::evaluate::evaluate;
 use espalier_data::Examples;
 use espalier_encoder::files::Staged;
-use espalier_encoder::{Adapter, Backbone, PackedFile, Precision, Storage};
+use espalier_encoder::{
+    Adapter, Backbone, PackedBackbone, PackedFile, Precision, Storage, TextEncoder,
+};
 use espalier_train::Result;
 use sensitivity::by_sensitivity;
 use serde::Serialize;
@@ -90,7 +92,7 @@ pub fn quantize(
     mut observe: impl FnMut(Stage),
 ) -> Result<Quantized> {
     observe(Stage::Scoring(None));
-    let reference = backbone.clone().with_precision(Precision::F32)?;
+    let reference = backbone.clone().with_precision(Precision::F32);
     let before = scores(&reference, subjects)?;
     let pack = |in_bf16: &[String]| Trial::pack(backbone, in_bf16, out);
     let grade =
@@ -128,7 +130,7 @@ pub fn quantize(
 }
 
 /// Each subject's score, in points.
-fn scores(backbone: &Backbone, subjects: &[Subject]) -> Result<Vec<(&'static str, f64)>> {
+fn scores(backbone: &TextEncoder, subjects: &[Subject]) -> Result<Vec<(&'static str, f64)>> {
     let score = |subject: &Subject| {
         let scores = evaluate(backbone, &subject.adapter, &subject.examples)?;
         Ok((scores.headline_name(), 100.0 * scores.headline()))
@@ -157,11 +159,11 @@ struct Trial {
 }
 
 impl Trial {
-    fn pack(backbone: &Backbone, in_bf16: &[String], out: &Path) -> Result<(Self, Backbone)> {
+    fn pack(backbone: &Backbone, in_bf16: &[String], out: &Path) -> Result<(Self, PackedBackbone)> {
         let storage =
             Storage { dtype: Precision::Int8, in_bf16: in_bf16.iter().cloned().collect() };
         let (file, staged) = backbone.pack_staged(storage, out)?;
-        let packed = Backbone::open(staged.partial())?;
+        let packed = PackedBackbone::open(staged.partial())?;
         Ok((Self { file, staged }, packed))
     }
 

@@ -1,7 +1,7 @@
 //! Which matrices suffer most from being rounded to bytes.
 
 use super::Subject;
-use espalier_encoder::{Backbone, Batch, Encoded};
+use espalier_encoder::{Backbone, Batch, Encoded, PackedBackbone, TextEncoder};
 use espalier_train::Result;
 
 /// Texts that are looked at.
@@ -15,18 +15,15 @@ const TEXTS: usize = 128;
 pub(super) fn by_sensitivity(
     reference: &Backbone,
     subjects: &[Subject],
-    pack: impl Fn(&[String]) -> Result<Backbone>,
+    pack: impl Fn(&[String]) -> Result<PackedBackbone>,
 ) -> Result<Vec<String>> {
     let texts = texts(reference, subjects);
-    let batch = Batch::of_texts(&texts);
-    let vectors = |backbone: &Backbone| backbone.model(None).encode(&batch); // [T, H]
+    let batch = Batch::from_texts(&texts);
+    let vectors = |backbone: &TextEncoder| backbone.model(None).encode(&batch); // [T, H]
     let (wanted, width) = (vectors(reference), reference.encoder.width());
-    let error = |in_bf16: &[String]| {
-        Ok::<_, espalier_train::TrainError>(mean_distance(
-            &wanted,
-            &vectors(&pack(in_bf16)?),
-            width,
-        ))
+    let error = |in_bf16: &[String]| -> Result<f64> {
+        let packed = pack(in_bf16)?;
+        Ok(mean_distance(&wanted, &vectors(&packed), width))
     };
 
     let in_bytes = error(&[])?;

@@ -11,9 +11,9 @@ use crate::statistics::Mean;
 use espalier_data::Task;
 use espalier_encoder::Family;
 use espalier_train::PrefinetuneConfig;
-use espalier_train::finetune::{FinetuneConfig, family_of};
-use espalier_train::prefinetune::StepReport;
-use espalier_train::strategies::Strategy;
+use espalier_train::finetune::FinetuneConfig;
+use espalier_train::strategy::Strategy;
+use espalier_train::trainer::StepReport;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -132,7 +132,7 @@ impl Report {
 fn summary(task: &Task) -> TaskSummary {
     TaskSummary {
         name: task.name.clone(),
-        family: family_of(&task.train),
+        family: task.train.family(),
         train: task.train.len(),
         test: task.test.as_ref().map_or(0, |test| test.len()),
         labels: task.labels().len(),

@@ -1,8 +1,8 @@
 //! What values may be.
 
-use super::{Composition, NerObjective, PrefinetuneConfig};
+use super::{Composition, DistillLossKind, NerObjective, PrefinetuneConfig};
 use crate::error::{Result, TrainError};
-use crate::objectives::{DistillLoss, Objective};
+use crate::strategy::{Merge, ObjectiveKind};
 use espalier_encoder::Compute;
 use std::ops::RangeInclusive;
 
@@ -27,16 +27,16 @@ impl PrefinetuneConfig {
             ("train.weight_decay", train.weight_decay),
             ("train.clip_norm", train.clip_norm),
             ("ner.weight", ner.weight()),
-            ("ner.projection_learning_rate", ner.projection_learning_rate),
-            ("ner.projection_weight_decay", ner.projection_weight_decay),
-            ("ner.concept_learning_rate", ner.concept_learning_rate),
-            ("ner.concept_weight_decay", ner.concept_weight_decay),
+            ("ner.projection_group.learning_rate", ner.projection_group.learning_rate),
+            ("ner.projection_group.weight_decay", ner.projection_group.weight_decay),
+            ("ner.concept_group.learning_rate", ner.concept_group.learning_rate),
+            ("ner.concept_group.weight_decay", ner.concept_group.weight_decay),
             ("ner.distill.entity_weight", ner.distill.entity_weight),
             ("ner.distill.layer_weight", ner.distill.layer_weight),
             ("tc.weight", tc.weight),
             ("mlm.weight", mlm.weight),
-            ("adapter.learning_rate", adapter.learning_rate),
-            ("adapter.weight_decay", adapter.weight_decay),
+            ("adapter.group.learning_rate", adapter.group.learning_rate),
+            ("adapter.group.weight_decay", adapter.group.weight_decay),
             ("stitch.learning_rate", stitch.learning_rate),
         ] {
             require(
@@ -67,9 +67,9 @@ impl PrefinetuneConfig {
         )?;
         for (key, warmup) in [
             ("train.warmup", Some(train.warmup)),
-            ("ner.projection_warmup", ner.projection_warmup),
-            ("ner.concept_warmup", ner.concept_warmup),
-            ("adapter.warmup", adapter.warmup),
+            ("ner.projection_group.warmup", ner.projection_group.warmup),
+            ("ner.concept_group.warmup", ner.concept_group.warmup),
+            ("adapter.group.warmup", adapter.group.warmup),
         ] {
             let warmup = warmup.unwrap_or_default();
             require(key, warmup, (0.0..=1.0).contains(&warmup), "it must be between 0 and 1")?;
@@ -133,7 +133,7 @@ impl PrefinetuneConfig {
             !adapter.modules.is_empty(),
             "it must name at least one module",
         )?;
-        for objective in Objective::ALL {
+        for objective in ObjectiveKind::ALL {
             for weight in self.corpora(objective).iter().map(|corpus| corpus.weight) {
                 require(
                     objective.corpora_key(),
@@ -157,8 +157,10 @@ impl PrefinetuneConfig {
                 !ner.keep_concepts,
                 "distillation has no concepts to keep",
             )?;
-            let (layer, fits) =
-                (ner.distill.layer, ner.distill.loss != DistillLoss::Kl || ner.distill.layer == 0);
+            let (layer, fits) = (
+                ner.distill.layer,
+                ner.distill.loss != DistillLossKind::Kl || ner.distill.layer == 0,
+            );
             require(
                 "ner.distill.layer",
                 layer,
@@ -167,19 +169,19 @@ impl PrefinetuneConfig {
             )?;
         }
         let alternating = train.composition == Composition::Alternating;
-        let apart = alternating && self.strategy.combine().is_some();
+        let apart = alternating && self.strategy.merge == Merge::PcGrad;
         require(
             "train.composition",
             "alternating",
             !apart,
             "pcgrad compares both families' gradients in every step",
         )?;
-        for &objective in self.strategy.objectives() {
+        for &objective in self.strategy.objectives {
             if self.corpora(objective).is_empty() {
-                let (strategy, key) = (self.strategy.name().into(), objective.corpora_key());
+                let (strategy, key) = (self.strategy.name.into(), objective.corpora_key());
                 return Err(TrainError::NoCorpus { strategy, objective, key });
             }
-            if objective == Objective::Ner
+            if objective == ObjectiveKind::Ner
                 && ner.objective() == NerObjective::Distill
                 && ner.teacher.is_none()
             {
@@ -192,8 +194,8 @@ impl PrefinetuneConfig {
     /// Checks that both families' gradients meet on the shared weights in every step, which the
     /// conflict meter measures.
     pub(crate) fn check_measurable(&self) -> Result<()> {
-        let shared = self.strategy.trains_theta() && !self.strategy.has_family_columns();
-        let meets = shared && self.strategy.objectives().len() == 2;
+        let shared = self.strategy.trains_encoder && !self.strategy.family_encoders;
+        let meets = shared && self.strategy.objectives.len() == 2;
         require(
             "strategy",
             self.strategy,

@@ -1,27 +1,22 @@
 //! The configuration of a pre-finetuning run: one TOML file is the whole truth of it.
 
-mod adapter;
 mod check;
-mod mlm;
-mod ner;
+mod encoder;
+mod objectives;
 mod parse;
-mod scratch;
-mod stitch;
-mod tc;
 mod train;
 
-pub use adapter::AdapterConfig;
 pub(crate) use check::{BATCH_RULE, BATCHES, RANK_RULE, RANKS};
-pub use mlm::MlmConfig;
-pub use ner::{ConceptEncoderKind, DistillConfig, NerConfig, NerObjective};
-pub use scratch::ScratchConfig;
-pub use stitch::StitchConfig;
-pub use tc::TcConfig;
-pub use train::{Composition, TrainConfig};
+pub use encoder::{AdapterConfig, ScratchConfig, StitchConfig};
+pub use objectives::{
+    ConceptEncoderKind, DistillConfig, DistillLossKind, MlmConfig, NerConfig, NerObjective,
+    TcConfig,
+};
+pub(crate) use parse::FORMER;
+pub use train::{Composition, GroupConfig, TrainConfig};
 
 use crate::error::{Result, TrainError};
-use crate::objectives::Objective;
-use crate::strategies::Strategy;
+use crate::strategy::{ObjectiveKind, Strategy};
 use espalier_data::CorpusConfig;
 use espalier_data::check::{FileKind, Report, check_file};
 use espalier_encoder::Tokenizer;
@@ -76,7 +71,7 @@ impl Default for PrefinetuneConfig {
     fn default() -> Self {
         Self {
             backbone: "sentence-transformers/all-MiniLM-L6-v2".into(),
-            strategy: Strategy::Tpl,
+            strategy: Strategy::TPL,
             seed: 0,
             train: TrainConfig::default(),
             ner: NerConfig::default(),
@@ -134,11 +129,11 @@ impl PrefinetuneConfig {
     }
 
     /// The files that an objective's data come from.
-    pub fn corpora(&self, objective: Objective) -> &[CorpusConfig] {
+    pub fn corpora(&self, objective: ObjectiveKind) -> &[CorpusConfig] {
         match objective {
-            Objective::Ner => &self.ner.corpora,
-            Objective::Tc => &self.tc.corpora,
-            Objective::Mlm => &self.mlm.corpora,
+            ObjectiveKind::Ner => &self.ner.corpora,
+            ObjectiveKind::Tc => &self.tc.corpora,
+            ObjectiveKind::Mlm => &self.mlm.corpora,
         }
     }
 
@@ -188,13 +183,10 @@ impl PrefinetuneConfig {
         ner.teacher.get_or_insert_default();
         ner.teacher_cache.get_or_insert_default();
         ner.distill.adapter.get_or_insert_default();
-        for (schedule, warmup) in [
-            (&mut ner.projection_schedule, &mut ner.projection_warmup),
-            (&mut ner.concept_schedule, &mut ner.concept_warmup),
-            (&mut config.adapter.schedule, &mut config.adapter.warmup),
-        ] {
-            schedule.get_or_insert(train.schedule);
-            warmup.get_or_insert(train.warmup);
+        let groups = [&mut ner.projection_group, &mut ner.concept_group, &mut config.adapter.group];
+        for group in groups {
+            group.schedule.get_or_insert(train.schedule);
+            group.warmup.get_or_insert(train.warmup);
         }
         config
     }

@@ -5,24 +5,59 @@ use crate::error::{Result, TrainError};
 use espalier_encoder::text::excerpt;
 use toml::{Table, Value};
 
+/// Keys that have got another name, each with its present one. The former names are still read, and
+/// stand for the settings in the fingerprints of checkpoints.
+pub(crate) const FORMER: [(&str, &str); 12] = [
+    ("ner.projection_learning_rate", "ner.projection_group.learning_rate"),
+    ("ner.projection_weight_decay", "ner.projection_group.weight_decay"),
+    ("ner.projection_schedule", "ner.projection_group.schedule"),
+    ("ner.projection_warmup", "ner.projection_group.warmup"),
+    ("ner.concept_learning_rate", "ner.concept_group.learning_rate"),
+    ("ner.concept_weight_decay", "ner.concept_group.weight_decay"),
+    ("ner.concept_schedule", "ner.concept_group.schedule"),
+    ("ner.concept_warmup", "ner.concept_group.warmup"),
+    ("adapter.learning_rate", "adapter.group.learning_rate"),
+    ("adapter.weight_decay", "adapter.group.weight_decay"),
+    ("adapter.schedule", "adapter.group.schedule"),
+    ("adapter.warmup", "adapter.group.warmup"),
+];
+
 /// Parses `text` (from `origin`, for messages), applies the overrides, and checks every key.
 pub(super) fn parse(text: &str, origin: &str, overrides: &[String]) -> Result<PrefinetuneConfig> {
     let syntax =
         |origin: &str, problem: String| TrainError::ConfigSyntax { origin: origin.into(), problem };
     let known = known_keys();
     let mut table: Table = text.parse().map_err(|error| syntax(origin, problem(&error, text)))?;
+    for (former, key) in FORMER {
+        let Some(value) = take(&mut table, former) else { continue };
+        if take(&mut table, key).is_some() {
+            let problem = format!("{former} is the former name of {key}; give one of them");
+            return Err(syntax(origin, problem));
+        }
+        set(&mut table, key, value);
+    }
     check_keys(&table, "", origin, &known)?;
     for assignment in overrides {
         let origin = format!("--set {}", excerpt(assignment, 200));
         let (key, value) = assignment
             .split_once('=')
             .ok_or_else(|| syntax(&origin, "write it as key=value".into()))?;
-        if !known.iter().any(|known| known == key.trim()) {
-            return Err(unknown(key.trim(), &origin, &known));
+        let key = key.trim();
+        let key = FORMER.iter().find(|(former, _)| *former == key).map_or(key, |(_, key)| key);
+        if !known.iter().any(|known| known == key) {
+            return Err(unknown(key, &origin, &known));
         }
-        set(&mut table, key.trim(), value_of(value.trim()));
+        set(&mut table, key, value_of(value.trim()));
     }
     Table::try_into(table).map_err(|error| syntax(origin, problem(&error, text)))
+}
+
+/// Removes the value of a dotted key, if it is there.
+fn take(table: &mut Table, key: &str) -> Option<Value> {
+    match key.split_once('.') {
+        None => table.remove(key),
+        Some((section, rest)) => take(table.get_mut(section)?.as_table_mut()?, rest),
+    }
 }
 
 /// What the parser says, in one line, with its place in `text` where it has one.
@@ -115,7 +150,7 @@ mod tests {
     use super::*;
     use crate::config::NerObjective;
     use crate::optimizer::{OptimizerKind, Schedule};
-    use crate::strategies::Strategy;
+    use crate::strategy::Strategy;
     use espalier_data::CorpusConfig;
 
     fn parsed(text: &str, overrides: &[&str]) -> Result<PrefinetuneConfig> {
@@ -147,7 +182,7 @@ mod tests {
     fn overrides_win_and_need_no_quotes() {
         // A schedule of its own is a key that no default shows.
         assert_eq!(
-            parsed("", &["adapter.schedule=cosine"]).unwrap().adapter.schedule,
+            parsed("", &["adapter.group.schedule=cosine"]).unwrap().adapter.group.schedule,
             Some(Schedule::Cosine)
         );
         let overrides = [
@@ -157,7 +192,7 @@ mod tests {
             "ner.corpora=[\"a.jsonl\"]",
         ];
         let config = parsed("[train]\nsteps = 9\n", &overrides).unwrap();
-        assert_eq!((config.train.steps, config.strategy), (1, Strategy::Joint));
+        assert_eq!((config.train.steps, config.strategy), (1, Strategy::JOINT));
         assert_eq!(config.train.optimizer, OptimizerKind::Sgd);
         assert_eq!(config.ner.corpora, ["a.jsonl".into()]);
         let config = parsed("", &["tc.corpora=[{path=\"a.jsonl\",weight=2}, \"b.csv\"]"]).unwrap();
@@ -165,6 +200,37 @@ mod tests {
             config.tc.corpora,
             [CorpusConfig { path: "a.jsonl".into(), weight: 2.0 }, "b.csv".into()]
         );
+    }
+
+    #[test]
+    fn former_keys_are_read_and_not_twice() {
+        let text = "[ner]\nprojection_learning_rate = 0.5\nconcept_schedule = \"cosine\"\n";
+        let config = parsed(text, &["adapter.warmup=0.25"]).unwrap();
+        assert_eq!(config.ner.projection_group.learning_rate, 0.5);
+        assert_eq!(config.ner.concept_group.schedule, Some(Schedule::Cosine));
+        assert_eq!(config.adapter.group.warmup, Some(0.25));
+        let twice = "[adapter]\nlearning_rate = 1\ngroup.learning_rate = 2\n";
+        let message = parsed(twice, &[]).unwrap_err().to_string();
+        let expected = "run.toml: adapter.learning_rate is the former name of \
+                        adapter.group.learning_rate; give one of them";
+        assert_eq!(message, expected);
+    }
+
+    #[test]
+    fn what_a_group_leaves_out_has_that_groups_default() {
+        let text = "[ner]\nconcept_group.schedule = \"cosine\"\nprojection_warmup = 0.5\n";
+        let (config, default) =
+            (parsed(text, &["adapter.group.warmup=1"]).unwrap(), PrefinetuneConfig::default());
+        for (found, expected) in [
+            (&config.ner.concept_group, &default.ner.concept_group),
+            (&config.ner.projection_group, &default.ner.projection_group),
+            (&config.adapter.group, &default.adapter.group),
+        ] {
+            assert_eq!(found.learning_rate, expected.learning_rate);
+            assert_eq!(found.weight_decay, expected.weight_decay);
+            assert_ne!(found, expected);
+        }
+        assert!(parsed("[ner.concept_group]\nlearning_rat = 1\n", &[]).is_err());
     }
 
     #[test]

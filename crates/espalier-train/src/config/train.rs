@@ -1,8 +1,8 @@
-//! The settings of the loop.
+//! The settings of the loop (`[train]`), and of parameter groups.
 
 use crate::optimizer::{OptimizerKind, Schedule};
 use espalier_encoder::Compute;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::ops::Range;
 
 /// The loop.
@@ -56,20 +56,20 @@ pub enum Composition {
 }
 
 impl Composition {
-    /// Which of `families` take part in step `step`, counted from 1.
-    pub(crate) fn of_step(self, step: usize, families: usize) -> Range<usize> {
+    /// Which of so many objectives have a batch in step `step`, counted from 1.
+    pub(crate) fn drawn(self, step: usize, objectives: usize) -> Range<usize> {
         match self {
-            Self::Alternating if families > 0 => {
-                let turn = (step - 1) % families;
+            Self::Alternating if objectives > 0 => {
+                let turn = (step - 1) % objectives;
                 turn..turn + 1
             }
-            _ => 0..families,
+            _ => 0..objectives,
         }
     }
 
-    /// A family's batch is in one of this many steps.
-    pub(crate) fn turns(self, families: usize) -> usize {
-        if self == Self::Alternating { families.max(1) } else { 1 }
+    /// An objective has a batch in one of this many steps.
+    pub(crate) fn every(self, objectives: usize) -> usize {
+        if self == Self::Alternating { objectives.max(1) } else { 1 }
     }
 }
 
@@ -96,15 +96,56 @@ impl Default for TrainConfig {
 }
 
 impl TrainConfig {
-    /// Schedule and steps of warm-up of parameters that may have their own.
-    pub(crate) fn pace(
-        &self,
-        schedule: Option<Schedule>,
-        warmup: Option<f32>,
-    ) -> (Schedule, usize) {
-        (
-            schedule.unwrap_or(self.schedule),
-            (warmup.unwrap_or(self.warmup) * self.steps as f32) as usize,
-        )
+    /// The schedule and the warm-up steps of a parameter group.
+    pub(crate) fn schedule_of(&self, group: &GroupConfig) -> (Schedule, usize) {
+        let warmup = group.warmup.unwrap_or(self.warmup);
+        (group.schedule.unwrap_or(self.schedule), self.warmup_steps(warmup))
+    }
+
+    /// The steps of a warm-up that is given as a share of all.
+    pub(crate) fn warmup_steps(&self, share: f32) -> usize {
+        (share * self.steps as f32) as usize
+    }
+}
+
+/// A parameter group: its own learning rate and weight decay, and perhaps its own schedule.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct GroupConfig {
+    /// Peak learning rate.
+    pub learning_rate: f32,
+    /// Weight decay.
+    pub weight_decay: f32,
+    /// Schedule; `None`: that of `train`.
+    pub schedule: Option<Schedule>,
+    /// Warm-up as a share of the steps; `None`: that of `train`.
+    pub warmup: Option<f32>,
+}
+
+/// The keys that a file gives of a group.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Given {
+    learning_rate: Option<f32>,
+    weight_decay: Option<f32>,
+    schedule: Option<Schedule>,
+    warmup: Option<f32>,
+}
+
+impl GroupConfig {
+    /// With the schedule of `train`.
+    pub(super) fn new(learning_rate: f32, weight_decay: f32) -> Self {
+        Self { learning_rate, weight_decay, schedule: None, warmup: None }
+    }
+
+    /// A group of which a file may give some keys; the others are as here. Each group has its own
+    /// defaults, so that there is no other way to read one.
+    pub(super) fn or_given<'de, D: Deserializer<'de>>(self, given: D) -> Result<Self, D::Error> {
+        let given = Given::deserialize(given)?;
+        Ok(Self {
+            learning_rate: given.learning_rate.unwrap_or(self.learning_rate),
+            weight_decay: given.weight_decay.unwrap_or(self.weight_decay),
+            schedule: given.schedule.or(self.schedule),
+            warmup: given.warmup.or(self.warmup),
+        })
     }
 }

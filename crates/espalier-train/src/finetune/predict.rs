@@ -1,7 +1,6 @@
 //! An adapter's answers on a task's examples.
 
-use super::trunk::Trunk;
-use super::{Frozen, family_of};
+use super::frozen::{FrozenEncoder, Trunk};
 use crate::error::{Result, TrainError};
 use espalier_data::Examples;
 use espalier_encoder::decode::entities;
@@ -26,11 +25,11 @@ pub enum Predictions {
 /// # Errors
 /// [`TrainError::Init`] when the adapter is for the other kind of task, or has no head.
 pub fn predict<'a>(
-    encoder: impl Into<Frozen<'a>>,
+    encoder: impl Into<FrozenEncoder<'a>>,
     adapter: &Adapter,
     examples: &Examples,
 ) -> Result<Predictions> {
-    let (encoder, family) = (encoder.into(), family_of(examples));
+    let (encoder, family) = (encoder.into(), examples.family());
     let head = adapter.head.as_ref();
     let head = head.ok_or_else(|| {
         TrainError::Init("this adapter has no head: it gives vectors only".into())
@@ -41,7 +40,7 @@ pub fn predict<'a>(
     let all: Vec<usize> = (0..examples.len()).collect();
     let hidden = |picked: &[usize]| {
         let (batch, input) = trunk.batch(picked);
-        let hidden = network.encode(trunk.first(), &input, &batch);
+        let hidden = network.encode(trunk.layers()..network.layers().end, Some(&input), &batch);
         (batch, hidden)
     };
     let mut scores = Vec::new();

@@ -1,119 +1,157 @@
-//! A run of fine-tuning in progress.
+//! A run of fine-tuning: the adapter and the head, and what trains them.
 
 use super::config::FinetuneConfig;
-use super::labels::{Targets, output_of};
-use super::network::Memory;
-use super::start::starting_point;
-use super::trunk::Trunk;
-use super::{Frozen, family_of};
+use super::frozen::{FrozenEncoder, Trunk};
 use crate::error::{Result, TrainError};
 use crate::initialization::uniform;
 use crate::memory;
-use crate::objectives::Classification;
-use crate::optimizer::{Group, Optimizer, OptimizerKind, Schedule};
+use crate::network::{NetworkActivations, NetworkGradients};
+use crate::objectives::classification::loss::ClassificationLoss;
+use crate::objectives::classification::{HiddenStates, Targets};
+use crate::optimizer::{
+    Optimizer, OptimizerConfig, OptimizerKind, ParameterGroup, Parameters, Schedule,
+};
 use espalier_data::Examples;
 use espalier_data::sampling::{Shuffled, generator};
-use espalier_encoder::{Family, Head, Lora, Output};
+use espalier_encoder::lora::SiteSpec;
+use espalier_encoder::{
+    EncoderConfig, Family, Gradients, Head, Lora, LoraConfig, Output, TextEncoder,
+};
 
-/// The adapter and the head, and what trains them.
+/// The run between two steps.
 pub(super) struct Run<'a> {
     pub(super) lora: Lora,
     pub(super) head: Head,
-    pub(super) output: Output,
-    encoder: Frozen<'a>,
+    encoder: FrozenEncoder<'a>,
     family: Family,
     batch: usize,
     trunk: Trunk,
     targets: Targets,
     order: Shuffled,
-    lora_group: Group,
-    head_group: Group,
+    lora_group: ParameterGroup,
+    head_group: ParameterGroup,
     optimizer: Optimizer,
-    memory: Memory,
-    objective: Classification,
+    activations: NetworkActivations,
+    loss: ClassificationLoss,
 }
 
 impl<'a> Run<'a> {
     /// Runs the trunk over `train` and makes a head for its labels.
     pub(super) fn new(
-        encoder: Frozen<'a>,
+        encoder: FrozenEncoder<'a>,
         init: Option<&Lora>,
         train: &Examples,
         config: &FinetuneConfig,
     ) -> Result<Self> {
-        let family = family_of(train);
+        let family = train.family();
         let backbone = encoder.backbone(family);
-        let lora = starting_point(backbone, init, config)?;
+        let lora = initial_adapter(backbone, init, config)?;
         let layers = backbone.encoder.layers() - lora.trunk_layers();
         memory::check_batch(&backbone.encoder.config, layers, config.batch.min(train.len()))?;
-        let output = output_of(train);
+        let trunk = Trunk::new(encoder, train, lora.trunk_layers());
+        let targets = Targets::new(train, trunk.encoded());
         let mut rng = generator(config.seed, "head");
         let head =
-            Head::fresh(backbone.encoder.width(), output.classes().unwrap_or(0), uniform(&mut rng));
+            Head::random_init(backbone.encoder.width(), targets.classes(), uniform(&mut rng));
         let group = |length, learning_rate| {
-            Group::new(length, learning_rate, vec![(0..length, config.weight_decay)])
+            ParameterGroup::new(length, learning_rate, vec![(0..length, config.weight_decay)])
         };
-        let warmup = (config.warmup * config.steps as f32) as usize;
-        let trunk = Trunk::new(encoder, train, lora.trunk_layers());
+        let optimizer = OptimizerConfig {
+            kind: OptimizerKind::AdamW,
+            schedule: Schedule::Linear,
+            steps: config.steps,
+            warmup: (config.warmup * config.steps as f32) as usize,
+            clip_norm: config.clip_norm,
+        };
         Ok(Self {
             encoder,
             family,
             batch: config.batch,
-            targets: Targets::new(train, trunk.encoded(), &output),
+            targets,
             trunk,
             order: Shuffled::new(train.len(), generator(config.seed, "order")),
             lora_group: group(lora.values.len(), config.learning_rate),
             head_group: group(head.values.len(), config.head_learning_rate),
-            optimizer: Optimizer::new(
-                OptimizerKind::AdamW,
-                Schedule::Linear,
-                config.steps,
-                warmup,
-                config.clip_norm,
-            ),
-            memory: Memory::default(),
-            objective: Classification::default(),
+            optimizer: Optimizer::new(optimizer),
+            activations: NetworkActivations::default(),
+            loss: ClassificationLoss::default(),
             lora,
             head,
-            output,
         })
+    }
+
+    /// The classes of the head.
+    pub(super) fn output(&self) -> Output {
+        self.targets.output()
     }
 
     /// One update by the next batch; returns its loss.
     pub(super) fn step(&mut self, step: usize) -> Result<f64> {
-        let first = self.trunk.first();
         let picked = self.order.batch(self.batch);
         let (batch, input) = self.trunk.batch(&picked);
 
         let network = self.encoder.network(self.family, Some(&self.lora));
-        let hidden = network.forward(first, &input, &batch, &mut self.memory); // [T, H]
+        let layers = self.trunk.layers()..network.layers().end;
+        let activations = &mut self.activations;
+        let hidden = network.forward(layers.clone(), Some(&input), &batch, activations); // [T, H]
+
+        let pooling = self.encoder.backbone(self.family).text_vectors.pooling;
+        let states = HiddenStates { hidden, batch: &batch, pooling };
         let d_head = &mut self.head_group.gradients;
-        let loss = match self.family {
-            Family::Ner => {
-                self.objective.tokens(&self.head, hidden, &self.targets.of_tokens(&picked), d_head)
-            }
-            Family::Tc => {
-                let pooling = self.encoder.backbone(self.family).text_vectors.pooling;
-                self.objective.texts(
-                    &self.head,
-                    pooling,
-                    hidden,
-                    &batch,
-                    &self.targets.of_texts(&picked),
-                    d_head,
-                )
-            }
-        };
+        let loss = self.targets.loss(&picked, states, &self.head, &mut self.loss, d_head);
         if !loss.is_finite() {
             let (objective, batch) = (self.family.into(), format!("examples {picked:?}"));
             return Err(TrainError::NotFinite { step, objective, loss, batch });
         }
-        let (d_hidden, d_lora) = (&mut self.objective.d_hidden, &mut self.lora_group.gradients);
-        network.backward(first, &batch, &mut self.memory, d_hidden, d_lora);
+
+        let adapter = Some(self.lora_group.gradients.as_mut_slice());
+        let own = Gradients { adapter, ..Gradients::default() };
+        let gradients = NetworkGradients { own, ..NetworkGradients::default() };
+        network.backward(layers, &batch, activations, &mut self.loss.d_hidden, gradients);
+
         self.optimizer.step(&mut [
-            (&mut self.lora.values, &mut self.lora_group),
-            (&mut self.head.values, &mut self.head_group),
+            Parameters::new("adapter", &mut self.lora.values, &mut self.lora_group),
+            Parameters::new("head", &mut self.head.values, &mut self.head_group),
         ])?;
         Ok(loss)
     }
+}
+
+/// A copy of `init`, if it fits the encoder, or a randomly initialised adapter.
+fn initial_adapter(
+    backbone: &TextEncoder,
+    init: Option<&Lora>,
+    config: &FinetuneConfig,
+) -> Result<Lora> {
+    let layers = backbone.encoder.layers();
+    if let Some(lora) = init {
+        return match fits(lora, &backbone.encoder.config) {
+            true => Ok(lora.clone()),
+            false => Err(TrainError::Init(format!(
+                "the adapter to start from does not fit this encoder of {layers} layers and width \
+                 {}; it was made for another",
+                backbone.encoder.width()
+            ))),
+        };
+    }
+    let shape = config.lora.clone().unwrap_or_else(|| LoraConfig::for_layers(layers));
+    if shape.layers > layers {
+        let rule = "the encoder has fewer layers than that";
+        return Err(TrainError::ConfigValue {
+            key: "layers",
+            value: shape.layers.to_string(),
+            rule,
+        });
+    }
+    let mut rng = generator(config.seed, "adapter");
+    Ok(Lora::random_init(&backbone.encoder.config, &shape, uniform(&mut rng)))
+}
+
+/// Whether an adapter has the layout that it would have on this encoder.
+fn fits(lora: &Lora, config: &EncoderConfig) -> bool {
+    let specs: Vec<SiteSpec> = lora.sites.iter().map(|site| site.spec).collect();
+    let mut blank = lora.clone();
+    blank.values.fill(0.0);
+    specs.iter().all(|spec| spec.layer < config.num_hidden_layers)
+        && blank == Lora::zeros(config, specs)
 }

@@ -1,11 +1,11 @@
 //! The model card: what the encoder is, what it was trained on, and how to use it.
 
-use super::metrics::Line;
+use super::Summary;
+use super::log::Line;
 use super::settings::without_places;
-use super::summary::Summary;
 use crate::config::{NerObjective, PrefinetuneConfig};
-use crate::objectives::Objective;
-use espalier_encoder::text::{escape, escape_lines};
+use crate::strategy::ObjectiveKind;
+use espalier_encoder::text::{escape_control, escape_control_lines};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -24,21 +24,21 @@ pub(super) fn card(config: &PrefinetuneConfig, summary: &Summary, metrics: &[Lin
         usage(config, summary),
         settings(config),
     ];
-    escape_lines(&sections.join("\n")).into_owned()
+    escape_control_lines(&sections.join("\n")).into_owned()
 }
 
 /// A text as a value of YAML: an id of the hub as it is, others in quotes, which are those of JSON.
 fn yaml(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
     let is_plain = text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.chars().all(plain);
-    if is_plain { text.to_owned() } else { Value::from(&*escape(text)).to_string() }
+    if is_plain { text.to_owned() } else { Value::from(&*escape_control(text)).to_string() }
 }
 
 /// A name as Markdown shows it: on one line, with everything out of force that would make a tag, a
 /// link or a column of it.
 fn markdown(name: &str) -> String {
     let mut shown = String::new();
-    for c in escape(name).chars() {
+    for c in escape_control(name).chars() {
         match c {
             '<' => shown.push_str("&lt;"),
             '&' => shown.push_str("&amp;"),
@@ -65,7 +65,7 @@ fn front_matter(config: &PrefinetuneConfig) -> String {
 
 /// Whether the model has the head of masked language modelling.
 fn guesses(config: &PrefinetuneConfig) -> bool {
-    config.strategy.objectives().contains(&Objective::Mlm)
+    config.strategy.objectives.contains(&ObjectiveKind::Mlm)
 }
 
 fn introduction(config: &PrefinetuneConfig, summary: &Summary) -> String {
@@ -101,11 +101,11 @@ fn data(config: &PrefinetuneConfig, summary: &Summary) -> String {
     let mut text = String::from(
         "## Training data\n\n| objective | corpora | examples a step |\n|---|---|---|\n",
     );
-    for &objective in config.strategy.objectives() {
+    for &objective in config.strategy.objectives {
         let batch = match objective {
-            Objective::Ner => format!("{} sentences{}", config.ner.batch, teacher(config)),
-            Objective::Tc => format!("{} pairs", config.tc.batch),
-            Objective::Mlm => {
+            ObjectiveKind::Ner => format!("{} sentences{}", config.ner.batch, teacher(config)),
+            ObjectiveKind::Tc => format!("{} pairs", config.tc.batch),
+            ObjectiveKind::Mlm => {
                 format!("{} texts of up to {} tokens", config.mlm.batch, config.mlm.max_tokens)
             }
         };
@@ -122,7 +122,9 @@ fn data(config: &PrefinetuneConfig, summary: &Summary) -> String {
 /// What the sentences are for, where they are to distil on.
 fn teacher(config: &PrefinetuneConfig) -> String {
     match (config.ner.objective(), &config.ner.teacher) {
-        (NerObjective::Distill, Some(teacher)) => format!(", distilled from {}", markdown(teacher)),
+        (NerObjective::Distill, Some(teacher)) => {
+            format!(", distilled from {}", markdown(teacher))
+        }
         _ => String::new(),
     }
 }
@@ -146,7 +148,7 @@ fn losses(metrics: &[Line], summary: &Summary) -> String {
 }
 
 /// Mean loss of each objective.
-fn mean(lines: &[Line]) -> BTreeMap<Objective, f64> {
+fn mean(lines: &[Line]) -> BTreeMap<ObjectiveKind, f64> {
     let mut means = BTreeMap::new();
     for (&objective, loss) in lines.iter().flat_map(|line| &line.losses) {
         *means.entry(objective).or_insert(0.0) += loss / lines.len() as f64;
@@ -155,7 +157,7 @@ fn mean(lines: &[Line]) -> BTreeMap<Objective, f64> {
 }
 
 fn usage(config: &PrefinetuneConfig, summary: &Summary) -> String {
-    if config.strategy.has_family_columns() {
+    if config.strategy.family_encoders {
         return "## Use\n\n`backbone/` is the encoder of named entity recognition, `columns/tc/` \
                 that of classification, and `columns/stitches.json` mixes what the two compute \
                 layer by layer: neither is this model alone. It is a reference to compare with, \

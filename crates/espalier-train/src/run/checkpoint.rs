@@ -4,7 +4,7 @@ use super::corpora::check;
 use super::error::{Result, RunError, io};
 use super::state::{Origin, State, sync};
 use crate::config::PrefinetuneConfig;
-use crate::prefinetune::Run;
+use crate::trainer::Trainer;
 use espalier_encoder::tensors::TensorFile;
 use espalier_encoder::{Backbone, files};
 use safetensors::{Dtype, View};
@@ -39,17 +39,17 @@ impl Checkpoints {
     /// only then do all but the `keep` newest checkpoints go.
     pub(super) fn write(
         &self,
-        run: &mut Run,
+        run: &mut Trainer,
         backbone: &Backbone,
         config: &PrefinetuneConfig,
     ) -> Result<PathBuf> {
-        let standing = run.standing();
-        let path = self.directory.join(name_of(standing.step));
+        let state = run.state();
+        let path = self.directory.join(name_of(state.step));
         let partial = self.hidden(&path, UNFINISHED);
         let written = remove_all(&partial)
-            .and_then(|()| run.model(backbone).save(&partial, config))
+            .and_then(|()| Ok(run.model(backbone).save(&partial, config)?))
             .and_then(|()| write_vectors(&partial.join("state.safetensors"), run.vectors()))
-            .and_then(|()| State::write(&partial, self.origin.clone(), standing))
+            .and_then(|()| State::write(&partial, self.origin.clone(), state))
             .and_then(|()| self.remove(&path)) // one of this step that was found damaged
             .and_then(|()| fs::rename(&partial, &path).map_err(io(&path)));
         if let Err(error) = written {
@@ -73,7 +73,7 @@ impl Checkpoints {
     /// `damaged` of those passed over.
     pub(super) fn restore(
         &self,
-        run: &mut Run,
+        run: &mut Trainer,
         backbone: &Backbone,
         mut damaged: impl FnMut(&RunError),
     ) -> Result<Option<PathBuf>> {
@@ -94,22 +94,26 @@ impl Checkpoints {
         }
         match first {
             Some(reason) => {
-                Err(RunError::NoWholeCheckpoint { directory: self.directory.clone(), reason }
-                    .into())
+                Err(RunError::NoWholeCheckpoint { directory: self.directory.clone(), reason })
             }
             None => Ok(None),
         }
     }
 
-    fn apply(&self, path: &Path, state: State, run: &mut Run, backbone: &Backbone) -> Result<()> {
+    fn apply(
+        &self,
+        path: &Path,
+        state: State,
+        run: &mut Trainer,
+        backbone: &Backbone,
+    ) -> Result<()> {
         if state.origin.backbone != backbone.fingerprint() {
             let (expected, found) = (state.origin.backbone, backbone.fingerprint().to_string());
             return Err(RunError::OtherBackbone {
                 checkpoint: path.to_path_buf(),
                 expected,
                 found,
-            }
-            .into());
+            });
         }
         check(&state.origin.corpora, &self.origin.corpora)?;
         if state.origin.settings.is_some() && state.origin.settings != self.origin.settings {
@@ -118,26 +122,25 @@ impl Checkpoints {
                 path.display()
             )];
             let directory = self.directory.parent().unwrap_or(&self.directory).to_path_buf();
-            return Err(RunError::OtherConfig { directory, differences }.into());
+            return Err(RunError::OtherConfig { directory, differences });
         }
         if state.origin.teacher != self.origin.teacher {
             let name = |teacher: &Option<String>| teacher.clone().unwrap_or("no teacher".into());
             let (expected, found) = (name(&state.origin.teacher), name(&self.origin.teacher));
-            return Err(
-                RunError::OtherTeacher { checkpoint: path.to_path_buf(), expected, found }.into()
-            );
+            return Err(RunError::OtherTeacher { checkpoint: path.to_path_buf(), expected, found });
         }
         let trained = Backbone::open(&path.join("backbone"))?;
         if trained.weights().len() != backbone.weights().len() {
             let reason = "its backbone has another shape".to_string();
-            return Err(RunError::Damaged { path: path.to_path_buf(), reason }.into());
+            return Err(RunError::Damaged { path: path.to_path_buf(), reason });
         }
         let file = path.join("state.safetensors");
         let bytes = files::read(&file)?;
         let tensors = TensorFile::parse(&file, &bytes)?;
-        run.restore(state.standing, trained.weights(), |name, values| {
+        run.restore(state.training, trained.weights(), |name, values| {
             Ok(tensors.read_into(name, &[values.len()], values)?)
-        })
+        })?;
+        Ok(())
     }
 
     /// Removes a checkpoint, if it is there. It loses its name first, so that no half of it is ever

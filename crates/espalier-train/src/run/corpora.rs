@@ -2,7 +2,7 @@
 
 use super::error::{Result, RunError, io};
 use crate::config::PrefinetuneConfig;
-use crate::objectives::Objective;
+use crate::strategy::ObjectiveKind;
 use espalier_encoder::digest;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -24,11 +24,11 @@ pub(super) struct Corpus {
 }
 
 /// The corpora of each objective, in the order of the configuration.
-pub(super) type Corpora = BTreeMap<Objective, Vec<Corpus>>;
+pub(super) type Corpora = BTreeMap<ObjectiveKind, Vec<Corpus>>;
 
 /// The corpora that a configuration's strategy trains on.
 pub(super) fn corpora(config: &PrefinetuneConfig) -> Result<Corpora> {
-    let of = |&objective: &Objective| {
+    let of = |&objective: &ObjectiveKind| {
         Ok((
             objective,
             config
@@ -38,7 +38,7 @@ pub(super) fn corpora(config: &PrefinetuneConfig) -> Result<Corpora> {
                 .collect::<Result<_>>()?,
         ))
     };
-    config.strategy.objectives().iter().map(of).collect()
+    config.strategy.objectives.iter().map(of).collect()
 }
 
 fn corpus(path: &Path) -> Result<Corpus> {
@@ -61,7 +61,7 @@ fn edges(path: &Path) -> std::io::Result<(u64, String)> {
 
 /// Checks that the corpora are what they were.
 pub(super) fn check(then: &Corpora, now: &Corpora) -> Result<()> {
-    for objective in Objective::ALL {
+    for objective in ObjectiveKind::ALL {
         let files = |corpora: &Corpora| corpora.get(&objective).cloned().unwrap_or_default();
         let (then, now) = (files(then), files(now));
         let describe = |corpus: Option<&Corpus>| match corpus {
@@ -73,7 +73,7 @@ pub(super) fn check(then: &Corpora, now: &Corpora) -> Result<()> {
         let changed = (0..then.len().max(now.len())).find(|&at| then.get(at) != now.get(at));
         if let Some(at) = changed {
             let (then, now) = (describe(then.get(at)), describe(now.get(at)));
-            return Err(RunError::OtherCorpus { key: objective.corpora_key(), then, now }.into());
+            return Err(RunError::OtherCorpus { key: objective.corpora_key(), then, now });
         }
     }
     Ok(())
@@ -92,7 +92,7 @@ mod tests {
             change.into_iter().for_each(|at| text[at] ^= 1);
             std::fs::write(&path, &text[..length]).unwrap();
             change.into_iter().for_each(|at| text[at] ^= 1);
-            Corpora::from([(Objective::Tc, vec![corpus(&path).unwrap()])])
+            Corpora::from([(ObjectiveKind::Tc, vec![corpus(&path).unwrap()])])
         };
         let whole = 3 * EDGE as usize;
         let then = of(None, whole);

@@ -1,14 +1,19 @@
 //! What can go wrong with a run's directory.
 
+use crate::error::TrainError;
 use espalier_encoder::EncoderError;
 use std::path::{Path, PathBuf};
 
 /// Result of this module's functions.
-pub(super) type Result<T, E = crate::TrainError> = std::result::Result<T, E>;
+pub(super) type Result<T, E = RunError> = std::result::Result<T, E>;
 
 /// A run that cannot start, go on or be finished in its directory.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum RunError {
+    /// Training, or a file of the run.
+    #[error(transparent)]
+    Train(#[from] TrainError),
     /// There are other things in the directory.
     #[error("{} is neither empty nor a run: it holds {found}; choose another directory, one that is empty or not there yet",
         directory.display())]
@@ -95,7 +100,7 @@ pub enum RunError {
     #[error("{cause}{}", last_good(checkpoint.as_deref()))]
     Diverged {
         /// What became infinite or not a number, and where.
-        cause: Box<crate::TrainError>,
+        cause: Box<TrainError>,
         /// The newest checkpoint, if there is one.
         checkpoint: Option<PathBuf>,
     },
@@ -111,8 +116,14 @@ fn last_good(checkpoint: Option<&Path>) -> String {
     }
 }
 
-/// The system's refusal of a file or directory.
-pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> crate::TrainError {
-    let refused = EncoderError::io(path);
-    move |cause| refused(cause).into()
+impl From<EncoderError> for RunError {
+    fn from(error: EncoderError) -> Self {
+        Self::Train(error.into())
+    }
+}
+
+/// The operating system's error on a file or directory.
+pub(super) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> RunError {
+    let failed = EncoderError::io(path);
+    move |cause| failed(cause).into()
 }

@@ -16,26 +16,23 @@ mod corpora;
 mod error;
 mod events;
 mod log;
-mod metrics;
 mod place;
 mod settings;
 mod state;
-mod summary;
 
 pub use error::RunError;
-pub(crate) use error::io;
-pub use summary::Summary;
-
-pub(crate) use espalier_encoder::digest::hex;
-pub(crate) use state::sha256;
 
 use crate::config::PrefinetuneConfig;
-use crate::error::{Result, TrainError};
-use crate::prefinetune::{Encoders, Run, StepReport};
+use crate::error::TrainError;
+use crate::strategy::ObjectiveKind;
+use crate::trainer::{Encoders, StepReport, Trainer};
 use checkpoint::Checkpoints;
-use espalier_encoder::{Backbone, files};
+use error::Result;
+use espalier_encoder::{Backbone, Family, files};
 use log::Log;
+use serde::{Deserialize, Serialize};
 use state::Origin;
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -50,6 +47,27 @@ pub enum RunEvent<'a> {
     Step(&'a StepReport),
     /// A checkpoint was written.
     Checkpoint(&'a Path),
+}
+
+/// `summary.json`: how a run ended. It is written last: where it is, the run is finished.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// Updates done.
+    pub step: usize,
+    /// Whether validation ended the run before its last step.
+    pub stopped_early: bool,
+    /// The step that the weights are of, where the run kept the best in validation.
+    pub best_step: Option<usize>,
+    /// Mean loss of each objective on held-out examples, at that step or else at the last.
+    pub validation: BTreeMap<ObjectiveKind, f64>,
+    /// Sentences and pairs trained on, counted as often as they came.
+    pub examples: usize,
+    /// Tokens that went through the encoder in training.
+    pub tokens: usize,
+    /// Families with an adapter of their own.
+    pub adapters: Vec<Family>,
+    /// Fingerprint of the encoder.
+    pub backbone: String,
 }
 
 /// How a run came to an end, or to a halt.
@@ -115,7 +133,7 @@ impl RunDirectory {
         place::plain(&self.path)?;
         match (self.has_run(), resume) {
             (false, _) => place::vacant(&self.path, SETTINGS),
-            (true, false) => Err(RunError::Exists { directory: self.path.clone() }.into()),
+            (true, false) => Err(RunError::Exists { directory: self.path.clone() }),
             (true, true) => {
                 let then = PrefinetuneConfig::read(&self.config_file(), &[])?;
                 settings::check(&self.path, &then, &settings::resolved(config))
@@ -154,7 +172,7 @@ impl RunDirectory {
         let config = &settings::resolved(config);
         let encoders = encoders.into();
         let backbone = encoders.backbone;
-        let mut run = Run::start(encoders, config)?;
+        let mut run = Trainer::new(encoders, config)?;
         let origin = Origin::of(encoders, config)?;
         let _lock = place::lock(&self.path)?;
         // Once more, now that nobody else can begin or end a run here.
@@ -163,7 +181,7 @@ impl RunDirectory {
         }
         let resumes = self.has_run();
         if !resumes {
-            files::write_whole(&self.config_file(), config.to_toml().as_bytes())?;
+            files::write_atomic(&self.config_file(), config.to_toml().as_bytes())?;
         }
         let keep = config.train.keep_checkpoints;
         let checkpoints = Checkpoints::open(self.path.join("checkpoints"), origin, keep)?;
@@ -174,16 +192,16 @@ impl RunDirectory {
             let _ = observe(RunEvent::Resumed(run.steps_done()));
         }
         let mut log = Log::open(&self.path, run.steps_done())?;
-        while !run.done() {
+        while !run.is_done() {
             let report = run.step().map_err(|error| self.diverged(error))?;
             log.write(&report)?;
             let halt = observe(RunEvent::Step(&report)).is_break();
-            if halt || run.done() || due(report.step, config.train.checkpoint_every) {
+            if halt || run.is_done() || due(report.step, config.train.checkpoint_every) {
                 log.sync()?;
                 let _ =
                     observe(RunEvent::Checkpoint(&checkpoints.write(&mut run, backbone, config)?));
             }
-            if halt && !run.done() {
+            if halt && !run.is_done() {
                 return Ok(Outcome::Halted { step: report.step });
             }
         }
@@ -191,16 +209,21 @@ impl RunDirectory {
     }
 
     /// Writes the model, its card and, last, the summary.
-    fn finish(&self, run: Run, backbone: &Backbone, config: &PrefinetuneConfig) -> Result<Summary> {
-        let standing = run.standing();
+    fn finish(
+        &self,
+        run: Trainer,
+        backbone: &Backbone,
+        config: &PrefinetuneConfig,
+    ) -> Result<Summary> {
+        let state = run.state();
         let trained = run.finish(backbone);
-        let lines = metrics::read(&self.path.join("metrics.jsonl"))?;
-        let best_step = standing.keeps_best.then_some(standing.validation.best_step);
+        let lines = log::read(&self.path.join("metrics.jsonl"))?;
+        let best_step = state.keeps_best.then_some(state.validation.best_step);
         let mut validated = lines.iter().filter(|line| !line.validation.is_empty());
         let validated = validated.rfind(|line| best_step.is_none_or(|best| line.step == best));
         let summary = Summary {
-            step: standing.step,
-            stopped_early: standing.step < config.train.steps && !lines.is_empty(),
+            step: state.step,
+            stopped_early: state.step < config.train.steps && !lines.is_empty(),
             best_step,
             validation: validated.map(|line| line.validation.clone()).unwrap_or_default(),
             examples: lines.iter().map(|line| line.examples).sum(),
@@ -209,7 +232,7 @@ impl RunDirectory {
             backbone: trained.backbone.fingerprint().to_string(),
         };
         trained.save(&self.path, config)?;
-        files::write_whole(
+        files::write_atomic(
             &self.path.join("README.md"),
             card::card(config, &summary, &lines).as_bytes(),
         )?;
@@ -218,13 +241,13 @@ impl RunDirectory {
     }
 
     /// Names the last good checkpoint beside what is no longer a number.
-    fn diverged(&self, error: TrainError) -> TrainError {
+    fn diverged(&self, error: TrainError) -> RunError {
         match error {
             TrainError::NotFinite { .. } | TrainError::GradientNotFinite { .. } => {
                 let checkpoint = checkpoint::newest(&self.path.join("checkpoints"));
-                RunError::Diverged { cause: Box::new(error), checkpoint }.into()
+                RunError::Diverged { cause: Box::new(error), checkpoint }
             }
-            other => other,
+            other => other.into(),
         }
     }
 }

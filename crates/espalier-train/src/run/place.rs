@@ -19,9 +19,10 @@ pub(super) fn has_run(directory: &Path, settings: &str) -> bool {
 /// Checks that a run may begin in the directory: it is missing, empty, or holds no more than what a
 /// start leaves that was killed before it had written its settings.
 pub(super) fn vacant(directory: &Path, settings: &str) -> Result<()> {
-    let ours = |name: &std::ffi::OsStr| name == LOCK || files::is_leftover(name, settings.as_ref());
-    match files::stranger(directory, ours)? {
-        Some(found) => Err(RunError::NoRun { directory: directory.to_path_buf(), found }.into()),
+    let ours =
+        |name: &std::ffi::OsStr| name == LOCK || files::is_partial_file(name, settings.as_ref());
+    match files::unknown_entry(directory, ours)? {
+        Some(found) => Err(RunError::NoRun { directory: directory.to_path_buf(), found }),
         None => Ok(()),
     }
 }
@@ -48,7 +49,7 @@ pub(super) fn plain(directory: &Path) -> Result<()> {
         let is_file = FILES.contains(&name.as_str()) || name.starts_with(EVENTS);
         if (is_file && !kind.is_file()) || (FOLDERS.contains(&name.as_str()) && !kind.is_dir()) {
             let found = format!("{name}, which is a link or of another kind than a run's");
-            return Err(RunError::NoRun { directory: directory.to_path_buf(), found }.into());
+            return Err(RunError::NoRun { directory: directory.to_path_buf(), found });
         }
     }
     Ok(())
@@ -63,7 +64,7 @@ pub(super) fn lock(directory: &Path) -> Result<File> {
             // A link may lead to a file that is not ours.
             if !fs::symlink_metadata(&path).map_err(io(&path))?.is_file() {
                 let found = format!("{LOCK}, which is no plain file");
-                return Err(RunError::NoRun { directory: directory.to_path_buf(), found }.into());
+                return Err(RunError::NoRun { directory: directory.to_path_buf(), found });
             }
             File::options().write(true).open(&path)
         }
@@ -71,9 +72,7 @@ pub(super) fn lock(directory: &Path) -> Result<File> {
     };
     let file = file.map_err(io(&path))?;
     match file.try_lock() {
-        Err(TryLockError::WouldBlock) => {
-            Err(RunError::Busy { directory: directory.to_path_buf() }.into())
-        }
+        Err(TryLockError::WouldBlock) => Err(RunError::Busy { directory: directory.to_path_buf() }),
         // Some network file systems have no locks: then nobody is kept out.
         _ => Ok(file),
     }

@@ -1,7 +1,7 @@
 //! Whether a run is resumed with the settings that it was started with.
 
 use super::error::{Result, RunError};
-use crate::config::PrefinetuneConfig;
+use crate::config::{FORMER, PrefinetuneConfig};
 use crate::error::TrainError;
 use espalier_encoder::{Compute, Precision, digest};
 use std::collections::BTreeMap;
@@ -55,18 +55,20 @@ pub(super) fn check(
         .collect();
     match differences.is_empty() {
         true => Ok(()),
-        false => {
-            Err(RunError::OtherConfig { directory: directory.to_path_buf(), differences }.into())
-        }
+        false => Err(RunError::OtherConfig { directory: directory.to_path_buf(), differences }),
     }
 }
 
-/// The SHA-256 of the settings that change what a run computes.
+/// The SHA-256 of the settings that change what a run computes, by the names that they had first.
 pub(super) fn fingerprint(config: &PrefinetuneConfig) -> Result<String> {
+    let former = |key: String| match FORMER.iter().find(|(_, now)| *now == key) {
+        Some((former, _)) => former.to_string(),
+        None => key,
+    };
     let values = values(config)?.into_iter().filter(|(key, _)| !FREE.contains(&key.as_str()));
-    Ok(digest::sha256(
-        values.map(|(key, value)| format!("{key} = {value}\n")).collect::<String>().as_bytes(),
-    ))
+    let values: BTreeMap<_, _> = values.map(|(key, value)| (former(key), value)).collect();
+    let lines: String = values.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
+    Ok(digest::sha256(lines.as_bytes()))
 }
 
 /// The configuration with the names of files, but not their places.

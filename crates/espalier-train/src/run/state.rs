@@ -1,16 +1,15 @@
-//! `state.json`: where a run stood, and what shows that nothing of its checkpoint was altered.
+//! `state.json`: the training state, and the checksums that show whether a checkpoint was altered.
 
 use super::corpora::{Corpora, corpora};
 use super::error::{Result, io};
 use super::settings;
 use crate::config::PrefinetuneConfig;
-use crate::prefinetune::{Encoders, Standing};
-use espalier_encoder::{digest, files};
+use crate::trainer::{Encoders, TrainingState};
+use espalier_encoder::digest::{self, sha256_of_file};
+use espalier_encoder::files;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::Read;
 use std::path::Path;
 
 /// The version of the format.
@@ -54,7 +53,8 @@ pub(super) struct State {
     format: u32,
     #[serde(flatten)]
     pub(super) origin: Origin,
-    pub(super) standing: Standing,
+    #[serde(rename = "standing")]
+    pub(super) training: TrainingState,
     /// Every other file of the checkpoint: its SHA-256.
     files: BTreeMap<String, String>,
     /// The SHA-256 of this file's text with zeros for these digits; the last key.
@@ -64,14 +64,14 @@ pub(super) struct State {
 
 impl State {
     /// Writes the state of the checkpoint in `directory`, whose other files are all there.
-    pub(super) fn write(directory: &Path, origin: Origin, standing: Standing) -> Result<()> {
+    pub(super) fn write(directory: &Path, origin: Origin, training: TrainingState) -> Result<()> {
         let path = directory.join(STATE);
         let (files, checksum) = (checksums(directory)?, Some(ZEROS.to_string()));
         let text =
-            files::json_bytes(&path, &Self { format: FORMAT, origin, standing, files, checksum })?;
+            files::json_bytes(&path, &Self { format: FORMAT, origin, training, files, checksum })?;
         let text = String::from_utf8_lossy(&text);
         let text = with_checksum(&text, ZEROS, &digest::sha256(text.as_bytes()));
-        files::write_whole(&path, text.as_bytes())?;
+        files::write_atomic(&path, text.as_bytes())?;
         sync(directory)
     }
 
@@ -94,8 +94,8 @@ impl State {
             if !files::stays_below(name.as_ref()) || !directory.join(name).is_file() {
                 return Err(format!("{STATE} names {name:?}, which is no file of the checkpoint"));
             }
-            let found =
-                sha256(&directory.join(name)).map_err(|error| format!("{name}: {error}"))?;
+            let found = sha256_of_file(&directory.join(name))
+                .map_err(|error| format!("{name}: {error}"))?;
             if found != *checksum {
                 return Err(format!("{name} is not as it was written"));
             }
@@ -138,22 +138,10 @@ fn checksums(directory: &Path) -> Result<BTreeMap<String, String>> {
                 .flatten()
                 .map(|part| part.to_string_lossy())
                 .collect();
-            sums.insert(name.join("/"), sha256(&path).map_err(io(&path))?);
+            sums.insert(name.join("/"), sha256_of_file(&path).map_err(io(&path))?);
         }
     }
     Ok(sums)
-}
-
-/// SHA-256 of a file, in hexadecimal digits.
-pub(crate) fn sha256(path: &Path) -> std::io::Result<String> {
-    let (mut file, mut hash) = (File::open(path)?, Sha256::new());
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(super::hex(&hash.finalize())),
-            length => hash.update(&buffer[..length]),
-        }
-    }
 }
 
 /// Makes sure that the names in a directory are on the disk, where the system can do that.

@@ -1,15 +1,19 @@
 //! Fine-tuning against the obvious version of itself: the whole model in every step, no trunk kept.
 
-use crate::common::{bits, tiny_bert};
-use crate::tasks::{TAGS, noisy_lora, sentences};
+use crate::tasks::{TAGS, sentences};
 use espalier_data::sampling::generator;
 use espalier_encoder::{Activations, Batch, Gradients, Head, Lora};
 use espalier_kernels::loss::cross_entropy;
 use espalier_kernels::round_through_bf16;
-use espalier_train::finetune;
+use espalier_testing::adapters::random_lora;
+use espalier_testing::compare::bits;
+use espalier_testing::fixtures::tiny_bert;
+use espalier_train::Finetuner;
 use espalier_train::finetune::FinetuneConfig;
 use espalier_train::initialization::uniform;
-use espalier_train::optimizer::{Group, Optimizer, OptimizerKind, Schedule};
+use espalier_train::optimizer::{
+    Optimizer, OptimizerConfig, OptimizerKind, ParameterGroup, Parameters, Schedule,
+};
 
 /// Trains on one batch, over and over, by AdamW with decay 0.1, a warm-up of 2 of 8 steps and
 /// clipping to the norm 0.5.
@@ -21,10 +25,16 @@ fn plain_loop(
 ) -> (Lora, Head, Vec<f64>) {
     let backbone = tiny_bert();
     let layers = backbone.encoder.layers();
-    let group = |length, rate| Group::new(length, rate, vec![(0..length, 0.1)]);
+    let group = |length, rate| ParameterGroup::new(length, rate, vec![(0..length, 0.1)]);
     let (mut lora_group, mut head_group) =
         (group(lora.values.len(), 1e-2), group(head.values.len(), 2e-2));
-    let mut optimizer = Optimizer::new(OptimizerKind::AdamW, Schedule::Linear, 8, 2, 0.5);
+    let mut optimizer = Optimizer::new(OptimizerConfig {
+        kind: OptimizerKind::AdamW,
+        schedule: Schedule::Linear,
+        steps: 8,
+        warmup: 2,
+        clip_norm: 0.5,
+    });
     let mut losses = Vec::new();
     for _ in 0..8 {
         let (mut activations, mut scores, mut d_hidden) =
@@ -39,7 +49,10 @@ fn plain_loop(
             Gradients { adapter: Some(&mut lora_group.gradients), ..Gradients::default() };
         model.backward(0..layers, batch, &mut activations, &mut d_hidden, gradients);
         optimizer
-            .step(&mut [(&mut lora.values, &mut lora_group), (&mut head.values, &mut head_group)])
+            .step(&mut [
+                Parameters::new("adapter", &mut lora.values, &mut lora_group),
+                Parameters::new("head", &mut head.values, &mut head_group),
+            ])
             .unwrap();
     }
     (lora, head, losses)
@@ -66,9 +79,9 @@ fn one_sentence_is_learned_as_by_a_plain_loop() {
         clip_norm: 0.5,
         ..FinetuneConfig::default()
     };
-    let init = noisy_lora(&backbone, &[1, 2]);
+    let init = random_lora(&backbone, 2, 7);
     let mut rng = generator(config.seed, "head");
-    let head = Head::fresh(backbone.encoder.width(), TAGS.len(), uniform(&mut rng));
+    let head = Head::random_init(backbone.encoder.width(), TAGS.len(), uniform(&mut rng));
 
     let text = backbone.tokenizer.encode_words(&words);
     let first_of = text.first_tokens(words.len());
@@ -86,8 +99,11 @@ fn one_sentence_is_learned_as_by_a_plain_loop() {
         plain_loop(init.clone(), head, &Batch::new([text.ids.as_slice()]), &targets);
 
     let mut found = Vec::new();
-    let adapter =
-        finetune(&backbone, Some(&init), &task, &config, |step| found.push(step.loss)).unwrap();
+    let adapter = Finetuner::new(&backbone)
+        .init(Some(&init))
+        .config(config.clone())
+        .train(&task, |step| found.push(step.loss))
+        .unwrap();
     assert_eq!(found, losses);
     round_through_bf16(&mut lora.values);
     round_through_bf16(&mut head.values);

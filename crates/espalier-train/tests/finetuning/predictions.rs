@@ -1,13 +1,13 @@
-use crate::common::{refusal, tiny_bert};
-use crate::tasks::{
-    TAGS, adapter, config, constant_head, names, noise, noisy_lora, opinions, sentences, tags,
-    texts,
-};
+use crate::tasks::{TAGS, config, names, opinions, sentences, texts};
 use espalier_data::Examples;
 use espalier_encoder::tags::Entity;
 use espalier_encoder::{Adapter, Batch, EncoderError, Head, Output, Pooling, best_class};
+use espalier_testing::adapters::{adapter, constant_head, labels, random_lora, tags};
+use espalier_testing::compare::expect_error;
+use espalier_testing::fixtures::tiny_bert;
+use espalier_testing::random::Random;
 use espalier_train::finetune::{FinetuneConfig, Predictions, predict};
-use espalier_train::{TrainError, finetune};
+use espalier_train::{Finetuner, TrainError};
 use tempfile::TempDir;
 
 #[test]
@@ -15,7 +15,8 @@ fn an_adapter_answers_the_same_after_saving_and_opening() {
     let backbone = tiny_bert();
     for task in [opinions(), names()] {
         let config = FinetuneConfig { steps: 10, ..config() };
-        let adapter = finetune(&backbone, None, &task, &config, |_| {}).unwrap();
+        let adapter =
+            Finetuner::new(&backbone).config(config.clone()).train(&task, |_| {}).unwrap();
         let directory = TempDir::new().unwrap();
         adapter.save(directory.path()).unwrap();
         let opened = Adapter::open(directory.path(), &backbone).unwrap();
@@ -32,14 +33,16 @@ fn an_adapter_is_refused_on_another_backbone() {
     let backbone = tiny_bert();
     let config = FinetuneConfig { steps: 1, ..config() };
     let directory = TempDir::new().unwrap();
-    finetune(&backbone, None, &opinions(), &config, |_| {})
+    Finetuner::new(&backbone)
+        .config(config.clone())
+        .train(&opinions(), |_| {})
         .unwrap()
         .save(directory.path())
         .unwrap();
     let mut weights = backbone.weights().to_vec();
     weights[0] += 1e-3;
     let other = backbone.with_weights(weights);
-    let error = refusal(
+    let error = expect_error(
         Adapter::open(directory.path(), &other),
         &[backbone.fingerprint(), other.fingerprint()],
     );
@@ -49,15 +52,10 @@ fn an_adapter_is_refused_on_another_backbone() {
 #[test]
 fn adapters_answer_only_what_they_are_for() {
     let backbone = tiny_bert();
-    let lora = || noisy_lora(&backbone, &[2]);
+    let lora = || random_lora(&backbone, 1, 7);
     let head = |classes| Some(constant_head(backbone.encoder.width(), classes, 0));
-    let tagger = adapter(&backbone, lora(), head(TAGS.len()), tags());
-    let labeller = adapter(
-        &backbone,
-        lora(),
-        head(2),
-        Output::Labels { labels: vec!["a".into(), "b".into()] },
-    );
+    let tagger = adapter(&backbone, lora(), head(TAGS.len()), tags(&["city"]));
+    let labeller = adapter(&backbone, lora(), head(2), labels(&["a", "b"]));
     let headless = adapter(&backbone, lora(), None, Output::Vectors);
     for (adapter, task, part) in [
         (&tagger, opinions(), "finds entities"),
@@ -77,7 +75,8 @@ fn adapters_answer_only_what_they_are_for() {
 fn labels_that_were_never_seen_are_no_trouble() {
     let backbone = tiny_bert();
     let config = FinetuneConfig { steps: 2, ..config() };
-    let labeller = finetune(&backbone, None, &opinions(), &config, |_| {}).unwrap();
+    let labeller =
+        Finetuner::new(&backbone).config(config.clone()).train(&opinions(), |_| {}).unwrap();
     let unseen = texts(&[("the hotel was good", "neither"), ("", "kind"), ("日本 🙂", "")]);
     let Predictions::Labels(labels) = predict(&backbone, &labeller, &unseen).unwrap() else {
         panic!("no labels")
@@ -87,7 +86,7 @@ fn labels_that_were_never_seen_are_no_trouble() {
         "{labels:?}"
     );
 
-    let tagger = finetune(&backbone, None, &names(), &config, |_| {}).unwrap();
+    let tagger = Finetuner::new(&backbone).config(config.clone()).train(&names(), |_| {}).unwrap();
     let unseen =
         sentences(
             &[vec!["flight", "to", "paris"]],
@@ -102,9 +101,9 @@ fn no_examples_no_answers() {
     let backbone = tiny_bert();
     let tagger = adapter(
         &backbone,
-        noisy_lora(&backbone, &[2]),
+        random_lora(&backbone, 1, 7),
         Some(constant_head(32, TAGS.len(), 0)),
-        tags(),
+        tags(&["city"]),
     );
     assert_eq!(
         predict(&backbone, &tagger, &Examples::Ner(Vec::new())).unwrap(),
@@ -123,7 +122,7 @@ fn found(predictions: Predictions) -> Vec<Vec<Entity>> {
 fn all_cities(sentence: Vec<&str>) -> Vec<String> {
     let backbone = tiny_bert();
     let head = constant_head(backbone.encoder.width(), TAGS.len(), 1);
-    let tagger = adapter(&backbone, noisy_lora(&backbone, &[2]), Some(head), tags());
+    let tagger = adapter(&backbone, random_lora(&backbone, 1, 7), Some(head), tags(&["city"]));
     let task = sentences(&[sentence], |_| "O");
     let characters: Vec<char> = task.texts()[0].chars().collect();
     let found = found(predict(&backbone, &tagger, &task).unwrap()).remove(0);
@@ -153,13 +152,18 @@ fn long_texts_and_words_without_tokens_can_be_trained_on() {
         sentences(&[vec!["london"; 70], vec!["", "\u{200b}"], vec!["", "paris", "to"]], |word| {
             if word == "to" { "O" } else { "B-city" }
         });
-    let tagger =
-        finetune(&backbone, None, &task, &config, |step| assert!(step.loss.is_finite())).unwrap();
+    let tagger = Finetuner::new(&backbone)
+        .config(config.clone())
+        .train(&task, |step| assert!(step.loss.is_finite()))
+        .unwrap();
     assert_eq!(found(predict(&backbone, &tagger, &task).unwrap()).len(), 3);
 
     let long = "hotel ".repeat(200);
     let task = texts(&[(&long, "long"), ("", "short"), ("hotel", "short")]);
-    finetune(&backbone, None, &task, &config, |step| assert!(step.loss.is_finite())).unwrap();
+    Finetuner::new(&backbone)
+        .config(config.clone())
+        .train(&task, |step| assert!(step.loss.is_finite()))
+        .unwrap();
 }
 
 /// Predictions run the adapted layers on the cached trunk, 64 texts at a time; here the whole model
@@ -168,11 +172,11 @@ fn long_texts_and_words_without_tokens_can_be_trained_on() {
 fn predictions_are_those_of_the_whole_model() {
     let backbone = tiny_bert();
     let (width, classes) = (backbone.encoder.width(), 4);
-    let mut noise = noise(3);
-    let head = Head::fresh(width, classes, || 3.0 * noise());
+    let mut random = Random::new(3);
+    let head = Head::random_init(width, classes, || 3.0 * random.number());
     let labels: Vec<String> = (0..classes).map(|class| format!("label {class}")).collect();
     let output = Output::Labels { labels: labels.clone() };
-    let labeller = adapter(&backbone, noisy_lora(&backbone, &[1, 2]), Some(head.clone()), output);
+    let labeller = adapter(&backbone, random_lora(&backbone, 2, 7), Some(head.clone()), output);
     let words = ["london", "7", "music", "東", ",", "not", "zoo", "good", "é", "river"];
     let rows: Vec<String> =
         (0..100).map(|n| [words[n % 10], words[n / 10], words[n * n % 10]].join(" ")).collect();

@@ -1,32 +1,40 @@
 //! Fine-tuning on two frozen columns that are stitched to each other.
 
-use crate::common::{bits, tiny_bert};
-use crate::tasks::{config, names, noise, noisy_lora, opinions};
+use crate::tasks::{config, names, opinions};
 use espalier_data::Examples;
 use espalier_encoder::lora::SiteSpec;
 use espalier_encoder::{Adapter, Backbone, EncoderError, Lora, Module, Precision};
-use espalier_train::columns::{SecondColumn, Stitches};
-use espalier_train::finetune::{FinetuneConfig, Frozen, Predictions, family_of, predict};
-use espalier_train::{TrainError, finetune};
+use espalier_testing::adapters::random_lora;
+use espalier_testing::compare::{bits, on_threads};
+use espalier_testing::fixtures::tiny_bert;
+use espalier_testing::random::Random;
+use espalier_train::finetune::{FinetuneConfig, FrozenEncoder, Predictions, predict};
+use espalier_train::network::{SecondEncoder, Stitches};
+use espalier_train::{Finetuner, TrainError};
 use tempfile::TempDir;
 
 /// The tiny BERT, and beside it one whose weights are a little off.
-fn columns(own: f32, other: f32) -> (Backbone, SecondColumn) {
-    let (first, mut noise) = (tiny_bert(), noise(3));
-    let backbone =
-        first.with_weights(first.weights().iter().map(|weight| weight + 0.02 * noise()).collect());
+fn columns(own: f32, other: f32) -> (Backbone, SecondEncoder) {
+    let (first, mut random) = (tiny_bert(), Random::new(3));
+    let backbone = first.with_weights(
+        first.weights().iter().map(|weight| weight + 0.02 * random.number()).collect(),
+    );
     let stitches = Stitches::new(first.encoder.layers(), own, other);
-    (first, SecondColumn { backbone, stitches })
+    (first, SecondEncoder { backbone, stitches })
 }
 
 fn trained<'a>(
-    encoder: impl Into<Frozen<'a>>,
+    encoder: impl Into<FrozenEncoder<'a>>,
     init: Option<&Lora>,
     task: &Examples,
     steps: usize,
 ) -> (Adapter, Vec<f64>) {
     let (config, mut losses) = (FinetuneConfig { steps, ..config() }, Vec::new());
-    let adapter = finetune(encoder, init, task, &config, |step| losses.push(step.loss)).unwrap();
+    let adapter = Finetuner::new(encoder)
+        .init(init)
+        .config(config.clone())
+        .train(task, |step| losses.push(step.loss))
+        .unwrap();
     (adapter, losses)
 }
 
@@ -40,9 +48,9 @@ fn numbers(adapter: &Adapter) -> [Vec<u32>; 2] {
 fn without_exchange_an_adapter_learns_what_it_learns_on_its_column_alone() {
     for precision in [Precision::F32, Precision::Bf16] {
         let (first, mut second) = columns(1.0, 0.0);
-        let first = first.with_precision(precision).unwrap();
-        second.backbone = second.backbone.with_precision(precision).unwrap();
-        let both = Frozen::new(&first, Some(&second));
+        let first = first.with_precision(precision);
+        second.backbone = second.backbone.with_precision(precision);
+        let both = FrozenEncoder::new(&first, Some(&second));
         for (task, alone) in [(names(), &first), (opinions(), &second.backbone)] {
             let ((adapter, losses), (expected, expected_losses)) =
                 (trained(both, None, &task, 10), trained(alone, None, &task, 10));
@@ -59,7 +67,7 @@ fn without_exchange_an_adapter_learns_what_it_learns_on_its_column_alone() {
 #[test]
 fn tasks_are_learned_through_stitches() {
     let (first, second) = columns(0.7, 0.4);
-    let both = Frozen::new(&first, Some(&second));
+    let both = FrozenEncoder::new(&first, Some(&second));
     for task in [names(), opinions()] {
         let (adapter, losses) = trained(both, None, &task, 120);
         assert!(losses[119] < 0.2 * losses[0], "from {} to {}", losses[0], losses[119]);
@@ -83,8 +91,8 @@ fn tasks_are_learned_through_stitches() {
 #[test]
 fn the_cached_trunk_of_both_columns_changes_nothing() {
     let (first, second) = columns(0.7, 0.4);
-    let both = Frozen::new(&first, Some(&second));
-    let cached = noisy_lora(&first, &[2]);
+    let both = FrozenEncoder::new(&first, Some(&second));
+    let cached = random_lora(&first, 1, 7);
     let zero =
         SiteSpec { layer: 0, module: Module::Query, rank: 1, alpha: 1.0, rank_stabilized: false };
     let specs = std::iter::once(zero).chain(cached.sites.iter().map(|site| site.spec));
@@ -108,9 +116,9 @@ fn the_cached_trunk_of_both_columns_changes_nothing() {
 fn the_number_of_threads_changes_nothing() {
     let (first, second) = columns(0.7, 0.4);
     let with_threads = |threads| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        let both = Frozen::new(&first, Some(&second));
-        pool.install(|| [opinions(), names()].map(|task| numbers(&trained(both, None, &task, 5).0)))
+        let both = FrozenEncoder::new(&first, Some(&second));
+        let scores = |task| numbers(&trained(both, None, &task, 5).0);
+        on_threads(threads, || [opinions(), names()].map(scores))
     };
     let one = with_threads(1);
     assert!(with_threads(2) == one && with_threads(3) == one);
@@ -120,10 +128,10 @@ fn the_number_of_threads_changes_nothing() {
 #[test]
 fn an_adapter_of_both_columns_is_of_no_use_to_one() {
     let (first, second) = columns(0.7, 0.4);
-    let both = Frozen::new(&first, Some(&second));
+    let both = FrozenEncoder::new(&first, Some(&second));
     for task in [opinions(), names()] {
         let (adapter, _) = trained(both, None, &task, 3);
-        assert_eq!(adapter.card.family, family_of(&task));
+        assert_eq!(adapter.card.family, task.family());
         let directory = TempDir::new().unwrap();
         adapter.save(directory.path()).unwrap();
         assert_eq!(both.open_adapter(directory.path()).unwrap(), adapter);

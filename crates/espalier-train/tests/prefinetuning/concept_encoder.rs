@@ -1,16 +1,18 @@
 //! The concept encoder that learns, and what is kept of it.
 
-use crate::common::raw;
-use crate::common::{bits, tiny_bert};
 use crate::corpora::{Corpora, run, trained};
 use crate::gradients::{RATE, assert_gradients, backbone_gradient, one_step};
 use espalier_encoder::tensors::TensorFile;
 use espalier_encoder::{Backbone, Batch, Encoded, Pooling, files};
+use espalier_testing::compare::bits;
+use espalier_testing::fixtures::tiny_bert;
+use espalier_testing::tensors;
 use espalier_train::config::ConceptEncoderKind;
-use espalier_train::objectives::{
-    ConceptBatch, ConceptGradients, ConceptObjective, ConceptProjections, Objective,
+use espalier_train::objectives::concept::loss::{
+    ConceptBatch, ConceptGradients, ConceptLoss, ConceptProjections,
 };
-use espalier_train::strategies::Strategy;
+use espalier_train::strategy::ObjectiveKind;
+use espalier_train::strategy::Strategy;
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -21,18 +23,18 @@ fn a_step_moves_the_second_encoder_by_its_gradient() {
     let spans = json!([{"start": 0, "end": 1, "type": "city"}, {"start": 2, "end": 3, "type": "person name"}]);
     let corpora =
         Corpora::of(&[json!({"tokens": ["london", "loves", "john"], "spans": spans})], &[]);
-    let mut config = one_step(&corpora, Strategy::Ner);
+    let mut config = one_step(&corpora, Strategy::NER);
     (config.ner.concept_encoder, config.ner.keep_concepts) = (ConceptEncoderKind::Trained, true);
-    (config.ner.concept_learning_rate, config.ner.concept_weight_decay) = (RATE, 0.0);
+    (config.ner.concept_group.learning_rate, config.ner.concept_group.weight_decay) = (RATE, 0.0);
 
     let (backbone, width) = (tiny_bert(), tiny_bert().encoder.width());
     let text = backbone.tokenizer.encode_words(&["london", "loves", "john"]);
-    let hidden = backbone.model(None).encode(&Batch::of_texts([&text]));
+    let hidden = backbone.model(None).encode(&Batch::from_texts([&text]));
     let tokens: Vec<usize> =
-        (0..text.words.len()).filter(|&token| text.words[token].is_some()).collect();
+        (0..text.word_ids.len()).filter(|&token| text.word_ids[token].is_some()).collect();
     let targets: Vec<bool> = tokens
         .iter()
-        .flat_map(|&token| [text.words[token] == Some(0), text.words[token] == Some(2)])
+        .flat_map(|&token| [text.word_ids[token] == Some(0), text.word_ids[token] == Some(2)])
         .collect();
     let names: Vec<Encoded> =
         ["city", "person name"].map(|name| backbone.tokenizer.encode(name)).into();
@@ -44,7 +46,7 @@ fn a_step_moves_the_second_encoder_by_its_gradient() {
             concepts: &mut d_concepts,
             projections: &mut vec![0.0; 2 * width * width],
         };
-        let objective = ConceptObjective { scale: 10.0, bias: -4.0 };
+        let objective = ConceptLoss { scale: 10.0, bias: -4.0 };
         let case = ConceptBatch { tokens: &tokens, concepts: &concepts, targets: &targets };
         objective.loss(&hidden, &case, &ConceptProjections::identity(width), 1.0, gradients);
         Pooling::Mean.backward(&d_concepts, batch, width, &mut d_names);
@@ -64,15 +66,18 @@ fn a_step_moves_the_second_encoder_by_its_gradient() {
 fn both_concept_encoders_begin_alike_and_the_trained_one_learns_faster() {
     let corpora = Corpora::easy();
     let losses = |kind| {
-        let mut config = corpora.config(Strategy::Ner);
-        (config.train.steps, config.train.learning_rate, config.ner.projection_learning_rate) =
-            (20, 0.0, 0.0);
-        (config.ner.concept_encoder, config.ner.concept_learning_rate) = (kind, 1e-3);
+        let mut config = corpora.config(Strategy::NER);
+        (
+            config.train.steps,
+            config.train.learning_rate,
+            config.ner.projection_group.learning_rate,
+        ) = (20, 0.0, 0.0);
+        (config.ner.concept_encoder, config.ner.concept_group.learning_rate) = (kind, 1e-3);
         run(&config)
             .unwrap()
             .1
             .iter()
-            .map(|report| report.losses[&Objective::Ner])
+            .map(|report| report.losses[&ObjectiveKind::Ner])
             .collect::<Vec<f64>>()
     };
     let (frozen, trained) =
@@ -84,11 +89,11 @@ fn both_concept_encoders_begin_alike_and_the_trained_one_learns_faster() {
 #[test]
 fn what_is_kept_tells_concepts_by_their_names() {
     let (corpora, out) = (Corpora::easy(), TempDir::new().unwrap());
-    let mut config = corpora.config(Strategy::Ner);
+    let mut config = corpora.config(Strategy::NER);
     assert!(trained(&config).concepts.is_none());
     (config.ner.keep_concepts, config.ner.concept_encoder) = (true, ConceptEncoderKind::Trained);
-    (config.train.steps, config.ner.concept_learning_rate) = (150, 1e-3);
-    config.ner.projection_learning_rate = 1e-2;
+    (config.train.steps, config.ner.concept_group.learning_rate) = (150, 1e-3);
+    config.ner.projection_group.learning_rate = 1e-2;
     trained(&config).save(out.path(), &config).unwrap();
 
     let (tokens, concepts) = (out.path().join("backbone"), out.path().join("concepts"));
@@ -115,10 +120,10 @@ fn what_is_kept_tells_concepts_by_their_names() {
             tokens.tokenizer.encode_words(&["train", "to", word, "now"]),
             names.tokenizer.encode(concept),
         );
-        let hidden = tokens.model(None).encode(&Batch::of_texts([&text]));
+        let hidden = tokens.model(None).encode(&Batch::from_texts([&text]));
         let at = text.first_tokens(4)[2].unwrap();
         let u = project("tokens", &hidden[at * width..(at + 1) * width]);
-        let (batch, mut mean) = (Batch::of_texts([&name]), Vec::new());
+        let (batch, mut mean) = (Batch::from_texts([&name]), Vec::new());
         Pooling::Mean.forward(&names.model(None).encode(&batch), &batch, width, &mut mean);
         let v = project("concepts", &mean);
         let cosine = dot(&u, &v) / (dot(&u, &u) * dot(&v, &v)).sqrt();
@@ -131,5 +136,5 @@ fn what_is_kept_tells_concepts_by_their_names() {
         let (right, wrong) = (score(word, concept), score(word, other));
         assert!(right > 0.0 && wrong < 0.0, "{word}: {right} and {wrong}");
     }
-    assert_eq!(raw::read(&path).len(), 2);
+    assert_eq!(tensors::read(&path).len(), 2);
 }

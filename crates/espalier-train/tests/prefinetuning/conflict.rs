@@ -1,10 +1,11 @@
 //! The conflict meter during training and without.
 
-use crate::common::{bits, tiny_bert};
 use crate::corpora::{Corpora, run};
+use espalier_testing::compare::bits;
+use espalier_testing::fixtures::tiny_bert;
 use espalier_train::config::Composition;
-use espalier_train::prefinetune::{Conflict, Part, measure_conflict};
-use espalier_train::strategies::Strategy;
+use espalier_train::strategy::Strategy;
+use espalier_train::trainer::{Conflict, Part, measure_conflict};
 use espalier_train::{PrefinetuneConfig, TrainError};
 
 fn measured(config: &PrefinetuneConfig, batches: usize) -> Result<Vec<Conflict>, TrainError> {
@@ -20,7 +21,7 @@ fn measured(config: &PrefinetuneConfig, batches: usize) -> Result<Vec<Conflict>,
 fn measuring_changes_nothing_of_the_training() {
     let corpora = Corpora::easy();
     for strategy in
-        [Strategy::Ner, Strategy::Joint, Strategy::PcGrad, Strategy::Tpl, Strategy::AdaptersOnly]
+        [Strategy::NER, Strategy::JOINT, Strategy::PCGRAD, Strategy::TPL, Strategy::ADAPTERS_ONLY]
     {
         let with_meter = |every| {
             let mut config = corpora.config(strategy);
@@ -32,7 +33,7 @@ fn measuring_changes_nothing_of_the_training() {
         assert!(silent.iter().all(|report| report.conflict.is_none()));
         let steps: Vec<usize> =
             reports.iter().filter(|r| r.conflict.is_some()).map(|report| report.step).collect();
-        let meets = ![Strategy::Ner, Strategy::AdaptersOnly].contains(&strategy);
+        let meets = ![Strategy::NER, Strategy::ADAPTERS_ONLY].contains(&strategy);
         assert_eq!(steps, if meets { vec![2, 4] } else { vec![] }, "{strategy}");
     }
 }
@@ -43,18 +44,18 @@ fn measuring_changes_nothing_of_the_training() {
 #[test]
 fn measuring_without_training_gives_the_first_steps_figures() {
     let corpora = Corpora::long();
-    let mut config = corpora.config(Strategy::Joint);
+    let mut config = corpora.config(Strategy::JOINT);
     config.conflict.every = 1;
     let first = run(&config).unwrap().1.swap_remove(0).conflict.unwrap();
     let measurements = measured(&config, 3).unwrap();
     assert_eq!(measurements[0], first);
     assert_ne!(measurements[1], first, "the next batches");
     assert_eq!(
-        measured(&PrefinetuneConfig { strategy: Strategy::Tpl, ..config.clone() }, 1).unwrap()[0],
+        measured(&PrefinetuneConfig { strategy: Strategy::TPL, ..config.clone() }, 1).unwrap()[0],
         first
     );
 
-    let apart = measured(&PrefinetuneConfig { strategy: Strategy::PcGrad, ..config.clone() }, 1)
+    let apart = measured(&PrefinetuneConfig { strategy: Strategy::PCGRAD, ..config.clone() }, 1)
         .unwrap()
         .swap_remove(0);
     for (layer, joint) in apart.layers.iter().zip(&first.layers) {
@@ -77,7 +78,7 @@ fn measuring_without_training_gives_the_first_steps_figures() {
 fn the_weight_of_a_loss_shows_in_the_ratio_alone() {
     let corpora = Corpora::easy();
     let with_weight = |weight| {
-        let mut config = corpora.config(Strategy::PcGrad);
+        let mut config = corpora.config(Strategy::PCGRAD);
         config.ner.weight = Some(weight);
         measured(&config, 1).unwrap()[0].layers[1][&Part::Layer]
     };
@@ -91,11 +92,12 @@ fn the_weight_of_a_loss_shows_in_the_ratio_alone() {
 #[test]
 fn there_must_be_two_gradients_to_compare() {
     let corpora = Corpora::easy();
-    for strategy in [Strategy::None, Strategy::Tc, Strategy::AdaptersOnly, Strategy::CrossStitch] {
+    for strategy in [Strategy::NONE, Strategy::TC, Strategy::ADAPTERS_ONLY, Strategy::CROSS_STITCH]
+    {
         let error = measured(&corpora.config(strategy), 1).unwrap_err().to_string();
-        assert!(error.contains(strategy.name()) && error.contains("joint"), "{error}");
+        assert!(error.contains(strategy.name) && error.contains("joint"), "{error}");
     }
-    let mut config = corpora.config(Strategy::Joint);
+    let mut config = corpora.config(Strategy::JOINT);
     config.train.composition = Composition::Alternating;
     let error = measured(&config, 1).unwrap_err();
     assert!(matches!(error, TrainError::ConfigValue { key: "train.composition", .. }), "{error}");

@@ -1,10 +1,10 @@
 //! Corpora in a temporary directory, in words that the tiny BERT knows.
 
-use crate::common::tiny_bert;
 use espalier_encoder::Compute;
+use espalier_testing::fixtures::tiny_bert;
 use espalier_train::config::{NerConfig, PrefinetuneConfig, TcConfig, TrainConfig};
-use espalier_train::prefinetune::StepReport;
-use espalier_train::strategies::Strategy;
+use espalier_train::strategy::Strategy;
+use espalier_train::trainer::StepReport;
 use espalier_train::{Prefinetuned, TrainError, prefinetune};
 use serde_json::{Value, json};
 use std::fs;

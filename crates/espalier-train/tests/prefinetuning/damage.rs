@@ -1,9 +1,9 @@
 //! Runs whose files are damaged or cannot be written, or whose numbers are none.
 
-use crate::common::tiny_bert;
 use crate::trial::{Trial, metrics, model};
+use espalier_testing::fixtures::tiny_bert;
 use espalier_train::run::{RunDirectory, RunError, RunEvent};
-use espalier_train::strategies::Strategy;
+use espalier_train::strategy::Strategy;
 use std::fs;
 use std::ops::ControlFlow;
 
@@ -12,7 +12,7 @@ fn a_damaged_checkpoint_is_passed_over() {
     for damage in
         ["state.safetensors", "state.json", "backbone/model.safetensors", "backbone/vocab.txt"]
     {
-        let mut trial = Trial::new(Strategy::Tpl);
+        let mut trial = Trial::new(Strategy::TPL);
         trial.config.train.checkpoint_every = 4;
         trial.train(false, Some(5)).unwrap();
         let file = trial.checkpoint(5).join(damage);
@@ -28,9 +28,9 @@ fn a_damaged_checkpoint_is_passed_over() {
 /// The run's state, changed by hand or by a disk, would go on to other weights.
 #[test]
 fn so_is_one_whose_state_was_altered() {
-    let mut trial = Trial::new(Strategy::Tpl);
+    let mut trial = Trial::new(Strategy::TPL);
     trial.config.train.checkpoint_every = 4;
-    let whole = Trial { config: trial.config.clone(), ..Trial::new(Strategy::Tpl) };
+    let whole = Trial { config: trial.config.clone(), ..Trial::new(Strategy::TPL) };
     whole.train(false, None).unwrap();
     for (from, to) in [("\"next\": ", "\"next\": 1"), ("\"format\": 2", "\"format\": 1")] {
         trial.train(false, Some(5)).unwrap();
@@ -66,7 +66,7 @@ fn so_is_one_whose_state_was_altered() {
 /// damaged.
 #[test]
 fn no_more_checkpoints_are_kept_than_asked_for_and_always_the_newest_whole_one() {
-    let mut trial = Trial::new(Strategy::Tc);
+    let mut trial = Trial::new(Strategy::TC);
     trial.config.train.keep_checkpoints = 1;
     trial.train(false, Some(3)).unwrap();
     for step in [1, 2, 9] {
@@ -105,7 +105,7 @@ fn no_more_checkpoints_are_kept_than_asked_for_and_always_the_newest_whole_one()
 #[cfg(unix)]
 fn what_is_not_the_runs_own_stays() {
     use std::os::unix::fs::symlink;
-    let trial = Trial::new(Strategy::Tc);
+    let trial = Trial::new(Strategy::TC);
     trial.train(false, Some(3)).unwrap();
     let (run, other) = (trial.path(), trial.directory.path().join("other"));
     fs::create_dir(&other).unwrap();
@@ -142,7 +142,7 @@ fn what_is_not_the_runs_own_stays() {
 #[cfg(target_os = "linux")]
 fn a_checkpoint_that_names_files_elsewhere_is_passed_over() {
     for name in ["/dev/zero", "../../../outside", "backbone/../../outside", "pipe"] {
-        let mut trial = Trial::new(Strategy::Tc);
+        let mut trial = Trial::new(Strategy::TC);
         trial.config.train.checkpoint_every = 4;
         trial.train(false, Some(5)).unwrap();
         let pipe = trial.checkpoint(5).join("pipe");
@@ -164,12 +164,12 @@ fn a_checkpoint_that_names_files_elsewhere_is_passed_over() {
 
 #[test]
 fn when_no_checkpoint_is_whole_the_run_asks_what_to_do() {
-    let trial = Trial::new(Strategy::Tc);
+    let trial = Trial::new(Strategy::TC);
     trial.train(false, Some(3)).unwrap();
     for step in [2, 3] {
         fs::remove_file(trial.checkpoint(step).join("state.safetensors")).unwrap();
     }
-    let (error, message) = trial.refusal();
+    let (error, message) = trial.expect_error();
     assert!(matches!(error, RunError::NoWholeCheckpoint { .. }), "{message}");
     assert!(
         message.contains("state.safetensors") && message.contains("remove this directory"),
@@ -182,7 +182,7 @@ fn when_no_checkpoint_is_whole_the_run_asks_what_to_do() {
 
 #[test]
 fn leftovers_of_a_killed_process_are_no_checkpoints() {
-    let trial = Trial::new(Strategy::Tc);
+    let trial = Trial::new(Strategy::TC);
     trial.train(false, Some(3)).unwrap();
     for name in [".step-00000009.partial", ".step-00000001.old.partial"] {
         fs::create_dir_all(trial.path().join("checkpoints").join(name).join("backbone")).unwrap();
@@ -200,7 +200,7 @@ fn leftovers_of_a_killed_process_are_no_checkpoints() {
 
 #[test]
 fn what_is_no_number_stops_the_run_and_names_the_last_good_checkpoint() {
-    let mut trial = Trial::new(Strategy::Tpl);
+    let mut trial = Trial::new(Strategy::TPL);
     (trial.config.train.learning_rate, trial.config.train.validation) = (1e30, 0);
     trial.config.train.checkpoint_every = 1;
     let message = trial.train(false, None).unwrap_err().to_string();
@@ -215,7 +215,7 @@ fn what_is_no_number_stops_the_run_and_names_the_last_good_checkpoint() {
         "{message}"
     );
 
-    let mut trial = Trial::new(Strategy::Tpl);
+    let mut trial = Trial::new(Strategy::TPL);
     trial.config.tc.weight = 3e38;
     let message = trial.train(false, None).unwrap_err().to_string();
     for part in [
@@ -229,7 +229,7 @@ fn what_is_no_number_stops_the_run_and_names_the_last_good_checkpoint() {
 
 #[test]
 fn what_cannot_be_written_stops_the_run_with_its_name() {
-    let mut trial = Trial::new(Strategy::Tc);
+    let mut trial = Trial::new(Strategy::TC);
     let file = trial.directory.path().join("file");
     fs::write(&file, "no directory").unwrap();
     let below =
@@ -265,7 +265,7 @@ fn what_cannot_be_written_stops_the_run_with_its_name() {
 #[test]
 #[cfg(target_os = "linux")]
 fn a_full_disk_stops_the_run_and_resuming_makes_up_for_it() {
-    let trial = Trial::new(Strategy::Tc);
+    let trial = Trial::new(Strategy::TC);
     // A run that has not come to its first checkpoint.
     trial.train(false, Some(1)).unwrap();
     fs::remove_dir_all(trial.path().join("checkpoints")).unwrap();

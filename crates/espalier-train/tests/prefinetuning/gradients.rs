@@ -1,16 +1,18 @@
 //! One step of plain gradient descent moves each weight by its gradient, which can so be read off
 //! and compared.
 
-use crate::common::{bits, tiny_bert};
 use crate::corpora::{Corpora, trained};
 use espalier_encoder::{Activations, Backbone, Batch, Encoded, Family, Gradients, Pooling};
+use espalier_testing::compare::bits;
+use espalier_testing::fixtures::tiny_bert;
 use espalier_train::PrefinetuneConfig;
 use espalier_train::config::AdapterConfig;
-use espalier_train::objectives::{
-    ConceptBatch, ConceptGradients, ConceptObjective, ConceptProjections, PairObjective,
+use espalier_train::objectives::concept::loss::{
+    ConceptBatch, ConceptGradients, ConceptLoss, ConceptProjections,
 };
+use espalier_train::objectives::pairs::loss::InfoNce;
 use espalier_train::optimizer::OptimizerKind;
-use espalier_train::strategies::Strategy;
+use espalier_train::strategy::Strategy;
 use serde_json::json;
 
 /// Large, so that rounding the new weight hides nothing of the gradient; a power of two, so that
@@ -23,8 +25,8 @@ pub fn one_step(corpora: &Corpora, strategy: Strategy) -> PrefinetuneConfig {
     config.train.optimizer = OptimizerKind::Sgd;
     (config.train.warmup, config.train.clip_norm, config.train.weight_decay) = (0.0, 0.0, 0.0);
     config.train.learning_rate = RATE;
-    config.adapter =
-        AdapterConfig { learning_rate: RATE, weight_decay: 0.0, ..AdapterConfig::default() };
+    config.adapter = AdapterConfig::default();
+    (config.adapter.group.learning_rate, config.adapter.group.weight_decay) = (RATE, 0.0);
     config
 }
 
@@ -89,7 +91,7 @@ fn a_tc_step_descends_the_contrast_of_its_pairs() {
     let excluded = [false, false, true, false, false, false, true, false, false];
     let records = pairs.map(|(anchor, positive)| json!({"anchor": anchor, "positive": positive}));
     let corpora = Corpora::of(&[], &records);
-    let mut config = one_step(&corpora, Strategy::Tc);
+    let mut config = one_step(&corpora, Strategy::TC);
     config.tc.weight = 0.5;
 
     let backbone = tiny_bert();
@@ -99,7 +101,7 @@ fn a_tc_step_descends_the_contrast_of_its_pairs() {
         let (mut pooled, mut d_hidden, width) = (Vec::new(), Vec::new(), backbone.encoder.width());
         Pooling::Mean.forward(hidden, batch, width, &mut pooled);
         let (anchors, positives) = pooled.split_at_mut(pairs.len() * width);
-        PairObjective { temperature: 0.05 }.loss(width, anchors, positives, &excluded, 0.5);
+        InfoNce { temperature: 0.05 }.loss(width, anchors, positives, &excluded, 0.5);
         Pooling::Mean.backward(&pooled, batch, width, &mut d_hidden);
         d_hidden
     });
@@ -135,7 +137,7 @@ fn a_tc_step_descends_the_contrast_with_further_positives_and_hard_negatives() {
             picked.iter().flat_map(|&i| pooled[i * width..(i + 1) * width].to_vec()).collect()
         };
         let (mut a, mut c): (Vec<f32>, Vec<f32>) = (rows(&anchors), rows(&candidates));
-        PairObjective { temperature: 0.05 }.loss(width, &mut a, &mut c, &excluded, 1.0);
+        InfoNce { temperature: 0.05 }.loss(width, &mut a, &mut c, &excluded, 1.0);
         pooled.fill(0.0);
         for (row, &text) in
             a.chunks(width).chain(c.chunks(width)).zip(anchors.iter().chain(&candidates))
@@ -148,7 +150,7 @@ fn a_tc_step_descends_the_contrast_with_further_positives_and_hard_negatives() {
         Pooling::Mean.backward(&pooled, batch, width, &mut d_hidden);
         d_hidden
     });
-    assert_gradients(&theta_gradient(&one_step(&corpora, Strategy::Tc)), &expected, 1e-4);
+    assert_gradients(&theta_gradient(&one_step(&corpora, Strategy::TC)), &expected, 1e-4);
 }
 
 /// "smithville" is two tokens and "zoo" three: all tokens of a word count, special tokens do not.
@@ -170,7 +172,7 @@ fn a_ner_step_descends_the_contrast_of_its_tokens() {
         json!({"tokens": tokens, "spans": spans.iter().map(span).collect::<Vec<_>>()})
     });
     let corpora = Corpora::of(&records, &[]);
-    let mut config = one_step(&corpora, Strategy::Ner);
+    let mut config = one_step(&corpora, Strategy::NER);
     config.ner.weight = Some(2.0);
 
     let backbone = tiny_bert();
@@ -188,7 +190,7 @@ fn a_ner_step_descends_the_contrast_of_its_tokens() {
         .collect();
     let (mut row, mut tokens, mut targets) = (0, Vec::new(), Vec::new());
     for (text, (_, spans)) in texts.iter().zip(sentences) {
-        for word in &text.words {
+        for word in &text.word_ids {
             if let Some(word) = word.map(|word| word as usize) {
                 tokens.push(row);
                 let named = |name: &&str| {
@@ -204,7 +206,7 @@ fn a_ner_step_descends_the_contrast_of_its_tokens() {
         let (mut d_hidden, mut d_projections) = (Vec::new(), vec![0.0; 2 * width * width]);
         let batch = ConceptBatch { tokens: &tokens, concepts: &concepts, targets: &targets };
         let projections = ConceptProjections::identity(width);
-        let objective = ConceptObjective { scale: 10.0, bias: -4.0 };
+        let objective = ConceptLoss { scale: 10.0, bias: -4.0 };
         let gradients = ConceptGradients {
             hidden: &mut d_hidden,
             concepts: &mut Vec::new(),
@@ -219,10 +221,10 @@ fn a_ner_step_descends_the_contrast_of_its_tokens() {
 #[test]
 fn joint_descends_the_weighted_sum_of_both() {
     let corpora = Corpora::easy();
-    let ner = theta_gradient(&one_step(&corpora, Strategy::Ner));
-    let tc = theta_gradient(&one_step(&corpora, Strategy::Tc));
+    let ner = theta_gradient(&one_step(&corpora, Strategy::NER));
+    let tc = theta_gradient(&one_step(&corpora, Strategy::TC));
     for (ner_weight, tc_weight) in [(1.0, 1.0), (0.5, 2.0), (0.0, 1.0)] {
-        let mut joint = one_step(&corpora, Strategy::Joint);
+        let mut joint = one_step(&corpora, Strategy::JOINT);
         (joint.ner.weight, joint.tc.weight) = (Some(ner_weight), tc_weight);
         let expected: Vec<f32> =
             ner.iter().zip(&tc).map(|(ner, tc)| ner_weight * ner + tc_weight * tc).collect();
@@ -240,8 +242,8 @@ fn dot(a: &[f32], b: &[f32]) -> f64 {
 fn pcgrad_is_joint_where_nothing_conflicts() {
     let corpora = Corpora::easy();
     let gradient = |strategy| theta_gradient(&one_step(&corpora, strategy));
-    assert!(dot(&gradient(Strategy::Ner), &gradient(Strategy::Tc)) > 0.0);
-    assert_gradients(&gradient(Strategy::PcGrad), &gradient(Strategy::Joint), 1e-5);
+    assert!(dot(&gradient(Strategy::NER), &gradient(Strategy::TC)) > 0.0);
+    assert_gradients(&gradient(Strategy::PCGRAD), &gradient(Strategy::JOINT), 1e-5);
 }
 
 /// Projecting the families' gradients off each other, over all of theta at once, is not what a
@@ -250,7 +252,7 @@ fn pcgrad_is_joint_where_nothing_conflicts() {
 fn pcgrad_projects_conflicting_gradients_off_each_other() {
     let corpora = Corpora::long();
     let gradient = |strategy| theta_gradient(&one_step(&corpora, strategy));
-    let (ner, tc) = (gradient(Strategy::Ner), gradient(Strategy::Tc));
+    let (ner, tc) = (gradient(Strategy::NER), gradient(Strategy::TC));
     let (product, ner_ner, tc_tc) = (dot(&ner, &tc), dot(&ner, &ner), dot(&tc, &tc));
     let cosine = product / (ner_ner * tc_tc).sqrt();
     assert!(cosine < -0.1, "these corpora conflict: {cosine}");
@@ -258,11 +260,11 @@ fn pcgrad_projects_conflicting_gradients_off_each_other() {
     let (off_tc, off_ner) = ((product / tc_tc) as f32, (product / ner_ner) as f32);
     let projected = |(&a, &b): (&f32, &f32)| (a - off_tc * b) + (b - off_ner * a);
     let expected: Vec<f32> = ner.iter().zip(&tc).map(projected).collect();
-    let found = gradient(Strategy::PcGrad);
+    let found = gradient(Strategy::PCGRAD);
     assert_gradients(&found, &expected, 1e-4);
     // The sum of the projections is at less than a right angle to both; joint's is not that long.
     assert!(dot(&found, &ner) > 0.0 && dot(&found, &tc) > 0.0);
-    let joint = gradient(Strategy::Joint);
+    let joint = gradient(Strategy::JOINT);
     let apart: Vec<f32> = found.iter().zip(&joint).map(|(a, b)| a - b).collect();
     assert!(dot(&apart, &apart) > 1e-2 * dot(&joint, &joint), "pcgrad did what joint does");
 }
@@ -271,7 +273,7 @@ fn pcgrad_projects_conflicting_gradients_off_each_other() {
 #[test]
 fn adapters_only_descends_tpls_gradients_on_the_adapters() {
     let corpora = Corpora::easy();
-    let [tpl, alone] = [Strategy::Tpl, Strategy::AdaptersOnly]
+    let [tpl, alone] = [Strategy::TPL, Strategy::ADAPTERS_ONLY]
         .map(|strategy| trained(&one_step(&corpora, strategy)));
     for family in [Family::Ner, Family::Tc] {
         assert_eq!(
@@ -289,7 +291,7 @@ fn adapters_only_descends_tpls_gradients_on_the_adapters() {
 fn in_the_first_step_theta_moves_under_tpl_as_under_joint() {
     let corpora = Corpora::easy();
     let [joint, tpl] =
-        [Strategy::Joint, Strategy::Tpl].map(|strategy| trained(&one_step(&corpora, strategy)));
+        [Strategy::JOINT, Strategy::TPL].map(|strategy| trained(&one_step(&corpora, strategy)));
     assert_eq!(bits(tpl.backbone.weights()), bits(joint.backbone.weights()));
 }
 
@@ -297,7 +299,7 @@ fn in_the_first_step_theta_moves_under_tpl_as_under_joint() {
 fn no_gradient_reaches_the_other_familys_adapter() {
     let corpora = Corpora::easy();
     let with_tc_weight = |weight| {
-        let mut config = one_step(&corpora, Strategy::Tpl);
+        let mut config = one_step(&corpora, Strategy::TPL);
         config.tc.weight = weight;
         trained(&config).adapters
     };
@@ -327,9 +329,9 @@ fn chunks_give_the_gradient_of_the_whole_batch() {
         (config.tc.batch, config.tc.chunk) = (12, chunk);
         (theta_gradient(&config), crate::corpora::run(&config).unwrap())
     };
-    let (whole, (direct, reports)) = with_chunk(0, Strategy::Tpl);
+    let (whole, (direct, reports)) = with_chunk(0, Strategy::TPL);
     for chunk in [1, 5, 24] {
-        let (chunked, (cached, cached_reports)) = with_chunk(chunk, Strategy::Tpl);
+        let (chunked, (cached, cached_reports)) = with_chunk(chunk, Strategy::TPL);
         assert_gradients(&chunked, &whole, 1e-5);
         assert_eq!(cached_reports[0].losses, reports[0].losses, "the loss is the same to the bit");
         assert_eq!(cached_reports[0].tokens, reports[0].tokens);
@@ -349,9 +351,9 @@ fn chunks_give_the_gradient_of_the_whole_batch() {
 #[test]
 fn gradients_are_clipped_over_everything_trained() {
     let corpora = Corpora::easy();
-    let mut config = one_step(&corpora, Strategy::Joint);
+    let mut config = one_step(&corpora, Strategy::JOINT);
     config.train.learning_rate = 1.0;
-    config.ner.projection_learning_rate = 0.0; // part of the norm, but not of the update measured here
+    config.ner.projection_group.learning_rate = 0.0; // part of the norm, but not of the update measured here
     config.train.clip_norm = 1e-3;
     let (result, reports) = crate::corpora::run(&config).unwrap();
     assert!(reports[0].gradient_norm > 0.1, "{:?}", reports[0]);

@@ -1,9 +1,10 @@
 use crate::corpora::{Corpora, run};
 use espalier_data::DataError;
 use espalier_encoder::Module;
+use espalier_train::config::DistillLossKind;
 use espalier_train::config::{Composition, NerObjective};
-use espalier_train::objectives::{DistillLoss, Objective};
-use espalier_train::strategies::Strategy;
+use espalier_train::strategy::ObjectiveKind;
+use espalier_train::strategy::Strategy;
 use espalier_train::{PrefinetuneConfig, TrainError};
 use serde_json::json;
 
@@ -16,8 +17,8 @@ fn refusal(config: &PrefinetuneConfig) -> TrainError {
 fn a_loss_that_is_no_number_stops_the_run() {
     let corpora = Corpora::easy();
     for (strategy, objective, texts) in [
-        (Strategy::Ner, Objective::Ner, ["train to", "we love", "flight with"].as_slice()),
-        (Strategy::Tc, Objective::Tc, &["near the river", "was it the"]),
+        (Strategy::NER, ObjectiveKind::Ner, ["train to", "we love", "flight with"].as_slice()),
+        (Strategy::TC, ObjectiveKind::Tc, &["near the river", "was it the"]),
     ] {
         let mut config = corpora.config(strategy);
         config.train.learning_rate = 1e30;
@@ -41,7 +42,7 @@ fn messages_show_the_beginning_of_a_long_text() {
     let long = "weather ".repeat(40);
     let pair = |n| json!({"anchor": format!("{long}{n}"), "positive": format!("bad {n}")});
     let corpora = Corpora::of(&[], &[pair(1), pair(2)]);
-    let mut config = corpora.config(Strategy::Tc);
+    let mut config = corpora.config(Strategy::TC);
     config.train.learning_rate = 1e30;
     let TrainError::NotFinite { batch, .. } = refusal(&config) else { panic!("another error") };
     assert_eq!(batch, format!("{}...", &long[..80]));
@@ -51,19 +52,19 @@ fn messages_show_the_beginning_of_a_long_text() {
 fn a_strategy_without_its_corpus_is_refused() {
     let corpora = Corpora::easy();
     for (strategy, without, key) in [
-        (Strategy::Ner, Objective::Ner, "ner.corpora"),
-        (Strategy::Tc, Objective::Tc, "tc.corpora"),
-        (Strategy::Joint, Objective::Ner, "ner.corpora"),
-        (Strategy::Joint, Objective::Tc, "tc.corpora"),
-        (Strategy::Tpl, Objective::Tc, "tc.corpora"),
-        (Strategy::AdaptersOnly, Objective::Ner, "ner.corpora"),
-        (Strategy::Mlm, Objective::Mlm, "mlm.corpora"),
+        (Strategy::NER, ObjectiveKind::Ner, "ner.corpora"),
+        (Strategy::TC, ObjectiveKind::Tc, "tc.corpora"),
+        (Strategy::JOINT, ObjectiveKind::Ner, "ner.corpora"),
+        (Strategy::JOINT, ObjectiveKind::Tc, "tc.corpora"),
+        (Strategy::TPL, ObjectiveKind::Tc, "tc.corpora"),
+        (Strategy::ADAPTERS_ONLY, ObjectiveKind::Ner, "ner.corpora"),
+        (Strategy::PRETRAIN, ObjectiveKind::Mlm, "mlm.corpora"),
     ] {
         let mut config = corpora.config(strategy);
         match without {
-            Objective::Ner => config.ner.corpora.clear(),
-            Objective::Tc => config.tc.corpora.clear(),
-            Objective::Mlm => config.mlm.corpora.clear(),
+            ObjectiveKind::Ner => config.ner.corpora.clear(),
+            ObjectiveKind::Tc => config.tc.corpora.clear(),
+            ObjectiveKind::Mlm => config.mlm.corpora.clear(),
         }
         let error = refusal(&config);
         let message = error.to_string();
@@ -71,14 +72,14 @@ fn a_strategy_without_its_corpus_is_refused() {
             matches!(error, TrainError::NoCorpus { objective, key: k, .. } if objective == without && k == key),
             "{message}"
         );
-        assert!(message.contains(strategy.name()) && message.contains(key), "{message}");
+        assert!(message.contains(strategy.name) && message.contains(key), "{message}");
     }
 }
 
 #[test]
 fn corpora_that_cannot_be_read_are_refused() {
     let corpora = Corpora::easy();
-    let mut config = corpora.config(Strategy::Ner);
+    let mut config = corpora.config(Strategy::NER);
     config.ner.corpora.push("no/such/corpus.jsonl".into());
     let error = refusal(&config);
     assert!(matches!(error, TrainError::Data(DataError::Open { .. })), "{error}");
@@ -93,7 +94,7 @@ fn sources_of_one_pair_have_no_negatives() {
     let pair =
         |source: &str| json!({"anchor": "cheap hotel", "positive": "good hotel", "source": source});
     let corpora = Corpora::of(&[json!({"tokens": ["a"], "spans": []})], &["a", "b", "c"].map(pair));
-    for strategy in [Strategy::Tc, Strategy::Joint] {
+    for strategy in [Strategy::TC, Strategy::JOINT] {
         let error = refusal(&corpora.config(strategy));
         let message = error.to_string();
         assert!(matches!(error, TrainError::ConfigValue { key: "tc.corpora", .. }), "{message}");
@@ -115,12 +116,14 @@ fn values_out_of_range_are_refused() {
         ("train.clip_norm", |config| config.train.clip_norm = -1.0),
         ("train.warmup", |config| config.train.warmup = 1.5),
         ("train.warmup", |config| config.train.warmup = f32::NAN),
-        ("adapter.warmup", |config| config.adapter.warmup = Some(-0.1)),
-        ("ner.projection_warmup", |config| config.ner.projection_warmup = Some(2.0)),
-        ("ner.projection_weight_decay", |config| config.ner.projection_weight_decay = -1.0),
+        ("adapter.group.warmup", |config| config.adapter.group.warmup = Some(-0.1)),
+        ("ner.projection_group.warmup", |config| config.ner.projection_group.warmup = Some(2.0)),
+        ("ner.projection_group.weight_decay", |config| {
+            config.ner.projection_group.weight_decay = -1.0
+        }),
         ("train.composition", |config| {
             (config.strategy, config.train.composition) =
-                (Strategy::PcGrad, Composition::Alternating)
+                (Strategy::PCGRAD, Composition::Alternating)
         }),
         ("train.validate_every", |config| config.train.validate_every = 0),
         ("train.patience", |config| config.train.patience = 3),
@@ -132,10 +135,14 @@ fn values_out_of_range_are_refused() {
         ("ner.weight", |config| config.ner.weight = Some(-1.0)),
         ("ner.scale", |config| config.ner.scale = 0.0),
         ("ner.bias", |config| config.ner.bias = f32::NAN),
-        ("ner.projection_learning_rate", |config| config.ner.projection_learning_rate = -1.0),
-        ("ner.concept_learning_rate", |config| config.ner.concept_learning_rate = -1.0),
-        ("ner.concept_weight_decay", |config| config.ner.concept_weight_decay = f32::NAN),
-        ("ner.concept_warmup", |config| config.ner.concept_warmup = Some(1.5)),
+        ("ner.projection_group.learning_rate", |config| {
+            config.ner.projection_group.learning_rate = -1.0
+        }),
+        ("ner.concept_group.learning_rate", |config| config.ner.concept_group.learning_rate = -1.0),
+        ("ner.concept_group.weight_decay", |config| {
+            config.ner.concept_group.weight_decay = f32::NAN
+        }),
+        ("ner.concept_group.warmup", |config| config.ner.concept_group.warmup = Some(1.5)),
         ("ner.keep_concepts", |config| {
             (config.ner.keep_concepts, config.train.patience, config.train.validation) =
                 (true, 1, 4)
@@ -148,7 +155,7 @@ fn values_out_of_range_are_refused() {
         ("ner.distill.temperature", |config| config.ner.distill.temperature = 0.0),
         ("ner.distill.layer", |config| {
             config.ner.objective = Some(NerObjective::Distill);
-            (config.ner.distill.loss, config.ner.distill.layer) = (DistillLoss::Kl, 1)
+            (config.ner.distill.loss, config.ner.distill.layer) = (DistillLossKind::Kl, 1)
         }),
         ("ner.corpora", |config| config.ner.corpora[0].weight = 0.0),
         ("tc.corpora", |config| config.tc.corpora[0].weight = f64::NAN),
@@ -166,7 +173,7 @@ fn values_out_of_range_are_refused() {
     ];
     let corpora = Corpora::easy();
     for (expected, spoil) in cases {
-        let mut config = corpora.config(Strategy::Tpl);
+        let mut config = corpora.config(Strategy::TPL);
         spoil(&mut config);
         let error = refusal(&config);
         assert!(
@@ -183,7 +190,7 @@ fn values_out_of_range_are_refused() {
 #[test]
 fn the_shape_of_adapters_is_the_configurations() {
     let corpora = Corpora::easy();
-    let mut config = corpora.config(Strategy::Tpl);
+    let mut config = corpora.config(Strategy::TPL);
     (config.adapter.layers, config.adapter.rank) = (3, 2);
     config.adapter.modules = vec![Module::Value, Module::Query];
     let (result, _) = run(&config).unwrap();

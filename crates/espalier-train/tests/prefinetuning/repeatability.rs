@@ -1,7 +1,7 @@
-use crate::common::bits;
 use crate::corpora::{Corpora, trained};
 use espalier_encoder::Compute;
-use espalier_train::strategies::Strategy;
+use espalier_testing::compare::{bits, on_threads};
+use espalier_train::strategy::Strategy;
 use espalier_train::{PrefinetuneConfig, Prefinetuned};
 
 /// Bit patterns of theta, of the second column and the stitches to it, and of all adapters.
@@ -17,7 +17,7 @@ fn fingerprint(result: &Prefinetuned) -> Vec<Vec<u32>> {
 #[test]
 fn the_same_seed_gives_the_same_bits_and_another_seed_others() {
     let corpora = Corpora::easy();
-    for strategy in Strategy::ALL.into_iter().filter(|strategy| strategy.trains_theta()) {
+    for strategy in Strategy::ALL.into_iter().filter(|strategy| strategy.trains_encoder) {
         let with_seed =
             |seed| fingerprint(&trained(&PrefinetuneConfig { seed, ..corpora.config(strategy) }));
         let first = with_seed(1);
@@ -34,16 +34,13 @@ fn the_same_seed_gives_the_same_bits_and_another_seed_others() {
 fn the_number_of_threads_changes_nothing() {
     let corpora = Corpora::long();
     for (strategy, precision) in [
-        (Strategy::Tpl, Compute::F32),
-        (Strategy::CrossStitch, Compute::F32),
-        (Strategy::CrossStitch, Compute::Bf16),
+        (Strategy::TPL, Compute::F32),
+        (Strategy::CROSS_STITCH, Compute::F32),
+        (Strategy::CROSS_STITCH, Compute::Bf16),
     ] {
         let mut config = corpora.config(strategy);
         (config.ner.batch, config.tc.batch, config.train.precision) = (16, 16, precision);
-        let with_threads = |threads| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            fingerprint(&pool.install(|| trained(&config)))
-        };
+        let with_threads = |threads| fingerprint(&on_threads(threads, || trained(&config)));
         let one = with_threads(1);
         assert!(with_threads(2) == one && with_threads(3) == one, "{strategy} in {precision}");
     }

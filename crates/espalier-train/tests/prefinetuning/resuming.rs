@@ -1,25 +1,25 @@
 //! Runs that were halted go on as if they had not been, and with what they began with only.
 
-use crate::common::{copy_of, fixture, tiny_bert};
 use crate::trial::{Trial, metrics, model};
 use espalier_encoder::Compute;
+use espalier_testing::fixtures::{copy_of, fixture, tiny_bert};
 use espalier_train::config::{Composition, ConceptEncoderKind, NerObjective, PrefinetuneConfig};
+use espalier_train::prefinetune;
 use espalier_train::run::{Outcome, RunDirectory, RunError, RunEvent};
-use espalier_train::strategies::Strategy;
-use espalier_train::{TrainError, prefinetune};
+use espalier_train::strategy::Strategy;
 use std::fs;
 use std::ops::ControlFlow;
 
 #[test]
 fn halted_and_resumed_is_as_uninterrupted() {
     for (strategy, composition, precision) in [
-        (Strategy::Ner, Composition::Both, Compute::F32),
-        (Strategy::PcGrad, Composition::Both, Compute::F32),
-        (Strategy::Tpl, Composition::Both, Compute::F32),
-        (Strategy::Tpl, Composition::Alternating, Compute::F32),
-        (Strategy::AdaptersOnly, Composition::Both, Compute::F32),
-        (Strategy::CrossStitch, Composition::Both, Compute::F32),
-        (Strategy::CrossStitch, Composition::Alternating, Compute::Bf16),
+        (Strategy::NER, Composition::Both, Compute::F32),
+        (Strategy::PCGRAD, Composition::Both, Compute::F32),
+        (Strategy::TPL, Composition::Both, Compute::F32),
+        (Strategy::TPL, Composition::Alternating, Compute::F32),
+        (Strategy::ADAPTERS_ONLY, Composition::Both, Compute::F32),
+        (Strategy::CROSS_STITCH, Composition::Both, Compute::F32),
+        (Strategy::CROSS_STITCH, Composition::Alternating, Compute::Bf16),
     ] {
         let mut whole = Trial::new(strategy);
         (whole.config.train.composition, whole.config.train.precision) = (composition, precision);
@@ -68,14 +68,14 @@ fn every_objective_resumes_to_the_bit() {
     let frozen: Set = |config| config.ner.keep_concepts = true;
     let none: Set = |_| ();
     for (teacher, set) in [(None, concepts), (None, frozen), (Some("kin/mpnet/model"), none)] {
-        let mut whole = Trial::new(Strategy::Tpl);
+        let mut whole = Trial::new(Strategy::TPL);
         set(&mut whole.config);
         if let Some(teacher) = teacher {
             distill(&mut whole.config, teacher);
             (whole.config.ner.distill.layer, whole.config.train.patience) = (1, 9);
             whole.config.ner.teacher_cache = Some(whole.directory.path().join("cache"));
         }
-        let parts = Trial { config: whole.config.clone(), ..Trial::new(Strategy::Tpl) };
+        let parts = Trial { config: whole.config.clone(), ..Trial::new(Strategy::TPL) };
         whole.train(false, None).unwrap();
         parts.train(false, Some(3)).unwrap();
         assert_eq!(parts.train(true, None).unwrap().1, ["resumed after 3"]);
@@ -92,13 +92,13 @@ fn every_objective_resumes_to_the_bit() {
 
 #[test]
 fn a_run_goes_on_with_its_own_teacher_only() {
-    let mut trial = Trial::new(Strategy::Ner);
+    let mut trial = Trial::new(Strategy::NER);
     let teacher = |name: &str| Some(fixture(name).to_str().unwrap().to_string());
     trial.config.ner.objective = Some(NerObjective::Distill);
     trial.config.ner.teacher = teacher("kin/mpnet/model");
     trial.train(false, Some(3)).unwrap();
     trial.config.ner.teacher = teacher("kin/roberta/model");
-    let (error, message) = trial.refusal();
+    let (error, message) = trial.expect_error();
     assert!(matches!(error, RunError::OtherTeacher { .. }), "{message}");
     assert!(message.contains("learned from the teacher sha256:"), "{message}");
 
@@ -116,14 +116,14 @@ fn a_run_goes_on_with_its_own_teacher_only() {
 
 #[test]
 fn a_run_goes_on_with_its_own_settings_backbone_and_corpora_only() {
-    let mut trial = Trial::new(Strategy::Tpl);
+    let mut trial = Trial::new(Strategy::TPL);
     trial.train(false, Some(3)).unwrap();
     let again = RunDirectory::new(trial.path())
         .train(&tiny_bert(), &trial.config, false, |_| ControlFlow::Continue(()));
-    assert!(matches!(again, Err(TrainError::Run(RunError::Exists { .. }))), "{again:?}");
+    assert!(matches!(again, Err(RunError::Exists { .. })), "{again:?}");
 
     trial.config.train.learning_rate *= 2.0;
-    let (error, message) = trial.refusal();
+    let (error, message) = trial.expect_error();
     assert!(
         matches!(error, RunError::OtherConfig { .. })
             && message.contains("train.learning_rate was 0.001"),
@@ -136,11 +136,11 @@ fn a_run_goes_on_with_its_own_settings_backbone_and_corpora_only() {
     let other = tiny_bert().with_weights(weights);
     let refused = RunDirectory::new(trial.path())
         .train(&other, &trial.config, true, |_| ControlFlow::Continue(()));
-    assert!(matches!(refused, Err(TrainError::Run(RunError::OtherBackbone { .. }))), "{refused:?}");
+    assert!(matches!(refused, Err(RunError::OtherBackbone { .. })), "{refused:?}");
 
     let text = fs::read_to_string(trial.corpora.tc()).unwrap();
     fs::write(trial.corpora.tc(), text.replacen("river", "music", 1)).unwrap();
-    let (error, message) = trial.refusal();
+    let (error, message) = trial.expect_error();
     assert!(matches!(error, RunError::OtherCorpus { key: "tc.corpora", .. }), "{message}");
     assert!(message.contains("pairs.jsonl of"), "{message}");
 
@@ -162,11 +162,11 @@ fn a_run_goes_on_with_its_own_settings_backbone_and_corpora_only() {
 
 #[test]
 fn two_processes_do_not_train_in_one_directory() {
-    let trial = Trial::new(Strategy::Tc);
+    let trial = Trial::new(Strategy::TC);
     let outcome =
         RunDirectory::new(trial.path()).train(&tiny_bert(), &trial.config, false, |event| {
             if let RunEvent::Step(_) = event {
-                let (error, message) = trial.refusal();
+                let (error, message) = trial.expect_error();
                 assert!(matches!(error, RunError::Busy { .. }), "{message}");
             }
             ControlFlow::Continue(())

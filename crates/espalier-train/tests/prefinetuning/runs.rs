@@ -1,11 +1,11 @@
 //! What a run leaves in its directory, and when it ends.
 
-use crate::common::tiny_bert;
 use crate::trial::{Trial, metrics, model};
 use espalier_encoder::tensors::TensorFile;
+use espalier_testing::fixtures::tiny_bert;
 use espalier_train::optimizer::Schedule;
 use espalier_train::run::Outcome;
-use espalier_train::strategies::Strategy;
+use espalier_train::strategy::Strategy;
 use std::fs;
 use std::path::Path;
 use tempfile::TempDir;
@@ -14,18 +14,20 @@ use tempfile::TempDir;
 /// identity: along a schedule of their own.
 #[test]
 fn projections_have_a_decay_and_a_schedule_of_their_own() {
-    let mut trial = Trial::new(Strategy::Ner);
+    let mut trial = Trial::new(Strategy::NER);
     (trial.config.train.steps, trial.config.train.validation) = (4, 0);
     trial.config.ner.weight = Some(0.0);
-    (trial.config.ner.projection_learning_rate, trial.config.ner.projection_weight_decay) =
-        (0.1, 0.5);
+    (
+        trial.config.ner.projection_group.learning_rate,
+        trial.config.ner.projection_group.weight_decay,
+    ) = (0.1, 0.5);
     for (schedule, warmup, factors) in [
         // Straight down without warm-up, as `train` says; constant; half the steps of warm-up.
         (None, None, [1.0, 0.75, 0.5, 0.25]),
         (Some(Schedule::Constant), None, [1.0; 4]),
         (None, Some(0.5), [0.5, 1.0, 1.0, 0.5]),
     ] {
-        (trial.config.ner.projection_schedule, trial.config.ner.projection_warmup) =
+        (trial.config.ner.projection_group.schedule, trial.config.ner.projection_group.warmup) =
             (schedule, warmup);
         trial.directory = TempDir::new().unwrap();
         trial.train(false, None).unwrap();
@@ -48,7 +50,7 @@ fn projections_have_a_decay_and_a_schedule_of_their_own() {
 
 #[test]
 fn a_directory_has_all_that_the_documentation_promises() {
-    let trial = Trial::new(Strategy::Tpl);
+    let trial = Trial::new(Strategy::TPL);
     trial.train(false, None).unwrap();
     let names = |path: &Path| {
         let mut names: Vec<String> = fs::read_dir(path)
@@ -113,7 +115,7 @@ fn a_directory_has_all_that_the_documentation_promises() {
 
 #[test]
 fn validation_stops_a_run_that_gets_no_better_and_returns_to_the_best() {
-    let mut trial = Trial::new(Strategy::Tpl);
+    let mut trial = Trial::new(Strategy::TPL);
     (trial.config.train.steps, trial.config.train.learning_rate) = (40, 0.3);
     (trial.config.train.validate_every, trial.config.train.patience) = (1, 3);
     let Outcome::Finished(summary) = trial.train(false, None).unwrap().0 else { panic!("halted") };
@@ -127,7 +129,7 @@ fn validation_stops_a_run_that_gets_no_better_and_returns_to_the_best() {
     assert_eq!(scores.len(), summary.step);
     assert_eq!(scores[best - 1], least);
     // The weights are those of the best step.
-    let mut short = Trial::new(Strategy::Tpl);
+    let mut short = Trial::new(Strategy::TPL);
     short.config = trial.config.clone();
     short.train(false, Some(best)).unwrap();
     let weights = |run: &Path| fs::read(run.join("backbone/model.safetensors")).unwrap();

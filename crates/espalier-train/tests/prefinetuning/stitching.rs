@@ -1,19 +1,20 @@
 //! Cross-stitch: two columns, and what goes between them.
 
-use crate::common::{bits, tiny_bert};
 use crate::corpora::{Corpora, run, trained};
 use espalier_encoder::{Compute, Family};
+use espalier_testing::compare::bits;
+use espalier_testing::fixtures::tiny_bert;
 use espalier_train::PrefinetuneConfig;
-use espalier_train::columns::{SecondColumn, Stitches};
 use espalier_train::config::StitchConfig;
-use espalier_train::objectives::Objective;
-use espalier_train::strategies::Strategy;
+use espalier_train::network::{SecondEncoder, Stitches};
+use espalier_train::strategy::ObjectiveKind;
+use espalier_train::strategy::Strategy;
 use tempfile::TempDir;
 
 /// Stitches that do nothing, and go on doing nothing.
 const APART: StitchConfig = StitchConfig { own: 1.0, other: 0.0, learning_rate: 0.0 };
 
-fn second(config: &PrefinetuneConfig) -> SecondColumn {
+fn second(config: &PrefinetuneConfig) -> SecondEncoder {
     trained(config).second.expect("cross-stitch has a second column")
 }
 
@@ -31,14 +32,14 @@ fn without_exchange_each_column_is_its_family_alone() {
             run(&config).unwrap()
         };
         let ((stitched, reports), (ner, ner_reports), (tc, tc_reports)) =
-            (with(Strategy::CrossStitch), with(Strategy::Ner), with(Strategy::Tc));
+            (with(Strategy::CROSS_STITCH), with(Strategy::NER), with(Strategy::TC));
         let second = stitched.second.unwrap();
         assert_eq!(bits(stitched.backbone.weights()), bits(ner.backbone.weights()), "{precision}");
         assert_eq!(bits(second.backbone.weights()), bits(tc.backbone.weights()), "{precision}");
         assert_eq!(second.stitches, Stitches::new(3, 1.0, 0.0));
         for ((both, ner), tc) in reports.iter().zip(ner_reports).zip(tc_reports) {
-            assert_eq!(both.losses[&Objective::Ner], ner.losses[&Objective::Ner]);
-            assert_eq!(both.losses[&Objective::Tc], tc.losses[&Objective::Tc]);
+            assert_eq!(both.losses[&ObjectiveKind::Ner], ner.losses[&ObjectiveKind::Ner]);
+            assert_eq!(both.losses[&ObjectiveKind::Tc], tc.losses[&ObjectiveKind::Tc]);
         }
     }
 }
@@ -49,7 +50,7 @@ fn without_exchange_each_column_is_its_family_alone() {
 fn a_family_trains_both_columns_through_the_stitches() {
     let corpora = Corpora::easy();
     for silent in [Family::Ner, Family::Tc] {
-        let mut config = corpora.config(Strategy::CrossStitch);
+        let mut config = corpora.config(Strategy::CROSS_STITCH);
         config.train.weight_decay = 0.0;
         match silent {
             Family::Ner => config.ner.weight = Some(0.0),
@@ -80,7 +81,7 @@ fn a_family_trains_both_columns_through_the_stitches() {
 #[test]
 fn stitches_have_a_learning_rate_of_their_own() {
     let corpora = Corpora::easy();
-    let mut config = corpora.config(Strategy::CrossStitch);
+    let mut config = corpora.config(Strategy::CROSS_STITCH);
     config.stitch = StitchConfig { own: 0.7, other: 0.2, learning_rate: 0.0 };
     let still = second(&config);
     assert_eq!(still.stitches, Stitches::new(3, 0.7, 0.2));
@@ -98,13 +99,13 @@ fn stitches_have_a_learning_rate_of_their_own() {
 #[test]
 fn both_columns_come_back_from_the_disk_and_what_does_not_fit_is_refused() {
     let corpora = Corpora::easy();
-    let config = corpora.config(Strategy::CrossStitch);
+    let config = corpora.config(Strategy::CROSS_STITCH);
     let (result, directory) = (trained(&config), TempDir::new().unwrap());
-    assert!(!SecondColumn::is_in(directory.path()));
+    assert!(!SecondEncoder::is_in(directory.path()));
     result.save(directory.path(), &config).unwrap();
-    assert!(SecondColumn::is_in(directory.path()));
+    assert!(SecondEncoder::is_in(directory.path()));
     let (second, first) = (result.second.unwrap(), &result.backbone);
-    let opened = SecondColumn::open(directory.path(), first).unwrap();
+    let opened = SecondEncoder::open(directory.path(), first).unwrap();
     assert_eq!(opened.stitches, second.stitches);
     assert_eq!(opened.fingerprint(first), second.fingerprint(first));
     let mut other = second.clone();
@@ -122,7 +123,7 @@ fn both_columns_come_back_from_the_disk_and_what_does_not_fit_is_refused() {
         (text[..text.len() / 2].to_string(), "stitches.json"),
     ] {
         std::fs::write(&path, spoiled).unwrap();
-        let message = SecondColumn::open(directory.path(), first).unwrap_err().to_string();
+        let message = SecondEncoder::open(directory.path(), first).unwrap_err().to_string();
         assert!(message.contains(expected) && message.contains("stitches.json"), "{message}");
     }
 }

@@ -1,11 +1,12 @@
-use crate::common::{bits, tiny_bert};
 use crate::corpora::{Corpora, run, trained};
 use espalier_encoder::{Family, Lora};
+use espalier_testing::compare::bits;
+use espalier_testing::fixtures::tiny_bert;
 use espalier_train::config::{AdapterConfig, PrefinetuneConfig};
-use espalier_train::objectives::Objective;
 use espalier_train::optimizer::Schedule;
-use espalier_train::prefinetune::StepReport;
-use espalier_train::strategies::Strategy;
+use espalier_train::strategy::ObjectiveKind;
+use espalier_train::strategy::Strategy;
+use espalier_train::trainer::StepReport;
 
 #[test]
 fn every_strategy_trains_what_it_says() {
@@ -13,10 +14,10 @@ fn every_strategy_trains_what_it_says() {
     for strategy in Strategy::ALL {
         let (result, reports) = run(&corpora.config(strategy)).unwrap();
         let steps: Vec<usize> = reports.iter().map(|report| report.step).collect();
-        let expected: &[usize] = if strategy == Strategy::None { &[] } else { &[1, 2, 3, 4] };
+        let expected: &[usize] = if strategy == Strategy::NONE { &[] } else { &[1, 2, 3, 4] };
         assert_eq!(steps, expected, "{strategy}");
         for report in &reports {
-            assert!(report.losses.keys().eq(strategy.objectives()), "{strategy}: {report:?}");
+            assert!(report.losses.keys().eq(strategy.objectives), "{strategy}: {report:?}");
             assert!(
                 report.losses.values().all(|loss| loss.is_finite() && *loss > 0.0),
                 "{strategy}: {report:?}"
@@ -29,14 +30,14 @@ fn every_strategy_trains_what_it_says() {
         let unchanged = result.backbone.fingerprint() == tiny_bert().fingerprint();
         assert_eq!(
             unchanged,
-            [Strategy::None, Strategy::AdaptersOnly].contains(&strategy),
+            [Strategy::NONE, Strategy::ADAPTERS_ONLY].contains(&strategy),
             "{strategy}"
         );
         let families: Vec<Family> = result.adapters.keys().copied().collect();
-        let adapted = [Strategy::Tpl, Strategy::AdaptersOnly].contains(&strategy);
+        let adapted = [Strategy::TPL, Strategy::ADAPTERS_ONLY].contains(&strategy);
         let expected: &[Family] = if adapted { &[Family::Ner, Family::Tc] } else { &[] };
         assert_eq!(families, expected, "{strategy}");
-        assert_eq!(result.second.is_some(), strategy == Strategy::CrossStitch, "{strategy}");
+        assert_eq!(result.second.is_some(), strategy == Strategy::CROSS_STITCH, "{strategy}");
         // A third of three layers, that is the last one, carries adapters.
         assert!(
             result
@@ -49,7 +50,7 @@ fn every_strategy_trains_what_it_says() {
 
 #[test]
 fn without_pre_finetuning_no_corpus_is_needed() {
-    let config = PrefinetuneConfig { strategy: Strategy::None, ..PrefinetuneConfig::default() };
+    let config = PrefinetuneConfig { strategy: Strategy::NONE, ..PrefinetuneConfig::default() };
     assert_eq!(bits(trained(&config).backbone.weights()), bits(tiny_bert().weights()));
 }
 
@@ -64,10 +65,11 @@ fn factors(lora: &Lora, b: bool) -> Vec<f32> {
 #[test]
 fn a_family_trains_its_own_adapter_only() {
     let corpora = Corpora::easy();
-    let mut config = corpora.config(Strategy::Tpl);
-    let untrained = AdapterConfig { learning_rate: 0.0, ..AdapterConfig::default() };
+    let mut config = corpora.config(Strategy::TPL);
+    let mut untrained = AdapterConfig::default();
+    untrained.group.learning_rate = 0.0;
     let fresh = trained(&PrefinetuneConfig { adapter: untrained, ..config.clone() }).adapters;
-    config.adapter.weight_decay = 0.0;
+    config.adapter.group.weight_decay = 0.0;
     for (silent, other) in [(Family::Ner, Family::Tc), (Family::Tc, Family::Ner)] {
         config.ner.weight = Some(if silent == Family::Ner { 0.0 } else { 1.0 });
         config.tc.weight = if silent == Family::Tc { 0.0 } else { 1.0 };
@@ -88,9 +90,11 @@ fn a_family_trains_its_own_adapter_only() {
 #[test]
 fn weight_decay_reaches_adapters() {
     let corpora = Corpora::easy();
-    let mut config = corpora.config(Strategy::Tpl);
-    (config.tc.weight, config.adapter.learning_rate, config.adapter.weight_decay) = (0.0, 0.1, 0.5);
-    let untrained = AdapterConfig { learning_rate: 0.0, ..AdapterConfig::default() };
+    let mut config = corpora.config(Strategy::TPL);
+    (config.tc.weight, config.adapter.group.learning_rate, config.adapter.group.weight_decay) =
+        (0.0, 0.1, 0.5);
+    let mut untrained = AdapterConfig::default();
+    untrained.group.learning_rate = 0.0;
     let (before, after) = (
         trained(&PrefinetuneConfig { adapter: untrained, ..config.clone() })
             .adapters
@@ -113,10 +117,10 @@ fn weight_decay_reaches_adapters() {
 fn adapters_have_schedules_of_their_own() {
     let corpora = Corpora::easy();
     let decayed = |schedule, warmup| {
-        let mut config = corpora.config(Strategy::AdaptersOnly);
-        (config.tc.weight, config.adapter.learning_rate, config.adapter.weight_decay) =
+        let mut config = corpora.config(Strategy::ADAPTERS_ONLY);
+        (config.tc.weight, config.adapter.group.learning_rate, config.adapter.group.weight_decay) =
             (0.0, 0.1, 0.5);
-        (config.adapter.schedule, config.adapter.warmup) = (schedule, warmup);
+        (config.adapter.group.schedule, config.adapter.group.warmup) = (schedule, warmup);
         factors(&trained(&config).adapters[&Family::Tc], false)
     };
     let as_train = decayed(None, None);
@@ -141,7 +145,7 @@ fn frozen_embeddings_stay() {
     let corpora = Corpora::easy();
     let before = tiny_bert();
     let embeddings = before.encoder.layout.embeddings.all.clone();
-    for strategy in Strategy::ALL.into_iter().filter(|strategy| strategy.trains_theta()) {
+    for strategy in Strategy::ALL.into_iter().filter(|strategy| strategy.trains_encoder) {
         for frozen in [false, true] {
             let mut config = corpora.config(strategy);
             config.train.freeze_embeddings = frozen;
@@ -161,12 +165,12 @@ fn frozen_embeddings_stay() {
 #[test]
 fn easy_corpora_are_learned() {
     let corpora = Corpora::easy();
-    for strategy in [Strategy::Joint, Strategy::Tpl, Strategy::CrossStitch] {
+    for strategy in [Strategy::JOINT, Strategy::TPL, Strategy::CROSS_STITCH] {
         let mut config = corpora.config(strategy);
         config.train.steps = 60;
-        config.ner.projection_learning_rate = 1e-2;
+        config.ner.projection_group.learning_rate = 1e-2;
         let (_, reports) = run(&config).unwrap();
-        for objective in [Objective::Ner, Objective::Tc] {
+        for objective in [ObjectiveKind::Ner, ObjectiveKind::Tc] {
             let mean = |reports: &[StepReport]| {
                 reports.iter().map(|report| report.losses[&objective]).sum::<f64>()
                     / reports.len() as f64

@@ -1,20 +1,21 @@
 //! The loop: schedule, weight decay, what a step starts from, and where its batches come from.
 
-use crate::common::{bits, tiny_bert};
 use crate::corpora::{Corpora, run, trained};
 use espalier_encoder::Compute;
+use espalier_testing::compare::bits;
+use espalier_testing::fixtures::tiny_bert;
 use espalier_train::PrefinetuneConfig;
 use espalier_train::config::Composition;
-use espalier_train::objectives::Objective;
 use espalier_train::optimizer::Schedule;
-use espalier_train::strategies::Strategy;
+use espalier_train::strategy::ObjectiveKind;
+use espalier_train::strategy::Strategy;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 
 #[test]
 fn learning_rates_rise_and_fall() {
     let corpora = Corpora::easy();
-    let mut config = corpora.config(Strategy::Joint);
+    let mut config = corpora.config(Strategy::JOINT);
     config.train.warmup = 0.5;
     let factors: Vec<f32> =
         run(&config).unwrap().1.iter().map(|report| report.learning_rate_factor).collect();
@@ -24,7 +25,7 @@ fn learning_rates_rise_and_fall() {
 #[test]
 fn matrices_decay_and_biases_and_norms_do_not() {
     let corpora = Corpora::easy();
-    let mut config = corpora.config(Strategy::Ner);
+    let mut config = corpora.config(Strategy::NER);
     config.ner.weight = Some(0.0); // leaves nothing but decay
     (config.train.learning_rate, config.train.weight_decay) = (0.1, 0.5);
     let (before, after) = (tiny_bert(), trained(&config).backbone);
@@ -49,11 +50,11 @@ fn matrices_decay_and_biases_and_norms_do_not() {
 /// Every batch is the whole corpus and nothing moves, so every step finds the same loss and the
 /// same gradient.
 fn still(corpora: &Corpora) -> PrefinetuneConfig {
-    let mut config = corpora.config(Strategy::Tpl);
+    let mut config = corpora.config(Strategy::TPL);
     (config.ner.batch, config.tc.batch) = (16, 16);
     config.train.learning_rate = 0.0;
-    config.adapter.learning_rate = 0.0;
-    config.ner.projection_learning_rate = 0.0;
+    config.adapter.group.learning_rate = 0.0;
+    config.ner.projection_group.learning_rate = 0.0;
     config
 }
 
@@ -71,21 +72,29 @@ fn a_step_forgets_the_gradients_of_the_step_before() {
 fn what_has_a_learning_rate_learns() {
     let corpora = Corpora::long();
     type Move = fn(&mut PrefinetuneConfig);
-    let cases: [(&str, Move, &[Objective]); 4] = [
+    let cases: [(&str, Move, &[ObjectiveKind]); 4] = [
         ("nothing", |_| {}, &[]),
-        ("theta", |config| config.train.learning_rate = 1e-3, &[Objective::Ner, Objective::Tc]),
+        (
+            "theta",
+            |config| config.train.learning_rate = 1e-3,
+            &[ObjectiveKind::Ner, ObjectiveKind::Tc],
+        ),
         (
             "adapters",
-            |config| config.adapter.learning_rate = 1e-3,
-            &[Objective::Ner, Objective::Tc],
+            |config| config.adapter.group.learning_rate = 1e-3,
+            &[ObjectiveKind::Ner, ObjectiveKind::Tc],
         ),
-        ("projections", |config| config.ner.projection_learning_rate = 1e-3, &[Objective::Ner]),
+        (
+            "projections",
+            |config| config.ner.projection_group.learning_rate = 1e-3,
+            &[ObjectiveKind::Ner],
+        ),
     ];
     for (moving, set, learning) in cases {
         let mut config = still(&corpora);
         set(&mut config);
         let (_, reports) = run(&config).unwrap();
-        for objective in [Objective::Ner, Objective::Tc] {
+        for objective in [ObjectiveKind::Ner, ObjectiveKind::Tc] {
             let (first, last) = (reports[0].losses[&objective], reports[3].losses[&objective]);
             let learned = last < first - 1e-3 * first;
             assert_eq!(
@@ -102,15 +111,15 @@ fn what_has_a_learning_rate_learns() {
 #[test]
 fn objectives_may_take_turns() {
     let corpora = Corpora::easy();
-    let mut config = corpora.config(Strategy::Tpl);
+    let mut config = corpora.config(Strategy::TPL);
     config.train.composition = Composition::Alternating;
     let (_, reports) = run(&config).unwrap();
-    let objectives: Vec<Vec<Objective>> =
+    let objectives: Vec<Vec<ObjectiveKind>> =
         reports.iter().map(|report| report.losses.keys().copied().collect()).collect();
-    let (ner, tc) = (vec![Objective::Ner], vec![Objective::Tc]);
+    let (ner, tc) = (vec![ObjectiveKind::Ner], vec![ObjectiveKind::Tc]);
     assert_eq!(objectives, [ner.clone(), tc.clone(), ner, tc]);
 
-    let mut config = corpora.config(Strategy::AdaptersOnly);
+    let mut config = corpora.config(Strategy::ADAPTERS_ONLY);
     (config.train.schedule, config.train.warmup, config.train.clip_norm) =
         (Schedule::Constant, 0.0, 0.0);
     let mut adapters = |steps, composition| {
@@ -134,7 +143,7 @@ fn a_batch_of_pairs_comes_from_one_source() {
     let pairs =
         texts.into_iter().flat_map(|(short, long)| [pair(short, "short"), pair(long, "long")]);
     let corpora = Corpora::of(&[], &pairs.collect::<Vec<_>>());
-    let mut config = corpora.config(Strategy::Tc);
+    let mut config = corpora.config(Strategy::TC);
     (config.train.steps, config.tc.batch) = (20, 3);
     let tokens: BTreeSet<usize> =
         run(&config).unwrap().1.iter().map(|report| report.tokens).collect();
@@ -147,17 +156,17 @@ fn a_batch_of_pairs_comes_from_one_source() {
 fn bf16_learns_what_f32_learns() {
     let corpora = Corpora::easy();
     let losses = |precision| {
-        let mut config = corpora.config(Strategy::Tpl);
+        let mut config = corpora.config(Strategy::TPL);
         (config.train.steps, config.train.precision) = (60, precision);
         run(&config).unwrap().1.into_iter().map(|report| report.losses).collect::<Vec<_>>()
     };
     let (f32, bf16) = (losses(Compute::F32), losses(Compute::Bf16));
-    for objective in [Objective::Ner, Objective::Tc] {
+    for objective in [ObjectiveKind::Ner, ObjectiveKind::Tc] {
         let relative = |step: usize| {
             (bf16[step][&objective] - f32[step][&objective]).abs() / f32[step][&objective]
         };
         assert!(relative(0) < 0.01, "{objective:?}: the first loss differs by {}", relative(0));
-        let mean = |losses: &[BTreeMap<Objective, f64>]| {
+        let mean = |losses: &[BTreeMap<ObjectiveKind, f64>]| {
             losses.iter().map(|loss| loss[&objective]).sum::<f64>() / 10.0
         };
         let (f32, bf16, first) = (mean(&f32[50..]), mean(&bf16[50..]), f32[0][&objective]);

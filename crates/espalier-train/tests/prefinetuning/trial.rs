@@ -1,13 +1,12 @@
 //! A short run in a directory.
 
-use crate::common::tiny_bert;
 use crate::corpora::Corpora;
 use crate::distillation;
-use espalier_train::TrainError;
+use espalier_testing::fixtures::tiny_bert;
 use espalier_train::config::{NerObjective, PrefinetuneConfig};
-use espalier_train::prefinetune::Encoders;
 use espalier_train::run::{Outcome, RunDirectory, RunError, RunEvent};
-use espalier_train::strategies::Strategy;
+use espalier_train::strategy::Strategy;
+use espalier_train::trainer::Encoders;
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -42,7 +41,7 @@ impl Trial {
         &self,
         resume: bool,
         halt: Option<usize>,
-    ) -> Result<(Outcome, Vec<String>), TrainError> {
+    ) -> Result<(Outcome, Vec<String>), RunError> {
         let mut notes = Vec::new();
         let (backbone, distills) =
             (tiny_bert(), self.config.ner.objective() == NerObjective::Distill);
@@ -64,9 +63,9 @@ impl Trial {
     }
 
     /// The error of resuming, and its message.
-    pub fn refusal(&self) -> (RunError, String) {
+    pub fn expect_error(&self) -> (RunError, String) {
         match self.train(true, None) {
-            Err(TrainError::Run(error)) => {
+            Err(error) => {
                 let message = error.to_string();
                 (error, message)
             }

@@ -1,9 +1,9 @@
 //! Texts in a temporary directory, in words that the tiny BERT knows.
 
-use crate::common::fixture;
 use espalier_encoder::{Backbone, Compute};
+use espalier_testing::fixtures::fixture;
 use espalier_train::config::{MlmConfig, PrefinetuneConfig, SCRATCH, ScratchConfig, TrainConfig};
-use espalier_train::strategies::Strategy;
+use espalier_train::strategy::Strategy;
 use espalier_train::{Prefinetuned, prefinetune};
 use std::fs;
 use std::path::PathBuf;
@@ -44,7 +44,7 @@ impl Texts {
             ..MlmConfig::default()
         };
         PrefinetuneConfig {
-            strategy: Strategy::Mlm,
+            strategy: Strategy::PRETRAIN,
             train: TrainConfig {
                 steps: 4,
                 learning_rate: 1e-3,

@@ -1,4 +1,4 @@
-//! What the machine can do: the rates of matrix products and of memory that no model can beat.
+//! The peak of the machine: rates of matrix products and of memory, which no model can exceed.
 
 use crate::output;
 use espalier_encoder::Precision;
@@ -9,12 +9,12 @@ use serde::Serialize;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-/// Time for one measurement. The best run counts: what slows others down is the machine.
+/// Time per measurement. The fastest run counts: slower ones were slowed down from outside.
 const BUDGET: Duration = Duration::from_millis(400);
-/// Rows, outputs and inputs of the product that is measured: the larger half of a feed-forward
-/// block of 384 x 1536.
+/// Rows m, outputs n and inputs k of the measured product: the second linear map of a feed-forward
+/// block, from 1536 to 384.
 const PRODUCT: [usize; 3] = [2048, 384, 1536];
-/// Numbers in each array of the memory test: more than any cache holds.
+/// Numbers in each array of the memory test: more than fit into any cache.
 const NUMBERS: usize = 32 << 20;
 
 #[derive(Serialize)]
@@ -57,7 +57,7 @@ pub(super) fn run(json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// GFLOP/s of products by packed weights.
+/// GFLOP/s of products with packed weights.
 pub(super) fn product_rate(precision: Precision) -> f64 {
     match precision {
         Precision::Bf16 => rate::<Bf16>(precision),
@@ -73,17 +73,13 @@ fn rate<E: Element>(precision: Precision) -> f64 {
     let packed = Packed::new(precision, Matrix::new(&weight, n, k).t());
     let mut y = vec![0.0; m * n];
     let product = || {
-        packed.gemm(
-            1.0,
-            Matrix::new(&x, m, k),
-            Start::Zero,
-            MatrixMut::new(black_box(&mut y), m, n),
-        )
+        let y = MatrixMut::new(black_box(&mut y), m, n);
+        packed.gemm(Matrix::new(&x, m, k), Start::Zero, y)
     };
     2.0 * (m * n * k) as f64 / fastest(product) / 1e9
 }
 
-/// GB/s of reading, and of reading and writing together.
+/// GB/s of reading, and of copying (reads and writes together).
 fn memory_rates() -> (f64, f64) {
     let bytes = (NUMBERS * size_of::<u64>()) as f64;
     let (from, mut to) = (vec![1u64; NUMBERS], vec![0u64; NUMBERS]);
@@ -104,7 +100,7 @@ fn memory_rates() -> (f64, f64) {
     (bytes / read / 1e9, 2.0 * bytes / copy / 1e9)
 }
 
-/// Seconds of the fastest of the runs that fit the budget.
+/// Seconds of the fastest run within the budget.
 fn fastest(mut run: impl FnMut()) -> f64 {
     let begin = Instant::now();
     let mut best = f64::INFINITY;

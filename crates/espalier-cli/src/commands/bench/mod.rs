@@ -1,4 +1,4 @@
-//! `espalier bench`: how fast the engine is here, and how far from what the machine can do.
+//! `espalier bench`: the speed of the engine on this machine, and its share of the machine's peak.
 
 mod limits;
 mod report;
@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 use workload::{Shape, Workload};
 
-// What `bench` is said to do is said at [`Args`]; clap takes it from there.
+// The help text is that of [`Args`].
 #[derive(clap::Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Command {
@@ -28,27 +28,30 @@ enum Many {
     Runtime(runtime::Args),
 }
 
-/// Measure the speed of the engine, of the runtime and of the machine
+/// Measure the speed of training, of inference, of the runtime and of the machine
 ///
-/// train: forward, backward and AdamW. infer: a forward pass that keeps nothing. finetune: the same
-/// as train for an adapter of rank 8 on all linear modules of the last two layers, everything else
-/// frozen. limits: matrix products and memory alone, which nothing above can beat.
+/// train: one training step, that is forward, backward and AdamW. infer: one forward pass without
+/// gradients. finetune: one training step of an adapter of rank 8 on all linear modules of the last
+/// two layers, with everything else frozen. limits: matrix products and memory bandwidth, which
+/// bound all of these. runtime: one backbone with many adapters.
 ///
-/// GFLOP/s counts the multiplications and additions of all matrix products; the share is of what
-/// `limits` measures for the precision.
+/// GFLOP/s counts the multiplications and additions of all matrix products; the percentage is the
+/// share of the peak that `limits` measures for the precision.
 #[derive(clap::Args)]
-#[command(after_help = "Example: espalier bench train --batch 32 --seq 64 --freeze-embeddings
-  espalier bench infer --backbone sentence-transformers/all-MiniLM-L6-v2 --batch 1 --seq 16 \
-                        --precision int8
-  espalier bench train --lengths texts.txt --backbone sentence-transformers/all-MiniLM-L6-v2
-  espalier bench limits --json")]
+#[command(after_help = "\
+Example: espalier bench train --batch 32 --seq 64 --freeze-embeddings
+         espalier bench infer --backbone all-MiniLM-L6-v2 --batch 1 --seq 16 --precision int8
+         espalier bench train --backbone all-MiniLM-L6-v2 --lengths texts.txt
+         espalier bench limits --json
+         espalier bench runtime --help")]
 pub struct Args {
     /// What to measure
     work: Work,
-    /// Take the model from here: a directory, a hub id, or (infer only) a packed file
+    /// Model to measure instead of a random one: a directory, a hub id, or (infer only) a packed
+    /// file
     #[arg(long, value_name = "DIR|FILE|ID", conflicts_with = "shape")]
     backbone: Option<String>,
-    /// A random model: layers, width, heads, inner width, vocabulary
+    /// Shape of a random model: layers, hidden size, heads, intermediate size, vocabulary size
     #[arg(long, default_value = "6,384,12,1536,30522", value_name = "L,H,HEADS,FFN,VOCAB")]
     shape: Shape,
     /// Sequences per batch
@@ -57,21 +60,21 @@ pub struct Args {
     /// Tokens per sequence
     #[arg(long, default_value_t = 64, value_name = "N")]
     seq: usize,
-    /// Ragged batches instead: a file with one text per line (which needs --backbone), or one
+    /// Batches of different lengths: a file with one text per line (needs --backbone), or one
     /// length in tokens per line
     #[arg(long, value_name = "FILE", conflicts_with = "seq")]
     lengths: Option<PathBuf>,
-    /// What matrix products are computed in: auto, f32, bf16 or int8 (infer only)
+    /// Precision of matrix products: auto, f32, bf16 or int8 (infer only)
     #[arg(long, default_value_t = Compute::Auto, value_name = "P")]
     precision: Compute,
-    /// Leave the embeddings out of training
+    /// Do not train the embeddings
     #[arg(long)]
     freeze_embeddings: bool,
-    /// Start fine-tuning from the frozen layers' stored output, as `espalier finetune` does after
-    /// its first pass
+    /// Start each step from the cached output of the frozen layers, as `espalier finetune` does
+    /// after its first pass
     #[arg(long)]
     cached_trunk: bool,
-    /// Measured repetitions, after three that are not
+    /// Measured repetitions, after three to warm up
     #[arg(long, default_value_t = 15, value_name = "N")]
     steps: usize,
     /// Print JSON
@@ -97,7 +100,7 @@ pub fn run(command: Command) -> anyhow::Result<()> {
         (Some(Many::Runtime(args)), _) => runtime::run(args),
         (None, Some(args)) => run_engine(args),
         (None, None) => {
-            anyhow::bail!("say what to measure: train, infer, finetune, limits or runtime")
+            anyhow::bail!("choose what to measure: train, infer, finetune, limits or runtime")
         }
     }
 }
@@ -134,7 +137,7 @@ fn measure(args: &Args) -> anyhow::Result<()> {
     }
 }
 
-/// Milliseconds of each measured repetition, in order; `work` is told which one it is.
+/// Milliseconds of each measured repetition, in order. `work` gets the number of the repetition.
 fn repeat(steps: usize, mut work: impl FnMut(usize)) -> Vec<f64> {
     const WARM_UP: usize = 3;
     (0..WARM_UP).for_each(&mut work);

@@ -1,4 +1,4 @@
-//! What a measurement says.
+//! The result of a measurement, as text and as JSON.
 
 use super::workload::Workload;
 use super::{Args, Work};
@@ -13,7 +13,7 @@ pub(super) struct Measurement {
     precision: &'static str,
     kernel: String,
     batch: usize,
-    /// Mean number of tokens in a batch.
+    /// Mean number of tokens per batch.
     tokens: f64,
     threads: usize,
     freeze_embeddings: bool,
@@ -24,10 +24,10 @@ pub(super) struct Measurement {
     max_ms: f64,
     tokens_per_second: f64,
     gflops: f64,
-    /// Rate of the same arithmetic in matrix products alone, GFLOP/s.
+    /// GFLOP/s of matrix products alone, in the same precision.
     ceiling_gflops: f64,
     share_of_ceiling: f64,
-    /// The most memory that the process has had, MiB, where the system tells.
+    /// Peak memory of the process in MiB, where the system tells.
     peak_memory_mib: Option<f64>,
 }
 
@@ -74,10 +74,14 @@ impl fmt::Display for Measurement {
             "{:.2} ms median ({:.2} to {:.2})",
             self.median_ms, self.min_ms, self.max_ms
         )?;
-        writeln!(out, "{:.0} tokens/s, {:.0} tokens a batch", self.tokens_per_second, self.tokens)?;
         writeln!(
             out,
-            "{:.0} GFLOP/s, {:.0} % of what products alone reach ({:.0}; {} by {}, {} threads)",
+            "{:.0} tokens/s, {:.0} tokens per batch",
+            self.tokens_per_second, self.tokens
+        )?;
+        writeln!(
+            out,
+            "{:.0} GFLOP/s, {:.0} % of matrix products alone ({:.0}; {} by {}, {} threads)",
             self.gflops,
             self.share_of_ceiling * 100.0,
             self.ceiling_gflops,
@@ -86,13 +90,13 @@ impl fmt::Display for Measurement {
             self.threads,
         )?;
         match self.peak_memory_mib {
-            Some(peak) => writeln!(out, "{peak:.0} MiB of memory at most"),
+            Some(peak) => writeln!(out, "{peak:.0} MiB peak memory"),
             None => Ok(()),
         }
     }
 }
 
-/// Operations of the matrix products of the measured work.
+/// Floating-point operations of the matrix products of the measured work.
 fn flops(args: &Args, config: &EncoderConfig, batch: &Batch) -> f64 {
     let layers = config.num_hidden_layers as f64;
     let adapted = layers.min(2.0);
@@ -105,7 +109,7 @@ fn flops(args: &Args, config: &EncoderConfig, batch: &Batch) -> f64 {
     passes * layer_flops(config, batch)
 }
 
-/// Of one layer's forward pass: the linear maps, and scores and mixing of attention.
+/// Those of the forward pass of one layer: the linear maps, and the two products of attention.
 fn layer_flops(config: &EncoderConfig, batch: &Batch) -> f64 {
     let (h, f) = (config.hidden_size as f64, config.intermediate_size as f64);
     let linear = batch.tokens() as f64 * 2.0 * (4.0 * h * h + 2.0 * h * f);
@@ -114,8 +118,8 @@ fn layer_flops(config: &EncoderConfig, batch: &Batch) -> f64 {
     linear + attention.sum::<f64>()
 }
 
-/// A figure of the process's memory by its name in /proc/self/status, MiB. Linux counts it;
-/// elsewhere nothing is said.
+/// Memory of this process in MiB, by its name in /proc/self/status; `None` on other systems than
+/// Linux.
 pub(super) fn memory_mib(name: &str) -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix(name))?;

@@ -1,4 +1,4 @@
-//! What is measured: a training step, a forward pass, a step of fine-tuning.
+//! The measured work: a training step, a forward pass, a fine-tuning step.
 
 use super::repeat;
 use super::workload::Workload;
@@ -7,19 +7,21 @@ use espalier_encoder::{
     Activations, Batch, Gradients, Lora, LoraConfig, Model, Module, PackedWeights, Pooling,
 };
 use espalier_train::initialization::uniform;
-use espalier_train::optimizer::{Group, Optimizer, OptimizerKind, Schedule};
+use espalier_train::optimizer::{
+    Optimizer, OptimizerConfig, OptimizerKind, ParameterGroup, Parameters, Schedule,
+};
 use std::hint::black_box;
 
-/// Layers that an adapter is put on, as in the peers' scripts.
+/// Layers with an adapter, as in scripts/bench_peers.py.
 const ADAPTED: usize = 2;
 
-/// All weights, or all but the embeddings, by AdamW.
+/// Trains all weights, or all but the embeddings, with AdamW.
 pub(super) fn train(workload: &Workload, freeze_embeddings: bool, steps: usize) -> Vec<f64> {
     let encoder = &workload.encoder;
     let mut weights = workload.weights.clone();
     let mut packed = PackedWeights::new(encoder, &weights, workload.precision);
     let frozen = if freeze_embeddings { encoder.layout.embeddings.all.end } else { 0 };
-    let mut group = Group::new(weights.len(), 1e-5, vec![(frozen..weights.len(), 0.01)]);
+    let mut group = ParameterGroup::new(weights.len(), 1e-5, vec![(frozen..weights.len(), 0.01)]);
     let mut optimizer = optimizer(steps);
     let mut loss = Loss::default();
     let mut activations = Activations::default();
@@ -34,13 +36,19 @@ pub(super) fn train(workload: &Workload, freeze_embeddings: bool, steps: usize) 
             adapter: None,
         };
         model.backward(0..encoder.layers(), batch, &mut activations, d_hidden, gradients);
-        // Gradients of a random encoder are finite, and this measures time, not training.
-        let _ = optimizer.step(&mut [(&mut weights, &mut group)]);
-        packed.pack(encoder, &weights);
+        // Its only error is a gradient that is not finite, which cannot happen here.
+        let (values, packed) = (weights.as_mut_slice(), Some((encoder, &mut packed)));
+        let _ = optimizer.step(&mut [Parameters {
+            name: "weights",
+            values,
+            group: &mut group,
+            packed,
+        }]);
     })
 }
 
-/// An adapter on the last layers; the frozen ones below run first, unless their output is stored.
+/// Trains an adapter on the last layers. The frozen layers below run in each step, unless their
+/// output is cached.
 pub(super) fn finetune(workload: &Workload, cached_trunk: bool, steps: usize) -> Vec<f64> {
     let (encoder, weights) = (&workload.encoder, &workload.weights);
     let layers = encoder.layers();
@@ -51,7 +59,7 @@ pub(super) fn finetune(workload: &Workload, cached_trunk: bool, steps: usize) ->
         alpha: 16.0,
     };
     let mut rng = generator(0, "bench adapter");
-    let mut lora = Lora::fresh(&encoder.config, &config, uniform(&mut rng));
+    let mut lora = Lora::random_init(&encoder.config, &config, uniform(&mut rng));
     let packed = PackedWeights::new(encoder, weights, workload.precision);
     let plain = Model { encoder, weights, packed: &packed, adapter: None };
     let first = lora.trunk_layers();
@@ -59,7 +67,8 @@ pub(super) fn finetune(workload: &Workload, cached_trunk: bool, steps: usize) ->
     let stored: Vec<Vec<f32>> =
         if cached_trunk { workload.batches.iter().map(trunk).collect() } else { Vec::new() };
 
-    let mut group = Group::new(lora.values.len(), 1e-3, vec![(0..lora.values.len(), 0.01)]);
+    let mut group =
+        ParameterGroup::new(lora.values.len(), 1e-3, vec![(0..lora.values.len(), 0.01)]);
     let mut optimizer = optimizer(steps);
     let mut loss = Loss::default();
     let mut activations = Activations::default();
@@ -78,11 +87,11 @@ pub(super) fn finetune(workload: &Workload, cached_trunk: bool, steps: usize) ->
         let d_hidden = loss.gradient(activations.output(), batch, encoder.width());
         let gradients = Gradients { adapter: Some(&mut group.gradients), ..Default::default() };
         model.backward(first..layers, batch, &mut activations, d_hidden, gradients);
-        let _ = optimizer.step(&mut [(&mut lora.values, &mut group)]);
+        let _ = optimizer.step(&mut [Parameters::new("adapter", &mut lora.values, &mut group)]);
     })
 }
 
-/// Token vectors and nothing else.
+/// Computes token vectors.
 pub(super) fn infer(workload: &Workload, steps: usize) -> Vec<f64> {
     let (encoder, weights) = (&workload.encoder, &workload.weights);
     let packed;
@@ -97,10 +106,11 @@ pub(super) fn infer(workload: &Workload, steps: usize) -> Vec<f64> {
 }
 
 fn optimizer(steps: usize) -> Optimizer {
-    Optimizer::new(OptimizerKind::AdamW, Schedule::Constant, steps, 0, 0.0)
+    let (kind, schedule) = (OptimizerKind::AdamW, Schedule::Constant);
+    Optimizer::new(OptimizerConfig { kind, schedule, steps, warmup: 0, clip_norm: 0.0 })
 }
 
-/// Half the squared length of the text vectors, whose gradient is the text vectors themselves.
+/// Half the squared norm of the text vectors, whose gradient is the text vectors.
 #[derive(Default)]
 struct Loss {
     pooled: Vec<f32>,

@@ -1,16 +1,16 @@
-//! The model and the batches that are measured.
+//! The model and the batches to measure with.
 
 use super::{Args, Work};
-use crate::commands::{open_backbone, open_trainable};
+use crate::backbone;
 use anyhow::Context;
 use espalier_data::sampling::generator;
-use espalier_encoder::{Backbone, Batch, Encoder, EncoderConfig, Precision, memory};
+use espalier_encoder::{AnyBackbone, Batch, Encoder, EncoderConfig, Precision, memory};
 use espalier_train::initialization::uniform;
 use rand::Rng;
 use std::path::Path;
 use std::str::FromStr;
 
-/// A random encoder's shape, as `--shape` gives it.
+/// The shape of a random encoder, parsed from `--shape`.
 #[derive(Clone)]
 pub struct Shape(EncoderConfig);
 
@@ -21,7 +21,10 @@ impl FromStr for Shape {
         let numbers: Vec<usize> =
             text.split(',').filter_map(|number| number.trim().parse().ok()).collect();
         let [layers, hidden, heads, inner, vocabulary] = numbers[..] else {
-            return Err("give five numbers: layers, width, heads, inner width, vocabulary".into());
+            return Err(
+                "give five numbers: layers, hidden size, heads, intermediate size, vocabulary size"
+                    .into(),
+            );
         };
         let config = serde_json::json!({
             "num_hidden_layers": layers, "hidden_size": hidden, "num_attention_heads": heads,
@@ -29,38 +32,44 @@ impl FromStr for Shape {
         });
         let config: EncoderConfig =
             serde_json::from_value(config).map_err(|error| error.to_string())?;
-        config.mistake().map_or(Ok(Self(config)), Err)
+        config.validate().map(|()| Self(config))
     }
 }
 
-/// What every measurement needs.
+/// A model, and batches for it.
 pub(super) struct Workload {
     pub(super) encoder: Encoder,
+    /// Empty for a packed file, which has no weights to train.
     pub(super) weights: Vec<f32>,
     pub(super) precision: Precision,
-    /// Where encoder and weights come from, if they are not random.
-    pub(super) backbone: Option<Backbone>,
-    /// Taken in turns.
+    /// The source of encoder and weights, if they are not random.
+    pub(super) backbone: Option<AnyBackbone>,
+    /// Used in turns.
     pub(super) batches: Vec<Batch>,
 }
 
 impl Workload {
     pub(super) fn new(args: &Args) -> anyhow::Result<Self> {
-        let open = if args.work == Work::Infer { open_backbone } else { open_trainable };
-        let backbone =
-            args.backbone.as_deref().map(|spec| open(spec, args.precision)).transpose()?;
+        let open = |spec: &str| match args.work {
+            Work::Infer => backbone::open(spec, args.precision),
+            _ => backbone::open_trainable(spec, args.precision).map(AnyBackbone::from),
+        };
+        let backbone = args.backbone.as_deref().map(open).transpose()?;
         let (encoder, weights) = match &backbone {
-            Some(backbone) => (backbone.encoder.as_ref().clone(), backbone.weights().to_vec()),
+            Some(backbone) => {
+                let weights = backbone.as_trainable().map(|backbone| backbone.weights().to_vec());
+                (backbone.encoder.as_ref().clone(), weights.unwrap_or_default())
+            }
             None => random_encoder(&args.shape)?,
         };
-        // At least each token's vector.
+        // A lower bound: one vector per token.
         let bytes = args.batch * args.seq * encoder.width() * size_of::<f32>();
         memory::check(format!("a batch of {} sequences", args.batch), bytes as u64)?;
         let batches = match &args.lengths {
             Some(path) => ragged(path, &encoder, backbone.as_ref(), args.batch)?,
             None => vec![random_batch(&encoder, &vec![args.seq; args.batch], 0)],
         };
-        let precision = backbone.as_ref().map_or(args.precision.precision(), Backbone::precision);
+        let precision = backbone.as_ref().map_or(args.precision.precision(), |b| b.precision());
         Ok(Self { encoder, weights, precision, backbone, batches })
     }
 
@@ -90,11 +99,11 @@ fn random_batch(encoder: &Encoder, lengths: &[usize], seed: u64) -> Batch {
     Batch::new(sequences.iter().map(Vec::as_slice))
 }
 
-/// Batches of the texts, or of random tokens of the lengths, that a file lists.
+/// Batches of the texts in a file, or of random tokens with the lengths in it.
 fn ragged(
     path: &Path,
     encoder: &Encoder,
-    backbone: Option<&Backbone>,
+    backbone: Option<&AnyBackbone>,
     size: usize,
 ) -> anyhow::Result<Vec<Batch>> {
     let text =
@@ -105,7 +114,7 @@ fn ragged(
         "{} is empty: one text, or one length, per line is needed",
         path.display()
     );
-    let longest = encoder.config.longest_text();
+    let longest = encoder.config.max_tokens();
     if let Ok(lengths) =
         lines.iter().map(|line| line.trim().parse()).collect::<Result<Vec<usize>, _>>()
     {
@@ -117,11 +126,8 @@ fn ragged(
             .collect());
     }
     let backbone = backbone.with_context(|| {
-        format!(
-            "{} holds texts, which only a model's tokenizer can count: give --backbone",
-            path.display()
-        )
+        format!("{} holds texts, which need a tokenizer: give --backbone", path.display())
     })?;
     let encoded: Vec<_> = lines.iter().map(|line| backbone.tokenizer.encode(line)).collect();
-    Ok(encoded.chunks(size).map(Batch::of_texts).collect())
+    Ok(encoded.chunks(size).map(Batch::from_texts).collect())
 }

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use espalier_encoder::panics::caught;
+use espalier_encoder::catch_panic;
 use parquet::file::reader::FileReader;
 use parquet::file::serialized_reader::SerializedFileReader;
 use parquet::record::reader::RowIter;
@@ -39,7 +39,7 @@ pub(super) fn open(path: &Path) -> Result<Records, DataError> {
 
 /// Runs a part of the Parquet library, which panics on some damaged or malicious files.
 fn guarded<T>(path: &Path, work: impl FnOnce() -> Result<T, String>) -> Result<T, DataError> {
-    let result = caught(work).unwrap_or_else(|| Err("its data contradict themselves".into()));
+    let result = catch_panic(work).unwrap_or_else(|| Err("its data contradict themselves".into()));
     result.map_err(|problem| DataError::Parquet { path: path.to_owned(), problem })
 }
 

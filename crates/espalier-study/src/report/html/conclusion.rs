@@ -5,10 +5,10 @@ use super::text::{FAMILIES, listed, points, with_interval};
 use crate::report::Report;
 use crate::statistics::Mean;
 use espalier_encoder::Family;
-use espalier_train::strategies::Strategy;
+use espalier_train::strategy::Strategy;
 
 /// What every other strategy has to beat: nothing at all, and the naive way.
-const RIVALS: [Strategy; 2] = [Strategy::None, Strategy::Joint];
+const RIVALS: [Strategy; 2] = [Strategy::NONE, Strategy::JOINT];
 
 /// The conclusion as HTML.
 pub fn conclusion(report: &Report) -> String {
@@ -90,7 +90,10 @@ fn name(strategy: Strategy) -> String {
 mod tests {
     use super::*;
     use crate::report::html::sample;
-    use Strategy::{Joint, None as Nothing, Tpl};
+
+    const NONE: Strategy = Strategy::NONE;
+    const JOINT: Strategy = Strategy::JOINT;
+    const TPL: Strategy = Strategy::TPL;
 
     /// The conclusion, without tags and with plain spaces, of a report with these NER means and
     /// half-widths.
@@ -107,8 +110,7 @@ mod tests {
 
     #[test]
     fn a_clear_win() {
-        let rows =
-            [(Nothing, 0.40, Some(0.01)), (Joint, 0.42, Some(0.005)), (Tpl, 0.444, Some(0.01))];
+        let rows = [(NONE, 0.40, Some(0.01)), (JOINT, 0.42, Some(0.005)), (TPL, 0.444, Some(0.01))];
         assert_eq!(
             on_ner(&rows),
             "On NER, tpl is best on average with 44.4 ± 1.0 points (+4.4 against none, +2.4 \
@@ -119,8 +121,7 @@ mod tests {
     #[test]
     fn a_lead_within_the_noise() {
         // 44.4 - 1.0 reaches 43.0 + 0.5 but not 40.0 + 1.0.
-        let rows =
-            [(Nothing, 0.40, Some(0.01)), (Joint, 0.43, Some(0.005)), (Tpl, 0.444, Some(0.01))];
+        let rows = [(NONE, 0.40, Some(0.01)), (JOINT, 0.43, Some(0.005)), (TPL, 0.444, Some(0.01))];
         assert_eq!(
             on_ner(&rows),
             "On NER, tpl has the highest average, 44.4 ± 1.0 points (+4.4 against none, +1.4 \
@@ -128,7 +129,7 @@ mod tests {
              all others."
         );
         let rows =
-            [(Nothing, 0.40, Some(f64::NAN)), (Joint, 0.43, Some(0.03)), (Tpl, 0.444, Some(0.01))];
+            [(NONE, 0.40, Some(f64::NAN)), (JOINT, 0.43, Some(0.03)), (TPL, 0.444, Some(0.01))];
         assert_eq!(
             on_ner(&rows),
             "On NER, tpl has the highest average, 44.4 ± 1.0 points (+4.4 against none, +1.4 \
@@ -138,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_lead_from_one_seed() {
-        let rows = [(Nothing, 0.40, None), (Tpl, 0.444, None)];
+        let rows = [(NONE, 0.40, None), (TPL, 0.444, None)];
         assert_eq!(
             on_ner(&rows),
             "On NER, tpl has the highest average, 44.4 points (+4.4 against none), but one seed \
@@ -148,8 +149,7 @@ mod tests {
 
     #[test]
     fn a_baseline_may_be_best() {
-        let rows =
-            [(Nothing, 0.45, Some(0.001)), (Joint, 0.42, Some(0.001)), (Tpl, f64::NAN, None)];
+        let rows = [(NONE, 0.45, Some(0.001)), (JOINT, 0.42, Some(0.001)), (TPL, f64::NAN, None)];
         assert_eq!(
             on_ner(&rows),
             "On NER, none is best on average with 45.0 ± 0.1 points (+3.0 against joint), its 95 \
@@ -160,7 +160,7 @@ mod tests {
     #[test]
     fn one_strategy_is_not_compared() {
         assert_eq!(
-            on_ner(&[(Tpl, 0.4, None)]),
+            on_ner(&[(TPL, 0.4, None)]),
             "On NER, tpl alone was run: 40.0 points on average."
         );
     }

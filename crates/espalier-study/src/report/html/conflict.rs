@@ -5,7 +5,7 @@ use super::text::escape;
 use super::{page, standalone};
 use crate::conflict::{ConflictReport, Summary};
 use crate::statistics::Mean;
-use espalier_train::prefinetune::Part;
+use espalier_train::trainer::Part;
 use std::fmt::Write;
 
 /// Height of a layer's line, pixels.
@@ -185,8 +185,8 @@ fn map_figure(report: &ConflictReport) -> Option<(String, f64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use espalier_train::prefinetune::{Agreement, Conflict};
-    use espalier_train::strategies::Strategy;
+    use espalier_train::strategy::Strategy;
+    use espalier_train::trainer::{Agreement, Conflict};
 
     fn report(cosines: &[f64], backbone: &str) -> ConflictReport {
         let conflict = |&cosine: &f64| Conflict {
@@ -195,7 +195,7 @@ mod tests {
         };
         let measurements =
             cosines.iter().enumerate().map(|(i, cosine)| (10 * (i + 1), conflict(cosine)));
-        ConflictReport::new(backbone, Strategy::Tpl, measurements.collect())
+        ConflictReport::new(backbone, Strategy::TPL, measurements.collect())
     }
 
     fn figures(page: &str) -> usize {

@@ -4,7 +4,7 @@ use super::chart::{Axis, Frame};
 use super::text::{FAMILIES, family_title};
 use crate::report::Report;
 use espalier_encoder::Family;
-use espalier_train::strategies::Strategy;
+use espalier_train::strategy::Strategy;
 use std::fmt::Write;
 
 /// A line has at most this many points; longer runs are averaged in pieces.

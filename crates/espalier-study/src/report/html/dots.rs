@@ -6,7 +6,7 @@ use crate::compare::family_headlines;
 use crate::report::Report;
 use crate::statistics::Mean;
 use espalier_encoder::Family;
-use espalier_train::strategies::Strategy;
+use espalier_train::strategy::Strategy;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -42,7 +42,7 @@ fn chart(report: &Report, family: Family) -> Option<String> {
         Frame { width: 520.0, height: bottom + 42.0, left: 112.0, right: 468.0, top: 10.0, bottom };
     let axis = Axis::over(rows.iter().flat_map(Row::extent), (frame.left, frame.right))?;
     let mut out = frame.x_axis(&axis, &format!("mean {}, points", family_score(family)));
-    if let Some(none) = rows.iter().find(|row| row.strategy == Strategy::None) {
+    if let Some(none) = rows.iter().find(|row| row.strategy == Strategy::NONE) {
         let x = axis.within(100.0 * none.mean.mean);
         let _ = writeln!(
             out,
@@ -148,7 +148,7 @@ mod tests {
     #[test]
     fn an_interval_ends_where_scores_do() {
         let mean = Mean { mean: 0.9, half_width: Some(0.3), n: 2 };
-        let row = Row { strategy: Strategy::Tpl, mean, seeds: BTreeMap::new() };
+        let row = Row { strategy: Strategy::TPL, mean, seeds: BTreeMap::new() };
         let (low, high) = row.interval().unwrap();
         assert!((low - 60.0).abs() < 1e-9);
         assert_eq!(high, 100.0);

@@ -106,7 +106,7 @@ fn example(example: &Example) -> String {
 mod tests {
     use super::*;
     use crate::statistics::Mean;
-    use espalier_train::strategies::Strategy;
+    use espalier_train::strategy::Strategy;
 
     /// The page as XML: an unescaped `<`, an unclosed tag or an attribute given twice is an error.
     fn assert_well_formed(page: &str) -> usize {
@@ -186,7 +186,7 @@ mod tests {
         for value in [f64::NAN, f64::INFINITY, f64::MAX] {
             let mut report = sample::report();
             let row =
-                report.strategies.iter_mut().find(|row| row.strategy == Strategy::Tpl).unwrap();
+                report.strategies.iter_mut().find(|row| row.strategy == Strategy::TPL).unwrap();
             row.seconds = value;
             row.tasks
                 .values_mut()

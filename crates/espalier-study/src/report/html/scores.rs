@@ -82,7 +82,7 @@ fn row(report: &Report, columns: &[&Column], i: usize) -> String {
     format!(
         "<tr><th scope=\"row\" class=\"strategy-{strategy}\"><i class=\"swatch\"></i>{strategy} \
          <small>{}</small></th>{}</tr>\n",
-        strategy.words(),
+        strategy.description,
         cells.collect::<String>()
     )
 }

@@ -129,7 +129,7 @@ fn prefinetuning(report: &Report) -> Vec<Setting> {
                 ner.bias.abs()
             ),
         ),
-        ("NER projections", format!("learning rate {:e}", ner.projection_learning_rate)),
+        ("NER projections", format!("learning rate {:e}", ner.projection_group.learning_rate)),
         ("NER corpora", corpora(&ner.corpora)),
         ("TC batch", format!("{} pairs, weight {}", tc.batch, tc.weight)),
         ("TC temperature", format!("{}, {} pooling", tc.temperature, word(&tc.pooling))),
@@ -152,7 +152,10 @@ fn family_adapters(report: &Report) -> Vec<Setting> {
         ("modules", modules(&adapter.modules)),
         (
             "learning rate",
-            format!("{:e}, weight decay {}", adapter.learning_rate, adapter.weight_decay),
+            format!(
+                "{:e}, weight decay {}",
+                adapter.group.learning_rate, adapter.group.weight_decay
+            ),
         ),
     ]
 }

@@ -1,75 +1,73 @@
-//! `espalier bench runtime`: one backbone with many adapters, as a device runs it.
+//! `espalier bench runtime`: one backbone with many adapters, as an application runs it.
 
-mod adapters;
-mod fresh;
-mod latency;
-mod memory;
-mod open;
+mod measure;
 mod report;
-mod texts;
-mod throughput;
+mod workload;
 
-use crate::commands::BackboneArgs;
+use crate::backbone::BackboneArgs;
 use crate::output;
 use crate::progress::Progress;
 use anyhow::ensure;
 use clap::ValueEnum;
 use report::{Report, Setting};
 use std::path::PathBuf;
+use workload::Attached;
 
-/// Measure one backbone with many adapters
+/// Measure the speed and memory of one backbone with many adapters
 ///
-/// open: from nothing to the first answer, in fresh processes. memory: what attached adapters add
-/// to a process. adapters: time of one text, against the number of adapters that answer it.
-/// lengths: the same against the text's length, for one adapter and ten. throughput: many texts of
-/// mixed lengths, each for ten adapters, against the number of texts in a call.
+/// There are five measurements. open: time from the start of a process to its first answer.
+/// memory: what attached adapters add to a process. adapters: latency of one text, by the number of
+/// adapters that answer it. lengths: latency of one text, by its length, for one adapter and ten.
+/// throughput: texts per second for texts of mixed lengths with ten adapters, by the number of
+/// texts per call.
 ///
-/// Texts are random words, adapters random numbers of rank 8 with heads of 9 entity tags and of 4
-/// labels in turns. Times are those of whole calls, with tokenizer and decoding; p95 is what 95 of
-/// 100 calls do not exceed.
+/// Texts are random words. Adapters have random numbers, rank 8, and heads of 9 entity tags or 4
+/// labels. Times include tokenizer and decoding; p95 is the 95th percentile.
 #[derive(clap::Args)]
-#[command(after_help = "Example: espalier bench runtime --backbone backbone.espalier
-  espalier bench runtime --backbone all-MiniLM-L6-v2 --precision int8 --measure \
+#[command(after_help = "\
+Example: espalier bench runtime --backbone backbone.espalier
+         espalier bench runtime --backbone all-MiniLM-L6-v2 --precision int8 --measure \
                         adapters,throughput --adapters 1,10 --json")]
 pub struct Args {
     #[command(flatten)]
     backbone: BackboneArgs,
-    /// What to measure
+    /// Measurements to do, separated by commas
     #[arg(long, value_name = "WHAT,...", value_enum, value_delimiter = ',', default_values_t = Measure::value_variants().to_vec())]
     measure: Vec<Measure>,
-    /// Numbers of adapters (adapters, memory)
+    /// Numbers of adapters to measure with (adapters, memory)
     #[arg(long, value_name = "N,...", value_delimiter = ',', default_values_t = [1, 2, 5, 10, 20, 50, 100])]
     adapters: Vec<usize>,
-    /// Layers that an adapter is on, counted from the last
+    /// Number of last layers that each adapter is on
     #[arg(long, default_value_t = 2, value_name = "N")]
     layers: usize,
-    /// Modules of a layer that an adapter is on
+    /// Modules of these layers that each adapter is on
     #[arg(long, value_enum, default_value_t = Modules::All, value_name = "WHICH")]
     modules: Modules,
-    /// Tokens of the single text (adapters, memory, open)
+    /// Tokens of the text (adapters, memory, open)
     #[arg(long, default_value_t = 16, value_name = "N")]
     seq: usize,
-    /// Texts, of 5 to 64 tokens (throughput)
+    /// Number of texts, of 5 to 64 tokens (throughput)
     #[arg(long, default_value_t = 1000, value_name = "N")]
     texts: usize,
-    /// Other texts: a file with one text per line, or one length in tokens per line (throughput)
+    /// Take the texts from a file with one text per line, or one length in tokens per line
+    /// (throughput)
     #[arg(long, value_name = "FILE", conflicts_with = "texts")]
     lengths: Option<PathBuf>,
-    /// Numbers of texts in a call (throughput)
+    /// Numbers of texts per call (throughput)
     #[arg(long, value_name = "N,...", value_delimiter = ',', default_values_t = [1, 8, 32, 128, 512])]
     batch: Vec<usize>,
-    /// Measured calls for each time of a single text, after three that are not (adapters, lengths)
+    /// Measured calls for each latency, after three to warm up (adapters, lengths)
     #[arg(long, default_value_t = 100, value_name = "N")]
     steps: usize,
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// Measure this alone, in this process, for the one that started it
+    /// Do this measurement in this process, for the process that started it
     #[arg(long, hide = true, value_enum)]
     fresh: Option<Measure>,
 }
 
-/// In the order in which they are measured.
+/// The measurements, in their order.
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
 enum Measure {
     Open,
@@ -88,24 +86,27 @@ enum Modules {
     QueryValue,
 }
 
-/// The most adapters: with all modules of MiniLM's last two layers they take some 2 GB.
-const ADAPTERS: usize = 10_000;
-/// The most of anything else that is counted.
-const COUNT: usize = 1 << 20;
+/// Adapters at most: on all modules of MiniLM's last two layers they take about 2 GB.
+const MAX_ADAPTERS: usize = 10_000;
+/// Texts, texts per call and calls at most.
+const MAX_COUNT: usize = 1 << 20;
 
 pub fn run(args: Args) -> anyhow::Result<()> {
     let within =
         |numbers: &[usize], most: usize| numbers.iter().all(|number| (1..=most).contains(number));
-    ensure!(within(&args.adapters, ADAPTERS), "--adapters takes numbers from 1 to {ADAPTERS}");
     ensure!(
-        within(&args.batch, COUNT) && within(&[args.texts, args.steps], COUNT),
-        "--batch, --texts and --steps take numbers from 1 to {COUNT}"
+        within(&args.adapters, MAX_ADAPTERS),
+        "--adapters takes numbers from 1 to {MAX_ADAPTERS}"
+    );
+    ensure!(
+        within(&args.batch, MAX_COUNT) && within(&[args.texts, args.steps], MAX_COUNT),
+        "--batch, --texts and --steps take numbers from 1 to {MAX_COUNT}"
     );
     match args.fresh {
-        Some(Measure::Open) => output::json(&open::alone(&args)?),
-        Some(_) => output::json(&memory::alone(&args)?),
+        Some(Measure::Open) => output::json(&measure::open_here(&args)?),
+        Some(_) => output::json(&measure::memory_here(&args)?),
         None => {
-            let report = measure(&args)?;
+            let report = report(&args)?;
             match args.json {
                 true => output::json(&report),
                 false => Ok(output::lines(report)?),
@@ -114,23 +115,23 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     }
 }
 
-fn measure(args: &Args) -> anyhow::Result<Report> {
-    // Fetched now if it must be: what follows is not to measure a network.
+fn report(args: &Args) -> anyhow::Result<Report> {
+    // Downloaded now if it is not cached, so that the download is not measured.
     args.backbone.locate()?;
-    let mut wanted = Wanted {
-        of: &args.measure,
+    let mut plan = Plan {
+        measurements: &args.measure,
         done: 0,
         progress: Progress::new("bench runtime", args.measure.len()),
     };
-    // Opening comes before this process has read the backbone, so that the first one finds the page
-    // cache as it was.
-    let open = wanted.measure(Measure::Open, open::measure)?;
-    let memory = wanted.measure(Measure::Memory, memory::measure)?;
-    let many = &adapters::attached(args)?;
-    let adapters = wanted.measure(Measure::Adapters, || latency::against_adapters(args, many))?;
-    let lengths = wanted.measure(Measure::Lengths, || latency::against_lengths(args, many))?;
-    let throughput = wanted.measure(Measure::Throughput, || throughput::measure(args, many))?;
-    wanted.progress.finish("done");
+    // Opening is measured before this process reads the backbone, so that the first process finds
+    // the page cache as it was.
+    let open = plan.run(Measure::Open, measure::open)?;
+    let memory = plan.run(Measure::Memory, measure::memory)?;
+    let many = &Attached::all(args)?;
+    let adapters = plan.run(Measure::Adapters, || measure::latency_by_adapters(args, many))?;
+    let lengths = plan.run(Measure::Lengths, || measure::latency_by_length(args, many))?;
+    let throughput = plan.run(Measure::Throughput, || measure::throughput(args, many))?;
+    plan.progress.finish("done");
     Ok(Report {
         setting: Setting::new(args, many),
         open,
@@ -141,30 +142,31 @@ fn measure(args: &Args) -> anyhow::Result<Report> {
     })
 }
 
-/// What a value is called on the command line.
+/// The name of a value on the command line.
 fn name(value: impl ValueEnum) -> String {
     value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_string())
 }
 
-/// What has been asked for, and how far it has got.
-struct Wanted<'a> {
-    of: &'a [Measure],
+/// The measurements that were asked for, and how many are done.
+struct Plan<'a> {
+    measurements: &'a [Measure],
     done: usize,
     progress: Progress,
 }
 
-impl Wanted<'_> {
-    fn measure<T>(
+impl Plan<'_> {
+    /// Does the work if the measurement was asked for.
+    fn run<T>(
         &mut self,
         what: Measure,
         work: impl FnOnce() -> anyhow::Result<T>,
     ) -> anyhow::Result<Option<T>> {
-        if !self.of.contains(&what) {
+        if !self.measurements.contains(&what) {
             return Ok(None);
         }
         let found = work()?;
         self.done += 1;
-        self.progress.step(self.done, self.of.len(), || name(what));
+        self.progress.step(self.done, self.measurements.len(), || name(what));
         Ok(Some(found))
     }
 }

@@ -1,12 +1,12 @@
-//! What the measurements say.
+//! The results, as a table and as JSON.
 
-use super::adapters::{Attached, RANK};
+use super::workload::{Attached, RANK};
 use super::{Args, Modules, name};
 use espalier_kernels::gemm::Kernel;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Everything that was measured; what was not is left out.
+/// The results of the measurements that were asked for.
 #[derive(Serialize)]
 pub(super) struct Report {
     #[serde(flatten)]
@@ -31,7 +31,7 @@ pub(super) struct Setting {
     threads: usize,
     /// Layers of the backbone.
     backbone_layers: usize,
-    /// Of these, those that an adapter is on.
+    /// Layers that each adapter is on.
     adapter_layers: usize,
     modules: Modules,
     rank: usize,
@@ -62,10 +62,10 @@ pub(super) struct Latency {
 
 #[derive(Serialize)]
 pub(super) struct Throughput {
-    /// Texts in a call.
+    /// Texts per call.
     pub batch: usize,
     pub texts_per_second: f64,
-    /// Answers: one for each text and adapter.
+    /// Answers per second: one per text and adapter.
     pub requests_per_second: f64,
     pub call: Spread,
 }
@@ -73,16 +73,16 @@ pub(super) struct Throughput {
 #[derive(Serialize, Deserialize)]
 pub(super) struct Resident {
     pub adapters: usize,
-    /// Of the whole process.
+    /// Memory of the whole process.
     pub mib: f64,
     pub above_one_mib: f64,
 }
 
 #[derive(Serialize)]
 pub(super) struct Openings {
-    /// With the page cache as it was.
+    /// The first process, with the page cache as it was.
     pub first: Opening,
-    /// Medians of the next ones, with the backbone in the page cache.
+    /// Medians of the following processes, with the backbone in the page cache.
     pub later: Opening,
 }
 
@@ -92,7 +92,7 @@ pub(super) struct Opening {
     pub attach_ms: f64,
     pub answer_ms: f64,
     pub total_ms: f64,
-    /// Of the process, after the answer.
+    /// Memory of the process after the answer.
     pub mib: Option<f64>,
 }
 

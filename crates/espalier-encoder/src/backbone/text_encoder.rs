@@ -1,0 +1,105 @@
+//! What every backbone can do, in whatever form its weights are: run.
+
+use crate::bundle::Bundle;
+use crate::error::{EncoderError, Result};
+use crate::lora::Lora;
+use crate::model::{Encoder, Model};
+use crate::packed::PackedWeights;
+use crate::pooling::TextVectors;
+use crate::tokenizer::Tokenizer;
+use espalier_kernels::Precision;
+use std::sync::{Arc, OnceLock};
+
+/// An encoder with its tokenizer and pooling, ready to run: what [`Backbone`](super::Backbone),
+/// [`PackedBackbone`](super::PackedBackbone) and [`AnyBackbone`](super::AnyBackbone) have in common.
+///
+/// All three dereference to it, as `String` does to `str`. A function that only runs an encoder
+/// takes a `&TextEncoder`.
+#[derive(Clone, Debug)]
+pub struct TextEncoder {
+    /// The architecture.
+    pub encoder: Arc<Encoder>,
+    /// Its tokenizer, limited to the length that the model itself declares.
+    pub tokenizer: Arc<Tokenizer>,
+    /// How this model's text vectors are made.
+    pub text_vectors: TextVectors,
+    pub(super) weights: Weights,
+    pub(super) precision: Precision,
+    pub(super) fingerprint: String,
+    /// Packed when a model is first asked for.
+    pub(super) packed: OnceLock<Arc<PackedWeights>>,
+}
+
+/// Where a backbone's weights are.
+#[derive(Clone, Debug)]
+pub(super) enum Weights {
+    /// In memory, all in f32, laid out as the encoder's layout says.
+    Memory(Arc<Vec<f32>>),
+    /// In a packed file, mapped or copied.
+    File(Arc<Bundle>),
+}
+
+impl TextEncoder {
+    /// What the model computes in: f32, or what a packed file stores, unless `with_precision` has
+    /// set another precision.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// The backbone's identity: a SHA-256 over the names, shapes and values of its tensors, before
+    /// they were packed.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    /// The model, with an adapter or without.
+    pub fn model<'a>(&'a self, adapter: Option<&'a Lora>) -> Model<'a> {
+        let packed = self.packed.get_or_init(|| Arc::new(self.pack()));
+        Model { encoder: &self.encoder, weights: self.flat_weights(), packed, adapter }
+    }
+
+    /// Checks that the encoder has all weights in f32, which training needs.
+    ///
+    /// # Errors
+    /// [`EncoderError::InferenceOnly`] for one that was opened from a packed file.
+    pub fn trainable(&self) -> Result<()> {
+        match &self.weights {
+            Weights::Memory(_) => Ok(()),
+            Weights::File(bundle) => Err(EncoderError::InferenceOnly { path: bundle.path.clone() }),
+        }
+    }
+
+    /// The flat vector of weights, laid out as the encoder's layout says: without matrices if they
+    /// are in a packed file.
+    pub(super) fn flat_weights(&self) -> &[f32] {
+        match &self.weights {
+            Weights::Memory(weights) => weights,
+            Weights::File(bundle) => &bundle.parameters,
+        }
+    }
+
+    /// The same encoder, computing in another precision.
+    pub(super) fn with_precision(self, precision: Precision) -> Self {
+        let packed = if precision == self.precision { self.packed } else { OnceLock::new() };
+        Self { precision, packed, ..self }
+    }
+
+    fn pack(&self) -> PackedWeights {
+        match &self.weights {
+            Weights::Memory(weights) => PackedWeights::new(&self.encoder, weights, self.precision),
+            Weights::File(bundle) => {
+                let (layers, words) = (&bundle.layers, bundle.words.clone());
+                let packed =
+                    PackedWeights::from_mapped(&self.encoder.config, layers, words, self.precision);
+                bundle.release();
+                packed
+            }
+        }
+    }
+}
+
+impl AsRef<TextEncoder> for TextEncoder {
+    fn as_ref(&self) -> &TextEncoder {
+        self
+    }
+}

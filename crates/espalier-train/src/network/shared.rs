@@ -1,0 +1,162 @@
+//! The encoder that pre-finetuning trains: one that both families share or, with cross-stitch, one
+//! for each.
+
+use super::cross_stitch::CrossStitched;
+use super::{Network, NetworkActivations, NetworkGradients, Pass, SecondEncoder, Stitches};
+use crate::config::PrefinetuneConfig;
+use crate::optimizer::{ParameterGroup, Parameters};
+use crate::trained::{TrainedAdapter, TrainedEncoder, encoder_group};
+use espalier_encoder::{Backbone, Encoder, Family, Gradients, Lora};
+
+/// The weights theta and, with cross-stitch, those of the classification family's encoder and the
+/// stitches between the two; theta then is the NER family's.
+pub(crate) struct SharedEncoder<'a> {
+    theta: TrainedEncoder<'a>,
+    second: Option<Second<'a>>,
+    /// Whether the embeddings are trained with the layers.
+    embeddings: bool,
+}
+
+struct Second<'a> {
+    encoder: TrainedEncoder<'a>,
+    stitches: Stitches,
+    group: ParameterGroup,
+}
+
+/// Where the gradient of theta goes.
+pub(crate) enum GradientTarget<'g> {
+    /// Nowhere: the pass is for validation, and nothing learns from it.
+    None,
+    /// It is added to that of the batches before.
+    Accumulate,
+    /// Into a vector of its own, laid out as theta.
+    Separate(&'g mut [f32]),
+}
+
+impl<'a> SharedEncoder<'a> {
+    /// The backbone, to be trained as the configuration says. A second encoder starts from the same
+    /// weights.
+    pub(crate) fn new(backbone: &'a Backbone, config: &PrefinetuneConfig) -> Self {
+        let train = &config.train;
+        let trained = |trains: bool| {
+            let (rate, decay) = (train.learning_rate, train.weight_decay);
+            let group = trains.then(|| encoder_group(&backbone.encoder, config, rate, decay));
+            TrainedEncoder::new(backbone, config, group)
+        };
+        let second = || {
+            let settings = &config.stitch;
+            let layers = backbone.encoder.layers();
+            let stitches = Stitches::new(layers, settings.own, settings.other);
+            let length = stitches.values.len();
+            let all = vec![(0..length, 0.0)];
+            let group = ParameterGroup::new(length, settings.learning_rate, all);
+            Second { encoder: trained(true), stitches, group }
+        };
+        Self {
+            theta: trained(config.strategy.trains_encoder),
+            second: config.strategy.family_encoders.then(second),
+            embeddings: !train.freeze_embeddings,
+        }
+    }
+
+    /// The architecture.
+    pub(crate) fn encoder(&self) -> &'a Encoder {
+        self.theta.encoder()
+    }
+
+    /// The gradient accumulated on theta, unless that is frozen.
+    pub(crate) fn gradients(&self) -> Option<&[f32]> {
+        self.theta.gradients()
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn gradients_mut(&mut self) -> Option<&mut [f32]> {
+        self.theta.model(None).1
+    }
+
+    /// The passes of an objective that serves `family`, through that family's adapter if it has
+    /// one.
+    pub(crate) fn pass<'p>(
+        &'p mut self,
+        family: Option<Family>,
+        adapter: Option<&'p mut TrainedAdapter>,
+        target: GradientTarget<'p>,
+        activations: &'p mut NetworkActivations,
+    ) -> Pass<'p> {
+        let trains = !matches!(target, GradientTarget::None);
+        let (adapter, d_adapter): (Option<&Lora>, _) = match adapter {
+            Some(TrainedAdapter { lora, group }) => (Some(lora), Some(&mut *group.gradients)),
+            None => (None, None),
+        };
+        let (model, d_theta) = self.theta.model(adapter);
+        let own = Gradients {
+            weights: match target {
+                GradientTarget::None => None,
+                GradientTarget::Accumulate => d_theta,
+                GradientTarget::Separate(gradient) => Some(gradient),
+            },
+            embeddings: self.embeddings,
+            adapter: d_adapter.filter(|_| trains),
+        };
+        let (Some(second), Some(family)) = (&mut self.second, family) else {
+            let gradients = NetworkGradients { own, ..NetworkGradients::default() };
+            return Pass { network: Network::Single(model), activations, gradients };
+        };
+        let (other, d_other) = second.encoder.model(None);
+        let d_other = Gradients {
+            weights: d_other.filter(|_| trains),
+            embeddings: self.embeddings,
+            adapter: None,
+        };
+        let mut encoders = [(model, own), (other, d_other)];
+        if family == Family::Tc {
+            encoders.reverse();
+        }
+        let [(model, own), (other, d_other)] = encoders;
+        let stitches = &second.stitches;
+        Pass {
+            network: Network::CrossStitched(CrossStitched {
+                encoders: [model, other],
+                stitches,
+                family,
+            }),
+            activations,
+            gradients: NetworkGradients {
+                own,
+                other: d_other,
+                stitches: trains.then_some(second.group.gradients.as_mut_slice()),
+            },
+        }
+    }
+
+    /// All that is trained.
+    pub(crate) fn parameters(&mut self) -> Vec<Parameters<'_>> {
+        let mut parameters: Vec<_> = self.theta.parameters("theta").into_iter().collect();
+        if let Some(Second { encoder, stitches, group }) = &mut self.second {
+            parameters.extend(encoder.parameters("column.tc"));
+            parameters.push(Parameters::new("stitches", &mut stitches.values, group));
+        }
+        parameters
+    }
+
+    /// Goes back to these weights theta.
+    ///
+    /// # Panics
+    /// If there are more or fewer of them.
+    pub(crate) fn load(&mut self, weights: &[f32]) {
+        self.theta.load(weights);
+    }
+
+    /// The weights theta.
+    pub(crate) fn weights(&self) -> &[f32] {
+        self.theta.weights()
+    }
+
+    /// The second encoder as it is now, if there is one.
+    pub(crate) fn second(&self, backbone: &Backbone) -> Option<SecondEncoder> {
+        self.second.as_ref().map(|Second { encoder, stitches, .. }| SecondEncoder {
+            backbone: backbone.with_weights(encoder.weights().to_vec()),
+            stitches: stitches.clone(),
+        })
+    }
+}

@@ -1,0 +1,125 @@
+//! The concept encoder: names of concepts to vectors.
+
+use crate::config::{ConceptEncoderKind, PrefinetuneConfig};
+use crate::optimizer::Parameters;
+use crate::trained::{TrainedEncoder, encoder_group, scheduled};
+use espalier_encoder::{Activations, Backbone, Batch, Encoded, Gradients, Pooling};
+use std::collections::HashMap;
+
+/// What gives concepts their vectors: the mean of their names' token vectors.
+pub(super) enum ConceptEncoder<'a> {
+    /// The encoder as it was before training. Each name is encoded once.
+    Frozen { backbone: &'a Backbone, known: HashMap<String, Vec<f32>> },
+    /// A second encoder, which is trained.
+    Trained(Box<Trained<'a>>),
+}
+
+/// A second encoder, which starts from the weights of the first.
+pub(super) struct Trained<'a> {
+    backbone: &'a Backbone,
+    encoder: TrainedEncoder<'a>,
+    embeddings: bool,
+    activations: Activations,
+    /// The names of the last forward pass.
+    batch: Batch,
+}
+
+impl<'a> ConceptEncoder<'a> {
+    pub(super) fn new(backbone: &'a Backbone, config: &PrefinetuneConfig) -> Self {
+        match config.ner.concept_encoder {
+            ConceptEncoderKind::Frozen => Self::Frozen { backbone, known: HashMap::new() },
+            ConceptEncoderKind::Trained => Self::Trained(Box::new(Trained::new(backbone, config))),
+        }
+    }
+
+    /// Vectors [J, H] of the names.
+    pub(super) fn vectors(&mut self, names: &[&str]) -> Vec<f32> {
+        match self {
+            Self::Frozen { backbone, known } => {
+                let missing: Vec<&str> =
+                    names.iter().copied().filter(|name| !known.contains_key(*name)).collect();
+                if !missing.is_empty() {
+                    let batch = batch_of(backbone, &missing);
+                    let vectors = pooled(backbone, &backbone.model(None).encode(&batch), &batch);
+                    let vectors =
+                        vectors.chunks_exact(backbone.encoder.width()).map(<[f32]>::to_vec);
+                    known.extend(missing.into_iter().map(String::from).zip(vectors));
+                }
+                names.iter().flat_map(|name| known[*name].iter().copied()).collect()
+            }
+            Self::Trained(trained) => trained.vectors(names),
+        }
+    }
+
+    /// Adds the gradients of a trained encoder, from those at the vectors that
+    /// [`ConceptEncoder::vectors`] returned last, [J, H].
+    pub(super) fn backward(&mut self, d_vectors: &[f32]) {
+        if let Self::Trained(trained) = self {
+            trained.backward(d_vectors);
+        }
+    }
+
+    /// The encoder as it is now.
+    pub(super) fn backbone(&self) -> Backbone {
+        match self {
+            Self::Frozen { backbone, .. } => (*backbone).clone(),
+            Self::Trained(trained) => {
+                trained.backbone.with_weights(trained.encoder.weights().to_vec())
+            }
+        }
+    }
+}
+
+impl<'a> Trained<'a> {
+    fn new(backbone: &'a Backbone, config: &PrefinetuneConfig) -> Self {
+        let settings = &config.ner.concept_group;
+        let (rate, decay) = (settings.learning_rate, settings.weight_decay);
+        let group = encoder_group(&backbone.encoder, config, rate, decay);
+        Self {
+            backbone,
+            encoder: TrainedEncoder::new(
+                backbone,
+                config,
+                Some(scheduled(group, config, settings)),
+            ),
+            embeddings: !config.train.freeze_embeddings,
+            activations: Activations::default(),
+            batch: Batch::default(),
+        }
+    }
+
+    pub(super) fn parameters(&mut self) -> Option<Parameters<'_>> {
+        self.encoder.parameters("objective.ner.concept_encoder")
+    }
+
+    fn vectors(&mut self, names: &[&str]) -> Vec<f32> {
+        self.batch = batch_of(self.backbone, names);
+        let (model, _) = self.encoder.model(None);
+        model.forward(&self.batch, &mut self.activations);
+        pooled(self.backbone, self.activations.output(), &self.batch)
+    }
+
+    fn backward(&mut self, d_vectors: &[f32]) {
+        if d_vectors.is_empty() {
+            return; // a batch without entities
+        }
+        let (width, layers) = (self.backbone.encoder.width(), self.backbone.encoder.layers());
+        let mut d_hidden = Vec::new();
+        Pooling::Mean.backward(d_vectors, &self.batch, width, &mut d_hidden);
+        let (model, weights) = self.encoder.model(None);
+        let gradients = Gradients { weights, embeddings: self.embeddings, adapter: None };
+        model.backward(0..layers, &self.batch, &mut self.activations, &mut d_hidden, gradients);
+    }
+}
+
+fn batch_of(backbone: &Backbone, names: &[&str]) -> Batch {
+    let encoded: Vec<Encoded> = names.iter().map(|name| backbone.tokenizer.encode(name)).collect();
+    Batch::from_texts(&encoded)
+}
+
+/// Means [J, H] of token vectors.
+fn pooled(backbone: &Backbone, hidden: &[f32], batch: &Batch) -> Vec<f32> {
+    let mut vectors = Vec::new();
+    Pooling::Mean.forward(hidden, batch, backbone.encoder.width(), &mut vectors);
+    vectors
+}

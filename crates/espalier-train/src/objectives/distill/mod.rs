@@ -1,0 +1,183 @@
+//! Distillation on sentences: the student's word vectors learn to match the teacher's output for the
+//! same words, however the two tokenizers split these into tokens.
+
+mod cache;
+pub mod loss;
+mod teacher;
+mod words;
+
+pub use teacher::Teacher;
+pub use words::WordPooling;
+
+use super::sentences::{Sentences, first_text, mean_loss};
+use super::{BatchReport, Objective};
+use crate::config::{DistillLossKind, PrefinetuneConfig};
+use crate::error::Result;
+use crate::initialization::uniform;
+use crate::network::Pass;
+use crate::optimizer::{ParameterGroup, Parameters};
+use crate::strategy::ObjectiveKind;
+use crate::trained::group_of_objective;
+use cache::CachedTeacher;
+use espalier_data::sampling::generator;
+use espalier_data::{Annotation, ConceptSentence, CorpusPosition};
+use espalier_encoder::{Backbone, Batch, Encoded, Head, Tokenizer};
+use loss::{DistillLoss, WordBatch};
+use rayon::prelude::*;
+use std::ops::Range;
+use std::sync::Arc;
+use words::Words;
+
+/// Sentences, and a teacher for their words.
+pub(super) struct Distillation<'a> {
+    sentences: Sentences,
+    weight: f32,
+    entity_weight: f32,
+    terms: Vec<Term>,
+    teacher: CachedTeacher<'a>,
+    tokenizer: Arc<Tokenizer>,
+}
+
+/// A part of the teacher's output, matched through a linear map of its own. All parts are matched by
+/// the student's last layer.
+struct Term {
+    /// The name of the map in checkpoints.
+    name: &'static str,
+    loss: DistillLoss,
+    /// The columns of the teacher's output.
+    columns: Range<usize>,
+    /// Weight of the term in the loss.
+    weight: f32,
+    map: Head,
+    group: ParameterGroup,
+}
+
+impl<'a> Distillation<'a> {
+    pub(super) fn new(
+        backbone: &Backbone,
+        teacher: &'a Teacher,
+        config: &PrefinetuneConfig,
+    ) -> Result<Self> {
+        let (ner, width) = (&config.ner, backbone.encoder.width());
+        let (mut end, mut terms) = (0, Vec::new());
+        let maps = [
+            ("objective.ner.projection", 1.0),
+            ("objective.ner.layer_projection", ner.distill.layer_weight),
+        ];
+        for ((name, weight), outputs) in maps.into_iter().zip(teacher.widths()) {
+            let columns = end..end + outputs;
+            end = columns.end;
+            let kl = ner.distill.loss == DistillLossKind::Kl;
+            let map = initial_map(width, outputs, kl, config.seed, name);
+            // The bias of a projection stays zero.
+            let trained = if kl { map.values.len() } else { width * outputs };
+            let settings = &ner.projection_group;
+            let group = group_of_objective(config, settings, map.values.len(), 0..trained);
+            let loss = DistillLoss { kind: ner.distill.loss, temperature: ner.distill.temperature };
+            terms.push(Term { name, loss, columns, weight, map, group });
+        }
+        Ok(Self {
+            sentences: Sentences::new(backbone, config, Annotation::Optional)?,
+            weight: ner.weight(),
+            entity_weight: ner.distill.entity_weight,
+            terms,
+            teacher: CachedTeacher::new(teacher, ner.teacher_cache.as_deref())?,
+            tokenizer: Arc::clone(&backbone.tokenizer),
+        })
+    }
+
+    /// The loss of the sentences, their tokens, and the gradient of the weighted loss at the hidden
+    /// states, [T, H]. The gradients of the maps are added to theirs.
+    fn loss(
+        &mut self,
+        picked: &[ConceptSentence],
+        pass: &mut Pass,
+    ) -> Result<(f64, Batch, Vec<f32>)> {
+        let encode = |sentence: &ConceptSentence| self.tokenizer.encode_words(&sentence.tokens);
+        let encoded: Vec<Encoded> = picked.par_iter().map(encode).collect();
+        let batch = Batch::from_texts(&encoded);
+        let sentences = picked.iter().map(|sentence| sentence.tokens.as_slice());
+        let outputs = self.teacher.infer(&sentences.collect::<Vec<_>>())?;
+        let width = self.teacher.width();
+        let words = Words::of(picked, &encoded, &batch, &outputs, width, self.entity_weight);
+
+        let student = pass.width();
+        let vectors = words.pooling.forward(pass.forward(&batch), student); // [n, H]
+        let (mut loss, mut d_vectors, mut d_term) = (0.0, vec![0.0; vectors.len()], Vec::new());
+        for term in &mut self.terms {
+            let targets = columns(&words.targets, width, &term.columns); // [n, D]
+            let words = WordBatch { vectors: &vectors, targets: &targets, weights: &words.weights };
+            let gradients = &mut term.group.gradients;
+            let (map, weight) = (&term.map, self.weight * term.weight);
+            let term_loss = term.loss.loss(words, map, weight, &mut d_term, gradients);
+            loss += f64::from(term.weight) * term_loss;
+            d_vectors.iter_mut().zip(&d_term).for_each(|(sum, d)| *sum += d);
+        }
+        let mut d_hidden = vec![0.0; batch.tokens() * student];
+        words.pooling.backward(&d_vectors, student, &mut d_hidden);
+        Ok((loss, batch, d_hidden))
+    }
+}
+
+impl Objective for Distillation<'_> {
+    fn kind(&self) -> ObjectiveKind {
+        ObjectiveKind::Ner
+    }
+
+    fn step(&mut self, mut pass: Pass) -> Result<BatchReport> {
+        let picked = self.sentences.next()?;
+        let (loss, batch, mut d_hidden) = self.loss(&picked, &mut pass)?;
+        pass.backward(&batch, &mut d_hidden);
+        Ok(BatchReport {
+            loss,
+            tokens: batch.tokens(),
+            examples: picked.len(),
+            first_text: first_text(&picked),
+        })
+    }
+
+    fn validate(&mut self, mut pass: Pass) -> Result<Option<f64>> {
+        let loss = mean_loss(self.sentences.held_out(), |sentences| {
+            Ok(self.loss(sentences, &mut pass)?.0)
+        });
+        // Held-out examples train nothing.
+        self.terms.iter_mut().for_each(|term| term.group.gradients.fill(0.0));
+        loss
+    }
+
+    fn weight(&self) -> f32 {
+        self.weight
+    }
+
+    fn position(&self) -> CorpusPosition {
+        self.sentences.corpus.position()
+    }
+
+    fn seek(&mut self, position: &CorpusPosition) -> Result<()> {
+        Ok(self.sentences.corpus.seek(position)?)
+    }
+
+    fn parameters(&mut self) -> Vec<Parameters<'_>> {
+        let terms = self.terms.iter_mut();
+        terms
+            .map(|term| Parameters::new(term.name, &mut term.map.values, &mut term.group))
+            .collect()
+    }
+}
+
+/// The map that training starts from: the identity where student and teacher have the same width,
+/// else, and for scores, a random one. `name` is that of its parameters.
+fn initial_map(width: usize, outputs: usize, kl: bool, seed: u64, name: &str) -> Head {
+    if width != outputs || kl {
+        let purpose = name.trim_start_matches("objective.").replace('.', " ");
+        return Head::random_init(width, outputs, uniform(&mut generator(seed, &purpose)));
+    }
+    let mut values = vec![0.0; width * width + width];
+    (0..width).for_each(|i| values[i * width + i] = 1.0);
+    Head { classes: width, values }
+}
+
+/// Some columns of a matrix of `width` columns.
+fn columns(x: &[f32], width: usize, range: &Range<usize>) -> Vec<f32> {
+    x.chunks_exact(width).flat_map(|row| &row[range.clone()]).copied().collect()
+}

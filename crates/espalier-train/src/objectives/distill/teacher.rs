@@ -1,0 +1,206 @@
+//! The teacher of distillation: an encoder with an output for every word.
+
+use super::words::WordPooling;
+use crate::config::{DistillLossKind, NerConfig};
+use crate::error::{Result, TrainError};
+use espalier_encoder::digest::{hex, sha256_of_file};
+use espalier_encoder::{
+    Adapter, AnyBackbone, Batch, Encoded, EncoderError, Head, Lora, TextEncoder,
+};
+use espalier_kernels::Bf16;
+use rayon::prelude::*;
+use sha2::{Digest, Sha256};
+use std::ops::Range;
+use std::path::Path;
+
+/// An encoder of any architecture, and which output of it the student learns.
+#[derive(Debug)]
+pub struct Teacher {
+    backbone: AnyBackbone,
+    adapter: Option<Lora>,
+    output: OutputKind,
+    identity: String,
+}
+
+/// Which output of the teacher the student learns.
+#[derive(Debug)]
+enum OutputKind {
+    /// Word vectors of its last layer and perhaps of another one.
+    HiddenStates {
+        /// The number of layers whose output is the other one.
+        layer: Option<usize>,
+    },
+    /// The scores of its tags.
+    Scores(Head),
+}
+
+/// The teacher's output for the words of a sentence, in bfloat16.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct TeacherOutput {
+    /// For each word whether there is an output: truncated words, and those that the tokenizer
+    /// drops, have none.
+    pub(super) present: Vec<bool>,
+    /// A row for each word that has one, [m, D].
+    pub(super) rows: Vec<Bf16>,
+}
+
+impl TeacherOutput {
+    /// For each word its row of `width` numbers, if it has one.
+    pub(super) fn words(&self, width: usize) -> impl Iterator<Item = Option<&[Bf16]>> {
+        let mut rows = self.rows.chunks_exact(width);
+        self.present.iter().map(move |&present| if present { rows.next() } else { None })
+    }
+}
+
+impl Teacher {
+    /// Opens the encoder in a directory or packed file, with the adapter, in the precision and for
+    /// the loss that `config` names.
+    ///
+    /// # Errors
+    /// [`TrainError::Encoder`] for files that cannot be read or an adapter of another encoder;
+    /// [`TrainError::Teacher`] when there are no tags for `kl`; [`TrainError::ConfigValue`] for a
+    /// layer that the teacher does not have.
+    pub fn open(path: &Path, config: &NerConfig) -> Result<Self> {
+        let backbone = AnyBackbone::open(path)?.with_compute(config.teacher_precision)?;
+        let distill = &config.distill;
+        let (adapter, output) = match (&distill.adapter, distill.loss) {
+            (Some(directory), DistillLossKind::Kl) => {
+                let adapter = Adapter::open(directory, &backbone)?;
+                (Some(adapter.lora), scores(directory, adapter.head)?)
+            }
+            (None, DistillLossKind::Kl) => {
+                let head = match path.is_dir() {
+                    true => Head::from_token_classifier(path, backbone.encoder.width())?,
+                    false => None,
+                };
+                (None, scores(path, head)?)
+            }
+            (adapter, _) => {
+                let (layers, layer) = (backbone.encoder.layers(), distill.layer);
+                if layer >= layers {
+                    let (key, value) = ("ner.distill.layer", layer.to_string());
+                    let rule = "it must be a layer below the teacher's last, which is matched in \
+                                any case";
+                    return Err(TrainError::ConfigValue { key, value, rule });
+                }
+                let open = |directory| Adapter::open_lora(directory, &backbone);
+                let adapter = adapter.as_deref().map(open).transpose()?;
+                (adapter, OutputKind::HiddenStates { layer: (layer > 0).then_some(layer) })
+            }
+        };
+        let identity = identity(path, &backbone, adapter.as_ref())?;
+        Ok(Self { backbone, adapter, output, identity })
+    }
+
+    /// What distinguishes this teacher from others: its fingerprint, its precision, its adapter.
+    pub fn identity(&self) -> &str {
+        &self.identity
+    }
+
+    /// Widths of the parts of its output for a word: its last layer or its tags, then the other
+    /// layer.
+    pub(super) fn widths(&self) -> Vec<usize> {
+        let width = self.backbone.encoder.width();
+        match &self.output {
+            OutputKind::HiddenStates { layer } => vec![width; 1 + usize::from(layer.is_some())],
+            OutputKind::Scores(head) => vec![head.classes],
+        }
+    }
+
+    /// D, the width of all parts together.
+    pub(super) fn width(&self) -> usize {
+        self.widths().iter().sum()
+    }
+
+    /// Everything that its output for a word depends on.
+    pub(super) fn description(&self) -> String {
+        let output = match &self.output {
+            OutputKind::HiddenStates { layer: None } => "vectors of the last layer".into(),
+            OutputKind::HiddenStates { layer: Some(layer) } => {
+                format!("vectors of the last layer and of layer {layer}")
+            }
+            OutputKind::Scores(head) => format!("scores {}", checksum(&head.values)),
+        };
+        let longest = self.backbone.tokenizer.max_tokens();
+        format!("{}, {longest} tokens at most, words joined by spaces, {output}", self.identity)
+    }
+
+    /// Its output for the words of sentences.
+    pub(super) fn infer(&self, sentences: &[&[String]]) -> Vec<TeacherOutput> {
+        let (encoder, tokenizer) = (&self.backbone.encoder, &self.backbone.tokenizer);
+        let encode = |words: &&[String]| tokenizer.encode_words(words);
+        let encoded: Vec<Encoded> = sentences.par_iter().map(encode).collect();
+        let batch = Batch::from_texts(&encoded);
+        let (model, layers) = (self.backbone.model(self.adapter.as_ref()), encoder.layers());
+        let lower_layers = match &self.output {
+            OutputKind::HiddenStates { layer: Some(layer) } => *layer,
+            _ => 0,
+        };
+        let lower = || model.encode_layers(0..lower_layers, None, &batch); // [T, Ht]
+        let lower = (lower_layers > 0).then(lower);
+        let last = model.encode_layers(lower_layers..layers, lower.as_deref(), &batch); // [T, Ht]
+        let output = |(s, encoded): (usize, &Encoded)| {
+            let words = encoded.word_to_tokens(sentences[s].len());
+            let present = words.iter().map(Option::is_some).collect();
+            let tokens: Vec<Range<usize>> = words.into_iter().flatten().collect();
+            let width = encoder.width();
+            let hidden = |all| batch.rows(s, all, width); // [t, Ht]
+            let rows = match &self.output {
+                OutputKind::HiddenStates { .. } => {
+                    let pooling = WordPooling { tokens };
+                    let parts = [Some(&last), lower.as_ref()].into_iter().flatten();
+                    let parts = parts.map(|all| pooling.forward(hidden(all), width));
+                    concatenated(&parts.collect::<Vec<_>>(), width)
+                }
+                OutputKind::Scores(head) => {
+                    // A word's tag belongs to its first token: there classifiers are trained and
+                    // read.
+                    let rows = tokens.iter().map(|word| &hidden(&last)[word.start * width..]);
+                    let first: Vec<f32> = rows.flat_map(|row| &row[..width]).copied().collect();
+                    let mut scores = Vec::new();
+                    head.forward(&first, &mut scores); // [m, C]
+                    scores
+                }
+            };
+            TeacherOutput { present, rows: rows.into_iter().map(Bf16::from_f32).collect() }
+        };
+        encoded.iter().enumerate().map(output).collect()
+    }
+}
+
+fn scores(path: &Path, head: Option<Head>) -> Result<OutputKind> {
+    let reason = "ner.distill.loss is kl, which needs scores of tags, but there is no token \
+                  classifier here; give a model for token classification, or set \
+                  ner.distill.adapter to an NER adapter of this teacher";
+    let missing = || TrainError::Teacher { path: path.to_path_buf(), reason: reason.into() };
+    head.map(OutputKind::Scores).ok_or_else(missing)
+}
+
+/// Matrices of `width` columns next to each other, as one.
+fn concatenated(parts: &[Vec<f32>], width: usize) -> Vec<f32> {
+    let rows = parts.first().map_or(0, |part| part.len() / width);
+    let row = |row: usize| parts.iter().flat_map(move |part| &part[row * width..][..width]);
+    (0..rows).flat_map(row).copied().collect()
+}
+
+/// The encoder's fingerprint, its precision, the checksum of a packed file, whose numbers are
+/// rounded, and that of the adapter.
+fn identity(path: &Path, backbone: &TextEncoder, adapter: Option<&Lora>) -> Result<String> {
+    let mut identity = format!("{} in {}", backbone.fingerprint(), backbone.precision());
+    if path.is_file() {
+        let checksum = sha256_of_file(path).map_err(EncoderError::io(path))?;
+        identity += &format!(", packed sha256:{checksum}");
+    }
+    if let Some(lora) = adapter {
+        // The numbers alone: another shape of as many numbers would have other ones.
+        identity += &format!(", adapter {}", checksum(&lora.values));
+    }
+    Ok(identity)
+}
+
+/// SHA-256 of numbers.
+fn checksum(values: &[f32]) -> String {
+    let mut hash = Sha256::new();
+    values.iter().for_each(|value| hash.update(value.to_le_bytes()));
+    format!("sha256:{}", hex(&hash.finalize()))
+}
