@@ -3,14 +3,14 @@
 use super::Report;
 use crate::statistics::Mean;
 use espalier_encoder::Family;
-use espalier_encoder::text::escape;
+use espalier_encoder::text::escape_control;
 use std::fmt::Write;
 
 /// One row per strategy: points on each task, then the mean of each family with its interval over
 /// seeds.
 pub fn table(report: &Report) -> String {
     let mut out = format!("{:<14}", "strategy");
-    let names: Vec<_> = report.tasks.iter().map(|task| escape(&task.name)).collect();
+    let names: Vec<_> = report.tasks.iter().map(|task| escape_control(&task.name)).collect();
     let widths: Vec<usize> = names.iter().map(|name| name.chars().count().max(6) + 2).collect();
     for (name, width) in names.iter().zip(&widths) {
         let _ = write!(out, "{name:>width$}");

@@ -1,7 +1,7 @@
 //! Masked language modelling (BERT, arXiv 1810.04805): what stood in the place of a hidden token?
 
 use espalier_encoder::{MlmHead, Precision, Transformed};
-use espalier_kernels::gemm::{Matrix, MatrixMut, Packed, Start, gemm_in};
+use espalier_kernels::gemm::{Matrix, MatrixMut, Packed, Start, Update, gemm_in};
 use espalier_kernels::linear::bias_gradient;
 use espalier_kernels::loss::cross_entropy;
 
@@ -84,7 +84,8 @@ impl MlmLoss<'_> {
             let rows = targets.len();
             let t = Matrix::new(t, rows, width);
             scores.resize(rows * vocabulary, 0.0);
-            forward.gemm(1.0, t, Start::Bias(bias), MatrixMut::new(&mut scores, rows, vocabulary)); // [rows, V]
+            let to = MatrixMut::new(&mut scores, rows, vocabulary);
+            forward.gemm(t, Start::Bias(bias), to); // [rows, V]
             let targets: Vec<Option<u32>> = targets.iter().copied().map(Some).collect();
             let share = rows as f64 / n as f64; // of the mean over all hidden tokens
             total += share * cross_entropy(&mut scores, &targets, vocabulary);
@@ -118,16 +119,12 @@ impl Decoder<'_> {
         let (factor, scores) = (self.weight * share, Matrix::new(d_scores, rows, vocabulary));
         let (block, rest) = std::mem::take(&mut self.d_vectors).split_at_mut(rows * width);
         self.d_vectors = rest;
-        words.gemm(factor, scores, Start::Zero, MatrixMut::new(block, rows, width));
+        let update = Update { alpha: factor, start: Start::Zero };
+        words.gemm(scores, update, MatrixMut::new(block, rows, width));
         if let Some(d_words) = &mut self.d_words {
-            gemm_in(
-                precision,
-                factor,
-                scores.t(),
-                t,
-                Start::Accumulate,
-                MatrixMut::new(d_words, vocabulary, width),
-            );
+            let update = Update { alpha: factor, start: Start::Accumulate };
+            let d_words = MatrixMut::new(d_words, vocabulary, width);
+            gemm_in(precision, scores.t(), t, update, d_words);
         }
         let mut sums = vec![0.0; vocabulary];
         bias_gradient(d_scores, &mut sums);
