@@ -1,5 +1,4 @@
-//! A run of pre-finetuning or pretraining that is killed and resumed leaves the files of one that
-//! was left alone.
+//! A training run that is killed and resumed writes the same files as one that was not interrupted.
 #![cfg(unix)]
 
 #[path = "common/same.rs"]
@@ -15,8 +14,8 @@ use tempfile::TempDir;
 
 const STEPS: usize = 60;
 
-/// Corpora of texts that the tiny BERT of the fixtures knows, and a run on them that writes
-/// checkpoints all the time.
+/// A directory with corpora for the tiny BERT of the fixtures, and the configuration of a run that
+/// often writes checkpoints.
 struct Workspace {
     directory: TempDir,
     command: &'static str,
@@ -26,8 +25,7 @@ fn tiny_bert() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/tiny-bert").canonicalize().unwrap()
 }
 
-/// One checkpoint is kept: which one would be the last but one depends on where the run was
-/// interrupted.
+/// Only one checkpoint is kept, since earlier ones depend on where a run was interrupted.
 const TRAIN: &str = "[train]\ncheckpoint_every = 4\nkeep_checkpoints = 1\nvalidation = \
                      3\nvalidate_every = 5\npatience = 1000\n";
 
@@ -57,7 +55,7 @@ impl Workspace {
         workspace
     }
 
-    /// The same for an encoder from scratch, on plain text.
+    /// [`Workspace::new`] for pretraining from scratch on plain text.
     fn from_scratch() -> Self {
         let workspace = Self { command: "pretrain", ..Self::new() };
         let text = |n: usize| {
@@ -94,14 +92,14 @@ impl Workspace {
         self.start(arguments).wait_with_output().unwrap()
     }
 
-    /// Lines of the run's metrics, whole or not.
+    /// Number of lines in the run's metrics.
     fn lines(&self, run: &str) -> usize {
         fs::read(self.path(run).join("metrics.jsonl"))
             .map_or(0, |text| text.split(|&byte| byte == b'\n').count() - 1)
     }
 
-    /// Sends a signal once the run has written `lines` lines and a little time has passed; whether
-    /// it was still going.
+    /// Sends a signal after the run has written `lines` lines of metrics and `pause` has passed.
+    /// Returns whether it was still running.
     fn signal(
         &self,
         child: &mut Child,
@@ -137,12 +135,12 @@ fn below(state: &mut u64, n: u64) -> u64 {
 }
 
 #[test]
-fn killed_at_any_moment_and_resumed_is_as_uninterrupted() {
+fn a_killed_and_resumed_pre_finetuning_run_gives_the_same_files() {
     kill_and_resume(&Workspace::new());
 }
 
 #[test]
-fn so_is_a_run_from_scratch() {
+fn a_killed_and_resumed_pretraining_run_gives_the_same_files() {
     kill_and_resume(&Workspace::from_scratch());
 }
 
@@ -165,7 +163,7 @@ fn kill_and_resume(workspace: &Workspace) {
         let output = child.wait_with_output().unwrap();
         let message = String::from_utf8_lossy(&output.stderr);
         match (going, signal) {
-            // The last file may have been written before the signal came.
+            // It may have finished before the signal arrived.
             (false, _) => assert!(output.status.success(), "{message}"),
             (true, "-KILL") => killed += usize::from(output.status.signal() == Some(9)),
             (true, _) if output.status.success() => {}
@@ -179,7 +177,7 @@ fn kill_and_resume(workspace: &Workspace) {
         }
     }
     assert!(killed >= 4, "only {killed} of the signals came in time");
-    // As the message says: without the configuration.
+    // As the message suggests: without the configuration.
     let output = workspace.run("--out parts --resume");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_same(&workspace.path("parts"), &workspace.path("whole"));
@@ -192,10 +190,10 @@ fn kill_and_resume(workspace: &Workspace) {
     );
 }
 
-/// As under nohup.
+/// The same as nohup.
 #[test]
 #[cfg(target_os = "linux")]
-fn a_hangup_that_is_ignored_from_the_start_stays_ignored() {
+fn hangups_that_are_ignored_from_the_start_stay_ignored() {
     let workspace = Workspace::new();
     let program = format!(
         "trap '' HUP; exec {} --threads 1 prefinetune run.toml --out run",
@@ -218,7 +216,7 @@ fn a_hangup_that_is_ignored_from_the_start_stays_ignored() {
 
 #[test]
 fn a_second_interrupt_ends_the_program_at_once() {
-    // Steps so long that none ends between the two signals: a batch of everything, many times over.
+    // Steps that are too long to end between the two signals: large batches of long texts.
     let workspace = Workspace::new();
     let pair = |n: usize| {
         format!(
@@ -260,7 +258,7 @@ fn a_second_interrupt_ends_the_program_at_once() {
 }
 
 #[test]
-fn relative_paths_count_from_the_configuration_wherever_the_run_is_resumed() {
+fn relative_paths_are_relative_to_the_configuration_when_a_run_is_resumed() {
     let workspace = Workspace::new();
     let config = fs::read_to_string(workspace.path("run.toml")).unwrap();
     let (_, rest) = config.split_once('\n').unwrap();
@@ -283,7 +281,7 @@ fn relative_paths_count_from_the_configuration_wherever_the_run_is_resumed() {
 }
 
 #[test]
-fn what_may_not_be_resumed_is_explained() {
+fn runs_that_cannot_be_resumed_are_explained() {
     let workspace = Workspace::new();
     let fails = |arguments: &str, expected: &str| {
         let output = workspace.run(arguments);

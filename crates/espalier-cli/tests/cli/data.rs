@@ -1,4 +1,4 @@
-//! Corpora and tasks, looked at before anything is trained on them.
+//! `data check`, and data from pipes and devices.
 
 use crate::workspace::Workspace;
 use serde_json::Value;
@@ -18,7 +18,7 @@ fn data_may_come_through_a_pipe() {
 
 #[test]
 #[cfg(unix)]
-fn what_has_no_end_is_not_read_to_it() {
+fn endless_files_are_refused() {
     let workspace = Workspace::new();
     std::fs::create_dir(workspace.path("task")).unwrap();
     std::os::unix::fs::symlink("/dev/zero", workspace.path("task/train.jsonl")).unwrap();

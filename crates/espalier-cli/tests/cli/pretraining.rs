@@ -1,11 +1,11 @@
-//! Encoders from plain text.
+//! Tokenizers and encoders trained on plain text.
 
 use crate::workspace::Workspace;
 use serde_json::Value;
 use std::fs;
 
 #[test]
-fn an_encoder_comes_about_from_plain_text() {
+fn an_encoder_is_pretrained_from_scratch_and_further() {
     let workspace = Workspace::new();
     let text = |city: &str| {
         format!("the cheap hotel near the station of {city} was great .\n\n").repeat(8)
@@ -39,7 +39,7 @@ fn an_encoder_comes_about_from_plain_text() {
             .contains("[MASK]\n  ")
     );
 
-    // What is left is a backbone like any other, and can be trained further.
+    // The result is a backbone like any other, and can be trained further.
     workspace.ok("prefinetune run.toml --set backbone=raw/backbone --set train.steps=1 --out run");
     workspace.ok("finetune --backbone raw/backbone --task intents --out adapter --steps 1");
     workspace

@@ -1,4 +1,4 @@
-//! What wrong input leads to, readers that stop early, and what help says.
+//! Errors for wrong input, readers that stop early, and help.
 
 use crate::workspace::{Workspace, backbone};
 use std::fs;
@@ -87,7 +87,7 @@ fn panics_of_libraries_are_not_shown() {
 }
 
 #[test]
-fn nobody_who_stops_reading_is_told_of_an_error() {
+fn a_closed_pipe_is_not_an_error() {
     let workspace = Workspace::new();
     let mut child = workspace.start("pack --backbone BACKBONE --out tiny.espalier");
     drop(child.stdout.take());
@@ -125,10 +125,10 @@ fn help_teaches_by_example() {
     assert!(workspace.ok("--help").contains("demo"));
 }
 
-/// What a command reads, what somebody else wrote, and what is no file at all is not written over.
+/// Input files, files of others, and pipes are not overwritten.
 #[test]
 #[cfg(target_os = "linux")]
-fn what_is_not_the_commands_own_stays() {
+fn other_files_are_not_overwritten() {
     let workspace = Workspace::new();
     let copy = workspace.path("copy");
     fs::create_dir(&copy).unwrap();

@@ -1,11 +1,11 @@
-//! From pre-finetuning to answers.
+//! From pre-finetuning to predictions.
 
 use crate::workspace::{Workspace, json};
 use serde_json::Value;
 use std::fs;
 
 #[test]
-fn the_whole_job() {
+fn pre_finetune_fine_tune_evaluate_and_predict() {
     let workspace = Workspace::new();
     workspace.ok("prefinetune run.toml --set strategy=tpl --out run");
     for file in [
@@ -50,7 +50,7 @@ fn the_whole_job() {
 }
 
 #[test]
-fn a_cross_stitch_run_is_tuned_and_scored_and_nothing_else() {
+fn a_cross_stitch_run_can_only_be_fine_tuned_and_evaluated() {
     let workspace = Workspace::new();
     let backbone = workspace.ok("prefinetune run.toml --set strategy=cross-stitch --out run");
     assert_eq!(backbone.trim(), "run", "both columns go by the directory of their run");
@@ -101,12 +101,12 @@ fn a_cross_stitch_run_is_tuned_and_scored_and_nothing_else() {
     ]);
 }
 
-/// The entities of a text that `predict` or a file names: label, first character, character after
-/// the last.
+/// Entities: label, first character, and the character after the last.
 type Spans = Vec<(String, u64, u64)>;
 
-/// Given words may hold punctuation, at which a plain text is cut: `CK-512/x` is one word of the
-/// file and five of the tokenizer's. The score counts what `predict` answers on the same texts.
+/// A word in a file may contain punctuation, at which the tokenizer splits: `CK-512/x` is one word
+/// of the file and five of the tokenizer. The scores must count what `predict` answers for such
+/// texts.
 #[test]
 fn evaluate_scores_what_predict_answers() {
     let workspace = Workspace::new();

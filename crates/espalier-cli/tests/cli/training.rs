@@ -1,4 +1,4 @@
-//! What trains an encoder for both families, and what it says about the two.
+//! Pre-finetuning, the conflict meter, and distillation from a teacher.
 
 use crate::workspace::{Workspace, backbone};
 use serde_json::Value;
@@ -62,7 +62,7 @@ fn conflicts_are_measured_and_read_from_a_run() {
 }
 
 #[test]
-fn a_teacher_is_made_and_learned_from() {
+fn a_teacher_is_trained_and_distilled() {
     let workspace = Workspace::new();
     let made = workspace
         .run("teach run.toml --set strategy=tpl --set ner.keep_concepts=true --out teacher");
@@ -76,7 +76,7 @@ fn a_teacher_is_made_and_learned_from() {
     }
     assert!(!workspace.path("teacher/adapters").exists(), "the strategy is ner");
 
-    // Text alone is enough to distil on.
+    // Distillation needs only texts.
     workspace.lines(
         "texts.jsonl",
         ["trains to london", "a hotel in paris"].map(|text| format!(r#"{{"text":"{text}"}}"#)),

@@ -1,4 +1,4 @@
-//! Where the tests work.
+//! A directory for each test, with data on which all commands run.
 
 use serde_json::Value;
 use std::fs;
@@ -64,7 +64,8 @@ impl Workspace {
         fs::write(path, lines.join("\n")).unwrap();
     }
 
-    /// Runs espalier in the directory; arguments are separated by white space.
+    /// Runs espalier in the directory. Arguments are separated by white space; BACKBONE stands for
+    /// the tiny encoder.
     pub fn run(&self, arguments: &str) -> Output {
         self.run_with_input(arguments, "")
     }
@@ -76,7 +77,7 @@ impl Workspace {
         child.wait_with_output().unwrap()
     }
 
-    /// A process in the directory, all of whose ends are ours.
+    /// Starts the program in the directory, with pipes for its input and output.
     pub fn start(&self, arguments: &str) -> Child {
         self.line(arguments).spawn().unwrap()
     }

@@ -1,26 +1,19 @@
 //! The configuration of a pre-finetuning run: one TOML file is the whole truth of it.
 
-mod adapter;
 mod check;
-mod group;
-mod mlm;
-mod ner;
+mod encoder;
+mod objectives;
 mod parse;
-mod scratch;
-mod stitch;
-mod tc;
 mod train;
 
-pub use adapter::AdapterConfig;
 pub(crate) use check::{BATCH_RULE, BATCHES, RANK_RULE, RANKS};
-pub use group::GroupConfig;
-pub use mlm::MlmConfig;
-pub use ner::{ConceptEncoderKind, DistillConfig, DistillLossKind, NerConfig, NerObjective};
+pub use encoder::{AdapterConfig, ScratchConfig, StitchConfig};
+pub use objectives::{
+    ConceptEncoderKind, DistillConfig, DistillLossKind, MlmConfig, NerConfig, NerObjective,
+    TcConfig,
+};
 pub(crate) use parse::FORMER;
-pub use scratch::ScratchConfig;
-pub use stitch::StitchConfig;
-pub use tc::TcConfig;
-pub use train::{Composition, TrainConfig};
+pub use train::{Composition, GroupConfig, TrainConfig};
 
 use crate::error::{Result, TrainError};
 use crate::strategy::{ObjectiveKind, Strategy};

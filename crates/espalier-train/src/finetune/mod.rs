@@ -7,7 +7,6 @@ mod config;
 mod frozen;
 mod predict;
 mod run;
-mod trunk;
 
 pub use config::FinetuneConfig;
 pub use frozen::FrozenEncoder;

@@ -1,7 +1,6 @@
 //! An adapter's answers on a task's examples.
 
-use super::FrozenEncoder;
-use super::trunk::Trunk;
+use super::frozen::{FrozenEncoder, Trunk};
 use crate::error::{Result, TrainError};
 use espalier_data::Examples;
 use espalier_encoder::decode::entities;

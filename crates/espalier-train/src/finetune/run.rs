@@ -1,8 +1,7 @@
 //! A run of fine-tuning: the adapter and the head, and what trains them.
 
 use super::config::FinetuneConfig;
-use super::frozen::FrozenEncoder;
-use super::trunk::Trunk;
+use super::frozen::{FrozenEncoder, Trunk};
 use crate::error::{Result, TrainError};
 use crate::initialization::uniform;
 use crate::memory;

@@ -1,8 +1,8 @@
 //! The model card: what the encoder is, what it was trained on, and how to use it.
 
-use super::metrics::Line;
+use super::Summary;
+use super::log::Line;
 use super::settings::without_places;
-use super::summary::Summary;
 use crate::config::{NerObjective, PrefinetuneConfig};
 use crate::strategy::ObjectiveKind;
 use espalier_encoder::text::{escape, escape_lines};

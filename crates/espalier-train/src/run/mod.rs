@@ -16,23 +16,23 @@ mod corpora;
 mod error;
 mod events;
 mod log;
-mod metrics;
 mod place;
 mod settings;
 mod state;
-mod summary;
 
 pub use error::RunError;
-pub use summary::Summary;
 
 use crate::config::PrefinetuneConfig;
 use crate::error::TrainError;
+use crate::strategy::ObjectiveKind;
 use crate::trainer::{Encoders, StepReport, Trainer};
 use checkpoint::Checkpoints;
 use error::Result;
-use espalier_encoder::{Backbone, files};
+use espalier_encoder::{Backbone, Family, files};
 use log::Log;
+use serde::{Deserialize, Serialize};
 use state::Origin;
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -47,6 +47,27 @@ pub enum RunEvent<'a> {
     Step(&'a StepReport),
     /// A checkpoint was written.
     Checkpoint(&'a Path),
+}
+
+/// `summary.json`: how a run ended. It is written last: where it is, the run is finished.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// Updates done.
+    pub step: usize,
+    /// Whether validation ended the run before its last step.
+    pub stopped_early: bool,
+    /// The step that the weights are of, where the run kept the best in validation.
+    pub best_step: Option<usize>,
+    /// Mean loss of each objective on held-out examples, at that step or else at the last.
+    pub validation: BTreeMap<ObjectiveKind, f64>,
+    /// Sentences and pairs trained on, counted as often as they came.
+    pub examples: usize,
+    /// Tokens that went through the encoder in training.
+    pub tokens: usize,
+    /// Families with an adapter of their own.
+    pub adapters: Vec<Family>,
+    /// Fingerprint of the encoder.
+    pub backbone: String,
 }
 
 /// How a run came to an end, or to a halt.
@@ -196,7 +217,7 @@ impl RunDirectory {
     ) -> Result<Summary> {
         let state = run.state();
         let trained = run.finish(backbone);
-        let lines = metrics::read(&self.path.join("metrics.jsonl"))?;
+        let lines = log::read(&self.path.join("metrics.jsonl"))?;
         let best_step = state.keeps_best.then_some(state.validation.best_step);
         let mut validated = lines.iter().filter(|line| !line.validation.is_empty());
         let validated = validated.rfind(|line| best_step.is_none_or(|best| line.step == best));

@@ -7,37 +7,22 @@ mod state;
 mod validation;
 
 pub use conflict::{Agreement, Conflict, Part, measure_conflict};
-pub use model::{Prefinetuned, fresh_backbone};
+pub use model::{Encoders, Prefinetuned, fresh_backbone};
 pub(crate) use state::TrainingState;
 
 use crate::config::PrefinetuneConfig;
 use crate::error::{Result, TrainError};
 use crate::memory;
 use crate::network::{GradientTarget, NetworkActivations, SharedEncoder};
-use crate::objectives::{self, BatchReport, Objective, Teacher};
+use crate::objectives::{self, BatchReport, Objective};
 use crate::optimizer::{Optimizer, OptimizerConfig, Parameters, StepSummary};
 use crate::strategy::{Merge, ObjectiveKind, pcgrad};
 use crate::trained::{TrainedAdapter, family_adapters};
-use espalier_encoder::{Backbone, Family};
+use espalier_encoder::Family;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Instant;
 use validation::Validation;
-
-/// The encoders of a run. A reference to a backbone becomes one without a teacher.
-#[derive(Clone, Copy, Debug)]
-pub struct Encoders<'a> {
-    /// The encoder that is trained.
-    pub backbone: &'a Backbone,
-    /// The encoder that it learns from, for distillation.
-    pub teacher: Option<&'a Teacher>,
-}
-
-impl<'a> From<&'a Backbone> for Encoders<'a> {
-    fn from(backbone: &'a Backbone) -> Self {
-        Self { backbone, teacher: None }
-    }
-}
 
 /// The report of one step.
 #[derive(Clone, Debug, Default, serde::Serialize)]

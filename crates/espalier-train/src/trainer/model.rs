@@ -6,13 +6,28 @@ use crate::error::Result;
 use crate::initialization::normal;
 use crate::memory;
 use crate::network::SecondEncoder;
-use crate::objectives::ConceptModel;
+use crate::objectives::{ConceptModel, Teacher};
 use espalier_data::sampling::generator;
 use espalier_encoder::{
     Adapter, AdapterCard, Architecture, Backbone, EncoderConfig, Family, Lora, Output,
 };
 use std::collections::BTreeMap;
 use std::path::Path;
+
+/// The encoders of a run. A reference to a backbone becomes one without a teacher.
+#[derive(Clone, Copy, Debug)]
+pub struct Encoders<'a> {
+    /// The encoder that is trained.
+    pub backbone: &'a Backbone,
+    /// The encoder that it learns from, for distillation.
+    pub teacher: Option<&'a Teacher>,
+}
+
+impl<'a> From<&'a Backbone> for Encoders<'a> {
+    fn from(backbone: &'a Backbone) -> Self {
+        Self { backbone, teacher: None }
+    }
+}
 
 /// The result of a run.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! Adapters and tokenizers that replace others.
+//! Replacing adapters and tokenizers.
 
 use super::{can_fault, is_killed, kill, partials};
 use crate::workspace::{Workspace, backbone};
@@ -36,7 +36,7 @@ fn an_adapter_is_the_old_one_the_new_one_or_refused() {
     let (old, new) = (open("old").unwrap(), open("new").unwrap());
     assert_ne!(old.card.output, new.card.output);
 
-    // Of before cards held the checksums of the files beside them.
+    // As earlier versions wrote them: cards without checksums of the other files.
     copy(&workspace.path("old"), &workspace.path("older"));
     let card = workspace.path("older/espalier.json");
     let mut json: serde_json::Value = serde_json::from_slice(&fs::read(&card).unwrap()).unwrap();
@@ -56,10 +56,10 @@ fn an_adapter_is_the_old_one_the_new_one_or_refused() {
                 }
                 Ok(adapter) => assert_eq!(adapter, new),
                 Err(error) => {
-                    // An old card does not know that the files are gone on purpose.
+                    // A card without checksums cannot tell that the files were removed on purpose.
                     let reasons = ["written only in part", "No such file"];
-                    let said = reasons.iter().any(|reason| error.to_string().contains(reason));
-                    assert!(killed && said, "{call} {at}: {error}");
+                    let explained = reasons.iter().any(|reason| error.to_string().contains(reason));
+                    assert!(killed && explained, "{call} {at}: {error}");
                     assert!(Adapter::open_lora(&workspace.path("mix"), &backbone).is_err());
                 }
             }
@@ -76,7 +76,7 @@ fn an_adapter_is_the_old_one_the_new_one_or_refused() {
 }
 
 #[test]
-fn so_is_a_tokenizer() {
+fn a_tokenizer_is_the_old_one_or_the_new_one() {
     if !can_fault() {
         return;
     }
@@ -99,7 +99,7 @@ fn so_is_a_tokenizer() {
             copy(&workspace.path("old"), &workspace.path("mix"));
             let killed = is_killed(&workspace, &train("mix", ""), kill(call, at));
             let found = ids(&read("mix").unwrap());
-            // The files that are there are all of the same tokenizer.
+            // All files that exist must be of the same tokenizer.
             let whole = if found == old { "old" } else { "new" };
             assert!(found == old || found == new);
             for file in ["tokenizer.json", "vocab.txt", "tokenizer_config.json"] {

@@ -1,4 +1,4 @@
-//! Calls that the system refuses: a clear error, and nothing half-written under a final name.
+//! Failing system calls: a clear error, and no incomplete file under a final name.
 
 use super::{Fault, can_fault, faulty, message, partials};
 use crate::same::assert_same;
@@ -16,9 +16,10 @@ const FAULTS: [(&str, &str); 5] = [
     ("remove", IO_ERROR),
 ];
 
-/// Runs the command, which writes to `out`, with faults of each kind, as late as `times` says,
-/// until none is reached any more. Where one was, `look` looks at what is left.
-fn refuse(
+/// Runs the command, which writes to `out`, with each kind of fault at call number `times(0)`,
+/// `times(1)`, ..., until the command has fewer such calls. After each error, `look` checks the
+/// files.
+fn fail_at_each_call(
     workspace: &Workspace,
     arguments: &str,
     times: impl Fn(usize) -> usize,
@@ -53,7 +54,7 @@ fn files(path: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn what_cannot_be_written_is_said_and_not_left_half_done() {
+fn a_failed_write_is_reported_and_leaves_no_incomplete_file() {
     if !can_fault() {
         return;
     }
@@ -68,7 +69,7 @@ fn what_cannot_be_written_is_said_and_not_left_half_done() {
     ] {
         workspace.ok(&arguments.replace("OUT", "whole"));
         let (whole, out) = (workspace.path("whole"), workspace.path("out"));
-        refuse(
+        fail_at_each_call(
             &workspace,
             &arguments.replace("OUT", "out"),
             |n| n + 1,
@@ -95,7 +96,7 @@ fn remove(path: &Path) {
 }
 
 #[test]
-fn a_run_that_was_refused_a_file_goes_on_to_the_same_model() {
+fn a_run_that_failed_to_write_resumes_to_the_same_model() {
     if !can_fault() {
         return;
     }
@@ -107,7 +108,7 @@ fn a_run_that_was_refused_a_file_goes_on_to_the_same_model() {
     };
     workspace.ok(&run("whole"));
     let times = |n: usize| [1, 2, 5, 12, 19, 26, 33, 40, 60, 90, 200, 10_000][n];
-    refuse(&workspace, &run("out"), times, |_| {
+    fail_at_each_call(&workspace, &run("out"), times, |_| {
         workspace.ok(&run("out"));
         assert_same(&workspace.path("out"), &workspace.path("whole"));
         remove(&workspace.path("out"));

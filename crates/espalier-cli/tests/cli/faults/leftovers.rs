@@ -1,4 +1,4 @@
-//! Temporary files of commands that were killed go with the next one; whatever is not ours stays.
+//! Temporary files of killed commands are removed by the next one; files of others stay.
 
 use super::{can_fault, is_killed, kill, partials};
 use crate::workspace::{Workspace, json};
@@ -6,7 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 
 #[test]
-fn the_next_command_with_the_same_target_removes_them() {
+fn the_next_command_with_the_same_output_removes_temporary_files() {
     if !can_fault() {
         return;
     }
@@ -36,7 +36,7 @@ fn the_next_command_with_the_same_target_removes_them() {
 }
 
 #[test]
-fn a_directory_of_other_things_is_refused_and_stays_as_it_is() {
+fn a_directory_with_other_files_is_refused_and_not_changed() {
     let workspace = Workspace::new();
     fs::write(workspace.path("texts.txt"), "cheap hotels\n\n".repeat(9)).unwrap();
     let precious = [
@@ -77,7 +77,7 @@ fn a_directory_of_other_things_is_refused_and_stays_as_it_is() {
         "tokenizer train texts.txt --out run/backbone",
         "neither empty nor a tokenizer",
     )]);
-    // What is beside an adapter stays there.
+    // Other files next to an adapter stay there.
     workspace.ok("finetune --backbone BACKBONE --task intents --steps 1 --out adapter");
     fs::write(workspace.path("adapter/notes.txt"), "precious").unwrap();
     workspace.ok("finetune --backbone BACKBONE --task intents --steps 2 --out adapter --json");

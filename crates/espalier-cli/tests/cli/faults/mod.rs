@@ -1,7 +1,8 @@
-//! What is left when the process is killed, or the system refuses, at any call that changes files.
+//! Fault injection: the process is killed, or a system call fails, at the n-th call that changes
+//! files.
 //!
-//! A small library that is loaded before the C library counts the calls and strikes at the n-th. It
-//! is compiled here; where there is no C compiler, these tests say so and pass.
+//! A small library, preloaded before the C library, counts the calls and injects the fault. It is
+//! compiled here. Without a C compiler, these tests print that they are skipped, and pass.
 
 mod adapters;
 mod errors;
@@ -15,16 +16,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
-/// A call that changes files, and what happens at one of them.
+/// A kind of call that changes files, and the fault at the n-th of them.
 #[derive(Clone, Copy, Debug)]
 pub struct Fault {
     pub call: &'static str,
     pub at: usize,
-    /// `kill`, `stop`, or the number of an error.
+    /// `kill`, `stop`, or an error number.
     pub how: &'static str,
 }
 
-/// Kills the process before the call.
+/// The fault that kills the process before the call.
 pub fn kill(call: &'static str, at: usize) -> Fault {
     Fault { call, at, how: "kill" }
 }
@@ -49,7 +50,7 @@ fn library() -> Option<&'static Path> {
     LIBRARY.get_or_init(compile).as_deref()
 }
 
-/// Whether the tests of this kind can be run.
+/// Whether faults can be injected here.
 pub fn can_fault() -> bool {
     library().is_some()
 }
@@ -62,7 +63,8 @@ pub fn faulty(workspace: &Workspace, arguments: &str, fault: Fault) -> Command {
     command
 }
 
-/// Whether the command was killed; otherwise it must have succeeded, having fewer such calls.
+/// Runs the command with a fault that kills it. Returns whether it was killed; otherwise it has
+/// fewer such calls and must succeed.
 pub fn is_killed(workspace: &Workspace, arguments: &str, fault: Fault) -> bool {
     let output = faulty(workspace, arguments, fault).output().unwrap();
     let killed = output.status.signal() == Some(9);
@@ -74,7 +76,7 @@ pub fn message(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// Temporary files below a directory.
+/// Temporary files in a directory and below it.
 pub fn partials(directory: &Path) -> Vec<PathBuf> {
     let entries: Vec<PathBuf> =
         fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();

@@ -1,4 +1,4 @@
-//! Runs that are killed at a certain call, or overtaken by another.
+//! Runs that are killed at a certain call, or whose directory another process uses first.
 
 use super::{Fault, can_fault, faulty, is_killed, kill, message};
 use crate::same::assert_same;
@@ -20,14 +20,14 @@ fn killed_at_a_rename_or_removal_and_resumed_is_as_uninterrupted() {
     };
     workspace.ok(&run("whole"));
     for call in ["rename", "remove"] {
-        // Every one of the first, up to the first checkpoint, and some of the others.
+        // Each of the first calls, up to the first checkpoint, and some of the later ones.
         let mut killed = 0;
         for at in (1..14).chain((14..).step_by(7)) {
             if !is_killed(&workspace, &run("parts"), kill(call, at)) {
                 break;
             }
             killed += 1;
-            // A second kill right after the start over.
+            // A second kill right after resuming.
             is_killed(&workspace, &run("parts"), kill(call, 3));
             workspace.ok(&run("parts"));
             assert_same(&workspace.path("parts"), &workspace.path("whole"));
@@ -45,7 +45,7 @@ fn is_stopped(id: u32) -> bool {
 }
 
 #[test]
-fn a_run_that_another_one_overtakes_does_not_touch_it() {
+fn a_run_does_not_change_a_directory_that_another_one_used_first() {
     if !can_fault() {
         return;
     }
@@ -62,7 +62,7 @@ fn a_run_that_another_one_overtakes_does_not_touch_it() {
             .unwrap();
         let start = Instant::now();
         while !is_stopped(late.id()) {
-            assert!(start.elapsed() < Duration::from_secs(60), "it does not come to its lock");
+            assert!(start.elapsed() < Duration::from_secs(60), "it does not reach its lock");
             std::thread::sleep(Duration::from_millis(2));
         }
         workspace.ok("prefinetune run.toml --out run");

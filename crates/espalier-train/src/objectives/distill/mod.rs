@@ -4,10 +4,10 @@
 mod cache;
 pub mod loss;
 mod teacher;
-mod word_pooling;
+mod words;
 
 pub use teacher::Teacher;
-pub use word_pooling::WordPooling;
+pub use words::WordPooling;
 
 use super::sentences::{Sentences, first_text, mean_loss};
 use super::{BatchReport, Objective};
@@ -26,7 +26,7 @@ use loss::{DistillLoss, WordBatch};
 use rayon::prelude::*;
 use std::ops::Range;
 use std::sync::Arc;
-use teacher::TeacherOutput;
+use words::Words;
 
 /// Sentences, and a teacher for their words.
 pub(super) struct Distillation<'a> {
@@ -177,145 +177,7 @@ fn initial_map(width: usize, outputs: usize, kl: bool, seed: u64, name: &str) ->
     Head { classes: width, values }
 }
 
-/// The words of a batch that neither tokenizer has truncated.
-struct Words {
-    /// Their tokens in the student's batch.
-    pooling: WordPooling,
-    /// The teacher's output, [n, D].
-    targets: Vec<f32>,
-    /// Weight of each in the loss, `[n]`.
-    weights: Vec<f32>,
-}
-
-impl Words {
-    fn of(
-        sentences: &[ConceptSentence],
-        encoded: &[Encoded],
-        batch: &Batch,
-        outputs: &[TeacherOutput],
-        width: usize,
-        entity_weight: f32,
-    ) -> Self {
-        let mut words =
-            Self { pooling: WordPooling::default(), targets: Vec::new(), weights: Vec::new() };
-        for (s, (sentence, encoded)) in sentences.iter().zip(encoded).enumerate() {
-            let first = batch.sequence(s).start;
-            let tokens = encoded.whole_words(sentence.tokens.len());
-            for (word, (tokens, row)) in tokens.into_iter().zip(outputs[s].words(width)).enumerate()
-            {
-                let (Some(tokens), Some(row)) = (tokens, row) else { continue };
-                words.pooling.tokens.push(first + tokens.start..first + tokens.end);
-                words.targets.extend(row.iter().map(|x| x.to_f32()));
-                let entity =
-                    sentence.spans.iter().any(|span| (span.start..span.end).contains(&word));
-                words.weights.push(if entity { entity_weight } else { 1.0 });
-            }
-        }
-        words
-    }
-}
-
 /// Some columns of a matrix of `width` columns.
 fn columns(x: &[f32], width: usize, range: &Range<usize>) -> Vec<f32> {
     x.chunks_exact(width).flat_map(|row| &row[range.clone()]).copied().collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::NerConfig;
-    use espalier_data::ConceptSpan;
-    use espalier_encoder::Compute;
-    use std::path::{Path, PathBuf};
-
-    fn fixture(name: &str) -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures").join(name)
-    }
-
-    /// For each word its tokens' rows, if the tokens spell it to its last character.
-    fn spelled(encoded: &Encoded, words: &[String]) -> Vec<Option<Vec<usize>>> {
-        let of_word = |(w, word): (usize, &String)| {
-            let rows: Vec<usize> =
-                (0..encoded.ids.len()).filter(|&t| encoded.words[t] == Some(w as u32)).collect();
-            let ends = rows.last().is_some_and(|&t| encoded.spans[t].1 == word.chars().count());
-            ends.then_some(rows)
-        };
-        words.iter().enumerate().map(of_word).collect()
-    }
-
-    /// WordPiece of BERT against the tokenizers of the other architectures, on words of one token
-    /// and of many, some that a tokenizer drops, in a text that is too long for either side.
-    #[test]
-    fn words_are_those_that_neither_tokenizer_truncates() {
-        let student = Backbone::open(&fixture("tiny-bert")).unwrap();
-        let some = [
-            "London",
-            "zürich-west",
-            "\u{200b}",
-            "hotel",
-            "京",
-            "unhappinesses",
-            "e\u{301}t\u{e9}",
-            "\t",
-            "won't",
-        ];
-        let words: Vec<String> =
-            some.iter().cycle().take(90).map(|word| word.to_string()).collect();
-        let spans = vec![ConceptSpan { start: 3, end: 6, concept: "x".into() }];
-        let sentences = [
-            ConceptSentence { tokens: words[..4].to_vec(), spans: spans.clone() },
-            ConceptSentence { tokens: words, spans },
-        ];
-        for name in ["tiny-bert", "kin/distilbert/model", "kin/roberta/model", "kin/mpnet/model"] {
-            let in_f32 = NerConfig { teacher_precision: Compute::F32, ..NerConfig::default() };
-            let teacher = Teacher::open(&fixture(name), &in_f32).unwrap();
-            let reads = Backbone::open(&fixture(name)).unwrap();
-            let encode = |tokenizer: &Tokenizer| {
-                sentences.iter().map(|s| tokenizer.encode_words(&s.tokens)).collect()
-            };
-            let (ours, theirs): (Vec<Encoded>, Vec<Encoded>) =
-                (encode(&student.tokenizer), encode(&reads.tokenizer));
-            assert!(ours[1].truncated && theirs[1].truncated, "{name}");
-
-            let batch = Batch::of_texts(&ours);
-            let asked: Vec<&[String]> =
-                sentences.iter().map(|sentence| sentence.tokens.as_slice()).collect();
-            let outputs = CachedTeacher::new(&teacher, None).unwrap().infer(&asked).unwrap();
-            let found = Words::of(&sentences, &ours, &batch, &outputs, teacher.width(), 3.0);
-
-            let hidden = reads.model(None).encode(&Batch::of_texts(&theirs));
-            let their_batch = Batch::of_texts(&theirs);
-            let (mut tokens, mut rows, mut weights) = (Vec::new(), Vec::new(), Vec::new());
-            for s in 0..2 {
-                let whole = |encoded: &[Encoded]| spelled(&encoded[s], &sentences[s].tokens);
-                for (word, both) in whole(&ours).into_iter().zip(whole(&theirs)).enumerate() {
-                    let (Some(mine), Some(other)) = both else { continue };
-                    let first = batch.sequence(s).start;
-                    tokens.push(first + mine[0]..first + mine[mine.len() - 1] + 1);
-                    let hidden = their_batch.rows(s, &hidden, 32);
-                    let mean = |i: usize| {
-                        other.iter().map(|t| hidden[t * 32 + i]).sum::<f32>() / other.len() as f32
-                    };
-                    rows.extend((0..32).map(mean));
-                    weights.push(if (3..6).contains(&word) { 3.0 } else { 1.0 });
-                }
-            }
-            // What spells a word to its end may still be the last before the cut, which is left out
-            // all the same.
-            let n = found.pooling.tokens.len();
-            assert!(
-                tokens.len() - n <= 1 && found.pooling.tokens == tokens[..n],
-                "{name}: {n} words"
-            );
-            assert!(n > 5 && n < 64, "{name}: {n} words");
-            assert_eq!(found.weights, weights[..n], "{name}");
-            for (found, expected) in found.targets.iter().zip(&rows) {
-                // Rounded to bfloat16, which has 8 bits.
-                assert!(
-                    (found - expected).abs() <= expected.abs() / 256.0 + 1e-6,
-                    "{name}: {found}, not {expected}"
-                );
-            }
-        }
-    }
 }

@@ -1,6 +1,6 @@
 //! The teacher of distillation: an encoder with an output for every word.
 
-use super::WordPooling;
+use super::words::WordPooling;
 use crate::config::{DistillLossKind, NerConfig};
 use crate::error::{Result, TrainError};
 use espalier_encoder::digest::{hex, sha256_of_file};

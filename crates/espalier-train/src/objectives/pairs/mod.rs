@@ -1,6 +1,5 @@
 //! Contrast of text pairs, the objective of the classification family.
 
-mod chunks;
 pub mod loss;
 
 use super::{BatchReport, EXCERPT, Objective, gather, scatter};
@@ -9,11 +8,10 @@ use crate::error::{Result, TrainError};
 use crate::memory;
 use crate::network::Pass;
 use crate::strategy::ObjectiveKind;
-use chunks::TextEmbedder;
 use espalier_data::sampling::generator;
 use espalier_data::{Corpus, CorpusConfig, CorpusPosition, TextPair};
 use espalier_encoder::text::{excerpt, first_few};
-use espalier_encoder::{Backbone, Encoded, Tokenizer};
+use espalier_encoder::{Backbone, Batch, Encoded, Pooling, Tokenizer};
 use loss::{InfoNce, false_negatives};
 use rayon::prelude::*;
 use std::collections::HashMap;
@@ -150,5 +148,55 @@ impl<'a> Drawn<'a> {
             pairs.iter().flat_map(|pair| &pair.negatives).map(|text| index(text)).collect();
         let excluded = false_negatives(&anchors, &positives, &negatives);
         Self { texts, anchors, candidates: [positives, negatives].concat(), excluded }
+    }
+}
+
+/// How texts are embedded.
+///
+/// With a chunk size this is GradCache (arXiv 2101.06983): texts are embedded without keeping
+/// activations, and once the gradients at their vectors are known each chunk runs once more,
+/// forward and back. It costs a second forward pass, and memory for the activations of one chunk
+/// instead of all.
+struct TextEmbedder {
+    pooling: Pooling,
+    /// Texts per chunk; 0 for all at once.
+    chunk: usize,
+}
+
+impl TextEmbedder {
+    /// Vectors [n, H] of the texts.
+    fn vectors(&self, pass: &mut Pass, texts: &[Encoded]) -> Vec<f32> {
+        let (width, mut vectors) = (pass.width(), Vec::new());
+        if self.at_once(texts) {
+            let batch = Batch::of_texts(texts);
+            self.pooling.forward(pass.forward(&batch), &batch, width, &mut vectors);
+            return vectors;
+        }
+        let mut pooled = Vec::new();
+        for chunk in texts.chunks(self.chunk) {
+            let batch = Batch::of_texts(chunk);
+            self.pooling.forward(&pass.encode(&batch), &batch, width, &mut pooled);
+            vectors.extend_from_slice(&pooled);
+        }
+        vectors
+    }
+
+    /// Adds the gradients of everything trained, from those at the vectors that [`TextEmbedder::vectors`]
+    /// gave last, `d_vectors` [n, H].
+    fn backward(&self, pass: &mut Pass, texts: &[Encoded], d_vectors: &[f32]) {
+        let (width, at_once, mut d_hidden) = (pass.width(), self.at_once(texts), Vec::new());
+        let chunk = if at_once { texts.len() } else { self.chunk };
+        for (texts, d_vectors) in texts.chunks(chunk).zip(d_vectors.chunks(chunk * width)) {
+            let batch = Batch::of_texts(texts);
+            if !at_once {
+                pass.forward(&batch);
+            }
+            self.pooling.backward(d_vectors, &batch, width, &mut d_hidden);
+            pass.backward(&batch, &mut d_hidden);
+        }
+    }
+
+    fn at_once(&self, texts: &[Encoded]) -> bool {
+        self.chunk == 0 || self.chunk >= texts.len()
     }
 }

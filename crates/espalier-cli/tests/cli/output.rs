@@ -1,14 +1,15 @@
-//! What files hold does nothing to a terminal, and looks like no line of the program's own.
+//! Output: text from files cannot manipulate the terminal or imitate a line of the program, and
+//! standard output and standard error that cannot be written to.
 
 use crate::workspace::{Workspace, backbone, json};
 use espalier_encoder::text::is_hidden;
 use serde_json::{Value, json};
 use std::fs;
 
-/// A name that clears the screen, turns the line around and begins a line of its own.
+/// A name that clears the screen, reverses the text and begins a line of its own.
 const EVIL: &str = "\u{1b}[2J\u{9b}31m\u{202e}\u{7}\nwarning: all is well\u{2028}";
 
-/// Runs the program and checks what it prints; gives standard output.
+/// Runs the program, checks that its output is harmless, and returns standard output.
 fn shown(workspace: &Workspace, arguments: &[&str], succeeds: bool) -> String {
     let output = workspace.command(arguments.iter().copied()).output().unwrap();
     let [out, err] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
@@ -23,7 +24,7 @@ fn shown(workspace: &Workspace, arguments: &[&str], succeeds: bool) -> String {
     out
 }
 
-/// A task whose folder and labels have evil names.
+/// A task with evil names of its folder and its labels.
 fn evil_task(workspace: &Workspace) -> String {
     let folder = format!("task{EVIL}");
     let rows = [
@@ -38,7 +39,7 @@ fn evil_task(workspace: &Workspace) -> String {
 }
 
 #[test]
-fn labels_texts_and_paths_are_shown_safely() {
+fn labels_texts_and_paths_are_escaped() {
     let (workspace, backbone) = (Workspace::new(), backbone());
     let task = evil_task(&workspace);
     let adapter = format!("adapter{EVIL}");
@@ -66,7 +67,7 @@ fn labels_texts_and_paths_are_shown_safely() {
 }
 
 #[test]
-fn json_says_exactly_what_is_there() {
+fn json_has_the_exact_text() {
     let (workspace, backbone) = (Workspace::new(), backbone());
     let task = evil_task(&workspace);
     let tune = [
@@ -103,7 +104,7 @@ fn json_says_exactly_what_is_there() {
 }
 
 #[test]
-fn refusals_are_one_line() {
+fn errors_are_one_line() {
     let (workspace, backbone) = (Workspace::new(), backbone());
     let task = evil_task(&workspace);
     let corpus = format!("[ner]\ncorpora = [{}]\n", Value::from(EVIL));
@@ -131,4 +132,72 @@ fn refusals_are_one_line() {
         &["prefinetune", "run.toml", "--set", "train.steps=1\nseed=2", "--out", "x"],
         false,
     );
+}
+
+#[cfg(target_os = "linux")]
+fn full() -> std::fs::File {
+    std::fs::File::options().write(true).open("/dev/full").unwrap()
+}
+
+/// A run whose standard error cannot be written to.
+#[cfg(target_os = "linux")]
+fn with_full_stderr(workspace: &Workspace, arguments: &str) -> std::process::Output {
+    workspace.command(arguments.split(' ')).stderr(full()).output().unwrap()
+}
+
+/// A run whose standard output cannot be written to: exit status and error message.
+#[cfg(target_os = "linux")]
+fn with_full_stdout(workspace: &Workspace, arguments: &str) -> (Option<i32>, String) {
+    let arguments = arguments.replace("BACKBONE", &backbone());
+    let output = workspace.command(arguments.split(' ')).stdout(full()).output().unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn standard_error_may_be_lost() {
+    let workspace = Workspace::new();
+    // A new run, a resumed one and a finished one all print notes.
+    for arguments in
+        ["--set train.steps=2", "--resume --set train.steps=2", "--resume --set train.steps=2"]
+    {
+        let output =
+            with_full_stderr(&workspace, &format!("prefinetune run.toml --out run {arguments}"));
+        assert_eq!(output.status.code(), Some(0), "{arguments}");
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), "run/backbone\n");
+    }
+    for (arguments, status) in [
+        ("prefinetune nowhere.toml --out x", 1),
+        ("data check nowhere.jsonl", 1),
+        ("predict --unknown", 2),
+    ] {
+        assert_eq!(
+            with_full_stderr(&workspace, arguments).status.code(),
+            Some(status),
+            "{arguments}"
+        );
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn lost_standard_output_is_an_error() {
+    let workspace = Workspace::new();
+    for arguments in [
+        "--help",
+        "--version",
+        "predict --help",
+        "doctor",
+        "doctor --json",
+        "data check pairs.jsonl",
+        "data check --json pairs.jsonl",
+        "pack --backbone BACKBONE --out packed",
+    ] {
+        let (status, message) = with_full_stdout(&workspace, arguments);
+        assert_eq!(status, Some(1), "{arguments}: {message}");
+        assert!(
+            message.contains("error: standard output cannot be written: "),
+            "{arguments}: {message}"
+        );
+    }
 }

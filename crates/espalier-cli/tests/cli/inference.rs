@@ -1,4 +1,4 @@
-//! Packed backbones, vectors, and the runtime's speed.
+//! Packed backbones, text vectors, and `bench runtime`.
 
 use crate::workspace::{Workspace, json};
 use serde_json::Value;
@@ -47,7 +47,7 @@ fn a_packed_backbone_takes_the_place_of_its_directory() {
 }
 
 #[test]
-fn bench_runtime_measures_what_it_is_asked_for() {
+fn bench_runtime_does_the_chosen_measurements() {
     let workspace = Workspace::new();
     workspace
         .lines("texts.txt", ["trains to london".into(), "a great hotel".into(), String::new()]);
@@ -62,7 +62,7 @@ fn bench_runtime_measures_what_it_is_asked_for() {
     };
     let all = report("--seq 8 --adapters 1,3 --texts 12 --batch 1,5");
     assert_eq!(numbers(&all["adapters"], "adapters"), [1.0, 3.0]);
-    assert_eq!(numbers(&all["lengths"], "tokens"), [8.0, 8.0, 16.0, 16.0, 32.0, 32.0]); // it takes 48 at most
+    assert_eq!(numbers(&all["lengths"], "tokens"), [8.0, 8.0, 16.0, 16.0, 32.0, 32.0]); // 48 is the maximum
     assert_eq!(numbers(&all["throughput"], "batch"), [1.0, 5.0]);
     assert!(numbers(&all["adapters"], "median_ms").iter().all(|&time| time > 0.0));
     assert!(all["open"]["later"]["total_ms"].as_f64() > all["open"]["later"]["open_ms"].as_f64());
@@ -96,7 +96,7 @@ fn bench_runtime_measures_what_it_is_asked_for() {
 }
 
 #[test]
-fn encode_writes_one_vector_a_line() {
+fn encode_writes_one_vector_per_line() {
     let workspace = Workspace::new();
     workspace
         .lines("texts.txt", ["a hotel".to_string(), String::new(), "trains to london ".repeat(40)]);

@@ -1,8 +1,8 @@
-//! The settings of the NER side.
+//! The settings of the objectives: `[ner]`, `[tc]` and `[mlm]`.
 
 use super::GroupConfig;
 use espalier_data::CorpusConfig;
-use espalier_encoder::Compute;
+use espalier_encoder::{Compute, Pooling};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::path::PathBuf;
 
@@ -158,6 +158,72 @@ impl Default for DistillConfig {
             layer_weight: 1.0,
             temperature: 2.0,
             adapter: None,
+        }
+    }
+}
+
+/// The classification side.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TcConfig {
+    /// Pair corpora. A file's weight multiplies that of its sources.
+    pub corpora: Vec<CorpusConfig>,
+    /// Pairs per batch.
+    pub batch: usize,
+    /// Texts that are embedded at a time, for batches whose activations do not fit into memory; 0
+    /// for all of the batch at once.
+    pub chunk: usize,
+    /// Weight of the loss.
+    pub weight: f32,
+    /// tau of InfoNCE.
+    pub temperature: f32,
+    /// How token vectors become text vectors.
+    pub pooling: Pooling,
+    /// Sources are drawn in proportion to size^source_exponent.
+    pub source_exponent: f64,
+}
+
+impl Default for TcConfig {
+    fn default() -> Self {
+        Self {
+            corpora: Vec::new(),
+            batch: 64,
+            chunk: 0,
+            weight: 1.0,
+            temperature: 0.05,
+            pooling: Pooling::Mean,
+            source_exponent: 0.5,
+        }
+    }
+}
+
+/// Masked language modelling.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MlmConfig {
+    /// Text corpora. A piece of text comes from a file in proportion to its size times its weight.
+    pub corpora: Vec<CorpusConfig>,
+    /// Pieces of text per batch.
+    pub batch: usize,
+    /// The longest piece in tokens; longer documents are cut into several.
+    pub max_tokens: usize,
+    /// Share of the tokens that are hidden.
+    pub probability: f32,
+    /// Whether words are hidden with all their tokens.
+    pub whole_words: bool,
+    /// Weight of the loss.
+    pub weight: f32,
+}
+
+impl Default for MlmConfig {
+    fn default() -> Self {
+        Self {
+            corpora: Vec::new(),
+            batch: 64,
+            max_tokens: 128,
+            probability: 0.15,
+            whole_words: false,
+            weight: 1.0,
         }
     }
 }
