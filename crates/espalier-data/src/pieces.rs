@@ -41,7 +41,7 @@ pub(super) fn pieces(
     tokenizer: &Tokenizer,
     max_tokens: usize,
 ) -> Result<impl Iterator<Item = Result<TextPiece, DataError>> + use<>, DataError> {
-    let (mut documents, tokenizer) = (documents(path)?, tokenizer.unlimited());
+    let (mut documents, tokenizer) = (documents(path)?, tokenizer.without_truncation());
     let mut ready: VecDeque<Result<TextPiece, DataError>> = VecDeque::new();
     Ok(std::iter::from_fn(move || {
         while ready.is_empty() {
@@ -66,13 +66,13 @@ pub(super) fn pieces(
 /// A text in pieces.
 fn cut(text: &Encoded, tokenizer: &Tokenizer, max_tokens: usize) -> Vec<TextPiece> {
     let special = |word: &Option<u32>| word.is_none();
-    let before = text.words.iter().take_while(|word| special(word)).count();
-    let after = text.words[before..].iter().rev().take_while(|word| special(word)).count();
+    let before = text.word_ids.iter().take_while(|word| special(word)).count();
+    let after = text.word_ids[before..].iter().rev().take_while(|word| special(word)).count();
     let (end, room) = (text.ids.len() - after, max_tokens.saturating_sub(before + after).max(1));
-    let role = |token: usize| match text.words[token] {
+    let role = |token: usize| match text.word_ids[token] {
         None => Role::Special,
         Some(_) if tokenizer.is_added(text.ids[token]) => Role::Special,
-        word if token > 0 && word == text.words[token - 1] => Role::Further,
+        word if token > 0 && word == text.word_ids[token - 1] => Role::Further,
         Some(_) => Role::First,
     };
     let (mut start, mut pieces) = (before, Vec::new());

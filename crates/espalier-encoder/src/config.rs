@@ -76,14 +76,12 @@ impl EncoderConfig {
                 Refused::Json(error) => EncoderError::json(path)(error),
                 Refused::Unsupported(what) => unsupported(what),
             })?;
-        match config.mistake() {
-            Some(mistake) => Err(unsupported(mistake)),
-            None => Ok(config),
-        }
+        config.validate().map_err(unsupported)?;
+        Ok(config)
     }
 
     /// The longest text in tokens that there are positions for.
-    pub fn longest_text(&self) -> usize {
+    pub fn max_tokens(&self) -> usize {
         self.max_position_embeddings.saturating_sub(self.first_position)
     }
 
@@ -102,9 +100,12 @@ impl EncoderConfig {
         (rows + 2) * width + relative_bias as u64 + layers * layer
     }
 
-    /// What makes these sizes impossible, if anything does. The bounds are far above every
-    /// published encoder; they keep the arithmetic on sizes from overflowing.
-    pub fn mistake(&self) -> Option<String> {
+    /// Checks that these sizes make a model. The bounds are far above every published encoder; they
+    /// keep the arithmetic on sizes from overflowing.
+    ///
+    /// # Errors
+    /// What is wrong with them, naming the key of config.json.
+    pub fn validate(&self) -> Result<(), String> {
         let description = self.architecture.description();
         let [width, layers, heads, inner] = description.sizes;
         let types = if description.token_types { 1..=1 << 10 } else { 0..=0 };
@@ -120,35 +121,33 @@ impl EncoderConfig {
         for (name, size, range) in sizes {
             if !range.contains(&size) {
                 let (least, most) = range.into_inner();
-                return Some(format!(
-                    "\"{name}\" is {size}; it must be between {least} and {most}"
-                ));
+                return Err(format!("\"{name}\" is {size}; it must be between {least} and {most}"));
             }
         }
         if !self.hidden_size.is_multiple_of(self.num_attention_heads) {
             let (hidden_size, num_heads) = (self.hidden_size, self.num_attention_heads);
-            return Some(format!(
+            return Err(format!(
                 "\"{width}\" {hidden_size} is not a multiple of \"{heads}\" {num_heads}"
             ));
         }
         if self.parameters() > (isize::MAX as usize / size_of::<f32>()) as u64 {
-            return Some(format!(
+            return Err(format!(
                 "{} parameters are more than this machine can address",
                 self.parameters()
             ));
         }
         if !(0.0..f32::INFINITY).contains(&self.layer_norm_eps) {
-            return Some(format!(
+            return Err(format!(
                 "\"layer_norm_eps\" is {}; it must be a number of at least 0",
                 self.layer_norm_eps
             ));
         }
-        if self.longest_text() == 0 {
+        if self.max_tokens() == 0 {
             let (first, rows) = (self.first_position, self.max_position_embeddings);
-            return Some(format!(
+            return Err(format!(
                 "\"max_position_embeddings\" is {rows}; a text's first token has row {first}"
             ));
         }
-        None
+        Ok(())
     }
 }

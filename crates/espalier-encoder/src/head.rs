@@ -20,7 +20,7 @@ pub struct Head {
 
 impl Head {
     /// A fresh head: weights drawn by `uniform` (numbers from [-1, 1)) from +-1/sqrt(H), bias zero.
-    pub fn fresh(width: usize, classes: usize, mut uniform: impl FnMut() -> f32) -> Self {
+    pub fn random_init(width: usize, classes: usize, mut uniform: impl FnMut() -> f32) -> Self {
         let bound = 1.0 / (width as f32).sqrt();
         let mut values: Vec<f32> = (0..width * classes).map(|_| uniform() * bound).collect();
         values.resize(width * classes + classes, 0.0);
@@ -33,7 +33,7 @@ impl Head {
     ///
     /// # Errors
     /// [`EncoderError`] for files that cannot be read and for a classifier of another shape.
-    pub fn of_token_classifier(directory: &Path, width: usize) -> Result<Option<Self>> {
+    pub fn from_token_classifier(directory: &Path, width: usize) -> Result<Option<Self>> {
         #[derive(Deserialize)]
         struct Config {
             #[serde(default)]

@@ -35,8 +35,6 @@ pub mod memory;
 mod mlm_head;
 pub mod model;
 pub mod packed;
-#[cfg(feature = "tokenizers")]
-pub mod panics;
 mod pooling;
 mod staged;
 pub mod tags;
@@ -52,9 +50,11 @@ pub use batch::Batch;
 pub use bundle::{PackedFile, Storage};
 pub use compute::Compute;
 pub use config::EncoderConfig;
+#[cfg(feature = "tokenizers")]
+pub use error::catch_panic;
 pub use error::{EncoderError, Result};
 pub use espalier_kernels::Precision;
-pub use fill_mask::Guess;
+pub use fill_mask::MaskPrediction;
 pub use head::{Head, best_class};
 pub use lora::{Lora, LoraConfig, Module};
 pub use mlm_head::{MlmHead, Transformed};
@@ -62,6 +62,6 @@ pub use model::{Activations, Adapters, Encoder, Gradients, Model};
 pub use packed::{PackedLora, PackedWeights};
 pub use pooling::{Pooling, TextVectors};
 pub use threads::check_threads;
-pub use tokenizer::{Encoded, StoredTokenizer, Tokenizer};
+pub use tokenizer::{Encoded, SerializedTokenizer, Tokenizer};
 #[cfg(feature = "tokenizers")]
 pub use tokenizer::{TrainedTokenizer, VocabularyConfig};

@@ -150,7 +150,7 @@ impl Lora {
     ///
     /// # Panics
     /// If the configuration asks for rank zero or for more layers than there are.
-    pub fn fresh(
+    pub fn random_init(
         config: &EncoderConfig,
         lora: &LoraConfig,
         mut uniform: impl FnMut() -> f32,

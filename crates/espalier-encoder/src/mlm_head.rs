@@ -47,7 +47,7 @@ pub struct Transformed {
 
 impl MlmHead {
     /// A fresh head: W drawn by `normal`, biases zero, the LayerNorm as it is.
-    pub fn fresh(config: &EncoderConfig, mut normal: impl FnMut() -> f32) -> Self {
+    pub fn random_init(config: &EncoderConfig, mut normal: impl FnMut() -> f32) -> Self {
         let mut head = Self::zero(config);
         let [weight, _, norm, ..] = head.ranges();
         head.values[weight].fill_with(&mut normal);

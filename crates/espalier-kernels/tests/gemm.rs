@@ -2,6 +2,8 @@
 
 use espalier_kernels::gemm::{Kernel, Matrix, MatrixMut, Start, Update, gemm, gemm_with};
 use espalier_kernels::{Bf16, Precision};
+use espalier_testing::compare::on_threads;
+use espalier_testing::random::Random;
 use proptest::prelude::*;
 
 /// What C starts from, without the vector.
@@ -26,7 +28,8 @@ impl Operand {
     /// Random elements; stored rows lie `gap` elements further apart than they are long.
     fn random(rows: usize, cols: usize, gap: usize, transposed: bool, seed: u64) -> Self {
         let (stored_rows, stored_cols) = if transposed { (cols, rows) } else { (rows, cols) };
-        Self { data: random(stored_rows * (stored_cols + gap), seed), rows, cols, gap, transposed }
+        let data = Random::new(seed).vec(stored_rows * (stored_cols + gap));
+        Self { data, rows, cols, gap, transposed }
     }
 
     fn matrix(&self) -> Matrix<'_> {
@@ -48,17 +51,6 @@ impl Operand {
     }
 }
 
-/// Numbers between -1 and 1 from a linear congruential generator (Knuth's MMIX constants).
-fn random(len: usize, seed: u64) -> Vec<f32> {
-    let mut state = seed;
-    let mut next = || {
-        state =
-            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 40) as f32 / (1 << 23) as f32 - 1.0
-    };
-    (0..len).map(|_| next()).collect()
-}
-
 /// Runs one product and checks each element of C, and that the gaps between C's rows are left
 /// alone.
 fn check(
@@ -72,8 +64,8 @@ fn check(
 ) {
     const UNTOUCHED: f32 = 123.0;
     let (m, n, k) = (a.rows, b.cols, a.cols);
-    let bias = random(n, 5);
-    let mut before = random(m * (n + gap), 6);
+    let bias = Random::new(5).vec(n);
+    let mut before = Random::new(6).vec(m * (n + gap));
     if n + gap > 0 {
         before.chunks_mut(n + gap).for_each(|row| row[n..].fill(UNTOUCHED));
     }
@@ -205,10 +197,6 @@ fn product(precision: Precision, kernel: Kernel, a: Matrix, b: Matrix) -> Vec<f3
     c
 }
 
-fn with_threads<R: Send>(threads: usize, run: impl FnOnce() -> R + Send) -> R {
-    rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(run)
-}
-
 #[test]
 #[cfg_attr(miri, ignore = "slow")]
 fn large_products_are_right() {
@@ -226,9 +214,9 @@ fn bits_do_not_depend_on_the_number_of_threads() {
     let [m, n, k] = LARGE;
     let (a, b) = (Operand::random(m, k, 0, true, 1), Operand::random(k, n, 0, false, 2));
     for (precision, kernel) in kernels() {
-        let one = with_threads(1, || product(precision, kernel, a.matrix(), b.matrix()));
+        let one = on_threads(1, || product(precision, kernel, a.matrix(), b.matrix()));
         for threads in [2, 3, 8] {
-            let many = with_threads(threads, || product(precision, kernel, a.matrix(), b.matrix()));
+            let many = on_threads(threads, || product(precision, kernel, a.matrix(), b.matrix()));
             assert_eq!(one, many, "{precision} {kernel:?} {threads} threads");
         }
     }

@@ -1,13 +1,10 @@
 //! A comparison of two strategies on two small tasks, on the tiny BERT.
 
-#[path = "../../espalier-encoder/tests/common/mod.rs"]
-mod common;
-
-use common::tiny_bert;
 use espalier_data::{AnnotatedText, Examples, LabelledText, Task};
 use espalier_encoder::Family;
 use espalier_study::report::{Report, table};
 use espalier_study::{Comparison, ComparisonConfig, Event, Scores, compare, evaluate};
+use espalier_testing::fixtures::tiny_bert;
 use espalier_train::TrainError;
 use espalier_train::config::{NerConfig, PrefinetuneConfig, TcConfig, TrainConfig};
 use espalier_train::finetune::{FinetuneConfig, FrozenEncoder};

@@ -1,15 +1,12 @@
 //! Quantisation with a gate, on the tiny BERT.
 
-#[path = "../../espalier-encoder/tests/common/mod.rs"]
-mod common;
-
-use common::tiny_bert;
 use espalier_data::{Examples, LabelledText};
 use espalier_encoder::{
     Adapter, AdapterCard, Backbone, Family, Head, Lora, Output, PackedBackbone, Pooling, Precision,
 };
 use espalier_study::evaluate;
 use espalier_study::quantize::{Quantized, Quantizer, ScoredAdapter};
+use espalier_testing::fixtures::tiny_bert;
 use std::fs;
 use std::path::Path;
 use tempfile::TempDir;
@@ -41,7 +38,7 @@ fn scored(backbone: &Backbone) -> ScoredAdapter {
     };
     let adapter = Adapter {
         lora: Lora::zeros(&backbone.encoder.config, Vec::new()),
-        head: Some(Head::fresh(backbone.encoder.width(), LABELS, number)),
+        head: Some(Head::random_init(backbone.encoder.width(), LABELS, number)),
         card: AdapterCard {
             format: AdapterCard::FORMAT,
             family: Family::Tc,

@@ -143,7 +143,7 @@ pub(crate) fn family_adapters(
     }
     let adapter = |family: Family| {
         let mut rng = generator(config.seed, &format!("adapter {}", family.name()));
-        let lora = Lora::fresh(&encoder.config, &shape, uniform(&mut rng));
+        let lora = Lora::random_init(&encoder.config, &shape, uniform(&mut rng));
         let settings = &config.adapter.group;
         let group = group_of_objective(config, settings, lora.values.len(), 0..lora.values.len());
         (family, TrainedAdapter { lora, group })

@@ -5,7 +5,7 @@ use crate::backbone;
 use crate::output;
 use crate::progress::Progress;
 use espalier_data::Task;
-use espalier_encoder::text::escape;
+use espalier_encoder::text::escape_control;
 use espalier_encoder::{Backbone, Compute, files};
 use espalier_runtime::Runtime;
 use espalier_study::report::{Example, Report, html, table};
@@ -57,7 +57,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     }
     let backbone = backbone::open_trainable(&args.backbone, Compute::Auto)?;
     for (path, bytes) in SAMPLES {
-        files::write_whole(&data.join(path), bytes)?;
+        files::write_atomic(&data.join(path), bytes)?;
     }
     let tasks = TASKS.map(|name| Task::open(&data.join("tasks").join(name)));
     let tasks = tasks.into_iter().collect::<Result<Vec<_>, _>>()?;
@@ -70,7 +70,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let (example, shown) = answer(&args.out)?;
     report.example = Some(example);
     files::write_json(&args.out.join("report.json"), &report)?;
-    files::write_whole(&args.out.join("report.html"), html(&report).as_bytes())?;
+    files::write_atomic(&args.out.join("report.html"), html(&report).as_bytes())?;
 
     let scores = "Test scores in points: strict entity F1 and accuracy, mean of";
     output::lines(format!(
@@ -158,7 +158,7 @@ fn answer(out: &Path) -> anyhow::Result<(Example, String)> {
     let shown: Vec<String> = all
         .iter()
         .flat_map(|one| answer_lines(&TASKS, one))
-        .map(|l| format!("  {}", escape(&l)))
+        .map(|l| format!("  {}", escape_control(&l)))
         .collect();
     let answers = all.iter().flat_map(|one| TASKS.into_iter().zip(&one.answers));
     let answers = answers.map(|(name, answer)| (name.to_string(), describe(answer))).collect();

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use espalier_encoder::text::{escape, excerpt};
+use espalier_encoder::text::{escape_control, excerpt};
 use serde::Serialize;
 
 use super::{Finding, Group, Kind, Lengths};
@@ -69,7 +69,7 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         self.files.iter().try_for_each(|file| write!(f, "{file}"))?;
-        write!(f, "{}: {}", shown(&self.path), escape(&self.verdict))
+        write!(f, "{}: {}", shown(&self.path), escape_control(&self.verdict))
     }
 }
 
@@ -91,14 +91,14 @@ impl fmt::Display for FileReport {
             finding
                 .examples
                 .iter()
-                .try_for_each(|example| writeln!(f, "    {}", escape(example)))?;
+                .try_for_each(|example| writeln!(f, "    {}", escape_control(example)))?;
         }
         Ok(())
     }
 }
 
 fn shown(path: &Path) -> String {
-    escape(&path.display().to_string()).into_owned()
+    escape_control(&path.display().to_string()).into_owned()
 }
 
 /// A number with its noun, which is given in the plural.

@@ -8,7 +8,7 @@ mod thrift;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use espalier_encoder::panics::caught;
+use espalier_encoder::catch_panic;
 
 use parquet::file::reader::FileReader;
 use parquet::file::serialized_reader::SerializedFileReader;
@@ -50,7 +50,7 @@ pub(super) fn open(path: &Path) -> Result<Rows, DataError> {
 /// Runs a part of the Parquet library, which panics on some files that are damaged or made to
 /// deceive.
 fn guarded<T>(path: &Path, work: impl FnOnce() -> Result<T, String>) -> Result<T, DataError> {
-    let result = caught(work).unwrap_or_else(|| Err("its data contradict themselves".into()));
+    let result = catch_panic(work).unwrap_or_else(|| Err("its data contradict themselves".into()));
     result.map_err(|problem| DataError::Parquet { path: path.to_owned(), problem })
 }
 

@@ -7,7 +7,7 @@ use crate::error::{EncoderError, Result};
 use crate::files;
 use crate::head::Head;
 use crate::lora::{Lora, LoraSite, Module, SiteSpec};
-use crate::tensors::{Stored, TensorFile, tensor_bytes};
+use crate::tensors::{FloatType, TensorFile, tensor_bytes};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -242,7 +242,7 @@ pub(super) fn bytes(
         ));
         tensors.push((format!("{PREFIX}classifier.bias"), vec![head.classes], linear.bias));
     }
-    let dtype = Stored::exact(tensors.iter().flat_map(|(.., values)| *values));
+    let dtype = FloatType::exact(tensors.iter().flat_map(|(.., values)| *values));
     let weights = tensor_bytes(&directory.join(WEIGHTS_FILE), dtype, tensors)?;
 
     let first = lora.sites.first().map(|site| site.spec);

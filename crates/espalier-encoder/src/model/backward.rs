@@ -4,7 +4,7 @@ use super::activations::{BackwardScratch, Kept, LayerActivations};
 use super::layer::{QKV, Updates};
 use super::{Activations, Model};
 use crate::batch::Batch;
-use crate::layout::{LinearAt, NormAt};
+use crate::layout::{LinearLayout, NormLayout};
 use crate::lora::Module;
 use crate::packed::PackedLora;
 use espalier_kernels::attention::{AttentionGradients, AttentionInput, attention_backward};
@@ -41,16 +41,16 @@ impl Gradients<'_> {
         }
     }
 
-    fn linear<E: Element>(&mut self, at: &LinearAt, x: &[E], dy: &[E]) {
+    fn linear<E: Element>(&mut self, at: &LinearLayout, x: &[E], dy: &[E]) {
         if let Some(gradients) = self.weights.as_deref_mut() {
-            let (d_weight, d_bias) = at.of_mut(gradients);
+            let (d_weight, d_bias) = at.view_mut(gradients);
             linear_parameter_gradients(x, dy, d_weight, d_bias);
         }
     }
 
-    fn norm(&mut self, at: &NormAt, saved: SavedLayerNorm, dy: &[f32]) {
+    fn norm(&mut self, at: &NormLayout, saved: SavedLayerNorm, dy: &[f32]) {
         if let Some(gradients) = self.weights.as_deref_mut() {
-            let (d_weight, d_bias) = at.of_mut(gradients);
+            let (d_weight, d_bias) = at.view_mut(gradients);
             layer_norm_parameter_gradients(saved, dy, d_weight, d_bias);
         }
     }
@@ -180,9 +180,9 @@ impl Model<'_> {
         let at = &self.encoder.layout.embeddings;
         let saved = SavedLayerNorm { input: &kept.embedding_sum, stats: &kept.embedding_stats };
         gradients.norm(&at.norm, saved, d);
-        layer_norm_backward(saved, at.norm.of(self.weights, 0.0).weight, d, d_rows);
+        layer_norm_backward(saved, at.norm.view(self.weights, 0.0).weight, d, d_rows);
         if let Some(weights) = gradients.weights {
-            embed_backward(&batch.ids, &batch.positions, d, at.of_mut(weights));
+            embed_backward(&batch.ids, &batch.positions, d, at.view_mut(weights));
         }
     }
 }
@@ -209,7 +209,7 @@ impl<'a, E: Element> LayerBackward<'a, '_, E> {
 
         let saved = SavedLayerNorm { input: &kept.output_sum, stats: &kept.output_stats };
         self.gradients.norm(&at.output_norm, saved, d);
-        layer_norm_backward(saved, at.output_norm.of(weights, 0.0).weight, d, d_rows);
+        layer_norm_backward(saved, at.output_norm.view(weights, 0.0).weight, d, d_rows);
 
         self.gradients.linear(&at.output, &kept.activated, d_rows);
         let updates = self.adapted(&[Module::Output], &kept.activated, d_rows, d_down);
@@ -246,7 +246,7 @@ impl<'a, E: Element> LayerBackward<'a, '_, E> {
 
         let saved = SavedLayerNorm { input: &kept.attention_sum, stats: &kept.attention_stats };
         self.gradients.norm(&at.attention_norm, saved, d);
-        layer_norm_backward(saved, at.attention_norm.of(weights, 0.0).weight, d, d_rows);
+        layer_norm_backward(saved, at.attention_norm.view(weights, 0.0).weight, d, d_rows);
 
         self.gradients.linear(&at.attention_output, &kept.context, d_rows);
         let updates = self.adapted(&[Module::AttentionOutput], &kept.context, d_rows, d_down);

@@ -44,7 +44,7 @@ impl Model<'_> {
         linear(
             x,
             packed.qkv.forward(),
-            Some(at.qkv.of(weights).bias),
+            Some(at.qkv.view(weights).bias),
             &updates,
             Store(&mut kept.qkv),
         ); // [T, 3H]
@@ -61,10 +61,10 @@ impl Model<'_> {
         let updates =
             adapted.updates(&[Module::AttentionOutput], &kept.context, width, &mut kept.down);
         let output = AddResidual { residual: x, out: &mut kept.attention_sum }; // [T, H]
-        let bias = Some(at.attention_output.of(weights).bias);
+        let bias = Some(at.attention_output.view(weights).bias);
         linear(&kept.context, packed.attention_output.forward(), bias, &updates, output);
         drop(updates);
-        let norm = at.attention_norm.of(weights, eps);
+        let norm = at.attention_norm.view(weights, eps);
         layer_norm(&kept.attention_sum, norm, &mut kept.attended, &mut kept.attention_stats);
 
         let updates =
@@ -74,7 +74,7 @@ impl Model<'_> {
             kept.intermediate.as_mut_slice()
         });
         let output = Gelu { y: before, out: &mut kept.activated }; // [T, F]
-        let bias = Some(at.intermediate.of(weights).bias);
+        let bias = Some(at.intermediate.view(weights).bias);
         linear(&kept.attended, packed.intermediate.forward(), bias, &updates, output);
         drop(updates);
 
@@ -83,7 +83,7 @@ impl Model<'_> {
         linear(
             &kept.activated,
             packed.output.forward(),
-            Some(at.output.of(weights).bias),
+            Some(at.output.view(weights).bias),
             &updates,
             output,
         );
@@ -98,7 +98,7 @@ impl Model<'_> {
     ) {
         let norm = self.encoder.layout.layers[layer]
             .output_norm
-            .of(self.weights, self.encoder.config.layer_norm_eps);
+            .view(self.weights, self.encoder.config.layer_norm_eps);
         out.resize(kept.output_sum.len(), O::default());
         layer_norm(&kept.output_sum, norm, out, &mut kept.output_stats);
     }

@@ -1,9 +1,6 @@
 //! Products of packed weights, in every precision and by every kernel that the machine can run: how
 //! far they may lie from the exact ones, and what must agree bit for bit.
 
-#[path = "../common/mod.rs"]
-mod common;
-
 mod bytes;
 mod floats;
 mod lines;

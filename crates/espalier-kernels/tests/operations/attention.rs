@@ -60,7 +60,7 @@ fn check_with<E: Stored>(
     seed: u64,
     choose: impl Fn(&mut Random, usize) -> Vec<usize>,
 ) {
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let (offsets, width) = (offsets(lengths), heads * head_width);
     let tokens = offsets[lengths.len()];
     let qkv = stored::<E>(&random.spread(tokens * 3 * width, 2.0));
@@ -164,7 +164,7 @@ fn large_scores_do_not_overflow() {
 #[test]
 #[cfg_attr(miri, ignore = "slow")]
 fn does_not_depend_on_threads_or_neighbours() {
-    let mut random = Random(7);
+    let mut random = Random::new(7);
     let lengths = [5, 0, 70, 1, 33, 16, 8];
     let (offsets, heads, width) = (offsets(&lengths), 3, 60);
     let tokens = offsets[lengths.len()];
@@ -198,7 +198,7 @@ fn refuses_offsets_that_decrease() {
 /// What nobody asks for is not computed: the rest is the same.
 #[test]
 fn a_frozen_bias_changes_no_other_gradient() {
-    let mut random = Random(9);
+    let mut random = Random::new(9);
     let (qkv, bias, d_out) = (random.vec(5 * 18), random.vec(BUCKETS * 2), random.vec(5 * 6));
     let input =
         AttentionInput { qkv: &qkv, offsets: &[0, 5], heads: 2, width: 6, relative_bias: &bias };

@@ -27,7 +27,7 @@ fn backward<E: Stored>(x: &[E], dy: &[E]) -> Vec<E> {
 }
 
 fn check<E: Stored>(n: usize, seed: u64) {
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let (x, dy) = (rounded::<E>(&random.spread(n, 6.0)), rounded::<E>(&random.vec(n))); // [n]
     assert_close("y", &forward(&stored::<E>(&x)), &oracle::gelu(&wide(&x)));
     let want = gradient(&wide(&x), |x| oracle::dot(&oracle::gelu(x), &wide(&dy)));
@@ -45,7 +45,7 @@ proptest! {
     #[test]
     #[cfg_attr(miri, ignore = "slow")]
     fn the_way_back_alone_is_the_one_behind_a_product(n in 0usize..70, seed: u64) {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let (x, mut dy) = (random.spread(n, 6.0), random.vec(n)); // [n]
         let want = backward(&x, &dy);
         gelu_backward(&x, &mut dy);

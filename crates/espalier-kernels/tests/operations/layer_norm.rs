@@ -40,7 +40,7 @@ fn parameter_gradients(
 }
 
 fn check<E: Stored>(tokens: usize, width: usize, seed: u64) {
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let (x, dy) = (random.spread(tokens * width, 3.0), random.vec(tokens * width)); // [T, H]
     let (weight, bias, start) = (random.vec(width), random.vec(width), random.vec(width)); // [H]
     let (xw, w, b, eps) = (wide(&x), wide(&weight), wide(&bias), EPS as f64);
@@ -94,7 +94,7 @@ fn one_column_normalises_to_the_bias() {
 #[test]
 #[cfg_attr(miri, ignore = "slow")]
 fn does_not_depend_on_threads_or_neighbours() {
-    let mut random = Random(3);
+    let mut random = Random::new(3);
     let (tokens, width) = (40, 130);
     let (x, dy) = (random.vec(tokens * width), random.vec(tokens * width));
     let (weight, bias) = (random.vec(width), random.vec(width));

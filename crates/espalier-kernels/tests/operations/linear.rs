@@ -79,7 +79,7 @@ struct Case<E> {
 
 impl<E: Stored> Case<E> {
     fn random(shape: Shape, seed: u64) -> Self {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let Shape { rows, inputs, outputs, .. } = shape;
         Self {
             x: stored(&random.vec(rows * inputs)),
@@ -221,7 +221,7 @@ fn linear_small() {
 #[test]
 fn updates_of_any_block() {
     let shape = Shape { rows: 3, inputs: 2, outputs: 20, bias: false, updates: 0 };
-    let mut random = Random(2);
+    let mut random = Random::new(2);
     let mut update = |rows: Range<usize>, columns: Range<usize>, rank: usize| {
         let up = random.vec(rank * columns.len());
         let (halves, up) = (stored(&up), rounded::<Bf16>(&up));
@@ -256,7 +256,7 @@ fn no_inputs() {
 fn does_not_depend_on_threads_or_other_rows() {
     fn check<E: Stored>(precision: Precision) {
         let shape = Shape { rows: 131, inputs: 190, outputs: 210, bias: true, updates: 0 };
-        let mut random = Random(5);
+        let mut random = Random::new(5);
         let (down, up) = (random.vec(shape.rows * 3), random.vec(3 * 101)); // [T, 3], [3, 101]
         let case = Case::<E>::random(shape, 6);
         let weight = Packed::new(precision, case.transposed_weight());

@@ -8,7 +8,7 @@ use espalier_kernels::linear::{GeluBackward, Store, linear, linear_parameter_gra
 use proptest::prelude::*;
 
 fn check<E: Stored>(rows: usize, inputs: usize, outputs: usize, seed: u64) {
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let (x, dy) =
         (stored::<E>(&random.vec(rows * inputs)), stored::<E>(&random.vec(rows * outputs))); // [T, in], [T, out]
     let (weight, bias) = (rounded::<E>(&random.vec(outputs * inputs)), random.vec(outputs)); // [out, in], [out]
@@ -61,7 +61,7 @@ fn match_finite_differences_beyond_one_task() {
 #[test]
 #[cfg_attr(miri, ignore = "slow")]
 fn do_not_depend_on_threads() {
-    let mut random = Random(3);
+    let mut random = Random::new(3);
     let (rows, inputs, outputs) = (130, 170, 200);
     let (x, dy) = (random.vec(rows * inputs), random.vec(rows * outputs));
     let (weight, bias) = (random.vec(outputs * inputs), random.vec(outputs));

@@ -40,7 +40,7 @@ impl<E: Stored> Case<E> {
         around: (usize, usize),
         seed: u64,
     ) -> Self {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let outer = around.0 + outputs + around.1;
         Self {
             x: stored(&random.vec(rows * inputs)),
@@ -120,7 +120,7 @@ impl<E: Stored> Case<E> {
         let of_down = |down: &[f64], b: &[f64]| oracle::dot(&scaled(down, b), &dy);
         assert_close("d_down", &d_down, &gradient(&wide(&down), |down| of_down(down, &b)));
         let [held, d_held] = [&down, &d_down].map(|x| wide(&stored::<E>(x)));
-        let mut random = Random(1);
+        let mut random = Random::new(1);
         let (start_a, start_b) = (random.vec(a.len()), random.vec(b.len()));
         let (mut da, mut db) = (start_a.clone(), start_b.clone());
         let dy = self.dy_of_block();

@@ -50,7 +50,7 @@ fn run(step: AdamWStep, weights: &[f32], gradients: &[Vec<f32>]) -> [Vec<f32>; 3
 }
 
 fn check_adamw(n: usize, scale: f32, seed: u64) {
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let weights = random.vec(n);
     let gradients: Vec<_> = (0..5).map(|_| random.vec(n)).collect();
     let step = AdamWStep { gradient_scale: scale, ..STEP };
@@ -69,7 +69,7 @@ proptest! {
 
     #[test]
     fn sgd_matches_the_formula(n in 0usize..70, scale in 0.1f32..2.0, seed: u64) {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let (weights, gradients) = (random.vec(n), random.vec(n));
         let mut w = weights.clone();
         let step = SgdStep { learning_rate: 0.25, weight_decay: 0.5, gradient_scale: scale };
@@ -80,14 +80,14 @@ proptest! {
 
     #[test]
     fn sum_of_squares_matches_the_formula(n in 0usize..100, seed: u64) {
-        let x = Random(seed).vec(n);
+        let x = Random::new(seed).vec(n);
         let want: f64 = wide(&x).iter().map(|v| v * v).sum();
         assert!((sum_of_squares(&x) - want).abs() <= 1e-6 * want, "{} is not {want}", sum_of_squares(&x));
     }
 
     #[test]
     fn dot_and_blend_match_the_formula(n in 0usize..100, a in -2f32..2.0, seed: u64) {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let (x, y) = (random.vec(n), random.vec(n));
         let products = || wide(&x).into_iter().zip(wide(&y)).map(|(x, y)| x * y);
         let (want, size): (f64, f64) = (products().sum(), products().map(f64::abs).sum());
@@ -146,7 +146,7 @@ fn clipped_adamw_matches_pytorch() {
 
 #[test]
 fn does_not_depend_on_threads() {
-    let mut random = Random(2);
+    let mut random = Random::new(2);
     let n = 5 * 16 * 1024 + 7;
     let (weights, gradients) = (random.vec(n), vec![random.vec(n)]);
     assert_independent_of_threads(|| {

@@ -18,7 +18,7 @@ pub(super) fn by_sensitivity(
     pack: impl Fn(&[String]) -> Result<PackedBackbone>,
 ) -> Result<Vec<String>> {
     let texts = texts(reference, adapters);
-    let batch = Batch::of_texts(&texts);
+    let batch = Batch::from_texts(&texts);
     let vectors = |backbone: &TextEncoder| backbone.model(None).encode(&batch); // [T, H]
     let (wanted, width) = (vectors(reference), reference.encoder.width());
     let error = |in_bf16: &[String]| -> Result<f64> {

@@ -8,7 +8,7 @@ use crate::compare::{Cell, Comparison, ComparisonConfig, family_scores};
 use crate::statistics::Mean;
 use espalier_data::Task;
 use espalier_encoder::Family;
-use espalier_encoder::text::escape;
+use espalier_encoder::text::escape_control;
 use espalier_train::PrefinetuneConfig;
 use espalier_train::finetune::FinetuneConfig;
 use espalier_train::strategy::Strategy;
@@ -150,7 +150,7 @@ fn summary(task: &Task) -> TaskSummary {
 /// with its 95 % interval over seeds.
 pub fn table(report: &Report) -> String {
     let mut out = format!("{:<14}", "strategy");
-    let names: Vec<_> = report.tasks.iter().map(|task| escape(&task.name)).collect();
+    let names: Vec<_> = report.tasks.iter().map(|task| escape_control(&task.name)).collect();
     let widths: Vec<usize> = names.iter().map(|name| name.chars().count().max(6) + 2).collect();
     for (name, width) in names.iter().zip(&widths) {
         let _ = write!(out, "{name:>width$}");

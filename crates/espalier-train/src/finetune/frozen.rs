@@ -98,7 +98,7 @@ impl Trunk {
         let network = encoder.network(family, None);
         let mut hidden = Vec::with_capacity(encoded.len());
         for batch in batches(&encoded) {
-            let ragged = Batch::of_texts(batch);
+            let ragged = Batch::from_texts(batch);
             let (rows, width) = (network.trunk(layers, &ragged), network.trunk_width());
             hidden.extend((0..batch.len()).map(|s| ragged.rows(s, &rows, width).to_vec()));
         }
@@ -115,7 +115,7 @@ impl Trunk {
 
     /// The picked texts as one batch, with the trunk's output.
     pub(super) fn batch(&self, picked: &[usize]) -> (Batch, Vec<f32>) {
-        let batch = Batch::of_texts(picked.iter().map(|&index| &self.encoded[index]));
+        let batch = Batch::from_texts(picked.iter().map(|&index| &self.encoded[index]));
         (batch, picked.iter().flat_map(|&index| &self.hidden[index]).copied().collect())
     }
 }

@@ -51,7 +51,8 @@ impl<'a> Run<'a> {
         let trunk = Trunk::new(encoder, train, lora.trunk_layers());
         let targets = Targets::new(train, trunk.encoded());
         let mut rng = generator(config.seed, "head");
-        let head = Head::fresh(backbone.encoder.width(), targets.classes(), uniform(&mut rng));
+        let head =
+            Head::random_init(backbone.encoder.width(), targets.classes(), uniform(&mut rng));
         let group = |length, learning_rate| {
             ParameterGroup::new(length, learning_rate, vec![(0..length, config.weight_decay)])
         };
@@ -143,7 +144,7 @@ fn initial_adapter(
         });
     }
     let mut rng = generator(config.seed, "adapter");
-    Ok(Lora::fresh(&backbone.encoder.config, &shape, uniform(&mut rng)))
+    Ok(Lora::random_init(&backbone.encoder.config, &shape, uniform(&mut rng)))
 }
 
 /// Whether an adapter has the layout that it would have on this encoder.

@@ -181,7 +181,7 @@ impl RunDirectory {
         }
         let resumes = self.has_run();
         if !resumes {
-            files::write_whole(&self.config_file(), config.to_toml().as_bytes())?;
+            files::write_atomic(&self.config_file(), config.to_toml().as_bytes())?;
         }
         let keep = config.train.keep_checkpoints;
         let checkpoints = Checkpoints::open(self.path.join("checkpoints"), origin, keep)?;
@@ -232,7 +232,7 @@ impl RunDirectory {
             backbone: trained.backbone.fingerprint().to_string(),
         };
         trained.save(&self.path, config)?;
-        files::write_whole(
+        files::write_atomic(
             &self.path.join("README.md"),
             card::card(config, &summary, &lines).as_bytes(),
         )?;

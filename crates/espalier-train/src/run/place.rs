@@ -19,8 +19,9 @@ pub(super) fn has_run(directory: &Path, settings: &str) -> bool {
 /// Checks that a run may begin in the directory: it is missing, empty, or holds no more than what a
 /// start leaves that was killed before it had written its settings.
 pub(super) fn vacant(directory: &Path, settings: &str) -> Result<()> {
-    let ours = |name: &std::ffi::OsStr| name == LOCK || files::is_leftover(name, settings.as_ref());
-    match files::stranger(directory, ours)? {
+    let ours =
+        |name: &std::ffi::OsStr| name == LOCK || files::is_partial_file(name, settings.as_ref());
+    match files::unknown_entry(directory, ours)? {
         Some(found) => Err(RunError::NoRun { directory: directory.to_path_buf(), found }),
         None => Ok(()),
     }

@@ -122,9 +122,9 @@ pub fn fresh_backbone(config: &PrefinetuneConfig) -> Result<Backbone> {
         layer_norm_eps: 1e-12,
     };
     // Before the weights are drawn, which takes long for an encoder that cannot be trained anyway.
-    if encoder.mistake().is_none() {
+    if encoder.validate().is_ok() {
         memory::check_encoder(&encoder, config)?;
     }
     let rng = &mut generator(config.seed, "fresh encoder");
-    Ok(Backbone::fresh(encoder, &shape.tokenizer, normal(rng))?)
+    Ok(Backbone::random_init(encoder, &shape.tokenizer, normal(rng))?)
 }

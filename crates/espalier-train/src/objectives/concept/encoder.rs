@@ -114,7 +114,7 @@ impl<'a> Trained<'a> {
 
 fn batch_of(backbone: &Backbone, names: &[&str]) -> Batch {
     let encoded: Vec<Encoded> = names.iter().map(|name| backbone.tokenizer.encode(name)).collect();
-    Batch::of_texts(&encoded)
+    Batch::from_texts(&encoded)
 }
 
 /// Means [J, H] of token vectors.

@@ -66,7 +66,7 @@ impl Words {
             Self { pooling: WordPooling::default(), targets: Vec::new(), weights: Vec::new() };
         for (s, (sentence, encoded)) in sentences.iter().zip(encoded).enumerate() {
             let first = batch.sequence(s).start;
-            let tokens = encoded.whole_words(sentence.tokens.len());
+            let tokens = encoded.word_to_tokens(sentence.tokens.len());
             for (word, (tokens, row)) in tokens.into_iter().zip(outputs[s].words(width)).enumerate()
             {
                 let (Some(tokens), Some(row)) = (tokens, row) else { continue };
@@ -99,7 +99,7 @@ mod tests {
     fn spelled(encoded: &Encoded, words: &[String]) -> Vec<Option<Vec<usize>>> {
         let of_word = |(w, word): (usize, &String)| {
             let rows: Vec<usize> =
-                (0..encoded.ids.len()).filter(|&t| encoded.words[t] == Some(w as u32)).collect();
+                (0..encoded.ids.len()).filter(|&t| encoded.word_ids[t] == Some(w as u32)).collect();
             let ends = rows.last().is_some_and(|&t| encoded.spans[t].1 == word.chars().count());
             ends.then_some(rows)
         };
@@ -140,14 +140,14 @@ mod tests {
                 (encode(&student.tokenizer), encode(&reads.tokenizer));
             assert!(ours[1].truncated && theirs[1].truncated, "{name}");
 
-            let batch = Batch::of_texts(&ours);
+            let batch = Batch::from_texts(&ours);
             let asked: Vec<&[String]> =
                 sentences.iter().map(|sentence| sentence.tokens.as_slice()).collect();
             let outputs = CachedTeacher::new(&teacher, None).unwrap().infer(&asked).unwrap();
             let found = Words::of(&sentences, &ours, &batch, &outputs, teacher.width(), 3.0);
 
-            let hidden = reads.model(None).encode(&Batch::of_texts(&theirs));
-            let their_batch = Batch::of_texts(&theirs);
+            let hidden = reads.model(None).encode(&Batch::from_texts(&theirs));
+            let their_batch = Batch::from_texts(&theirs);
             let (mut tokens, mut rows, mut weights) = (Vec::new(), Vec::new(), Vec::new());
             for s in 0..2 {
                 let whole = |encoded: &[Encoded]| spelled(&encoded[s], &sentences[s].tokens);

@@ -1,15 +1,12 @@
-//! BERT's tokenizer by this project and by the `tokenizers` library: the first byte says how it is
-//! set up, the rest is the text, whole and line by line as words.
+//! BERT's tokenizer by this project and by the `tokenizers` library: the first byte selects the
+//! settings, the rest is the text, whole and line by line as words.
 
-#[path = "../../crates/espalier-encoder/tests/wordpiece/reference.rs"]
-pub mod reference;
-
-use reference::{Pair, UNLIMITED, bert};
+use crate::wordpiece::{Pair, UNLIMITED, bert};
 use std::sync::OnceLock;
 use tokenizers::normalizers::BertNormalizer;
 
-/// Whether control characters are dropped and Chinese characters set apart, accents stripped,
-/// letters lowered; and the most tokens.
+/// Whether control characters are dropped and Chinese characters separated, accents stripped,
+/// letters lowercased; and the most tokens.
 const SETTINGS: [(bool, Option<bool>, bool, usize); 6] = [
     (true, None, true, UNLIMITED),
     (true, None, true, 8),
@@ -21,14 +18,14 @@ const SETTINGS: [(bool, Option<bool>, bool, usize); 6] = [
 
 static PAIRS: [OnceLock<Pair>; SETTINGS.len()] = [const { OnceLock::new() }; SETTINGS.len()];
 
-/// Both tokenizers in a setting. The library takes seconds to set its own up.
+/// Both tokenizers with these settings. The library takes seconds to make its own.
 fn pair(setting: usize) -> &'static Pair {
     let (clean, strip, lower, most) = SETTINGS[setting];
     PAIRS[setting]
         .get_or_init(|| Pair::new(bert(BertNormalizer::new(clean, clean, strip, lower)), most))
 }
 
-/// Sets all of them up: what an input takes is measured, and this is no part of it.
+/// Makes all of them, so that the time of an input, which is measured, does not include it.
 pub fn prepare() {
     (0..SETTINGS.len()).for_each(|setting| _ = pair(setting));
 }

@@ -1,14 +1,14 @@
 //! Inputs that are several files, and a directory to put files into.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use tempfile::TempDir;
 
-/// What stands between the files of an input.
+/// Separates the files of an input.
 pub const SEPARATOR: &[u8] = b"\n=====\n";
 
-/// The files of an input, in order. Files that are not there are empty; the last one is all that is
-/// left.
+/// The files of an input, in order. Files that are not there are empty; the last one is the rest
+/// of the input.
 pub fn parts<const N: usize>(input: &[u8]) -> [&[u8]; N] {
     let mut rest = input;
     std::array::from_fn(|index| {
@@ -30,7 +30,7 @@ pub fn in_directory<T>(run: impl FnOnce(&Path) -> T) -> T {
     DIRECTORY.with(|directory| run(directory.path()))
 }
 
-/// Makes `directory` hold these files: an empty one is not there at all.
+/// Writes these files to `directory`, and removes those that are empty.
 pub fn put(directory: &Path, files: &[(&str, &[u8])]) {
     for (name, bytes) in files {
         let path = directory.join(name);
@@ -44,13 +44,4 @@ pub fn put(directory: &Path, files: &[(&str, &[u8])]) {
             }
         }
     }
-}
-
-/// A file or directory of the repository's fixtures.
-pub fn fixture(name: &str) -> PathBuf {
-    let above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
-    above
-        .map(|above| above.join("fixtures").join(name))
-        .find(|path| path.exists())
-        .expect("a fixture")
 }

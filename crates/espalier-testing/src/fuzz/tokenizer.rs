@@ -3,8 +3,8 @@
 //!
 //! What is read from tokenizer.json must tokenize as the `tokenizers` library does.
 
-use crate::files;
-use crate::text::reference::Pair;
+use super::files;
+use crate::wordpiece::Pair;
 use espalier_encoder::{Encoded, Tokenizer};
 use std::path::Path;
 
@@ -40,7 +40,7 @@ pub fn read(input: &[u8]) {
 }
 
 fn check(encoded: &Encoded, characters: usize) {
-    let Encoded { ids, words, spans, .. } = encoded;
+    let Encoded { ids, word_ids: words, spans, .. } = encoded;
     assert!(ids.len() <= MAX_TOKENS && ids.len() == words.len() && ids.len() == spans.len());
     assert!(ids.iter().all(|&id| (id as usize) < ROWS));
     assert!(spans.iter().all(|&(start, end)| start <= end && end <= characters), "{spans:?}");

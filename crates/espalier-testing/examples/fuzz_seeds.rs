@@ -1,23 +1,24 @@
 //! Writes the inputs that fuzzing starts from, made of the repository's fixtures and samples and of
 //! a model of some hundred weights.
 //!
-//! `cargo run -p espalier-cli --example fuzz-seeds` puts them beside what is in `fuzz/corpus`.
+//! `cargo run -p espalier-testing --example fuzz-seeds` adds them to `fuzz/corpus`.
 
-use espalier_encoder::tensors::{Stored, write_tensors};
+use espalier_encoder::tensors::{FloatType, write_tensors};
 use espalier_encoder::{
     Adapter, AdapterCard, Backbone, Encoder, EncoderConfig, Family, Head, Lora, Module, Output,
 };
 use espalier_encoder::{Pooling, Precision, lora::SiteSpec};
+use espalier_testing::fixtures::repository;
+use espalier_testing::fuzz::{SEPARATOR, weights::VOCABULARY};
 use flate2::{Compression, write::GzEncoder};
 use serde_json::json;
 use std::error::Error;
 use std::fs;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
-const VOCABULARY: &str = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nb\n##b\n";
 const MODULES: &str = r#"[{"path":"","type":"sentence_transformers.models.Transformer"},{"path":"1_Pooling","type":"sentence_transformers.models.Pooling"},{"path":"2","type":"sentence_transformers.models.Normalize"}]"#;
 const POOLING: &str = r#"{"pooling_mode_cls_token":true,"pooling_mode_mean_tokens":false}"#;
 const LIMITS: &str = r#"{"max_seq_length":8}"#;
@@ -47,7 +48,7 @@ const TEXTS: [&str; 8] = [
 ];
 
 fn main() -> Result {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
+    let root = repository().canonicalize()?;
     let seeds = Seeds {
         fixtures: root.join("fixtures"),
         samples: root.join("samples"),
@@ -72,7 +73,7 @@ impl Seeds {
     fn write(&self, target: &str, name: &str, parts: &[&[u8]]) -> Result {
         let directory = self.corpus.join(target);
         fs::create_dir_all(&directory)?;
-        Ok(fs::write(directory.join(name), parts.join(&b"\n=====\n"[..]))?)
+        Ok(fs::write(directory.join(name), parts.join(SEPARATOR))?)
     }
 
     /// A small model in a directory, in packed files, and its configuration.
@@ -95,7 +96,7 @@ impl Seeds {
             .tensors
             .iter()
             .map(|spec| (spec.name.clone(), spec.shape.clone(), &values[spec.range.clone()]));
-        write_tensors(&at("model.safetensors"), Stored::F32, tensors)?;
+        write_tensors(&at("model.safetensors"), FloatType::F32, tensors)?;
         let weights = fs::read(at("model.safetensors"))?;
         let parts = [
             config.as_bytes(),
@@ -163,7 +164,7 @@ impl Seeds {
             lora.values.iter_mut().enumerate().for_each(|(i, value)| *value = (i as f32).cos());
             let head = output
                 .classes()
-                .map(|classes| Head::fresh(backbone.encoder.width(), classes, || 0.5));
+                .map(|classes| Head::random_init(backbone.encoder.width(), classes, || 0.5));
             let fingerprint = backbone.fingerprint().to_string();
             let (pooling, training) = (Pooling::Mean, Default::default());
             let card =
@@ -195,7 +196,7 @@ impl Seeds {
         });
         let config =
             &br#"{"do_lower_case":true,"strip_accents":null,"tokenize_chinese_chars":false}"#[..];
-        let (small, lines, none) = (small.to_string(), VOCABULARY.as_bytes(), &b""[..]);
+        let (small, lines, none) = (small.to_string(), VOCABULARY, &b""[..]);
         for (index, text) in TEXTS.into_iter().enumerate() {
             let (kind, [json, lines, config]) = match index % 3 {
                 0 => ("json", [small.as_bytes(), none, none]),

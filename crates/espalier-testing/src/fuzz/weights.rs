@@ -2,17 +2,18 @@
 //! sentence_bert_config.json and model.safetensors, in this order. If it opens, texts go through
 //! it, and it is packed: in f32 a packed file computes the same.
 
-use crate::encode::{same, vectors};
-use crate::files;
+use super::encode::{same, vectors};
+use super::files;
 use espalier_encoder::{AnyBackbone, Backbone, Precision};
 
-const VOCABULARY: &[u8] = b"[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nb\n##b\n";
+/// vocab.txt of all inputs.
+pub const VOCABULARY: &[u8] = b"[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nb\n##b\n";
 
 /// Opens a directory, encodes texts, packs it and opens what was packed.
 pub fn open(input: &[u8]) {
     let [config, modules, pooling, limits, weights] = files::parts(input);
     files::in_directory(|directory| {
-        let whole = [
+        let all = [
             ("config.json", config),
             ("modules.json", modules),
             ("1_Pooling/config.json", pooling),
@@ -20,7 +21,7 @@ pub fn open(input: &[u8]) {
             ("model.safetensors", weights),
             ("vocab.txt", VOCABULARY),
         ];
-        files::put(directory, &whole);
+        files::put(directory, &all);
         let Ok(backbone) = Backbone::open(directory) else { return };
         let expected = vectors(&backbone.clone().into());
         for dtype in Precision::ALL {

@@ -1,7 +1,7 @@
 //! The same bytes as files of all formats, each as a corpus of pairs, of concepts and of texts, as
 //! the examples of a task, and checked.
 
-use crate::files;
+use super::files;
 use espalier_data::check::check_file;
 use espalier_data::{Examples, documents, fraction, read_concepts, read_examples, read_pairs};
 use espalier_encoder::text::is_hidden;

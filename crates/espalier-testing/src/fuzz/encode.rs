@@ -21,7 +21,7 @@ pub fn vectors(backbone: &AnyBackbone) -> Vec<f32> {
             "more tokens than the model takes"
         );
     }
-    let batch = Batch::of_texts(&texts);
+    let batch = Batch::from_texts(&texts);
     let (mut vectors, mut pooled) = (Vec::new(), Vec::new());
     for precision in Precision::ALL {
         let Ok(backbone) = backbone.clone().with_precision(precision) else { continue };

@@ -1,4 +1,4 @@
-//! The same tokenizer twice: by this crate and by the library.
+//! BERT's tokenizer twice: by this project and by the `tokenizers` library.
 
 use espalier_encoder::{Encoded, Tokenizer};
 use std::path::Path;
@@ -13,7 +13,7 @@ pub const UNLIMITED: usize = 100_000;
 /// Rows of the word embeddings, more than any tokenizer here needs.
 const ROWS: usize = 1 << 20;
 
-/// A tokenizer by this crate and the same by the library.
+/// A tokenizer by this project and the same by the library.
 pub struct Pair {
     /// As it was read and, if it is BERT's, as a packed backbone holds it.
     ours: Vec<Tokenizer>,
@@ -21,11 +21,12 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// Makes the first out of the second.
+    /// Makes the first from the second.
     pub fn new(library: tokenizers::Tokenizer, max_tokens: usize) -> Self {
         Self::from_json(&library.to_string(false).unwrap(), max_tokens)
     }
 
+    /// Reads both from a tokenizer.json.
     pub fn from_json(json: &str, max_tokens: usize) -> Self {
         let ours =
             Tokenizer::from_json(Path::new("tokenizer.json"), json.as_bytes(), ROWS, max_tokens)
@@ -38,20 +39,24 @@ impl Pair {
         Self::of(ours, json.parse().unwrap())
     }
 
+    /// Pairs two tokenizers that should agree; the library's is cut to the same most tokens.
     pub fn of(ours: Tokenizer, mut library: tokenizers::Tokenizer) -> Self {
         let truncation = TruncationParams { max_length: ours.max_tokens(), ..Default::default() };
         library.with_padding(None).with_truncation(Some(truncation)).unwrap();
-        let stored = ours.stored().map(|stored| {
-            Tokenizer::from_stored(Path::new("packed"), &stored, ROWS, ours.max_tokens()).unwrap()
+        let stored = ours.serialize().map(|stored| {
+            Tokenizer::from_serialized(Path::new("packed"), &stored, ROWS, ours.max_tokens())
+                .unwrap()
         });
         Self { ours: stored.into_iter().chain([ours]).collect(), library }
     }
 
+    /// Fails unless both give the same tokens for a text.
     pub fn assert_same(&self, text: &str) {
         let expected = self.by_library(text);
         self.ours.iter().for_each(|ours| assert_eq!(ours.encode(text), expected, "{text:?}"));
     }
 
+    /// Fails unless both give the same tokens for words.
     pub fn assert_same_words(&self, words: &[impl AsRef<str>]) {
         let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
         let expected = self.by_library(words.as_slice());
@@ -64,14 +69,14 @@ impl Pair {
         let encoding = self.library.encode_char_offsets(text, true).unwrap();
         Encoded {
             ids: encoding.get_ids().to_vec(),
-            words: encoding.get_word_ids().to_vec(),
+            word_ids: encoding.get_word_ids().to_vec(),
             spans: encoding.get_offsets().to_vec(),
             truncated: !encoding.get_overflowing().is_empty(),
         }
     }
 }
 
-/// BERT's tokenizer, by the library, with a vocabulary that tells characters apart.
+/// BERT's tokenizer, by the library, with a vocabulary that distinguishes characters.
 pub fn bert(normalizer: BertNormalizer) -> tokenizers::Tokenizer {
     let vocabulary = WordPiece::read_bytes(vocabulary("##").as_bytes()).unwrap();
     with_model(WordPiece::builder().vocab(vocabulary).build().unwrap(), normalizer)

@@ -1,30 +1,39 @@
-//! A training step, to compare with a recorded one.
+//! A training step, to compare with one that PyTorch recorded.
 
-#![allow(dead_code, reason = "every test file is a crate of its own and uses a part of this")]
-
-use crate::common::{Recorded, assert_close};
+use crate::compare::assert_close;
+use crate::recorded::Recorded;
 use espalier_encoder::{Activations, Backbone, Batch, Gradients, Head, Lora, Model, Pooling};
 use espalier_kernels::loss::cross_entropy;
 use std::collections::BTreeSet;
 
-/// A training step of a head on token vectors, or on text vectors when there is a pooling.
+/// A head and a batch to train it on.
 pub struct Task {
+    /// The head.
     pub head: Head,
+    /// How text vectors are made; without it, the head is on token vectors.
     pub pooling: Option<Pooling>,
+    /// The class of each vector.
     pub targets: Vec<Option<u32>>,
+    /// The texts.
     pub batch: Batch,
 }
 
 /// What one step gives.
 pub struct Step {
+    /// Output of the head, [vectors, C].
     pub logits: Vec<f32>,
+    /// Cross-entropy.
     pub loss: f64,
+    /// Gradient of the encoder's weights.
     pub weights: Vec<f32>,
+    /// Gradient of the LoRA factors; empty without an adapter.
     pub adapter: Vec<f32>,
+    /// Gradient of the head.
     pub head: Vec<f32>,
 }
 
 impl Task {
+    /// The task with the recorded head and targets of these names.
     pub fn read(recorded: &Recorded, head: &str, targets: &str, pooling: Option<Pooling>) -> Self {
         let weight = &recorded.tensors[&format!("{head}.head.weight")];
         let bias = recorded.tensors[&format!("{head}.head.bias")].f32s();
@@ -32,11 +41,12 @@ impl Task {
         Self { head, pooling, targets: recorded.targets(targets), batch: recorded.batch() }
     }
 
+    /// The recorded classification of texts.
     pub fn sequence(recorded: &Recorded) -> Self {
         Self::read(recorded, "sequence", "sequence.labels", Some(Pooling::Mean))
     }
 
-    /// Logits, loss, the head's gradient and the gradient at the token vectors [T, H].
+    /// Logits, loss, the gradient of the head and that of the token vectors [T, H].
     pub fn head_step(&self, hidden: &[f32], width: usize) -> (Vec<f32>, f64, Vec<f32>, Vec<f32>) {
         let mut vectors = hidden.to_vec();
         if let Some(pooling) = self.pooling {
@@ -55,7 +65,7 @@ impl Task {
         (logits, loss, d_head, d_hidden)
     }
 
-    /// Forward and backward through everything.
+    /// Forward and backward through the head and the encoder.
     pub fn step(&self, model: Model) -> Step {
         let layers = model.encoder.layers();
         let mut activations = Activations::default();
@@ -73,7 +83,7 @@ impl Task {
         Step { logits, loss, weights, adapter, head }
     }
 
-    /// The adapter's gradients when nothing else is trained.
+    /// The gradient of the adapter when nothing else is trained.
     pub fn adapter_gradients(&self, model: Model) -> Vec<f32> {
         let layers = model.encoder.layers();
         let mut activations = Activations::default();
@@ -86,7 +96,7 @@ impl Task {
     }
 }
 
-/// The values of all factors of an adapter, or of their gradients, by peft's names.
+/// The values of all factors of an adapter, or of their gradients, with peft's names.
 pub fn factors<'v>(lora: &Lora, values: &'v [f32]) -> Vec<(String, &'v [f32])> {
     let named = lora.sites.iter().flat_map(|site| {
         let name = lora.architecture.module_name(site.spec.layer, site.spec.module);
@@ -99,7 +109,7 @@ pub fn factors<'v>(lora: &Lora, values: &'v [f32]) -> Vec<(String, &'v [f32])> {
 }
 
 impl Step {
-    /// Every gradient by the name that the script gives it.
+    /// Every gradient with the name under which it is recorded.
     fn gradients(&self, model: Model, head: &Head) -> Vec<(String, &[f32])> {
         let tensors = model.encoder.layout.tensors.iter();
         let mut named: Vec<_> =
@@ -111,9 +121,9 @@ impl Step {
     }
 }
 
-/// Compares a step with a recorded case. Every recorded gradient is compared; `all` says that the
-/// case has recorded the gradient of everything.
-pub fn compare(recorded: &Recorded, case: &str, task: &Task, model: Model, all: bool) {
+/// Fails unless a step gives what a case has recorded: logits, loss, and every recorded gradient.
+/// With `all`, every gradient must have been recorded.
+pub fn assert_step(recorded: &Recorded, case: &str, task: &Task, model: Model, all: bool) {
     let step = task.step(model);
     assert_close(
         &format!("{case}.logits"),
@@ -142,8 +152,8 @@ pub fn compare(recorded: &Recorded, case: &str, task: &Task, model: Model, all: 
     assert!(left.is_empty(), "{case}: recorded gradients that this engine does not have: {left:?}");
 }
 
-/// Compares the input of every layer, and the output of the last, with the recorded ones.
-pub fn hidden_states(recorded: &Recorded, backbone: &Backbone) {
+/// Fails unless the input of every layer and the output of the last are as recorded.
+pub fn assert_hidden_states(recorded: &Recorded, backbone: &Backbone) {
     let mut activations = Activations::default();
     backbone.model(None).forward(&recorded.batch(), &mut activations);
     let layers = backbone.encoder.layers();

@@ -1,16 +1,15 @@
 //! A packed backbone: it is opened and, if it opens, texts go through it.
 //!
-//! The input is a file, or the header's JSON, [`files::SEPARATOR`] and the sections, from which a
-//! file is made. Either way all checksums are put right: no mutation would ever get past them.
+//! The input is a file, or the JSON of the header, [`files::SEPARATOR`] and the sections, from
+//! which a file is made. Either way all checksums are corrected: no mutation would ever get past
+//! them.
 
-use crate::encode::{TEXTS, vectors};
-use crate::files;
+use super::encode::{TEXTS, vectors};
+use super::files;
 use espalier_encoder::AnyBackbone;
 use espalier_runtime::{Request, Runtime};
 use std::ops::Range;
-
-#[path = "../../crates/espalier-encoder/src/bundle/hash.rs"]
-mod hash;
+use twox_hash::XxHash64;
 
 const MAGIC: &[u8] = b"espalier";
 const VERSION: u32 = 2;
@@ -23,7 +22,7 @@ const DIGITS: usize = 16;
 pub fn open(input: &[u8]) {
     let file = if input.starts_with(MAGIC) { input.to_vec() } else { assembled(input) };
     files::in_directory(|directory| {
-        files::put(directory, &[("backbone.espalier", &mended(file))]);
+        files::put(directory, &[("backbone.espalier", &with_checksums(file))]);
         let Ok(backbone) = AnyBackbone::open(&directory.join("backbone.espalier")) else { return };
         vectors(&backbone);
         let answers = Runtime::new(backbone).run(&TEXTS, &[Request::Plain]);
@@ -40,15 +39,20 @@ fn assembled(input: &[u8]) -> Vec<u8> {
     file
 }
 
+/// The checksum of bundles: XXH64 with seed 0.
+fn checksum(bytes: &[u8]) -> u64 {
+    XxHash64::oneshot(0, bytes)
+}
+
 /// The file with the checksums that it should have.
-fn mended(mut file: Vec<u8>) -> Vec<u8> {
+fn with_checksums(mut file: Vec<u8>) -> Vec<u8> {
     let length =
         file.get(12..16).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_le_bytes);
     let end = PREFIX + length as usize;
     if file.len() < end {
         return file;
     }
-    let sums: Vec<u64> = sections(&file, PREFIX..end).into_iter().map(hash::xxh64).collect();
+    let sums: Vec<u64> = sections(&file, PREFIX..end).into_iter().map(checksum).collect();
     let mut at = PREFIX;
     for sum in sums {
         let Some(found) =
@@ -61,7 +65,7 @@ fn mended(mut file: Vec<u8>) -> Vec<u8> {
             file[at..at + DIGITS].copy_from_slice(format!("{sum:016x}").as_bytes());
         }
     }
-    let sum = hash::xxh64(&file[PREFIX..end]);
+    let sum = checksum(&file[PREFIX..end]);
     file[16..PREFIX].copy_from_slice(&sum.to_le_bytes());
     file
 }

@@ -1,5 +1,5 @@
-//! What each fuzz target does with its input. `crates/espalier-cli/tests/fuzz_corpora.rs` does the
-//! same with the inputs that were kept.
+//! What each fuzz target does with its input. libFuzzer calls it from `fuzz/fuzz_targets`;
+//! `tests/fuzz_corpora.rs` calls it with the inputs that were kept.
 
 pub mod adapter;
 pub mod bundle;
@@ -12,3 +12,5 @@ mod files;
 pub mod text;
 pub mod tokenizer;
 pub mod weights;
+
+pub use files::SEPARATOR;

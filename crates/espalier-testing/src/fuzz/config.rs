@@ -1,7 +1,7 @@
 //! config.json of a backbone, the TOML of a run that trains an encoder, and overrides for it, one a
 //! line; in this order.
 
-use crate::files;
+use super::files;
 use espalier_encoder::{Encoder, EncoderConfig};
 use espalier_train::PrefinetuneConfig;
 use espalier_train::config::NerObjective;
