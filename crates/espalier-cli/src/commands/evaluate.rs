@@ -69,6 +69,7 @@ pub fn print_scores(title: &str, scores: &Scores) -> anyhow::Result<()> {
                 100.0 * scores.macro_f1
             )?;
         }
+        _ => say!("{title}: {} {:.1}", scores.main_metric(), 100.0 * scores.main_score())?,
     }
     Ok(())
 }
