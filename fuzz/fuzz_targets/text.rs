@@ -1,5 +1,5 @@
 #![no_main]
 
-use espalier_fuzz::text::{compare, prepare};
+use espalier_testing::fuzz::text::{compare, prepare};
 
 libfuzzer_sys::fuzz_target!(init: prepare(), |input: &[u8]| compare(input));

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| espalier_fuzz::tokenizer::read(input));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| espalier_testing::fuzz::tokenizer::read(input));

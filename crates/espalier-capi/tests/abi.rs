@@ -1,17 +1,14 @@
 //! What the functions give, and what they refuse.
 
-#[path = "../../espalier-runtime/tests/support/mod.rs"]
-mod support;
-
 use espalier_capi::*;
 use espalier_encoder::Precision;
 use espalier_runtime::{Answer, EntitySpan, LabelScore, Request, Runtime};
+use espalier_testing::adapters::{labels, random_adapter, random_lora, saved, tags};
+use espalier_testing::fixtures::{fixture, tiny_bert};
 use std::ffi::{CStr, CString, c_char};
 use std::mem::MaybeUninit;
 use std::path::Path;
 use std::{ptr, slice};
-use support::common::{fixture, tiny_bert};
-use support::{adapter, labels, plain_lora, saved, tags};
 use tempfile::TempDir;
 
 const NULL: *const c_char = ptr::null();
@@ -98,7 +95,7 @@ fn a_copied_file_may_go() {
 fn adapters_come_and_go() {
     let (backbone, name) = (tiny_bert(), c"one".as_ptr());
     let adapter =
-        saved(&adapter(&backbone, plain_lora(&backbone, 2, 1), labels(&["yes", "no"]), 1));
+        saved(&random_adapter(&backbone, random_lora(&backbone, 1, 1), labels(&["yes", "no"]), 1));
     let (directory, runtime) = (c_path(adapter.path()), open());
     let here = directory.as_ptr();
     type Reading = unsafe extern "C" fn(
@@ -183,8 +180,8 @@ fn runs_that_are_refused() {
 fn answers_are_the_runtimes_to_the_bit() {
     let backbone = tiny_bert();
     let outputs = [tags(&["thing", "place"]), labels(&["good", "bad"])];
-    let saved =
-        outputs.map(|output| saved(&adapter(&backbone, plain_lora(&backbone, 1, 1), output, 9)));
+    let saved = outputs
+        .map(|output| saved(&random_adapter(&backbone, random_lora(&backbone, 2, 1), output, 9)));
     let (plain, runtime, mut answers) = (Runtime::new(backbone), open(), ptr::null_mut());
     let names = [c"tags", c"labels"];
     for (name, adapter) in names.iter().zip(&saved) {

@@ -1,17 +1,14 @@
 //! C programs, compiled against the library and run: the example, and one that forks.
 
-#[path = "../../espalier-runtime/tests/support/mod.rs"]
-mod support;
-
 use espalier_encoder::{Output, Precision};
 use espalier_runtime::{Answer, EntitySpan, LabelScore, Request, Runtime};
+use espalier_testing::adapters::{labels, random_adapter, random_lora, saved, tags};
+use espalier_testing::fixtures::{fixture, tiny_bert};
 use std::env::{self, consts};
 use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output as Finished};
-use support::common::{fixture, tiny_bert};
-use support::{adapter, labels, plain_lora, saved, tags};
 use tempfile::TempDir;
 
 /// The shared library that cargo built for this test: next to it, wherever the target directory is.
@@ -78,7 +75,7 @@ fn the_example_prints_what_the_runtime_answers() {
     let (backbone, long) = (tiny_bert(), "weather ".repeat(99));
     let texts = ["music in 東京 , Café", "", &long, "not good 🙂"];
     for output in [tags(&["thing", "place"]), labels(&["good", "bad"]), Output::Vectors] {
-        let adapter = saved(&adapter(&backbone, plain_lora(&backbone, 1, 1), output, 9));
+        let adapter = saved(&random_adapter(&backbone, random_lora(&backbone, 2, 1), output, 9));
         let runtime = Runtime::new(backbone.clone());
         runtime.attach("adapter", adapter.path()).unwrap();
         let answers = runtime.run(&texts, &[Request::Adapter("adapter"), Request::Plain]).unwrap();
@@ -110,7 +107,7 @@ fn a_forked_process_is_told_that_it_has_no_threads() {
     let packed = directory.path().join("tiny.espalier");
     tiny_bert().pack(Precision::Int8, &packed).unwrap();
     let adapter =
-        saved(&adapter(&tiny_bert(), plain_lora(&tiny_bert(), 1, 1), tags(&["thing"]), 9));
+        saved(&random_adapter(&tiny_bert(), random_lora(&tiny_bert(), 2, 1), tags(&["thing"]), 9));
     let calls = ["open", "open_copied", "attach", "replace", "run"];
     let said = |word: &str| calls.map(|call| format!("{call}: {word}\n")).concat();
     for backbone in [fixture("tiny-bert"), packed] {

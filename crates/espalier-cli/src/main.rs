@@ -17,7 +17,7 @@ use commands::{
     bench, conflict, data, demo, doctor, encode, evaluate, fetch, fill_mask, finetune, pack,
     predict, prefinetune, pretrain, quantize, teach, tokenizer,
 };
-use espalier_encoder::text::escape;
+use espalier_encoder::text::escape_control;
 use output::Unwritable;
 use std::io::ErrorKind;
 use std::ops::RangeInclusive;
@@ -91,8 +91,8 @@ fn main() -> ExitCode {
 fn parse() -> Result<Cli, clap::Error> {
     Cli::try_parse().map_err(|error| {
         // Clap quotes arguments, so that it gets them once more, escaped.
-        let arguments =
-            std::env::args_os().map(|argument| escape(&argument.to_string_lossy()).into_owned());
+        let arguments = std::env::args_os()
+            .map(|argument| escape_control(&argument.to_string_lossy()).into_owned());
         Cli::try_parse_from(arguments).err().unwrap_or(error)
     })
 }

@@ -3,7 +3,7 @@
 //!
 //! Control characters and the like are escaped, so that no file can manipulate the terminal.
 
-use espalier_encoder::text::{escape, escape_lines, excerpt, is_hidden};
+use espalier_encoder::text::{escape_control, escape_control_lines, excerpt, is_hidden};
 use serde::Serialize;
 use serde_json::ser::{Formatter, Serializer};
 use std::fmt::{self, Arguments, Display};
@@ -49,13 +49,13 @@ impl From<io::Error> for Unwritable {
 
 /// The function behind [`say!`]. Line ends are escaped, so that it stays one line.
 pub fn line(line: Arguments) -> Result<(), Unwritable> {
-    write(&format!("{}\n", escape(&line.to_string())))
+    write(&format!("{}\n", escape_control(&line.to_string())))
 }
 
 /// Prints several lines, such as a table. Line ends are kept, so that values in them must have been
 /// escaped.
 pub fn lines(lines: impl Display) -> Result<(), Unwritable> {
-    write(&escape_lines(&lines.to_string()))
+    write(&escape_control_lines(&lines.to_string()))
 }
 
 /// Prints a value as one line of JSON.
@@ -97,9 +97,10 @@ impl std::error::Error for Explanation {}
 pub fn error(error: &anyhow::Error) {
     match error.downcast_ref::<Explanation>() {
         // There is nowhere to report a failure to write.
-        Some(lines) => {
-            drop(io::stderr().write_all(format!("error: {}\n", escape_lines(&lines.0)).as_bytes()))
-        }
+        Some(lines) => drop(
+            io::stderr()
+                .write_all(format!("error: {}\n", escape_control_lines(&lines.0)).as_bytes()),
+        ),
         None => note!("error: {error:#}"),
     }
 }

@@ -1,6 +1,6 @@
 //! Progress on standard error: bars on a terminal, plain lines elsewhere.
 
-use espalier_encoder::text::escape;
+use espalier_encoder::text::escape_control;
 use espalier_hub::Event;
 use indicatif::{HumanBytes, ProgressBar, ProgressState, ProgressStyle};
 use std::cell::RefCell;
@@ -24,7 +24,7 @@ pub struct Progress {
 impl Progress {
     /// Starts a bar, if standard error is a terminal.
     pub fn new(title: &str, steps: usize) -> Self {
-        let title = escape(title).into_owned();
+        let title = escape_control(title).into_owned();
         let bar = std::io::stderr().is_terminal().then(|| {
             let style = ProgressStyle::with_template(
                 "{prefix:32} {bar:24} {pos}/{len} {rate} {eta} left  {msg}",
@@ -61,7 +61,7 @@ impl Progress {
     pub fn step(&mut self, step: usize, steps: usize, message: impl FnOnce() -> String) {
         if let Some(bar) = &self.bar {
             bar.set_position(step as u64);
-            bar.set_message(escape(&message()).into_owned());
+            bar.set_message(escape_control(&message()).into_owned());
         } else if self.last_line.elapsed() >= INTERVAL {
             self.last_line = Instant::now();
             let seconds = self.start.elapsed().as_secs_f64();

@@ -1,7 +1,8 @@
 //! What an earlier version wrote still opens and goes on: runs, checkpoints, adapters and packed
 //! backbones of `fixtures/earlier`, which `scripts/make_earlier_fixtures.sh` made with that version.
 
-use safetensors::SafeTensors;
+use espalier_testing::fixtures::{copy_of, edit_json, fixture};
+use espalier_testing::tensors;
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,10 +11,7 @@ use tempfile::TempDir;
 
 /// A copy of the fixtures, in whose configurations `HERE` is the place of the copy.
 fn copy() -> TempDir {
-    let copy = tempfile::tempdir().unwrap();
-    let fixtures =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures").canonicalize().unwrap();
-    copy_directory(&fixtures.join("earlier"), copy.path());
+    let (copy, fixtures) = (copy_of("earlier"), fixture(".").canonicalize().unwrap());
     for run in ["pretrained", "tpl", "cross-stitch", "distilled"] {
         let path = copy.path().join(run).join("config.toml");
         let text = fs::read_to_string(&path).unwrap();
@@ -21,17 +19,6 @@ fn copy() -> TempDir {
         fs::write(&path, text.replace("HERE", copy.path().to_str().unwrap())).unwrap();
     }
     copy
-}
-
-fn copy_directory(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let (path, target) = (entry.as_ref().unwrap().path(), to.join(entry.unwrap().file_name()));
-        match path.is_dir() {
-            true => copy_directory(&path, &target),
-            false => _ = fs::copy(&path, &target).unwrap(),
-        }
-    }
 }
 
 /// Standard output of the program, run in the directory on the input.
@@ -66,18 +53,13 @@ fn files(directory: &Path, ending: &str) -> Vec<PathBuf> {
 
 /// The largest difference of two files of tensors that have the same names and shapes.
 fn difference(found: &Path, expected: &Path) -> f32 {
-    let (found, expected) = (fs::read(found).unwrap(), fs::read(expected).unwrap());
-    let [found, expected] =
-        [&found, &expected].map(|bytes| SafeTensors::deserialize(bytes).unwrap());
+    let (found, expected) = (tensors::read(found), tensors::read(expected));
     assert_eq!(found.len(), expected.len());
     let mut largest = 0f32;
-    for (name, expected) in expected.tensors() {
-        let found = found.tensor(&name).unwrap();
-        assert_eq!(found.shape(), expected.shape(), "{name}");
-        let values = |bytes: &[u8]| -> Vec<f32> {
-            bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect()
-        };
-        let pairs = values(found.data()).into_iter().zip(values(expected.data()));
+    for (name, expected) in expected {
+        let found = &found[&name];
+        assert_eq!(found.shape, expected.shape, "{name}");
+        let pairs = found.f32s().into_iter().zip(expected.f32s());
         largest = pairs.fold(largest, |largest, (a, b)| largest.max((a - b).abs()));
     }
     largest
@@ -127,12 +109,12 @@ fn runs_go_on_from_their_checkpoints() {
 fn the_first_form_of_a_checkpoint_is_read() {
     let copy = copy();
     let path = copy.path().join("tpl/checkpoints/step-00000004/state.json");
-    let mut state: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
-    // Neither a checksum of itself nor the settings.
-    let keys = state.as_object_mut().unwrap();
-    assert!(keys.remove("checksum").is_some() && keys.remove("settings").is_some());
-    keys.insert("format".into(), 1.into());
-    fs::write(&path, serde_json::to_string_pretty(&state).unwrap()).unwrap();
+    edit_json(&path, |state| {
+        // Neither a checksum of itself nor the settings.
+        let keys = state.as_object_mut().unwrap();
+        assert!(keys.remove("checksum").is_some() && keys.remove("settings").is_some());
+        keys.insert("format".into(), 1.into());
+    });
     resumes(copy.path(), "tpl", "prefinetune");
 }
 
@@ -163,10 +145,9 @@ fn adapters_attach_to_the_directory_and_to_packed_files() {
             if without_checksums {
                 // As adapters were before their files were bound to the card.
                 let path = copy.path().join(adapter).join("espalier.json");
-                let card = fs::read_to_string(&path).unwrap();
-                let mut card: Value = serde_json::from_str(&card).unwrap();
-                assert!(card.as_object_mut().unwrap().remove("files").is_some());
-                fs::write(&path, card.to_string()).unwrap();
+                edit_json(&path, |card| {
+                    assert!(card.as_object_mut().unwrap().remove("files").is_some());
+                });
             }
             let backbones = ["backbone", "backbone-f32.espalier", "backbone-bf16.espalier"];
             for (backbone, tolerance) in backbones.into_iter().zip([1e-3, 1e-3, 0.03]) {

@@ -1,13 +1,11 @@
 //! A training run that is killed and resumed writes the same files as one that was not interrupted.
 #![cfg(unix)]
 
-#[path = "common/same.rs"]
-mod same;
-
-use same::assert_same;
+use espalier_testing::fixtures::fixture;
+use espalier_testing::run_directory::assert_same_run;
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -22,7 +20,7 @@ struct Workspace {
 }
 
 fn tiny_bert() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/tiny-bert").canonicalize().unwrap()
+    fixture("tiny-bert").canonicalize().unwrap()
 }
 
 /// Only one checkpoint is kept, since earlier ones depend on where a run was interrupted.
@@ -180,7 +178,7 @@ fn kill_and_resume(workspace: &Workspace) {
     // As the message suggests: without the configuration.
     let output = workspace.run("--out parts --resume");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert_same(&workspace.path("parts"), &workspace.path("whole"));
+    assert_same_run(&workspace.path("parts"), &workspace.path("whole"));
 
     let again = workspace.run("run.toml --out parts --resume");
     let message = String::from_utf8_lossy(&again.stderr);

@@ -27,7 +27,7 @@ impl Batch {
     }
 
     /// The tokens of encoded texts.
-    pub fn of_texts<'a>(texts: impl IntoIterator<Item = &'a Encoded>) -> Self {
+    pub fn from_texts<'a>(texts: impl IntoIterator<Item = &'a Encoded>) -> Self {
         Self::new(texts.into_iter().map(|text| text.ids.as_slice()))
     }
 

@@ -2,7 +2,7 @@
 //! answers, and what it is scored by.
 //!
 //! There is one rule for all three. A word is what the tokenizer cuts a text into before it looks
-//! at its vocabulary ([`Encoded::words`], `word_ids` in Hugging Face's libraries): for BERT what
+//! at its vocabulary ([`Encoded::word_ids`], `word_ids` in Hugging Face's libraries): for BERT what
 //! stands between white space, and every punctuation mark by itself. A tag is learned and read at a
 //! word's first token.
 
@@ -64,7 +64,7 @@ mod tests {
         let words = (0..spans.len() as u32).map(Some);
         Encoded {
             ids: vec![0; spans.len() + 2],
-            words: [None].into_iter().chain(words).chain([None]).collect(),
+            word_ids: [None].into_iter().chain(words).chain([None]).collect(),
             spans: [(0, 0)].into_iter().chain(spans.iter().copied()).chain([(0, 0)]).collect(),
             truncated: false,
         }

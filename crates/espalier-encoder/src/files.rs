@@ -1,7 +1,7 @@
 //! Files that are either whole or absent, and of a kind and a size that can be read.
 
 use crate::error::{EncoderError, Result};
-pub use crate::staged::{Staged, is_leftover};
+pub use crate::staged::{Staged, is_partial_file};
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, ErrorKind, Write};
@@ -12,7 +12,7 @@ use std::path::{Component, Path};
 ///
 /// # Errors
 /// [`EncoderError::Io`] when the directory or the file cannot be written.
-pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     Staged::new(path, |file| file.write_all(bytes))?.publish()
 }
 
@@ -49,7 +49,7 @@ pub fn write_set(directory: &Path, files: &[(&str, &[u8])]) -> Result<()> {
 ///
 /// # Errors
 /// [`EncoderError::Io`] when the directory cannot be read.
-pub fn stranger(directory: &Path, ours: impl Fn(&OsStr) -> bool) -> Result<Option<String>> {
+pub fn unknown_entry(directory: &Path, ours: impl Fn(&OsStr) -> bool) -> Result<Option<String>> {
     let entries = match fs::read_dir(directory) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         entries => entries.map_err(EncoderError::io(directory))?,
@@ -134,7 +134,7 @@ pub fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
 /// # Errors
 /// [`EncoderError::Io`] with the file's name.
 pub fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<()> {
-    write_whole(path, &json_bytes(path, value)?)
+    write_atomic(path, &json_bytes(path, value)?)
 }
 
 /// What [`write_json`] writes; `path` is for messages.

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 /// A token that may stand in a place.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Guess {
+pub struct MaskPrediction {
     /// The token as the vocabulary has it: `##s` goes on with the word before it.
     pub token: String,
     /// Its probability among all tokens.
@@ -21,11 +21,11 @@ impl Backbone {
     /// # Errors
     /// [`EncoderError::NoMlmHead`] when the backbone came without a head of masked language
     /// modelling, or its tokenizer has no mask.
-    pub fn fill_mask(&self, text: &str, top: usize) -> Result<Vec<Vec<Guess>>> {
+    pub fn fill_mask(&self, text: &str, top: usize) -> Result<Vec<Vec<MaskPrediction>>> {
         let (Some(head), Some((_, mask))) = (self.mlm_head(), self.tokenizer.mask()) else {
             return Err(EncoderError::NoMlmHead);
         };
-        let batch = Batch::of_texts([&self.tokenizer.encode(text)]);
+        let batch = Batch::from_texts([&self.tokenizer.encode(text)]);
         let hidden = self.model(None).encode(&batch); // [T, H]
         let masks = batch
             .ids
@@ -33,12 +33,14 @@ impl Backbone {
             .zip(hidden.chunks_exact(self.encoder.width()))
             .filter(|(id, _)| **id == mask);
         let vectors: Vec<f32> = masks.flat_map(|(_, vector)| vector).copied().collect();
-        let words = self.encoder.layout.embeddings.words(self.weights());
+        let words = self.encoder.layout.embeddings.word_embeddings(self.weights());
         let scores = head.scores(&vectors, words, self.encoder.config.layer_norm_eps); // [n, V]
         let guesses = |scores: &[f32]| {
             let likeliest = likeliest(scores, top).into_iter();
             let token = |id: usize| self.tokenizer.token(id as u32).unwrap_or_default();
-            likeliest.map(|(id, probability)| Guess { token: token(id), probability }).collect()
+            likeliest
+                .map(|(id, probability)| MaskPrediction { token: token(id), probability })
+                .collect()
         };
         Ok(scores.chunks_exact(self.encoder.config.vocab_size).map(guesses).collect())
     }

@@ -20,7 +20,7 @@ pub struct Head {
 
 impl Head {
     /// A fresh head: weights drawn by `uniform` (numbers from [-1, 1)) from +-1/sqrt(H), bias zero.
-    pub fn fresh(width: usize, classes: usize, mut uniform: impl FnMut() -> f32) -> Self {
+    pub fn random_init(width: usize, classes: usize, mut uniform: impl FnMut() -> f32) -> Self {
         let bound = 1.0 / (width as f32).sqrt();
         let mut values: Vec<f32> = (0..width * classes).map(|_| uniform() * bound).collect();
         values.resize(width * classes + classes, 0.0);
@@ -33,7 +33,7 @@ impl Head {
     ///
     /// # Errors
     /// [`EncoderError`] for files that cannot be read and for a classifier of another shape.
-    pub fn of_token_classifier(directory: &Path, width: usize) -> Result<Option<Self>> {
+    pub fn from_token_classifier(directory: &Path, width: usize) -> Result<Option<Self>> {
         #[derive(Deserialize)]
         struct Config {
             #[serde(default)]
@@ -91,13 +91,8 @@ impl Head {
         let (rows, Linear { bias, .. }) = (vectors.len() / self.width(), self.linear());
         scores.resize(rows * self.classes, 0.0);
         let scores = MatrixMut::new(scores, rows, self.classes);
-        gemm(
-            1.0,
-            Matrix::new(vectors, rows, self.width()),
-            self.linear().matrix().t(),
-            Start::Bias(bias),
-            scores,
-        );
+        let vectors = Matrix::new(vectors, rows, self.width());
+        gemm(vectors, self.linear().matrix().t(), Start::Bias(bias), scores);
     }
 
     /// Adds the head's own gradient to `gradient` (laid out as `values`) and writes the gradient at
@@ -114,13 +109,8 @@ impl Head {
         let rows = vectors.len() / self.width();
         d_vectors.resize(vectors.len(), 0.0);
         let d_vectors = MatrixMut::new(d_vectors, rows, self.width());
-        gemm(
-            1.0,
-            Matrix::new(d_scores, rows, self.classes),
-            self.linear().matrix(),
-            Start::Zero,
-            d_vectors,
-        );
+        let d_scores = Matrix::new(d_scores, rows, self.classes);
+        gemm(d_scores, self.linear().matrix(), Start::Zero, d_vectors);
     }
 }
 

@@ -5,13 +5,13 @@
 //! Query, key and value weights lie side by side, so that the three maps are one matrix [3H, H]
 //! without copying.
 
-use crate::config::EncoderConfig;
-use crate::lora::Module;
+use crate::architecture::EncoderConfig;
+use crate::architecture::Module;
 use espalier_kernels::Rows;
 use espalier_kernels::attention::BUCKETS;
 use espalier_kernels::embedding::{EmbeddingTables, EmbeddingTablesMut};
 use espalier_kernels::gemm::Matrix;
-use espalier_kernels::layer_norm::Norm;
+use espalier_kernels::layer_norm::LayerNorm;
 use std::ops::Range;
 
 /// One named tensor of the flat vector.
@@ -52,107 +52,112 @@ impl<'a> Linear<'a> {
 
 /// A linear map in the flat vector: its weight, then its bias.
 #[derive(Clone, Debug)]
-pub struct LinearAt {
+pub struct LinearLayout {
     weight: Range<usize>,
     bias: Range<usize>,
 }
 
-impl LinearAt {
+impl LinearLayout {
     /// The map, read from `parameters`.
-    pub fn of<'a>(&self, parameters: &'a [f32]) -> Linear<'a> {
+    pub fn view<'a>(&self, parameters: &'a [f32]) -> Linear<'a> {
         Linear { weight: &parameters[self.weight.clone()], bias: &parameters[self.bias.clone()] }
     }
 
     /// Weight and bias, to write to.
-    pub fn of_mut<'a>(&self, parameters: &'a mut [f32]) -> (&'a mut [f32], &'a mut [f32]) {
+    pub fn view_mut<'a>(&self, parameters: &'a mut [f32]) -> (&'a mut [f32], &'a mut [f32]) {
         parameters[self.weight.start..self.bias.end].split_at_mut(self.weight.len())
     }
 }
 
 /// A LayerNorm in the flat vector: its weight, then its bias.
 #[derive(Clone, Debug)]
-pub struct NormAt {
+pub struct NormLayout {
     weight: Range<usize>,
     bias: Range<usize>,
 }
 
-impl NormAt {
+impl NormLayout {
     fn width(&self) -> usize {
         self.weight.len()
     }
 
     /// The normalisation, read from `parameters`.
-    pub fn of<'a>(&self, parameters: &'a [f32], eps: f32) -> Norm<'a> {
-        Norm { weight: &parameters[self.weight.clone()], bias: &parameters[self.bias.clone()], eps }
+    pub fn view<'a>(&self, parameters: &'a [f32], eps: f32) -> LayerNorm<'a> {
+        let (weight, bias) = (&parameters[self.weight.clone()], &parameters[self.bias.clone()]);
+        LayerNorm { weight, bias, eps }
     }
 
     /// Weight and bias, to write to.
-    pub fn of_mut<'a>(&self, parameters: &'a mut [f32]) -> (&'a mut [f32], &'a mut [f32]) {
+    pub fn view_mut<'a>(&self, parameters: &'a mut [f32]) -> (&'a mut [f32], &'a mut [f32]) {
         parameters[self.weight.start..self.bias.end].split_at_mut(self.weight.len())
     }
 }
 
 /// The embedding tables and the LayerNorm after them.
 #[derive(Clone, Debug)]
-pub struct EmbeddingsAt {
+pub struct EmbeddingsLayout {
     words: Range<usize>,
     /// From the row of a text's first token on.
     positions: Range<usize>,
     /// The row of the first type; empty without such a table.
     token_type: Range<usize>,
     /// LayerNorm of the sum.
-    pub norm: NormAt,
+    pub norm: NormLayout,
     /// Everything of the embeddings, the LayerNorm included.
     pub all: Range<usize>,
 }
 
-impl EmbeddingsAt {
+impl EmbeddingsLayout {
     /// The word embeddings [vocabulary, H], read from `parameters`; empty in a layout without
     /// matrices.
-    pub fn words<'a>(&self, parameters: &'a [f32]) -> &'a [f32] {
+    pub fn word_embeddings<'a>(&self, parameters: &'a [f32]) -> &'a [f32] {
         &parameters[self.words.clone()]
     }
 
     /// The tables, read from `parameters`.
-    pub fn of<'a>(&self, parameters: &'a [f32]) -> EmbeddingTables<'a> {
+    pub fn view<'a>(&self, parameters: &'a [f32]) -> EmbeddingTables<'a> {
         EmbeddingTables {
             width: self.norm.width(),
-            words: Rows::F32(self.words(parameters)),
-            positions: &parameters[self.positions.clone()],
-            token_type: &parameters[self.token_type.clone()],
+            word_embeddings: Rows::F32(self.word_embeddings(parameters)),
+            position_embeddings: &parameters[self.positions.clone()],
+            token_type_embedding: &parameters[self.token_type.clone()],
         }
     }
 
     /// The tables, to write to.
-    pub fn of_mut<'a>(&self, parameters: &'a mut [f32]) -> EmbeddingTablesMut<'a> {
+    pub fn view_mut<'a>(&self, parameters: &'a mut [f32]) -> EmbeddingTablesMut<'a> {
         let (words, rest) = parameters[self.words.start..].split_at_mut(self.words.len());
         let (positions, rest) =
             rest[self.positions.start - self.words.end..].split_at_mut(self.positions.len());
-        let token_type = &mut rest[..self.token_type.len()];
-        EmbeddingTablesMut { width: self.norm.width(), words, positions, token_type }
+        EmbeddingTablesMut {
+            width: self.norm.width(),
+            word_embeddings: words,
+            position_embeddings: positions,
+            token_type_embedding: &mut rest[..self.token_type.len()],
+        }
     }
 }
 
 /// The parts of one transformer layer.
 #[derive(Clone, Debug)]
-pub struct LayerAt {
+pub struct LayerLayout {
     /// Query, key and value as one map H -> 3H.
-    pub qkv: LinearAt,
+    pub qkv: LinearLayout,
     /// Map H -> H after attention.
-    pub attention_output: LinearAt,
+    pub attention_output: LinearLayout,
     /// LayerNorm after attention.
-    pub attention_norm: NormAt,
+    pub attention_norm: NormLayout,
     /// Map H -> F.
-    pub intermediate: LinearAt,
+    pub intermediate: LinearLayout,
     /// Map F -> H.
-    pub output: LinearAt,
+    pub output: LinearLayout,
     /// LayerNorm after the feed-forward block.
-    pub output_norm: NormAt,
+    pub output_norm: NormLayout,
 }
 
-impl LayerAt {
+impl LayerLayout {
     /// The linear maps, in the order of computation.
-    pub fn linear_maps(&self) -> [&LinearAt; 4] {
+    pub fn linear_maps(&self) -> [&LinearLayout; 4] {
         [&self.qkv, &self.attention_output, &self.intermediate, &self.output]
     }
 }
@@ -163,12 +168,12 @@ pub struct Layout {
     /// Every tensor, in the order of the flat vector, without gaps.
     pub tensors: Vec<TensorSpec>,
     /// The embeddings.
-    pub embeddings: EmbeddingsAt,
+    pub embeddings: EmbeddingsLayout,
     /// The bias of all layers' attention by relative position, [BUCKETS, heads]; empty where there
     /// is none.
     pub relative_bias: Range<usize>,
     /// The layers, first to last.
-    pub layers: Vec<LayerAt>,
+    pub layers: Vec<LayerLayout>,
 }
 
 impl Layout {
@@ -228,13 +233,13 @@ impl Writer {
         if self.matrices { self.tensor(name, shape) } else { self.next..self.next }
     }
 
-    fn norm(&mut self, name: &str, width: usize) -> NormAt {
+    fn norm(&mut self, name: &str, width: usize) -> NormLayout {
         let weight = self.tensor(format!("{name}.weight"), &[width]);
-        NormAt { weight, bias: self.tensor(format!("{name}.bias"), &[width]) }
+        NormLayout { weight, bias: self.tensor(format!("{name}.bias"), &[width]) }
     }
 
     /// Maps of one input that are computed as one: all their weights, then all their biases.
-    fn linear(&mut self, names: &[String], outputs: usize, inputs: usize) -> LinearAt {
+    fn linear(&mut self, names: &[String], outputs: usize, inputs: usize) -> LinearLayout {
         let start = self.next;
         for name in names {
             self.matrix(format!("{name}.weight"), &[outputs, inputs]);
@@ -243,10 +248,10 @@ impl Writer {
         for name in names {
             self.tensor(format!("{name}.bias"), &[outputs]);
         }
-        LinearAt { weight: start..middle, bias: middle..self.next }
+        LinearLayout { weight: start..middle, bias: middle..self.next }
     }
 
-    fn embeddings(&mut self, config: &EncoderConfig) -> EmbeddingsAt {
+    fn embeddings(&mut self, config: &EncoderConfig) -> EmbeddingsLayout {
         let width = config.hidden_size;
         let table = |name: &str| format!("embeddings.{name}_embeddings.weight");
         let words = self.matrix(table("word"), &[config.vocab_size, width]);
@@ -258,7 +263,7 @@ impl Writer {
             token_type = types.start..types.start + width;
         }
         let norm = self.norm("embeddings.LayerNorm", width);
-        EmbeddingsAt { words, positions, token_type, norm, all: 0..self.next }
+        EmbeddingsLayout { words, positions, token_type, norm, all: 0..self.next }
     }
 
     /// Not a matrix that is multiplied: it stays in a layout without those.
@@ -269,7 +274,7 @@ impl Writer {
         }
     }
 
-    fn layer(&mut self, config: &EncoderConfig, layer: usize) -> LayerAt {
+    fn layer(&mut self, config: &EncoderConfig, layer: usize) -> LayerLayout {
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
         let names = config.architecture.description();
         let modules = Module::ALL.map(|module| config.architecture.module_name(layer, module));
@@ -277,7 +282,7 @@ impl Writer {
             modules.each_ref().map(std::slice::from_ref);
         let [attention_norm, output_norm] =
             names.norms.map(|norm| format!("{}.{layer}.{norm}", names.layers));
-        LayerAt {
+        LayerLayout {
             qkv: self.linear(&modules[..3], hidden, hidden),
             attention_output: self.linear(attention_output, hidden, hidden),
             attention_norm: self.norm(&attention_norm, hidden),

@@ -22,7 +22,6 @@ mod backbone;
 mod batch;
 mod bundle;
 mod compute;
-mod config;
 pub mod decode;
 pub mod digest;
 mod error;
@@ -35,8 +34,6 @@ pub mod memory;
 mod mlm_head;
 pub mod model;
 pub mod packed;
-#[cfg(feature = "tokenizers")]
-pub mod panics;
 mod pooling;
 mod staged;
 pub mod tags;
@@ -46,22 +43,23 @@ mod threads;
 mod tokenizer;
 
 pub use adapter::{Adapter, AdapterCard, Family, Output};
-pub use architecture::Architecture;
+pub use architecture::{Architecture, EncoderConfig, Module};
 pub use backbone::{AnyBackbone, Backbone, PackedBackbone, TextEncoder};
 pub use batch::Batch;
 pub use bundle::{PackedFile, Storage};
 pub use compute::Compute;
-pub use config::EncoderConfig;
+#[cfg(feature = "tokenizers")]
+pub use error::catch_panic;
 pub use error::{EncoderError, Result};
 pub use espalier_kernels::Precision;
-pub use fill_mask::Guess;
+pub use fill_mask::MaskPrediction;
 pub use head::{Head, best_class};
-pub use lora::{Lora, LoraConfig, Module};
+pub use lora::{Lora, LoraConfig};
 pub use mlm_head::{MlmHead, Transformed};
 pub use model::{Activations, Adapters, Encoder, Gradients, Model};
 pub use packed::{PackedLora, PackedWeights};
 pub use pooling::{Pooling, TextVectors};
 pub use threads::check_threads;
-pub use tokenizer::{Encoded, StoredTokenizer, Tokenizer};
+pub use tokenizer::{Encoded, SerializedTokenizer, Tokenizer};
 #[cfg(feature = "tokenizers")]
 pub use tokenizer::{TrainedTokenizer, VocabularyConfig};

@@ -2,17 +2,18 @@
 //! token of the vocabulary.
 
 use crate::architecture::Architecture;
-use crate::config::EncoderConfig;
+use crate::architecture::EncoderConfig;
 use crate::error::Result;
 use crate::layout::Linear;
 use crate::tensors::TensorFile;
 use espalier_kernels::Precision;
 use espalier_kernels::gelu::gelu_backward;
-use espalier_kernels::gemm::{Matrix, MatrixMut, Packed, Start, gemm_in};
+use espalier_kernels::gemm::{Matrix, MatrixMut, Packed, Start, gemm, gemm_in};
 use espalier_kernels::layer_norm::{
-    Norm, RowStats, layer_norm, layer_norm_backward, layer_norm_parameter_gradients,
+    LayerNorm, RowStats, SavedLayerNorm, layer_norm, layer_norm_backward,
+    layer_norm_parameter_gradients,
 };
-use espalier_kernels::linear::{Output, bias_gradient, linear};
+use espalier_kernels::linear::{Gelu, bias_gradient, linear};
 use std::ops::Range;
 
 /// BERT's head (arXiv 1810.04805, and transformers' `BertForMaskedLM`), whose last matrix E [V, H]
@@ -46,7 +47,7 @@ pub struct Transformed {
 
 impl MlmHead {
     /// A fresh head: W drawn by `normal`, biases zero, the LayerNorm as it is.
-    pub fn fresh(config: &EncoderConfig, mut normal: impl FnMut() -> f32) -> Self {
+    pub fn random_init(config: &EncoderConfig, mut normal: impl FnMut() -> f32) -> Self {
         let mut head = Self::zero(config);
         let [weight, _, norm, ..] = head.ranges();
         head.values[weight].fill_with(&mut normal);
@@ -97,15 +98,9 @@ impl MlmHead {
         stats.resize(hidden.len() / self.width, RowStats::default());
         let dense = self.dense();
         let weight = Packed::new(precision, dense.matrix().t());
-        linear(
-            hidden,
-            &weight,
-            Some(dense.bias),
-            &[],
-            Output::Gelu { kept: Some(inner), out: activated },
-        ); // [n, H]
+        linear(hidden, &weight, Some(dense.bias), &[], Gelu { y: Some(inner), out: activated }); // [n, H]
         let [_, _, weight, bias, _] = self.ranges();
-        let norm = Norm { weight: &self.values[weight], bias: &self.values[bias], eps };
+        let norm = LayerNorm { weight: &self.values[weight], bias: &self.values[bias], eps };
         layer_norm(activated, norm, vectors, stats);
     }
 
@@ -124,30 +119,19 @@ impl MlmHead {
         let (d_weight, rest) = gradient.split_at_mut(h * h);
         let (d_bias, rest) = rest.split_at_mut(h);
         let (d_gain, rest) = rest.split_at_mut(h);
-        layer_norm_parameter_gradients(&kept.activated, &kept.stats, d, d_gain, &mut rest[..h]);
+        let saved = SavedLayerNorm { input: &kept.activated, stats: &kept.stats };
+        layer_norm_parameter_gradients(saved, d, d_gain, &mut rest[..h]);
         let mut d_inner = vec![0.0; d.len()]; // [n, H]
         let [_, _, gain, ..] = self.ranges();
-        layer_norm_backward(&kept.activated, &kept.stats, &self.values[gain], d, &mut d_inner);
+        layer_norm_backward(saved, &self.values[gain], d, &mut d_inner);
         gelu_backward(&kept.inner, &mut d_inner);
         bias_gradient(&d_inner, d_bias);
         let d_inner = Matrix::new(&d_inner, n, h);
         let d_weight = MatrixMut::new(d_weight, h, h);
-        gemm_in(
-            precision,
-            1.0,
-            d_inner.t(),
-            Matrix::new(hidden, n, h),
-            Start::Accumulate,
-            d_weight,
-        );
-        gemm_in(
-            precision,
-            1.0,
-            d_inner,
-            self.dense().matrix(),
-            Start::Zero,
-            MatrixMut::new(d, n, h),
-        );
+        let hidden = Matrix::new(hidden, n, h);
+        gemm_in(precision, d_inner.t(), hidden, Start::Accumulate, d_weight);
+        let d_hidden = MatrixMut::new(d, n, h);
+        gemm_in(precision, d_inner, self.dense().matrix(), Start::Zero, d_hidden);
     }
 
     /// Scores [n, V] of token vectors `hidden` [n, H], by the word embeddings `words` [V, H].
@@ -162,7 +146,7 @@ impl MlmHead {
         let words = Matrix::new(words, bias.len(), self.width);
         let vectors = Matrix::new(&transformed.vectors, n, self.width);
         let to = MatrixMut::new(&mut scores, n, bias.len());
-        gemm_in(Precision::F32, 1.0, vectors, words.t(), Start::Bias(bias), to);
+        gemm(vectors, words.t(), Start::Bias(bias), to);
         scores
     }
 

@@ -75,7 +75,7 @@ impl Drop for Staged {
 }
 
 /// Whether `name` is what a killed process may have left of the file `of`.
-pub fn is_leftover(name: &OsStr, of: &OsStr) -> bool {
+pub fn is_partial_file(name: &OsStr, of: &OsStr) -> bool {
     let number = name
         .as_encoded_bytes()
         .strip_prefix(of.as_encoded_bytes())
@@ -131,7 +131,7 @@ fn sweep(path: &Path) {
     for entry in fs::read_dir(directory_of(path)).into_iter().flatten().flatten() {
         // Of a link, this is the type of the link itself.
         let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
-        if is_file && is_leftover(&entry.file_name(), name) {
+        if is_file && is_partial_file(&entry.file_name(), name) {
             let _ = remove_unless_locked(&entry.path());
         }
     }
@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn leftovers_are_known_by_exact_names() {
-        let is = |name: &str| is_leftover(name.as_ref(), "x.json".as_ref());
+        let is = |name: &str| is_partial_file(name.as_ref(), "x.json".as_ref());
         assert!(is("x.json.1.partial") && is("x.json.4194304.partial"));
         for other in [
             "x.json",
@@ -191,7 +191,7 @@ mod tests {
         let live = File::create(at("x.4.partial")).unwrap();
         live.lock().unwrap();
 
-        files::write_whole(&at("x"), b"whole").unwrap();
+        files::write_atomic(&at("x"), b"whole").unwrap();
         assert_eq!(fs::read(at("x")).unwrap(), b"whole");
         assert!(stale.iter().all(|name| !at(name).exists()));
         assert!(others.iter().all(|name| fs::read(at(name)).unwrap() == b"half"));
@@ -199,7 +199,7 @@ mod tests {
         #[cfg(unix)]
         assert!(fs::symlink_metadata(at("x.3.partial")).unwrap().is_symlink());
         drop(live);
-        files::write_whole(&at("x"), b"again").unwrap();
+        files::write_atomic(&at("x"), b"again").unwrap();
         assert!(!at("x.4.partial").exists(), "its writer is gone");
     }
 
@@ -214,7 +214,7 @@ mod tests {
             at(&format!("x.{}.partial", std::process::id())),
         )
         .unwrap();
-        files::write_whole(&at("x"), b"whole").unwrap();
+        files::write_atomic(&at("x"), b"whole").unwrap();
         assert_eq!(fs::read(at("x")).unwrap(), b"whole");
         assert_eq!(fs::read(at("precious")).unwrap(), b"precious");
     }
@@ -230,7 +230,7 @@ mod tests {
         fs::create_dir(directory.path().join("directory")).unwrap();
         for name in ["pipe", "link", "directory"] {
             let refusal =
-                files::write_whole(&directory.path().join(name), b"x").unwrap_err().to_string();
+                files::write_atomic(&directory.path().join(name), b"x").unwrap_err().to_string();
             assert!(refusal.contains(name) && refusal.contains("no regular file"), "{refusal}");
         }
         assert!(fs::metadata(pipe).unwrap().file_type().is_fifo());

@@ -138,21 +138,21 @@ fn f16_to_f32(half: u16) -> f32 {
 
 /// The type of numbers in a file that is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stored {
+pub enum FloatType {
     /// Four bytes each.
     F32,
     /// Two bytes each.
     Bf16,
 }
 
-impl Stored {
+impl FloatType {
     /// The smaller type, if it holds all of `values` exactly.
     pub fn exact<'v>(values: impl IntoIterator<Item = &'v f32>) -> Self {
         let held = |&value: &f32| Bf16::from_f32(value).to_f32().to_bits() == value.to_bits();
         if values.into_iter().all(held) { Self::Bf16 } else { Self::F32 }
     }
 
-    fn dtype(self) -> Dtype {
+    fn in_file(self) -> Dtype {
         match self {
             Self::F32 => Dtype::F32,
             Self::Bf16 => Dtype::BF16,
@@ -181,16 +181,16 @@ impl Stored {
 /// If a tensor's values do not fit its shape.
 pub fn write_tensors<'t>(
     path: &Path,
-    dtype: Stored,
+    dtype: FloatType,
     tensors: impl IntoIterator<Item = (String, Vec<usize>, &'t [f32])>,
 ) -> Result<()> {
-    files::write_whole(path, &tensor_bytes(path, dtype, tensors)?)
+    files::write_atomic(path, &tensor_bytes(path, dtype, tensors)?)
 }
 
 /// What [`write_tensors`] writes; `path` is for messages.
 pub(crate) fn tensor_bytes<'t>(
     path: &Path,
-    dtype: Stored,
+    dtype: FloatType,
     tensors: impl IntoIterator<Item = (String, Vec<usize>, &'t [f32])>,
 ) -> Result<Vec<u8>> {
     let data: Vec<(String, Vec<usize>, Vec<u8>)> = tensors
@@ -211,7 +211,7 @@ pub(crate) fn tensor_bytes<'t>(
     let views = data
         .iter()
         .map(|(name, shape, bytes)| {
-            Ok((name.as_str(), TensorView::new(dtype.dtype(), shape.clone(), bytes)?))
+            Ok((name.as_str(), TensorView::new(dtype.in_file(), shape.clone(), bytes)?))
         })
         .collect::<std::result::Result<Vec<_>, _>>()
         .map_err(fail)?;

@@ -20,12 +20,12 @@ pub fn is_hidden(c: char) -> bool {
 }
 
 /// The text with everything [hidden](is_hidden) spelled out, line ends too: `\n`, `\u{1b}`.
-pub fn escape(text: &str) -> Cow<'_, str> {
+pub fn escape_control(text: &str) -> Cow<'_, str> {
     escape_but(text, |_| false)
 }
 
-/// [`escape`] for text of several lines, whose line ends stay.
-pub fn escape_lines(text: &str) -> Cow<'_, str> {
+/// [`escape_control`] for text of several lines, whose line ends stay.
+pub fn escape_control_lines(text: &str) -> Cow<'_, str> {
     escape_but(text, |c| c == '\n')
 }
 
@@ -41,15 +41,15 @@ fn escape_but(text: &str, stays: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// The first `chars` characters of a text, [escaped](escape), and `...` where it goes on.
+/// The first `chars` characters of a text, [escaped](escape_control), and `...` where it goes on.
 pub fn excerpt(text: &str, chars: usize) -> String {
     match text.char_indices().nth(chars) {
-        Some((end, _)) => format!("{}...", escape(&text[..end])),
-        None => escape(text).into_owned(),
+        Some((end, _)) => format!("{}...", escape_control(&text[..end])),
+        None => escape_control(text).into_owned(),
     }
 }
 
-/// Names for a message: the first few, [escaped](escape), and how many more there are.
+/// Names for a message: the first few, [escaped](escape_control), and how many more there are.
 pub fn first_few<T: AsRef<str>>(names: impl IntoIterator<Item = T>) -> String {
     let mut names = names.into_iter();
     let shown: Vec<String> =
@@ -80,10 +80,14 @@ mod tests {
             // Joined emoji and Persian need what joins them.
             ("👩\u{200d}🔬 می\u{200c}خواهم", "👩\u{200d}🔬 می\u{200c}خواهم"),
         ] {
-            assert_eq!(escape(text), shown);
-            assert_eq!(escape(&escape(text)), shown, "what is escaped stays as it is");
+            assert_eq!(escape_control(text), shown);
+            assert_eq!(
+                escape_control(&escape_control(text)),
+                shown,
+                "what is escaped stays as it is"
+            );
         }
-        assert_eq!(escape_lines("a\n\u{1b}b\r\n"), "a\n\\u{1b}b\\r\n");
+        assert_eq!(escape_control_lines("a\n\u{1b}b\r\n"), "a\n\\u{1b}b\\r\n");
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! Backbones that are saved and opened again, and the dialects of weight files that are read.
 
-mod common;
-
-use common::{bits, copy_of, edit_json, edit_tensors, fixture, tiny_bert};
 use espalier_encoder::{Backbone, Batch, Pooling};
+use espalier_testing::compare::bits;
+use espalier_testing::fixtures::{copy_of, edit_json, fixture, tiny_bert};
+use espalier_testing::tensors;
 use safetensors::tensor::Dtype;
 use serde_json::json;
 use std::fs;
@@ -42,7 +42,7 @@ fn other_weights_are_another_backbone() {
 fn the_fingerprint_belongs_to_the_weights_and_not_to_the_file() {
     let directory = copy_of("tiny-bert");
     // Rewritten without metadata, and so with another header.
-    edit_tensors(&directory.path().join("model.safetensors"), |_| ());
+    tensors::edit(&directory.path().join("model.safetensors"), |_| ());
     fs::remove_file(directory.path().join("modules.json")).unwrap();
     let bytes =
         |directory: &std::path::Path| fs::read(directory.join("model.safetensors")).unwrap();
@@ -62,12 +62,12 @@ fn other_names_of_the_same_weights_are_known() {
         [&|name| format!("bert.{name}"), &old, &|name| format!("bert.{}", old(name))];
     for rename in rename {
         let directory = copy_of("tiny-bert");
-        edit_tensors(&directory.path().join("model.safetensors"), |tensors| {
+        tensors::edit(&directory.path().join("model.safetensors"), |tensors| {
             let renamed =
                 std::mem::take(tensors).into_iter().map(|(name, tensor)| (rename(&name), tensor));
             tensors.extend(renamed);
             assert!(!tensors.contains_key("embeddings.LayerNorm.weight"));
-            let pooler = common::raw::RawTensor::zeros(Dtype::F32, &[32, 32]);
+            let pooler = tensors::RawTensor::zeros(Dtype::F32, &[32, 32]);
             tensors.insert("bert.pooler.dense.weight".into(), pooler);
         });
         let backbone = Backbone::open(directory.path()).unwrap();
@@ -79,7 +79,7 @@ fn other_names_of_the_same_weights_are_known() {
 /// exactly.
 fn narrowed(dtype: Dtype, narrow: impl Fn(u32) -> u16, kept: impl Fn(u32) -> u32) {
     let directory = copy_of("tiny-bert");
-    edit_tensors(&directory.path().join("model.safetensors"), |tensors| {
+    tensors::edit(&directory.path().join("model.safetensors"), |tensors| {
         for tensor in tensors.values_mut() {
             let values = tensor.f32s();
             tensor.bytes =

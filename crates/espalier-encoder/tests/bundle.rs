@@ -1,13 +1,13 @@
 //! Packed backbones: they compute what the directory computes, and adapters attach to them.
 
-mod common;
-
-use common::adapters::token_classifier;
-use common::{bits, copy_of, fixture, refusal, tiny_bert};
 use espalier_encoder::{
     Adapter, AnyBackbone, Backbone, Batch, EncoderError, Model, PackedBackbone, Precision, Storage,
     TextEncoder,
 };
+use espalier_testing::adapters::token_classifier;
+use espalier_testing::compare::{bits, expect_error};
+use espalier_testing::fixtures::{copy_of, fixture, tiny_bert};
+use espalier_testing::tensors;
 use std::fs;
 use tempfile::TempDir;
 
@@ -25,7 +25,7 @@ fn packed(dtype: Precision) -> (TempDir, PackedBackbone) {
 
 fn hidden(backbone: &TextEncoder, model: Model) -> Vec<u32> {
     let texts: Vec<_> = TEXTS.iter().map(|text| backbone.tokenizer.encode(text)).collect();
-    bits(&model.encode(&Batch::of_texts(&texts)))
+    bits(&model.encode(&Batch::from_texts(&texts)))
 }
 
 /// The tiny BERT with its word embeddings rounded as a file stores them.
@@ -84,7 +84,7 @@ fn matrices_may_stay_in_bf16_in_a_file_of_bytes() {
     let names: Vec<String> = backbone.matrices().into_iter().map(|(name, _)| name).collect();
     let vectors = |backbone: &TextEncoder| {
         let texts: Vec<_> = TEXTS.iter().map(|text| backbone.tokenizer.encode(text)).collect();
-        backbone.model(None).encode(&Batch::of_texts(&texts))
+        backbone.model(None).encode(&Batch::from_texts(&texts))
     };
     let exact = vectors(&backbone);
     let error = |in_bf16: &[String]| {
@@ -104,7 +104,7 @@ fn matrices_may_stay_in_bf16_in_a_file_of_bytes() {
 #[test]
 fn bf16_weights_are_multiplied_in_f32_as_they_are() {
     let rounded = copy_of("tiny-bert");
-    common::edit_tensors(&rounded.path().join("model.safetensors"), |tensors| {
+    tensors::edit(&rounded.path().join("model.safetensors"), |tensors| {
         let matrix =
             |name: &str| name.contains("word") || name.contains("layer.") && !name.contains("Norm");
         for tensor in
@@ -115,7 +115,7 @@ fn bf16_weights_are_multiplied_in_f32_as_they_are() {
                 f32::from_bits((x.to_bits() + 0x7fff + (x.to_bits() >> 16 & 1)) & 0xffff_0000)
             };
             let values: Vec<f32> = tensor.1.f32s().into_iter().map(round).collect();
-            *tensor.1 = common::raw::RawTensor::f32(&shape, &values);
+            *tensor.1 = tensors::RawTensor::f32(&shape, &values);
         }
     });
     let directory = Backbone::open(rounded.path()).unwrap();
@@ -131,9 +131,11 @@ fn rounded_weights_cannot_be_computed_with_in_other_precisions() {
         (Precision::Bf16, Precision::Int8),
     ] {
         let (_directory, file) = packed(dtype);
-        let error =
-            refusal(file.with_precision(asked), &["tiny.espalier", dtype.name(), asked.name()]);
-        assert!(matches!(error, EncoderError::StoredPrecision { .. }), "{error}");
+        let error = expect_error(
+            file.with_precision(asked),
+            &["tiny.espalier", dtype.name(), asked.name()],
+        );
+        assert!(matches!(error, EncoderError::UnsupportedPrecision { .. }), "{error}");
     }
 }
 
@@ -176,7 +178,7 @@ fn adapters_of_the_directory_attach_to_the_file() {
     let other = tiny_bert().with_weights(vec![0.5; tiny_bert().weights().len()]);
     let path = adapter_directory.path().join("other.espalier");
     other.pack(Precision::F32, &path).unwrap();
-    let error = refusal(
+    let error = expect_error(
         Adapter::open(adapter_directory.path(), &PackedBackbone::open(&path).unwrap()),
         &["trained on"],
     );
@@ -194,12 +196,12 @@ fn a_packed_backbone_is_for_inference_alone() {
         file.trainable(),
     ];
     for result in results {
-        let error = refusal(result, &["tiny.espalier", "inference", "directory"]);
+        let error = expect_error(result, &["tiny.espalier", "inference", "directory"]);
         assert!(matches!(error, EncoderError::InferenceOnly { .. }), "{error}");
     }
     let directory = AnyBackbone::open(&fixture("tiny-bert")).unwrap();
     assert_eq!(directory.as_trainable().unwrap().weights(), tiny_bert().weights());
-    refusal(PackedBackbone::open(&fixture("tiny-bert")), &["tiny-bert", "not a regular file"]);
+    expect_error(PackedBackbone::open(&fixture("tiny-bert")), &["tiny-bert", "not a regular file"]);
 }
 
 #[test]
@@ -244,7 +246,7 @@ fn a_copied_file_may_be_written_to() {
         assert_eq!(hidden(&copied, copied.model(None)), expected, "{dtype}, truncated");
         // What is copied is checked as well.
         fs::write(&path, vec![0x55; length]).unwrap();
-        refusal(
+        expect_error(
             PackedBackbone::open_copied(&path),
             &["tiny.espalier", "does not start as a bundle does"],
         );
@@ -270,17 +272,17 @@ fn weights_that_are_no_numbers_are_not_packed() {
     let (matrix, bias) =
         ("encoder.layer.1.output.dense.weight", "encoder.layer.1.output.dense.bias");
     for dtype in Precision::ALL {
-        let error = refusal(
+        let error = expect_error(
             spoilt(matrix, f32::NAN).pack(dtype, &path),
             &["\"layer.1.output\"", "holds NaN"],
         );
         assert!(matches!(error, EncoderError::NotFinite { .. }), "{error}");
-        refusal(spoilt(bias, f32::INFINITY).pack(dtype, &path), &[bias, "holds inf"]);
+        expect_error(spoilt(bias, f32::INFINITY).pack(dtype, &path), &[bias, "holds inf"]);
         assert!(!path.exists());
         assert!(spoilt(bias, f32::MAX).pack(dtype, &path).is_ok());
         fs::remove_file(&path).unwrap();
     }
-    refusal(
+    expect_error(
         spoilt(matrix, f32::MAX).pack(Precision::Bf16, &path),
         &["\"layer.1.output\"", "holds inf"],
     );

@@ -8,10 +8,9 @@
 //!
 //! The recorded embeddings are those of scripts/make_embedding_fixture.py.
 
-mod common;
-
-use common::{fixture, raw, read_json};
 use espalier_encoder::{Backbone, Batch, Tokenizer};
+use espalier_testing::fixtures::{fixture, read_json};
+use espalier_testing::tensors;
 use std::path::PathBuf;
 use tempfile::TempDir;
 
@@ -29,7 +28,7 @@ fn sentences() -> Vec<String> {
 fn embeddings_equal_those_of_sentence_transformers() {
     let (backbone, sentences) = (Backbone::open(&directory()).unwrap(), sentences());
     let width = backbone.encoder.width();
-    let recorded = &raw::read(&fixture("minilm/embeddings.safetensors"))["embeddings"];
+    let recorded = &tensors::read(&fixture("minilm/embeddings.safetensors"))["embeddings"];
     assert_eq!(recorded.shape, [sentences.len(), width]);
 
     let encoded: Vec<_> =

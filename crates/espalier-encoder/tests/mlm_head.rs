@@ -3,13 +3,11 @@
 //!
 //! The recorded numbers are those of scripts/make_mlm_fixtures.py: computed in f64, stored as f32.
 
-mod common;
-
-use common::{
-    Recorded, assert_close, bits, copy_of, edit_tensors, fixture, raw, read_json, refusal,
-    tiny_bert,
-};
 use espalier_encoder::{Backbone, EncoderConfig, EncoderError, MlmHead};
+use espalier_testing::compare::{assert_close, bits, expect_error};
+use espalier_testing::fixtures::{copy_of, fixture, read_json, tiny_bert};
+use espalier_testing::recorded::Recorded;
+use espalier_testing::tensors;
 use serde_json::json;
 use std::path::Path;
 use tempfile::TempDir;
@@ -37,7 +35,7 @@ fn scores_of_every_architecture() {
         let masked = recorded.targets("labels").into_iter().zip(hidden.chunks_exact(width));
         let vectors: Vec<f32> =
             masked.filter_map(|(target, row)| target.map(|_| row)).flatten().copied().collect();
-        let words = backbone.encoder.layout.embeddings.words(backbone.weights());
+        let words = backbone.encoder.layout.embeddings.word_embeddings(backbone.weights());
         let scores = with_head(&backbone).scores(&vectors, words, config.layer_norm_eps);
         assert_close(name, &scores, &recorded.tensors["scores"].f32s());
     }
@@ -48,7 +46,7 @@ fn what_is_saved_is_what_transformers_saves() {
     for name in NAMES {
         let (backbone, directory) = (open(name), TempDir::new().unwrap());
         backbone.save(directory.path()).unwrap();
-        let tensors = |path: &Path| raw::read(&path.join("model.safetensors"));
+        let tensors = |path: &Path| tensors::read(&path.join("model.safetensors"));
         let (saved, original) =
             (tensors(directory.path()), tensors(&fixture(&format!("mlm/{name}/model"))));
         assert_eq!(saved.keys().collect::<Vec<_>>(), original.keys().collect::<Vec<_>>(), "{name}");
@@ -65,7 +63,7 @@ fn what_is_saved_is_what_transformers_saves() {
 fn a_head_makes_another_class_of_a_bare_encoder() {
     let (bare, directory) = (tiny_bert(), TempDir::new().unwrap());
     assert_eq!(bare.mlm_head(), None);
-    let head = MlmHead::fresh(&bare.encoder.config, || 0.5);
+    let head = MlmHead::random_init(&bare.encoder.config, || 0.5);
     let backbone = bare.clone().with_mlm_head(Some(head.clone()));
     assert_eq!(backbone.fingerprint(), bare.fingerprint());
     backbone.save(directory.path()).unwrap();
@@ -74,7 +72,7 @@ fn a_head_makes_another_class_of_a_bare_encoder() {
         json!(["BertForMaskedLM"])
     );
     let names: Vec<String> =
-        raw::read(&directory.path().join("model.safetensors")).into_keys().collect();
+        tensors::read(&directory.path().join("model.safetensors")).into_keys().collect();
     assert!(
         names.iter().all(|name| name.starts_with("bert.") || name.starts_with("cls.predictions.")),
         "{names:?}"
@@ -88,7 +86,7 @@ fn old_names_are_understood_and_a_matrix_of_its_own_is_no_head_of_ours() {
     let directory = copy_of("mlm/bert/model");
     let file = directory.path().join("model.safetensors");
     let original = open("bert");
-    edit_tensors(&file, |tensors| {
+    tensors::edit(&file, |tensors| {
         for (new, old) in [("weight", "gamma"), ("bias", "beta")] {
             let norm = "cls.predictions.transform.LayerNorm";
             let tensor = tensors.remove(&format!("{norm}.{new}")).unwrap();
@@ -102,21 +100,21 @@ fn old_names_are_understood_and_a_matrix_of_its_own_is_no_head_of_ours() {
         original.mlm_head(),
         "the same matrix once more"
     );
-    edit_tensors(&file, |tensors| {
+    tensors::edit(&file, |tensors| {
         tensors.get_mut("cls.predictions.decoder.weight").unwrap().bytes[3] ^= 0x80
     });
     let other = Backbone::open(directory.path()).unwrap();
     assert_eq!((other.mlm_head(), other.fingerprint()), (None, original.fingerprint()));
-    edit_tensors(&file, |tensors| drop(tensors.remove("cls.predictions.bias")));
-    edit_tensors(&file, |tensors| drop(tensors.remove("cls.predictions.decoder.weight")));
-    refusal(Backbone::open(directory.path()), &["cls.predictions.bias", "missing"]);
+    tensors::edit(&file, |tensors| drop(tensors.remove("cls.predictions.bias")));
+    tensors::edit(&file, |tensors| drop(tensors.remove("cls.predictions.decoder.weight")));
+    expect_error(Backbone::open(directory.path()), &["cls.predictions.bias", "missing"]);
 }
 
 /// The head's own bias decides where nothing else does.
 #[test]
 fn guesses_are_the_likeliest_tokens() {
     let bare = tiny_bert();
-    let mut head = MlmHead::fresh(&bare.encoder.config, || 0.0);
+    let mut head = MlmHead::random_init(&bare.encoder.config, || 0.0);
     let (weight, width) = (head.matrix().len(), bare.encoder.width());
     head.values[weight + width..weight + 2 * width].fill(0.0); // the LayerNorm gives its bias, zero
     let id = |word: &str| bare.tokenizer.encode(word).ids[1];
@@ -157,7 +155,7 @@ fn a_fresh_encoder_has_as_many_tokens_as_its_tokenizer() {
         next
     };
     let config = EncoderConfig { vocab_size: 3, max_position_embeddings: 20, ..small() };
-    let fresh = Backbone::fresh(config, &fixture("tiny-bert"), count).unwrap();
+    let fresh = Backbone::random_init(config, &fixture("tiny-bert"), count).unwrap();
     assert_eq!(fresh.encoder.config.vocab_size, tiny_bert().encoder.config.vocab_size);
     assert_eq!(fresh.tokenizer.max_tokens(), 20);
     for spec in &fresh.encoder.layout.tensors {
@@ -184,18 +182,18 @@ fn a_fresh_encoder_has_as_many_tokens_as_its_tokenizer() {
 #[test]
 fn impossible_encoders_are_refused() {
     let fresh =
-        |config: EncoderConfig, tokenizer: &Path| Backbone::fresh(config, tokenizer, || 0.0);
+        |config: EncoderConfig, tokenizer: &Path| Backbone::random_init(config, tokenizer, || 0.0);
     let tokenizer = fixture("tiny-bert");
-    refusal(
+    expect_error(
         fresh(EncoderConfig { num_attention_heads: 3, ..small() }, &tokenizer),
         &["hidden_size", "8", "3"],
     );
-    refusal(
+    expect_error(
         fresh(EncoderConfig { num_hidden_layers: 0, ..small() }, &tokenizer),
         &["num_hidden_layers"],
     );
-    refusal(fresh(small(), &fixture("peft-adapter")), &["tokenizer.json or vocab.txt"]);
-    refusal(
+    expect_error(fresh(small(), &fixture("peft-adapter")), &["tokenizer.json or vocab.txt"]);
+    expect_error(
         fresh(EncoderConfig { max_position_embeddings: 1, ..small() }, &tokenizer),
         &["special tokens"],
     );

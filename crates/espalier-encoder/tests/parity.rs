@@ -3,15 +3,13 @@
 //! The recorded numbers are those of scripts/make_parity_fixtures.py: computed in f64, stored as
 //! f32.
 
-mod common;
-#[path = "common/step.rs"]
-mod step;
-
-use common::{Recorded, assert_close, bits, fixture, tiny_bert};
 use espalier_encoder::{
     Activations, Adapter, Backbone, Batch, Gradients, Lora, Module, Pooling, Precision,
 };
-use step::{Task, compare, factors, hidden_states};
+use espalier_testing::compare::{assert_close, bits, on_threads};
+use espalier_testing::fixtures::{fixture, tiny_bert};
+use espalier_testing::recorded::Recorded;
+use espalier_testing::training_step::{Task, assert_hidden_states, assert_step, factors};
 
 fn lora(backbone: &Backbone) -> Lora {
     Adapter::open_lora(&fixture("peft-adapter"), backbone).unwrap()
@@ -19,13 +17,13 @@ fn lora(backbone: &Backbone) -> Lora {
 
 #[test]
 fn hidden_states_of_every_layer() {
-    hidden_states(&Recorded::read(), &tiny_bert());
+    assert_hidden_states(&Recorded::read(), &tiny_bert());
 }
 
 #[test]
 fn classification_of_texts() {
     let (recorded, backbone) = (Recorded::read(), tiny_bert());
-    compare(&recorded, "sequence", &Task::sequence(&recorded), backbone.model(None), true);
+    assert_step(&recorded, "sequence", &Task::sequence(&recorded), backbone.model(None), true);
 }
 
 #[test]
@@ -36,7 +34,7 @@ fn classification_of_texts_with_lora() {
     for (name, values) in factors(&lora, &lora.values) {
         assert_eq!(values, recorded.tensors[&format!("lora.{name}")].f32s(), "{name}");
     }
-    compare(
+    assert_step(
         &recorded,
         "sequence_lora",
         &Task::sequence(&recorded),
@@ -49,14 +47,14 @@ fn classification_of_texts_with_lora() {
 fn classification_of_tokens() {
     let (recorded, backbone) = (Recorded::read(), tiny_bert());
     let task = Task::read(&recorded, "token", "token.labels", None);
-    compare(&recorded, "token", &task, backbone.model(None), true);
+    assert_step(&recorded, "token", &task, backbone.model(None), true);
 }
 
 #[test]
 fn classification_by_the_first_token() {
     let (recorded, backbone) = (Recorded::read(), tiny_bert());
     let task = Task { pooling: Some(Pooling::Cls), ..Task::sequence(&recorded) };
-    compare(&recorded, "cls", &task, backbone.model(None), false);
+    assert_step(&recorded, "cls", &task, backbone.model(None), false);
 }
 
 #[test]
@@ -224,8 +222,7 @@ fn the_number_of_threads_changes_nothing() {
     let (recorded, backbone) = (Recorded::read(), tiny_bert());
     let (lora, task) = (lora(&backbone), Task::sequence(&recorded));
     let with_threads = |threads| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        let step = pool.install(|| task.step(backbone.model(Some(&lora))));
+        let step = on_threads(threads, || task.step(backbone.model(Some(&lora))));
         [bits(&step.logits), bits(&step.weights), bits(&step.adapter), bits(&step.head)]
     };
     let one = with_threads(1);

@@ -1,33 +1,25 @@
 //! Adapters as PEFT directories: what peft wrote is read, what is written is read back.
 
-mod common;
-
-use common::adapters::{CONFIG, Edit, WEIGHTS, card, five_tags, labels, token_classifier};
-use common::{Recorded, assert_close, edit_json, fixture, tiny_bert};
 use espalier_encoder::lora::SiteSpec;
 use espalier_encoder::{Adapter, Architecture, Backbone, Head, Lora, LoraConfig, Module, Output};
+use espalier_testing::adapters::{CONFIG, WEIGHTS, card, labels, tags, token_classifier};
+use espalier_testing::compare::assert_close;
+use espalier_testing::fixtures::{Edit, edit_json, fixture, read_json, tiny_bert};
+use espalier_testing::random::Random;
+use espalier_testing::recorded::Recorded;
+use espalier_testing::tensors;
 use serde_json::{Value, json};
 use std::path::Path;
 use tempfile::TempDir;
 
-/// Numbers from [-1, 1) without a pattern.
-fn numbers() -> impl FnMut() -> f32 {
-    let mut state = 1u32;
-    move || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-    }
-}
-
 /// An adapter whose factors are all different from zero.
 fn adapter(backbone: &Backbone, specs: Vec<SiteSpec>, output: Output) -> Adapter {
-    let (mut next, width) = (numbers(), backbone.encoder.width());
+    let (mut random, width) = (Random::new(1), backbone.encoder.width());
     let mut lora = Lora::zeros(&backbone.encoder.config, specs);
-    lora.values.fill_with(&mut next);
-    let head = output.classes().map(|classes| {
-        let values = (0..classes * width + classes).map(|_| next()).collect();
-        Head { classes, values }
-    });
+    lora.values.fill_with(|| random.number());
+    let head = output
+        .classes()
+        .map(|classes| Head { classes, values: random.vec(classes * width + classes) });
     Adapter { lora, head, card: card(backbone, output) }
 }
 
@@ -61,20 +53,21 @@ fn shapes(backbone: &Backbone) -> Vec<(&'static str, Adapter)> {
     let stabilized = [site(1, Module::Value, 4, 8.0), site(2, Module::Value, 4, 8.0)];
     let stabilized = stabilized.map(|spec| SiteSpec { rank_stabilized: true, ..spec }).to_vec();
     let vectors = || Output::Vectors;
+    let five = || tags(&["city", "food"]);
     let sentiment = || labels(&["good", "bad", "so-so"]);
     vec![
         ("vectors", adapter(backbone, regular(&Module::ALL), vectors())),
-        ("tags", adapter(backbone, regular(&Module::ALL), five_tags())),
+        ("tags", adapter(backbone, regular(&Module::ALL), five())),
         ("labels", adapter(backbone, regular(&Module::ALL), sentiment())),
         ("irregular-vectors", adapter(backbone, irregular.clone(), vectors())),
-        ("irregular-tags", adapter(backbone, irregular, five_tags())),
+        ("irregular-tags", adapter(backbone, irregular, five())),
         ("patterns-vectors", adapter(backbone, patterns.clone(), vectors())),
-        ("patterns-tags", adapter(backbone, patterns.clone(), five_tags())),
+        ("patterns-tags", adapter(backbone, patterns.clone(), five())),
         ("patterns-labels", adapter(backbone, patterns, sentiment())),
         ("output-only-vectors", adapter(backbone, regular(&[Module::Output]), vectors())),
-        ("output-only-tags", adapter(backbone, regular(&[Module::Output]), five_tags())),
+        ("output-only-tags", adapter(backbone, regular(&[Module::Output]), five())),
         ("one-module", adapter(backbone, vec![site(0, Module::Key, 1, 1.0)], sentiment())),
-        ("rank-stabilized", adapter(backbone, stabilized, five_tags())),
+        ("rank-stabilized", adapter(backbone, stabilized, five())),
     ]
 }
 
@@ -114,7 +107,7 @@ fn what_peft_wrote_is_written_with_the_same_names() {
     let (theirs, ours) = (token_classifier(&backbone), TempDir::new().unwrap());
     Adapter::open(theirs.path(), &backbone).unwrap().save(ours.path()).unwrap();
     let tensors = |directory: &Path| -> Vec<(String, Vec<usize>, Vec<u8>)> {
-        let tensors = common::raw::read(&directory.join(WEIGHTS)).into_iter();
+        let tensors = tensors::read(&directory.join(WEIGHTS)).into_iter();
         tensors.map(|(name, tensor)| (name, tensor.shape, tensor.bytes)).collect()
     };
     assert_eq!(tensors(ours.path()), tensors(theirs.path()));
@@ -129,7 +122,7 @@ fn targets_name_no_module_that_is_not_adapted() {
     for (name, adapter) in shapes(&backbone) {
         let directory = TempDir::new().unwrap();
         adapter.save(directory.path()).unwrap();
-        let config = common::read_json(&directory.path().join(CONFIG));
+        let config = read_json(&directory.path().join(CONFIG));
         let strings =
             |key: &str| -> Vec<String> { serde_json::from_value(config[key].clone()).unwrap() };
         let layers: Vec<usize> =
@@ -179,7 +172,8 @@ fn the_lora_alone_needs_no_card() {
 fn a_fresh_adapter_changes_nothing_until_it_is_trained() {
     let (backbone, batch) = (tiny_bert(), Recorded::read().batch());
     let config = LoraConfig { layers: 2, modules: Module::ALL.to_vec(), rank: 3, alpha: 6.0 };
-    let lora = Lora::fresh(&backbone.encoder.config, &config, numbers());
+    let mut random = Random::new(1);
+    let lora = Lora::random_init(&backbone.encoder.config, &config, || random.number());
     assert!(lora.values.iter().any(|&value| value != 0.0));
     assert_eq!(backbone.model(Some(&lora)).encode(&batch), backbone.model(None).encode(&batch));
 }

@@ -1,9 +1,8 @@
 //! Tokenization: against the tokenizers library's own results, and on everything that text can be.
 
-mod common;
-
-use common::{copy_of, edit_json, fixture, read_json, refusal, tiny_bert};
 use espalier_encoder::{Encoded, EncoderError, Tokenizer};
+use espalier_testing::compare::expect_error;
+use espalier_testing::fixtures::{copy_of, edit_json, fixture, read_json, tiny_bert};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use serde::Deserialize;
@@ -73,7 +72,7 @@ fn long_texts_are_cut_to_what_the_model_declares() {
         match encoded.truncated {
             true => {
                 assert_eq!(encoded.ids, [&ids[..47], &[SEP]].concat(), "{text:?}");
-                assert_eq!(encoded.words[..47], whole.encode(&text).words[..47], "{text:?}");
+                assert_eq!(encoded.word_ids[..47], whole.encode(&text).word_ids[..47], "{text:?}");
                 cut += 1;
             }
             false => assert_eq!(encoded.ids, ids, "{text:?}"),
@@ -92,7 +91,7 @@ fn words_know_their_first_token_and_their_characters() {
     // ",".
     let encoded = tokenizer.encode("Trains to LONDON,");
     assert_eq!(encoded.ids, [CLS, 123, 75, 98, 118, 6, SEP]);
-    assert_eq!(encoded.words, [None, Some(0), Some(0), Some(1), Some(2), Some(3), None]);
+    assert_eq!(encoded.word_ids, [None, Some(0), Some(0), Some(1), Some(2), Some(3), None]);
     assert_eq!(encoded.word_spans(), [(0, 6), (7, 9), (10, 16), (16, 17)]);
     assert_eq!(encoded.first_tokens(4), [Some(1), Some(3), Some(4), Some(5)]);
     // Characters, not bytes.
@@ -134,10 +133,11 @@ fn padding_and_truncation_of_the_file_are_ignored() {
 #[test]
 fn a_tokenizer_with_more_tokens_than_word_vectors_is_refused() {
     let error = Tokenizer::read(&fixture("tiny-bert"), VOCABULARY - 1, 48);
-    let error = refusal(error, &["tokenizer.json", "highest id is 174", "174 word vectors"]);
+    let error =
+        expect_error(error, &["tokenizer.json", "highest id is 174", "174 word embeddings"]);
     assert!(matches!(
         error,
-        EncoderError::TokenizerDoesNotFit { highest: 174, vocabulary: 174, .. }
+        EncoderError::VocabularyMismatch { highest: 174, vocabulary: 174, .. }
     ));
 
     let directory = copy_of("tiny-bert");
@@ -146,8 +146,9 @@ fn a_tokenizer_with_more_tokens_than_word_vectors_is_refused() {
         (extra["id"], extra["content"]) = (json!(9999), json!("[EXTRA]"));
         tokenizer["added_tokens"].as_array_mut().unwrap().push(extra);
     });
-    let error = refusal(Tokenizer::read(directory.path(), VOCABULARY, 48), &["tokenizer.json"]);
-    assert!(matches!(error, EncoderError::TokenizerDoesNotFit { .. }));
+    let error =
+        expect_error(Tokenizer::read(directory.path(), VOCABULARY, 48), &["tokenizer.json"]);
+    assert!(matches!(error, EncoderError::VocabularyMismatch { .. }));
 }
 
 /// The post-processor names its special tokens' ids itself; they need not be in the vocabulary.
@@ -157,9 +158,11 @@ fn special_tokens_beyond_the_word_vectors_are_refused() {
     edit_json(&directory.path().join("tokenizer.json"), |tokenizer| {
         tokenizer["post_processor"]["special_tokens"]["[CLS]"]["ids"] = json!([40_000]);
     });
-    let error =
-        refusal(Tokenizer::read(directory.path(), VOCABULARY, 48), &["tokenizer.json", "40000"]);
-    assert!(matches!(error, EncoderError::TokenizerDoesNotFit { highest: 40_000, .. }));
+    let error = expect_error(
+        Tokenizer::read(directory.path(), VOCABULARY, 48),
+        &["tokenizer.json", "40000"],
+    );
+    assert!(matches!(error, EncoderError::VocabularyMismatch { highest: 40_000, .. }));
 }
 
 #[test]
@@ -169,8 +172,10 @@ fn more_special_tokens_than_the_model_takes_are_refused() {
         let special = &mut tokenizer["post_processor"]["special_tokens"]["[CLS]"];
         (special["ids"], special["tokens"]) = (json!(vec![2; 60]), json!(vec!["[CLS]"; 60]));
     });
-    let error =
-        refusal(Tokenizer::read(directory.path(), VOCABULARY, 48), &["tokenizer.json", "61", "48"]);
+    let error = expect_error(
+        Tokenizer::read(directory.path(), VOCABULARY, 48),
+        &["tokenizer.json", "61", "48"],
+    );
     assert!(matches!(error, EncoderError::Tokenizer { .. }));
 }
 
@@ -182,7 +187,7 @@ fn a_vocabulary_without_special_tokens_is_refused() {
         let path = directory.path().join("vocab.txt");
         fs::write(&path, fs::read_to_string(&path).unwrap().replace(token, "[OTHER]")).unwrap();
         let error =
-            refusal(Tokenizer::read(directory.path(), VOCABULARY, 48), &["vocab.txt", token]);
+            expect_error(Tokenizer::read(directory.path(), VOCABULARY, 48), &["vocab.txt", token]);
         assert!(matches!(error, EncoderError::Tokenizer { .. }));
     }
 }
@@ -194,14 +199,15 @@ fn files_that_are_no_tokenizers_are_refused() {
     {
         let directory = copy_of("tiny-bert");
         fs::write(directory.path().join("tokenizer.json"), bytes).unwrap();
-        let error = refusal(Tokenizer::read(directory.path(), VOCABULARY, 48), &["tokenizer.json"]);
+        let error =
+            expect_error(Tokenizer::read(directory.path(), VOCABULARY, 48), &["tokenizer.json"]);
         assert!(matches!(error, EncoderError::Tokenizer { .. }));
     }
     let directory = copy_of("tiny-bert");
     fs::remove_file(directory.path().join("tokenizer.json")).unwrap();
     for bytes in [b"".as_slice(), b"\xff\xfe\n", b"\n\n\n"] {
         fs::write(directory.path().join("vocab.txt"), bytes).unwrap();
-        let error = refusal(Tokenizer::read(directory.path(), VOCABULARY, 48), &["vocab.txt"]);
+        let error = expect_error(Tokenizer::read(directory.path(), VOCABULARY, 48), &["vocab.txt"]);
         assert!(matches!(error, EncoderError::Tokenizer { .. }));
     }
 }
@@ -213,16 +219,16 @@ static TOKENIZER: LazyLock<Tokenizer> = LazyLock::new(|| read(&fixture("tiny-ber
 fn check(encoded: &Encoded, length_of: impl Fn(usize) -> usize) -> Result<(), TestCaseError> {
     let tokens = encoded.ids.len();
     prop_assert!((2..=24).contains(&tokens));
-    prop_assert_eq!((encoded.words.len(), encoded.spans.len()), (tokens, tokens));
+    prop_assert_eq!((encoded.word_ids.len(), encoded.spans.len()), (tokens, tokens));
     prop_assert_eq!((encoded.ids[0], encoded.ids[tokens - 1]), (CLS, SEP));
     prop_assert!(encoded.ids.iter().all(|&id| (id as usize) < VOCABULARY));
-    prop_assert_eq!((encoded.words[0], encoded.words[tokens - 1]), (None, None));
-    for (word, &(start, end)) in encoded.words.iter().zip(&encoded.spans) {
+    prop_assert_eq!((encoded.word_ids[0], encoded.word_ids[tokens - 1]), (None, None));
+    for (word, &(start, end)) in encoded.word_ids.iter().zip(&encoded.spans) {
         if let Some(word) = *word {
             prop_assert!(start <= end && end <= length_of(word as usize), "{encoded:?}");
         }
     }
-    prop_assert!(encoded.words.iter().flatten().is_sorted());
+    prop_assert!(encoded.word_ids.iter().flatten().is_sorted());
     Ok(())
 }
 
@@ -272,11 +278,11 @@ proptest! {
         let first = encoded.first_tokens(words.len());
         for (word, token) in first.iter().enumerate() {
             if let Some(token) = *token {
-                prop_assert_eq!(encoded.words[token], Some(word as u32));
-                prop_assert_ne!(encoded.words[token - 1], Some(word as u32));
+                prop_assert_eq!(encoded.word_ids[token], Some(word as u32));
+                prop_assert_ne!(encoded.word_ids[token - 1], Some(word as u32));
             }
         }
-        let mut seen: Vec<u32> = encoded.words.iter().flatten().copied().collect();
+        let mut seen: Vec<u32> = encoded.word_ids.iter().flatten().copied().collect();
         seen.dedup();
         prop_assert_eq!(first.iter().flatten().count(), seen.len());
     }

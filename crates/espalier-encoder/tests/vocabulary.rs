@@ -2,10 +2,9 @@
 //! crate read alike.
 #![cfg(feature = "tokenizers")]
 
-mod common;
-
-use common::read_json;
 use espalier_encoder::{EncoderError, Tokenizer, TrainedTokenizer, VocabularyConfig};
+use espalier_testing::compare::on_threads;
+use espalier_testing::fixtures::read_json;
 use std::fs;
 use tempfile::TempDir;
 
@@ -21,7 +20,7 @@ const TEXTS: [&str; 6] = [
 
 fn trained(size: usize, cased: bool) -> TrainedTokenizer {
     let texts = TEXTS.iter().cycle().take(60).map(|text| text.to_string());
-    TrainedTokenizer::of_texts(texts, VocabularyConfig { size, cased }).unwrap()
+    TrainedTokenizer::train(texts, VocabularyConfig { size, cased }).unwrap()
 }
 
 /// The files of a tokenizer.
@@ -39,8 +38,7 @@ fn files(trained: &TrainedTokenizer) -> (TempDir, [String; 3]) {
 fn the_same_texts_give_the_same_vocabulary() {
     let (_directory, first) = files(&trained(130, false));
     for threads in [1, 3] {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        let again = pool.install(|| files(&trained(130, false)).1);
+        let again = on_threads(threads, || files(&trained(130, false)).1);
         assert_eq!(again, first);
     }
     let vocabulary: Vec<&str> = first[1].lines().collect();
@@ -80,7 +78,7 @@ fn all_files_describe_one_tokenizer() {
 fn what_gives_no_vocabulary_is_refused() {
     let of = |texts: &[&str], size| {
         let texts = texts.iter().map(|text| text.to_string()).collect::<Vec<_>>().into_iter();
-        TrainedTokenizer::of_texts(texts, VocabularyConfig { size, cased: false })
+        TrainedTokenizer::train(texts, VocabularyConfig { size, cased: false })
     };
     for texts in [&[][..], &["", " \u{200b} "]] {
         let error = of(texts, 100).unwrap_err();

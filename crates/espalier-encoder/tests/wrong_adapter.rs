@@ -1,12 +1,11 @@
 //! Adapters that are damaged, foreign or beyond this engine: a typed error that says what and
 //! where.
 
-mod common;
-
-use common::adapters::{CONFIG, Edit, WEIGHTS, card, labels, token_classifier};
-use common::raw::{RawTensor, RawTensors};
-use common::{edit_json, edit_tensors, fixture, refusal, tiny_bert};
 use espalier_encoder::{Adapter, Backbone, EncoderError, Head, Lora, LoraConfig, Module};
+use espalier_testing::adapters::{CONFIG, WEIGHTS, card, labels, token_classifier};
+use espalier_testing::compare::expect_error;
+use espalier_testing::fixtures::{Edit, edit_json, fixture, tiny_bert};
+use espalier_testing::tensors::{self, RawTensor, RawTensors};
 use safetensors::tensor::Dtype;
 use serde_json::{Value, json};
 use std::fs;
@@ -30,16 +29,16 @@ fn options_that_change_the_mathematics_are_refused() {
         let directory = token_classifier(&backbone);
         edit_json(&directory.path().join(CONFIG), |config| config[key] = value);
         let error =
-            refusal(Adapter::open(directory.path(), &backbone), &[CONFIG, message, "support"]);
+            expect_error(Adapter::open(directory.path(), &backbone), &[CONFIG, message, "support"]);
         assert!(matches!(error, EncoderError::Adapter { .. }), "{error}");
-        refusal(Adapter::open_lora(directory.path(), &backbone), &[message]);
+        expect_error(Adapter::open_lora(directory.path(), &backbone), &[message]);
     }
     for (key, value) in
         [("lora_alpha", json!("much")), ("peft_type", Value::Null), ("r", json!(-1))]
     {
         let directory = token_classifier(&backbone);
         edit_json(&directory.path().join(CONFIG), |config| config[key] = value);
-        let error = refusal(Adapter::open(directory.path(), &backbone), &[CONFIG]);
+        let error = expect_error(Adapter::open(directory.path(), &backbone), &[CONFIG]);
         assert!(matches!(error, EncoderError::Json { .. }), "{error}");
     }
 }
@@ -48,7 +47,7 @@ fn options_that_change_the_mathematics_are_refused() {
 fn with_tensors(edit: impl FnOnce(&mut RawTensors)) -> Result<Adapter, EncoderError> {
     let backbone = tiny_bert();
     let directory = token_classifier(&backbone);
-    edit_tensors(&directory.path().join(WEIGHTS), edit);
+    tensors::edit(&directory.path().join(WEIGHTS), edit);
     Adapter::open(directory.path(), &backbone)
 }
 
@@ -71,7 +70,7 @@ fn tensors_that_nothing_is_known_about_are_refused() {
     ] {
         let error =
             with_tensors(|tensors| drop(tensors.insert(name.into(), RawTensor::f32(&[1], &[0.0]))));
-        let error = refusal(error, &[WEIGHTS, &format!("{name:?}")]);
+        let error = expect_error(error, &[WEIGHTS, &format!("{name:?}")]);
         assert!(matches!(error, EncoderError::Adapter { .. }), "{error}");
     }
 }
@@ -90,7 +89,8 @@ fn modules_beyond_the_encoder_are_refused() {
             rename(tensors, QUERY_A, &format!("base_model.model.{module}.lora_A.weight"));
             rename(tensors, QUERY_B, &format!("base_model.model.{module}.lora_B.weight"));
         });
-        let error = refusal(error, &[WEIGHTS, module, "module that this encoder does not have"]);
+        let error =
+            expect_error(error, &[WEIGHTS, module, "module that this encoder does not have"]);
         assert!(matches!(error, EncoderError::Adapter { .. }), "{error}");
     }
 }
@@ -99,7 +99,7 @@ fn modules_beyond_the_encoder_are_refused() {
 fn missing_halves_are_named() {
     let head = "base_model.model.classifier";
     for name in [QUERY_A, QUERY_B, &format!("{head}.weight"), &format!("{head}.bias")] {
-        let error = refusal(
+        let error = expect_error(
             with_tensors(|tensors| drop(tensors.remove(name).unwrap())),
             &[WEIGHTS, name, "missing"],
         );
@@ -126,20 +126,23 @@ fn shapes_that_do_not_fit_are_named() {
         let error = with_tensors(|tensors| {
             drop(tensors.insert(name.into(), RawTensor::zeros(Dtype::F32, shape)))
         });
-        let error = refusal(error, &[WEIGHTS, "shape"]);
+        let error = expect_error(error, &[WEIGHTS, "shape"]);
         assert!(matches!(error, EncoderError::TensorShape { .. }), "{error}");
     }
     for (name, shape) in [(QUERY_A, [0, 32].as_slice()), (QUERY_A, &[]), (classifier, &[0, 32])] {
         let error = with_tensors(|tensors| {
             drop(tensors.insert(name.into(), RawTensor::zeros(Dtype::F32, shape)))
         });
-        let error = refusal(error, &[WEIGHTS, name]);
+        let error = expect_error(error, &[WEIGHTS, name]);
         assert!(matches!(error, EncoderError::Adapter { .. }), "{error}");
     }
     let error = with_tensors(|tensors| {
         drop(tensors.insert(QUERY_A.into(), RawTensor::zeros(Dtype::I32, &[2, 32])))
     });
-    assert!(matches!(refusal(error, &[WEIGHTS, QUERY_A, "I32"]), EncoderError::TensorType { .. }));
+    assert!(matches!(
+        expect_error(error, &[WEIGHTS, QUERY_A, "I32"]),
+        EncoderError::TensorType { .. }
+    ));
 }
 
 #[test]
@@ -151,10 +154,10 @@ fn half_an_adapter_is_refused() {
         let bytes = fs::read(&path).unwrap();
         for length in (0..bytes.len() - 1).step_by(97) {
             fs::write(&path, &bytes[..length]).unwrap();
-            refusal(Adapter::open(directory.path(), &backbone), &[file]);
+            expect_error(Adapter::open(directory.path(), &backbone), &[file]);
         }
         fs::remove_file(&path).unwrap();
-        let error = refusal(Adapter::open(directory.path(), &backbone), &[file]);
+        let error = expect_error(Adapter::open(directory.path(), &backbone), &[file]);
         assert!(matches!(error, EncoderError::Io { .. }), "{error}");
     }
 }
@@ -165,7 +168,7 @@ fn where_nothing_is_nothing_is_said_to_be_missing() {
     for result in
         [Adapter::open(nowhere, &tiny_bert()).map(drop), Backbone::open(nowhere).map(drop)]
     {
-        let error = refusal(result, &["nowhere: "]);
+        let error = expect_error(result, &["nowhere: "]);
         assert!(matches!(error, EncoderError::Io { .. }), "{error}");
     }
 }
@@ -173,7 +176,7 @@ fn where_nothing_is_nothing_is_said_to_be_missing() {
 #[test]
 fn an_adapter_without_a_card_is_refused() {
     let backbone = tiny_bert();
-    let error = refusal(
+    let error = expect_error(
         Adapter::open(&fixture("peft-token-cls"), &backbone),
         &["no espalier.json", "docs/formats.md"],
     );
@@ -185,12 +188,12 @@ fn an_adapter_of_another_backbone_is_refused() {
     let backbone = tiny_bert();
     let other = backbone.with_weights(vec![0.5; backbone.weights().len()]);
     let directory = token_classifier(&backbone);
-    let error = refusal(
+    let error = expect_error(
         Adapter::open(directory.path(), &other),
         &[backbone.fingerprint(), other.fingerprint(), "use that backbone"],
     );
     assert!(matches!(error, EncoderError::WrongBackbone { .. }), "{error}");
-    refusal(
+    expect_error(
         Adapter::open_lora(directory.path(), &other),
         &[backbone.fingerprint(), other.fingerprint()],
     );
@@ -238,7 +241,7 @@ fn cards_that_do_not_fit_the_weights_are_refused() {
     for (edit, message) in edits {
         let directory = token_classifier(&backbone);
         edit_json(&directory.path().join("espalier.json"), edit);
-        let error = refusal(Adapter::open(directory.path(), &backbone), message);
+        let error = expect_error(Adapter::open(directory.path(), &backbone), message);
         assert!(matches!(error, EncoderError::Adapter { .. }), "{error}");
     }
     let unreadable: [Edit; 4] = [
@@ -250,7 +253,7 @@ fn cards_that_do_not_fit_the_weights_are_refused() {
     for edit in unreadable {
         let directory = token_classifier(&backbone);
         edit_json(&directory.path().join("espalier.json"), edit);
-        let error = refusal(Adapter::open(directory.path(), &backbone), &["espalier.json"]);
+        let error = expect_error(Adapter::open(directory.path(), &backbone), &["espalier.json"]);
         assert!(matches!(error, EncoderError::Json { .. }), "{error}");
     }
 }
@@ -259,9 +262,9 @@ fn cards_that_do_not_fit_the_weights_are_refused() {
 fn constant(backbone: &Backbone, value: f32) -> Adapter {
     let config = &backbone.encoder.config;
     let shape = LoraConfig { layers: 1, modules: Module::ALL.to_vec(), rank: 2, alpha: 4.0 };
-    let mut lora = Lora::fresh(config, &shape, || 0.0);
+    let mut lora = Lora::random_init(config, &shape, || 0.0);
     lora.values.fill(value);
-    let head = Head::fresh(config.hidden_size, 2, || value);
+    let head = Head::random_init(config.hidden_size, 2, || value);
     let names = [format!("yes to {value}"), format!("no to {value}")];
     Adapter { lora, head: Some(head), card: card(backbone, labels(&[&names[0], &names[1]])) }
 }
@@ -287,16 +290,17 @@ fn files_of_two_adapters_are_refused_and_old_and_edited_cards_are_read() {
                 Adapter::open(one.path(), &backbone).map(drop),
                 Adapter::open_lora(one.path(), &backbone).map(drop),
             ] {
-                let error = refusal(
+                let error = expect_error(
                     result,
                     &[name, "written only in part, or altered", "train it or copy it again"],
                 );
-                assert!(matches!(error, EncoderError::TornAdapter { .. }), "{error}");
+                assert!(matches!(error, EncoderError::AdapterChecksum { .. }), "{error}");
             }
         }
         fs::remove_file(at(name)).unwrap();
-        let error = refusal(Adapter::open(one.path(), &backbone), &[name, "written only in part"]);
-        assert!(matches!(error, EncoderError::TornAdapter { .. }), "{error}");
+        let error =
+            expect_error(Adapter::open(one.path(), &backbone), &[name, "written only in part"]);
+        assert!(matches!(error, EncoderError::AdapterChecksum { .. }), "{error}");
         fs::write(at(name), own).unwrap();
     }
     assert_eq!(Adapter::open(one.path(), &backbone).unwrap(), constant(&backbone, 1.0));
@@ -356,7 +360,7 @@ fn numbers_that_are_none_are_named() {
             *values.last_mut().unwrap() = value;
             let tensor = RawTensor::f32(shape, &values);
             let error = with_tensors(|tensors| drop(tensors.insert(name.into(), tensor)));
-            let error = refusal(error, &[WEIGHTS, name, message]);
+            let error = expect_error(error, &[WEIGHTS, name, message]);
             assert!(matches!(error, EncoderError::NotFinite { .. }), "{error}");
         }
     }
@@ -370,7 +374,7 @@ fn numbers_that_are_none_are_named() {
     ] {
         let directory = token_classifier(&backbone);
         edit_json(&directory.path().join(CONFIG), |config| config[key] = value);
-        let error = refusal(Adapter::open(directory.path(), &backbone), &[CONFIG]);
+        let error = expect_error(Adapter::open(directory.path(), &backbone), &[CONFIG]);
         let beyond = key != "r" && matches!(error, EncoderError::Json { .. });
         assert!(beyond || matches!(error, EncoderError::Adapter { .. }), "{error}");
     }
@@ -386,7 +390,7 @@ fn files_without_an_end_are_refused_before_they_are_opened() {
         fs::remove_file(&path).unwrap();
         assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
         let error =
-            refusal(Adapter::open(directory.path(), &backbone), &[file, "not a regular file"]);
+            expect_error(Adapter::open(directory.path(), &backbone), &[file, "not a regular file"]);
         assert!(matches!(error, EncoderError::Io { .. }), "{error}");
     }
 }

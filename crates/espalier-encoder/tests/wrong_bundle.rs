@@ -1,9 +1,8 @@
 //! Packed backbones that are cut, altered or lie: refused with a reason, whatever the byte.
 
-mod common;
-
-use common::{refusal, tiny_bert};
 use espalier_encoder::{EncoderError, PackedBackbone, Precision};
+use espalier_testing::compare::expect_error;
+use espalier_testing::fixtures::tiny_bert;
 use serde_json::{Value, json};
 use std::fs;
 use std::ops::Range;
@@ -35,7 +34,7 @@ impl Spoilt {
     }
 
     fn refused(&self, bytes: &[u8], parts: &[&str]) -> EncoderError {
-        refusal(self.open(bytes), &[parts, &["tiny.espalier"]].concat())
+        expect_error(self.open(bytes), &[parts, &["tiny.espalier"]].concat())
     }
 
     fn header_end(&self) -> usize {
@@ -170,7 +169,7 @@ fn every_flipped_bit_in_the_sections_is_noticed() {
             let bit = 1 << (i % 8);
             bytes[i] ^= bit;
             let error = spoilt.refused(&bytes, &["not a whole packed backbone"]);
-            assert!(matches!(error, EncoderError::Bundle { .. }), "byte {i}: {error}");
+            assert!(matches!(error, EncoderError::PackedFile { .. }), "byte {i}: {error}");
             bytes[i] ^= bit;
         }
     }

@@ -1,12 +1,11 @@
 //! Model directories that are incomplete, damaged or hostile: a typed error that says what and
 //! where, never a panic.
 
-mod common;
-
-use common::raw::{self, RawTensor};
-use common::{bits, copy_of, edit_json, edit_tensors, fixture, refusal, tiny_bert};
 use espalier_encoder::tensors::TensorFile;
 use espalier_encoder::{AnyBackbone, Backbone, EncoderError};
+use espalier_testing::compare::{bits, expect_error};
+use espalier_testing::fixtures::{copy_of, edit_json, fixture, tiny_bert};
+use espalier_testing::tensors::{self, RawTensor};
 use safetensors::tensor::Dtype;
 use serde_json::{Value, json};
 use std::fs;
@@ -20,9 +19,9 @@ fn with_config(edit: impl FnOnce(&mut Value)) -> Result<Backbone, EncoderError> 
 }
 
 /// Opens the tiny BERT with its weights changed.
-fn with_tensors(edit: impl FnOnce(&mut raw::RawTensors)) -> Result<Backbone, EncoderError> {
+fn with_tensors(edit: impl FnOnce(&mut tensors::RawTensors)) -> Result<Backbone, EncoderError> {
     let directory = copy_of("tiny-bert");
-    edit_tensors(&directory.path().join("model.safetensors"), edit);
+    tensors::edit(&directory.path().join("model.safetensors"), edit);
     Backbone::open(directory.path())
 }
 
@@ -43,11 +42,11 @@ fn missing_files_are_named() {
             fs::remove_file(directory.path().join(file)).unwrap();
         }
         let directory_name = directory.path().display().to_string();
-        let error = refusal(Backbone::open(directory.path()), &[files[0], &directory_name]);
+        let error = expect_error(Backbone::open(directory.path()), &[files[0], &directory_name]);
         assert!(matches!(error, EncoderError::MissingFile { .. }), "{error}");
     }
     // Where there is no directory, that is what is missing.
-    let error = refusal(
+    let error = expect_error(
         Backbone::open(Path::new("no/such/directory")),
         &["no/such/directory: No such file"],
     );
@@ -60,7 +59,7 @@ fn a_directory_in_the_place_of_a_file_is_named() {
         let directory = copy_of("tiny-bert");
         fs::remove_file(directory.path().join(file)).unwrap();
         fs::create_dir(directory.path().join(file)).unwrap();
-        let error = refusal(Backbone::open(directory.path()), &[file]);
+        let error = expect_error(Backbone::open(directory.path()), &[file]);
         assert!(matches!(error, EncoderError::Io { .. }), "{error}");
     }
 }
@@ -72,7 +71,7 @@ fn json_that_is_none_is_named() {
         ["config.json", "tokenizer_config.json", "sentence_bert_config.json", "modules.json"]
     {
         for bytes in [b"".as_slice(), b"{", b"3", b"\xff\xfe{}", deep.as_bytes()] {
-            let error = refusal(with_file(file, bytes), &[file]);
+            let error = expect_error(with_file(file, bytes), &[file]);
             assert!(matches!(error, EncoderError::Json { .. }), "{error}");
         }
     }
@@ -88,7 +87,7 @@ fn keys_that_config_json_lacks_are_named() {
         "vocab_size",
         "max_position_embeddings",
     ] {
-        let error = refusal(
+        let error = expect_error(
             with_config(|config| drop(config.as_object_mut().unwrap().remove(key))),
             &[key],
         );
@@ -106,7 +105,8 @@ fn what_the_engine_does_not_have_is_refused() {
         ("position_embedding_type", json!("relative_key"), "relative_key"),
         ("is_decoder", json!(true), "is_decoder"),
     ] {
-        let error = refusal(with_config(|config| config[key] = value), &["config.json", message]);
+        let error =
+            expect_error(with_config(|config| config[key] = value), &["config.json", message]);
         assert!(matches!(error, EncoderError::Unsupported { .. }), "{error}");
     }
 }
@@ -127,12 +127,15 @@ fn sizes_that_make_no_model_are_refused() {
         ("num_hidden_layers", 1 << 40, "num_hidden_layers"),
         ("intermediate_size", u64::MAX / 2, "intermediate_size"),
     ] {
-        let error =
-            refusal(with_config(|config| config[key] = json!(size)), &["config.json", message]);
+        let error = expect_error(
+            with_config(|config| config[key] = json!(size)),
+            &["config.json", message],
+        );
         assert!(matches!(error, EncoderError::Unsupported { .. }), "{error}");
     }
     for value in [json!(-1), json!(1.5), json!("32"), json!([32])] {
-        let error = refusal(with_config(|config| config["hidden_size"] = value), &["config.json"]);
+        let error =
+            expect_error(with_config(|config| config["hidden_size"] = value), &["config.json"]);
         assert!(matches!(error, EncoderError::Json { .. }), "{error}");
     }
 }
@@ -148,7 +151,7 @@ fn sizes_are_compared_with_the_weights_before_anything_is_allocated() {
         (config["vocab_size"], config["max_position_embeddings"]) =
             (json!(1 << 24), json!(1 << 20));
     });
-    let error = refusal(
+    let error = expect_error(
         error,
         &[
             "model.safetensors",
@@ -159,7 +162,7 @@ fn sizes_are_compared_with_the_weights_before_anything_is_allocated() {
     );
     assert!(matches!(error, EncoderError::TensorShape { .. }), "{error}");
 
-    let error = refusal(
+    let error = expect_error(
         with_config(|config| config["num_hidden_layers"] = json!(1 << 10)),
         &["encoder.layer.3."],
     );
@@ -169,7 +172,7 @@ fn sizes_are_compared_with_the_weights_before_anything_is_allocated() {
 #[test]
 fn every_missing_tensor_is_named() {
     for spec in &tiny_bert().encoder.layout.tensors {
-        let error = refusal(
+        let error = expect_error(
             with_tensors(|tensors| drop(tensors.remove(&spec.name).unwrap())),
             &["model.safetensors", &format!("{:?}", spec.name)],
         );
@@ -181,13 +184,16 @@ fn every_missing_tensor_is_named() {
 fn every_tensor_of_another_shape_is_named() {
     for spec in &tiny_bert().encoder.layout.tensors {
         let error = with_tensors(|tensors| tensors.get_mut(&spec.name).unwrap().shape.push(1));
-        let error = refusal(error, &["model.safetensors", &format!("{:?}", spec.name)]);
+        let error = expect_error(error, &["model.safetensors", &format!("{:?}", spec.name)]);
         assert!(matches!(error, EncoderError::TensorShape { .. }), "{error}");
     }
     let transposed = with_tensors(|tensors| {
         tensors.get_mut("encoder.layer.0.intermediate.dense.weight").unwrap().shape.reverse();
     });
-    refusal(transposed, &["encoder.layer.0.intermediate.dense.weight", "[32, 64]", "[64, 32]"]);
+    expect_error(
+        transposed,
+        &["encoder.layer.0.intermediate.dense.weight", "[32, 64]", "[64, 32]"],
+    );
 }
 
 #[test]
@@ -197,7 +203,7 @@ fn numbers_of_other_types_are_refused() {
         let error = with_tensors(|tensors| {
             drop(tensors.insert(name.into(), RawTensor::zeros(dtype, &[32])))
         });
-        let error = refusal(error, &[name, &format!("{dtype:?}"), "F32"]);
+        let error = expect_error(error, &[name, &format!("{dtype:?}"), "F32"]);
         assert!(matches!(error, EncoderError::TensorType { .. }), "{error}");
     }
 }
@@ -223,11 +229,11 @@ fn a_truncated_file_is_refused_at_every_length() {
     for length in lengths {
         fs::write(&path, &bytes[..length]).unwrap();
         let error =
-            refusal(Backbone::open(directory.path()), &["model.safetensors", "copy it again"]);
+            expect_error(Backbone::open(directory.path()), &["model.safetensors", "copy it again"]);
         assert!(matches!(error, EncoderError::Safetensors { .. }), "{length} bytes: {error}");
     }
     fs::write(&path, [bytes.as_slice(), b"x"].concat()).unwrap();
-    refusal(Backbone::open(directory.path()), &["model.safetensors"]);
+    expect_error(Backbone::open(directory.path()), &["model.safetensors"]);
 }
 
 #[test]
@@ -243,7 +249,7 @@ fn a_header_of_a_huge_length_is_refused() {
         bytes.len() as u64 - 7,
         0,
     ] {
-        let error = refusal(
+        let error = expect_error(
             with_file("model.safetensors", &[&length.to_le_bytes(), &bytes[8..]].concat()),
             &["model.safetensors"],
         );
@@ -288,26 +294,28 @@ fn a_model_shorter_than_its_special_tokens_is_refused() {
     edit_json(&directory.path().join("config.json"), |config| {
         config["max_position_embeddings"] = json!(1)
     });
-    edit_tensors(&directory.path().join("model.safetensors"), |tensors| {
+    tensors::edit(&directory.path().join("model.safetensors"), |tensors| {
         let one_row = RawTensor::zeros(Dtype::F32, &[1, 32]);
         tensors.insert("embeddings.position_embeddings.weight".into(), one_row);
     });
-    refusal(Backbone::open(directory.path()), &["tokenizer.json", "2 special tokens"]);
+    expect_error(Backbone::open(directory.path()), &["tokenizer.json", "2 special tokens"]);
 }
 
 #[test]
 fn a_tokenizer_of_another_model_is_refused() {
     let directory = copy_of("tiny-bert");
     edit_json(&directory.path().join("config.json"), |config| config["vocab_size"] = json!(100));
-    edit_tensors(&directory.path().join("model.safetensors"), |tensors| {
+    tensors::edit(&directory.path().join("model.safetensors"), |tensors| {
         tensors.insert(
             "embeddings.word_embeddings.weight".into(),
             RawTensor::zeros(Dtype::F32, &[100, 32]),
         );
     });
-    let error =
-        refusal(Backbone::open(directory.path()), &["tokenizer.json", "174", "100 word vectors"]);
-    assert!(matches!(error, EncoderError::TokenizerDoesNotFit { .. }), "{error}");
+    let error = expect_error(
+        Backbone::open(directory.path()),
+        &["tokenizer.json", "174", "100 word embeddings"],
+    );
+    assert!(matches!(error, EncoderError::VocabularyMismatch { .. }), "{error}");
 }
 
 #[test]
@@ -321,13 +329,13 @@ fn other_poolings_and_modules_are_refused() {
         (json!({"pooling_mode": ["mean", "max"]}), "1_Pooling"),
     ] {
         let bytes = config.to_string();
-        refusal(
+        expect_error(
             with_file("1_Pooling/config.json", bytes.as_bytes()),
             &["1_Pooling/config.json", message],
         );
     }
     let dense = json!([{"idx": 0, "name": "0", "path": "2_Dense", "type": "sentence_transformers.models.Dense"}]);
-    let error = refusal(
+    let error = expect_error(
         with_file("modules.json", dense.to_string().as_bytes()),
         &["modules.json", "Dense"],
     );
@@ -335,7 +343,7 @@ fn other_poolings_and_modules_are_refused() {
 
     let directory = copy_of("tiny-bert");
     fs::remove_dir_all(directory.path().join("1_Pooling")).unwrap();
-    let error = refusal(Backbone::open(directory.path()), &["1_Pooling"]);
+    let error = expect_error(Backbone::open(directory.path()), &["1_Pooling"]);
     assert!(matches!(error, EncoderError::Io { .. }), "{error}");
 }
 
@@ -360,7 +368,7 @@ fn weights_that_are_no_numbers_are_named() {
                 tensor.bytes[at..].copy_from_slice(bytes);
                 tensors.insert(name.into(), tensor);
             });
-            let error = refusal(
+            let error = expect_error(
                 error,
                 &["model.safetensors", &format!("{name:?}"), message, "download the file again"],
             );
@@ -377,8 +385,10 @@ fn settings_that_are_no_sensible_numbers_are_refused() {
     // What is beyond f32 is infinite, or, with another feature of serde_json, refused as it is
     // read.
     for eps in [-1e-12f64, -1.0, 1e39, -1e300] {
-        let error =
-            refusal(with_config(|config| config["layer_norm_eps"] = json!(eps)), &["config.json"]);
+        let error = expect_error(
+            with_config(|config| config["layer_norm_eps"] = json!(eps)),
+            &["config.json"],
+        );
         let beyond = eps.abs() > f64::from(f32::MAX) && matches!(error, EncoderError::Json { .. });
         assert!(beyond || matches!(error, EncoderError::Unsupported { .. }), "{error}");
     }
@@ -389,7 +399,7 @@ fn settings_that_are_no_sensible_numbers_are_refused() {
         for limit in [json!(-1), json!(0), json!(-1e30), json!(0.5)] {
             let directory = copy_of("tiny-bert");
             edit_json(&directory.path().join(file), |settings| settings[key] = limit.clone());
-            let error = refusal(Backbone::open(directory.path()), &[file, "at least 1"]);
+            let error = expect_error(Backbone::open(directory.path()), &[file, "at least 1"]);
             assert!(matches!(error, EncoderError::Unsupported { .. }), "{error}");
         }
         // What transformers writes for no limit.
@@ -404,7 +414,7 @@ fn poolings_that_are_said_in_another_way_than_by_a_boolean_are_not_passed_over()
     for other in [json!("yes"), json!(1), json!({})] {
         let config =
             json!({"pooling_mode_mean_tokens": true, "pooling_mode_max_tokens": other}).to_string();
-        refusal(
+        expect_error(
             with_file("1_Pooling/config.json", config.as_bytes()),
             &["1_Pooling/config.json", "max_tokens"],
         );
@@ -420,7 +430,7 @@ fn modules_outside_their_directory_are_refused() {
         for kind in ["Pooling", "Transformer"] {
             let modules = json!([{"idx": 1, "name": "1", "path": path, "type": format!("sentence_transformers.models.{kind}")}]);
             let error = with_file("modules.json", modules.to_string().as_bytes());
-            let error = refusal(
+            let error = expect_error(
                 error,
                 &["modules.json", &format!("{path:?}"), "leads out of this directory"],
             );
@@ -452,17 +462,17 @@ fn files_without_an_end_are_refused_before_they_are_opened() {
         let path = directory.path().join(file);
         fs::remove_file(&path).unwrap();
         assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
-        let error = refusal(Backbone::open(directory.path()), &[file, "not a regular file"]);
+        let error = expect_error(Backbone::open(directory.path()), &[file, "not a regular file"]);
         assert!(matches!(error, EncoderError::Io { .. }), "{error}");
         fs::remove_file(&path).unwrap();
         symlink("/dev/zero", &path).unwrap();
-        refusal(Backbone::open(directory.path()), &[file, "not a regular file"]);
+        expect_error(Backbone::open(directory.path()), &[file, "not a regular file"]);
     }
     for opened in [
         AnyBackbone::open(Path::new("/dev/zero")),
         AnyBackbone::open_copied(Path::new("/dev/zero")),
     ] {
-        refusal(opened, &["/dev/zero", "not a regular file"]);
+        expect_error(opened, &["/dev/zero", "not a regular file"]);
     }
     let directory = copy_of("tiny-bert");
     let path = directory.path().join("config.json");
@@ -473,7 +483,7 @@ fn files_without_an_end_are_refused_before_they_are_opened() {
     assert!(Backbone::open(directory.path()).is_ok());
     fs::remove_file(&path).unwrap();
     symlink("config.json", &path).unwrap();
-    refusal(Backbone::open(directory.path()), &["config.json"]);
+    expect_error(Backbone::open(directory.path()), &["config.json"]);
 }
 
 /// Files of a length that only a hole can have: nothing is allocated for them.
@@ -490,7 +500,7 @@ fn files_beyond_all_models_are_refused_by_their_length() {
             .unwrap()
             .set_len(length)
             .unwrap();
-        let error = refusal(
+        let error = expect_error(
             Backbone::open(directory.path()),
             &[file, &format!("{length} bytes"), "at most"],
         );

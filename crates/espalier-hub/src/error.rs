@@ -1,6 +1,5 @@
 //! What can go wrong when a backbone is looked for or downloaded.
 
-use crate::model_id::MAX_ID_LENGTH;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -148,6 +147,9 @@ pub enum HubError {
         explanation: String,
     },
 }
+
+/// The hub's own limit on the length of an id, in bytes.
+pub(crate) const MAX_ID_LENGTH: usize = 96;
 
 fn id_rule() -> String {
     format!(

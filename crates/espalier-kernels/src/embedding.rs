@@ -1,9 +1,9 @@
 //! Sum of word, position and token-type embeddings, gathered by row.
 
-use crate::rows::Rows;
-use crate::tasks;
+use crate::parallel::for_each_chunk;
+use crate::stored::Rows;
 
-/// Rows a task takes at a time.
+/// Rows per task.
 const ROWS: usize = 32;
 
 /// The tables of an encoder's input, each a stack of rows of width H.
@@ -12,15 +12,31 @@ pub struct EmbeddingTables<'a> {
     /// H.
     pub width: usize,
     /// [vocabulary, H]; only the rows of the batch are read.
-    pub words: Rows<'a>,
+    pub word_embeddings: Rows<'a>,
     /// [longest text, H].
-    pub positions: &'a [f32],
-    /// The row `[H]` of the only token type that single texts use, or nothing where there are no
-    /// token types.
-    pub token_type: &'a [f32],
+    pub position_embeddings: &'a [f32],
+    /// The row `[H]` of the only token type that single texts use; empty for encoders without token
+    /// types.
+    pub token_type_embedding: &'a [f32],
 }
 
-/// `out[t]` = `words[ids[t]]` + `positions[positions[t]]` + token_type, [T, H].
+/// `out[t]` = `word_embeddings[ids[t]]` + `position_embeddings[positions[t]]` +
+/// token_type_embedding, [T, H] (BERT, arXiv 1810.04805).
+///
+/// ```
+/// use espalier_kernels::Rows;
+/// use espalier_kernels::embedding::{EmbeddingTables, embed};
+///
+/// let tables = EmbeddingTables {
+///     width: 2,
+///     word_embeddings: Rows::F32(&[1.0, 2.0, 3.0, 4.0]),
+///     position_embeddings: &[10.0, 10.0, 20.0, 20.0],
+///     token_type_embedding: &[],
+/// };
+/// let mut out = [0.0; 4];
+/// embed(tables, &[1, 0], &[0, 1], &mut out);
+/// assert_eq!(out, [13.0, 14.0, 21.0, 22.0]);
+/// ```
 ///
 /// # Panics
 /// If an id or a position has no row, or the shapes do not fit.
@@ -30,9 +46,9 @@ pub fn embed(tables: EmbeddingTables, ids: &[u32], positions: &[u32], out: &mut 
         ids.len() == positions.len() && out.len() == ids.len() * width,
         "embed: shapes do not fit"
     );
-    assert!([0, width].contains(&tables.token_type.len()), "embed: shapes do not fit");
+    assert!([0, width].contains(&tables.token_type_embedding.len()), "embed: shapes do not fit");
     let row = |id: u32| id as usize * width..(id as usize + 1) * width;
-    match tables.words {
+    match tables.word_embeddings {
         Rows::F32(words) => sum(tables, |id| words[row(id)].iter().copied(), ids, positions, out),
         Rows::Bf16(words) => {
             sum(tables, |id| words[row(id)].iter().map(|w| w.to_f32()), ids, positions, out)
@@ -50,7 +66,7 @@ pub fn embed(tables: EmbeddingTables, ids: &[u32], positions: &[u32], out: &mut 
     }
 }
 
-/// [`embed`], with `word` to read a row of the words' table.
+/// [`embed`], where `word` reads a row of the word embeddings.
 fn sum<W: Iterator<Item = f32>>(
     tables: EmbeddingTables,
     word: impl Fn(u32) -> W + Sync,
@@ -59,14 +75,14 @@ fn sum<W: Iterator<Item = f32>>(
     out: &mut [f32],
 ) {
     let width = tables.width;
-    tasks::each_piece(out, ROWS * width, &|block, out| {
+    for_each_chunk(out, ROWS * width, &|block, out| {
         let (ids, positions) = (&ids[block * ROWS..], &positions[block * ROWS..]);
         for ((out, &id), &position) in out.chunks_exact_mut(width).zip(ids).zip(positions) {
-            let position = &tables.positions[position as usize * width..][..width];
+            let position = &tables.position_embeddings[position as usize * width..][..width];
             for ((out, w), p) in out.iter_mut().zip(word(id)).zip(position) {
                 *out = w + p;
             }
-            add(out, tables.token_type);
+            add(out, tables.token_type_embedding);
         }
     });
 }
@@ -77,14 +93,15 @@ pub struct EmbeddingTablesMut<'a> {
     /// H.
     pub width: usize,
     /// [vocabulary, H]; only the rows in the batch are touched.
-    pub words: &'a mut [f32],
+    pub word_embeddings: &'a mut [f32],
     /// [longest text, H].
-    pub positions: &'a mut [f32],
-    /// `[H]`, or nothing.
-    pub token_type: &'a mut [f32],
+    pub position_embeddings: &'a mut [f32],
+    /// `[H]`, or empty.
+    pub token_type_embedding: &'a mut [f32],
 }
 
-/// Adds each row of `d_out` [T, H] to the rows it came from, in the order of the tokens.
+/// Backward pass of [`embed`]: adds each row of `d_out` [T, H] to the gradients of the three rows
+/// that it is the sum of, in the order of the tokens.
 ///
 /// # Panics
 /// If an id or a position has no row, or the shapes do not fit.
@@ -99,11 +116,14 @@ pub fn embed_backward(
         ids.len() == positions.len() && d_out.len() == ids.len() * width,
         "embed_backward: shapes do not fit"
     );
-    assert!([0, width].contains(&gradients.token_type.len()), "embed_backward: shapes do not fit");
+    assert!(
+        [0, width].contains(&gradients.token_type_embedding.len()),
+        "embed_backward: shapes do not fit"
+    );
     for ((row, &id), &position) in d_out.chunks_exact(width).zip(ids).zip(positions) {
-        add(&mut gradients.words[id as usize * width..][..width], row);
-        add(&mut gradients.positions[position as usize * width..][..width], row);
-        add(gradients.token_type, row);
+        add(&mut gradients.word_embeddings[id as usize * width..][..width], row);
+        add(&mut gradients.position_embeddings[position as usize * width..][..width], row);
+        add(gradients.token_type_embedding, row);
     }
 }
 

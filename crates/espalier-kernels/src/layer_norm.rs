@@ -2,15 +2,14 @@
 //!
 //! y = (s - mean) * rstd * weight + bias, rstd = 1 / sqrt(var + eps), for each row s of H values.
 
-use crate::blocks::Blocks;
-use crate::element::Element;
+use crate::dtype::Element;
+use crate::parallel::{DisjointBlocks, for_each};
 use crate::simd::{reduce, reduce2, simd};
-use crate::tasks;
 use rayon::prelude::*;
 
-/// Rows a task takes at a time.
+/// Rows per task.
 const ROWS: usize = 16;
-/// Columns a task takes when it sums gradients down the rows.
+/// Columns per task, where gradients are summed over the rows.
 const COLUMNS: usize = 64;
 
 /// What the backward pass needs of one row.
@@ -24,7 +23,7 @@ pub struct RowStats {
 
 /// The parameters of a layer normalisation of rows of width H.
 #[derive(Clone, Copy, Debug)]
-pub struct Norm<'a> {
+pub struct LayerNorm<'a> {
     /// Scale, `[H]`.
     pub weight: &'a [f32],
     /// Shift, `[H]`.
@@ -33,15 +32,34 @@ pub struct Norm<'a> {
     pub eps: f32,
 }
 
-/// out = LayerNorm(x), both [T, H]; `stats` `[T]`.
+/// What the backward pass needs of the forward pass.
+#[derive(Clone, Copy, Debug)]
+pub struct SavedLayerNorm<'a> {
+    /// The input s, [T, H].
+    pub input: &'a [f32],
+    /// `[T]`.
+    pub stats: &'a [RowStats],
+}
+
+/// out = LayerNorm(x), both [T, H]; `stats` `[T]` receives what the backward pass needs.
+///
+/// ```
+/// use espalier_kernels::layer_norm::{LayerNorm, RowStats, layer_norm};
+///
+/// let norm = LayerNorm { weight: &[1.0, 2.0], bias: &[0.0, 10.0], eps: 0.0 };
+/// let (mut out, mut stats) = ([0.0f32; 2], [RowStats::default()]);
+/// layer_norm(&[1.0, 5.0], norm, &mut out, &mut stats);
+/// assert_eq!(out, [-1.0, 12.0]); // mean 3, standard deviation 2
+/// assert_eq!(stats[0], RowStats { mean: 3.0, rstd: 0.5 });
+/// ```
 ///
 /// # Panics
 /// If the shapes do not fit each other.
-pub fn layer_norm<E: Element>(x: &[f32], norm: Norm, out: &mut [E], stats: &mut [RowStats]) {
+pub fn layer_norm<E: Element>(x: &[f32], norm: LayerNorm, out: &mut [E], stats: &mut [RowStats]) {
     let width = check(norm, x, out, stats);
     let rows = stats.len();
-    let (out, stats) = (Blocks::new(out, ROWS * width), Blocks::new(stats, ROWS));
-    tasks::each(rows.div_ceil(ROWS), usize::MAX, &|block| {
+    let (out, stats) = (DisjointBlocks::new(out, ROWS * width), DisjointBlocks::new(stats, ROWS));
+    for_each(rows.div_ceil(ROWS), usize::MAX, &|block| {
         let first = block * ROWS;
         let count = ROWS.min(rows - first);
         // SAFETY: only this task writes these rows.
@@ -51,21 +69,31 @@ pub fn layer_norm<E: Element>(x: &[f32], norm: Norm, out: &mut [E], stats: &mut 
     });
 }
 
-/// Gradient at the normalised sum from the gradient at the output, in place on `dy` [T, H]; `copy`
-/// [T, H] receives it once more, for the products that come next.
+/// Backward pass: dy [T, H], the gradient at the output, becomes ds, the gradient at the input s.
+/// `copy` [T, H] receives ds once more, in the number type of the products that come next.
 ///
 /// With x^ = (s - mean) rstd and g = dy * weight: ds = rstd (g - mean(g) - x^ mean(g x^)).
-/// `sum` and `stats` are those of the forward pass.
+///
+/// ```
+/// use espalier_kernels::layer_norm::{RowStats, SavedLayerNorm, layer_norm_backward};
+///
+/// let stats = [RowStats { mean: 3.0, rstd: 0.5 }];
+/// let saved = SavedLayerNorm { input: &[1.0, 5.0], stats: &stats };
+/// let (mut d, mut copy) = ([4.0, 4.0], [0.0f32; 2]);
+/// layer_norm_backward(saved, &[1.0, 1.0], &mut d, &mut copy);
+/// assert_eq!(d, [0.0, 0.0]); // adding a constant to a row does not change the output
+/// assert_eq!(copy, d);
+/// ```
 ///
 /// # Panics
 /// If the shapes do not fit each other.
 pub fn layer_norm_backward<E: Element>(
-    sum: &[f32],
-    stats: &[RowStats],
+    saved: SavedLayerNorm,
     weight: &[f32],
     dy: &mut [f32],
     copy: &mut [E],
 ) {
+    let SavedLayerNorm { input: sum, stats } = saved;
     let width = weight.len();
     assert!(
         sum.len() == dy.len() && sum.len() == copy.len() && sum.len() == stats.len() * width,
@@ -83,12 +111,12 @@ pub fn layer_norm_backward<E: Element>(
 /// # Panics
 /// If the shapes do not fit each other.
 pub fn layer_norm_parameter_gradients(
-    sum: &[f32],
-    stats: &[RowStats],
+    saved: SavedLayerNorm,
     dy: &[f32],
     d_weight: &mut [f32],
     d_bias: &mut [f32],
 ) {
+    let SavedLayerNorm { input: sum, stats } = saved;
     let width = d_weight.len();
     assert!(
         d_bias.len() == width && sum.len() == dy.len() && sum.len() == stats.len() * width,
@@ -101,7 +129,7 @@ pub fn layer_norm_parameter_gradients(
     );
 }
 
-fn check<E>(norm: Norm, x: &[f32], out: &[E], stats: &[RowStats]) -> usize {
+fn check<E>(norm: LayerNorm, x: &[f32], out: &[E], stats: &[RowStats]) -> usize {
     let width = norm.weight.len();
     assert!(
         width > 0
@@ -114,7 +142,7 @@ fn check<E>(norm: Norm, x: &[f32], out: &[E], stats: &[RowStats]) -> usize {
 }
 
 simd! {
-    fn norm_rows<E: Element>(x: &[f32], norm: Norm, out: &mut [E], stats: &mut [RowStats]) {
+    fn norm_rows<E: Element>(x: &[f32], norm: LayerNorm, out: &mut [E], stats: &mut [RowStats]) {
         let width = norm.weight.len();
         for ((x, out), stats) in x.chunks_exact(width).zip(out.chunks_exact_mut(width)).zip(stats) {
             let mean = reduce(x, |v| v) / width as f32;
@@ -129,9 +157,16 @@ simd! {
 }
 
 simd! {
-    fn backward_rows<E: Element>(sum: &[f32], stats: &[RowStats], weight: &[f32], dy: &mut [f32], copy: &mut [E]) {
+    fn backward_rows<E: Element>(
+        sum: &[f32],
+        stats: &[RowStats],
+        weight: &[f32],
+        dy: &mut [f32],
+        copy: &mut [E],
+    ) {
         let width = weight.len();
-        let rows = dy.chunks_exact_mut(width).zip(copy.chunks_exact_mut(width)).zip(sum.chunks_exact(width)).zip(stats);
+        let rows = dy.chunks_exact_mut(width).zip(copy.chunks_exact_mut(width));
+        let rows = rows.zip(sum.chunks_exact(width)).zip(stats);
         for (((dy, copy), x), &RowStats { mean, rstd }) in rows {
             for (g, &w) in dy.iter_mut().zip(weight) {
                 *g *= w;
@@ -148,10 +183,17 @@ simd! {
 
 simd! {
     fn parameter_columns(
-        sum: &[f32], stats: &[RowStats], dy: &[f32], width: usize, first: usize, dw: &mut [f32], db: &mut [f32],
+        sum: &[f32],
+        stats: &[RowStats],
+        dy: &[f32],
+        width: usize,
+        first: usize,
+        dw: &mut [f32],
+        db: &mut [f32],
     ) {
         let columns = first..first + dw.len();
-        for ((dy, x), &RowStats { mean, rstd }) in dy.chunks_exact(width).zip(sum.chunks_exact(width)).zip(stats) {
+        let rows = dy.chunks_exact(width).zip(sum.chunks_exact(width)).zip(stats);
+        for ((dy, x), &RowStats { mean, rstd }) in rows {
             let (dy, x) = (&dy[columns.clone()], &x[columns.clone()]);
             for (((dw, db), &g), &x) in dw.iter_mut().zip(db.iter_mut()).zip(dy).zip(x) {
                 *dw += g * (x - mean) * rstd;

@@ -1,19 +1,28 @@
-//! Losses over rows of scores, each with the gradient at the scores.
+//! Losses over rows of scores (logits), each with the gradient at the scores.
 
 use crate::math::{exp, ln_1p};
-use crate::simd::{largest, reduce, simd};
+use crate::simd::{max_of, reduce, simd};
 use rayon::prelude::*;
 
-/// Elements a task takes at a time.
+/// Elements per task.
 const BLOCK: usize = 4 * 1024;
-/// Losses that are added up in f32 before their sum joins the f64 total.
+/// Losses that are summed in f32 before the sum is added to the f64 total.
 const RUN: usize = 256;
 
 /// Softmax cross-entropy, averaged over the rows that have a target.
 ///
 /// `scores` [n, C] become the gradient of the mean loss: (softmax(scores) - onehot(target)) / rows
-/// with a target; rows whose target is `None` get zero. A score of minus infinity takes its class
-/// out of the row. Returns the mean loss, zero when no row has a target.
+/// with a target; rows whose target is `None` get zero. A score of minus infinity excludes its
+/// class in that row. Returns the mean loss, zero if no row has a target.
+///
+/// ```
+/// use espalier_kernels::loss::cross_entropy;
+///
+/// let mut scores = [0.0, 0.0, 5.0, 1.0]; // [n, C] = [2, 2]
+/// let loss = cross_entropy(&mut scores, &[Some(1), None], 2);
+/// assert!((loss - 2f64.ln()).abs() < 1e-6);
+/// assert_eq!(scores, [0.5, -0.5, 0.0, 0.0]); // the gradient
+/// ```
 ///
 /// # Panics
 /// If the shapes do not fit or a target is not below C.
@@ -22,9 +31,9 @@ pub fn cross_entropy(scores: &mut [f32], targets: &[Option<u32>], classes: usize
     mean_cross_entropy(scores, targets, &[], classes, counted)
 }
 
-/// [`cross_entropy`] as a weighted mean: the loss of row i and its gradient count `weights`\[i\]
-/// times, and the mean is over the weights of the rows that have a target (PyTorch's `weight`, but
-/// by row instead of by class).
+/// [`cross_entropy`] as a weighted mean: the loss of row i and its gradient are multiplied by
+/// `weights[i]`, and the sum is divided by the weights of the rows that have a target (PyTorch's
+/// `weight`, but per row instead of per class).
 ///
 /// # Panics
 /// If the shapes do not fit or a target is not below C.
@@ -40,7 +49,7 @@ pub fn weighted_cross_entropy(
     mean_cross_entropy(scores, targets, weights, classes, if counted > 0.0 { counted } else { 1.0 })
 }
 
-/// The mean over what is `counted`; without weights every row weighs 1.
+/// The sum divided by `counted`; without weights every row weighs 1.
 fn mean_cross_entropy(
     scores: &mut [f32],
     targets: &[Option<u32>],
@@ -64,7 +73,11 @@ fn mean_cross_entropy(
 
 simd! {
     fn cross_entropy_rows(
-        scores: &mut [f32], targets: &[Option<u32>], weights: &[f32], classes: usize, counted: f32
+        scores: &mut [f32],
+        targets: &[Option<u32>],
+        weights: &[f32],
+        classes: usize,
+        counted: f32,
     ) -> f64 {
         let mut total = 0.0;
         for (index, (row, target)) in scores.chunks_exact_mut(classes).zip(targets).enumerate() {
@@ -73,7 +86,7 @@ simd! {
                 continue;
             };
             let target = target as usize;
-            let max = largest(row);
+            let max = max_of(row);
             let target_score = row[target] - max;
             for s in row.iter_mut() {
                 *s = if *s == f32::NEG_INFINITY { 0.0 } else { exp::<FMA>(*s - max) };
@@ -94,6 +107,15 @@ simd! {
 ///
 /// `scores` become the gradient of the mean loss: (sigmoid(score) - target) / n. Returns the mean
 /// loss, max(s, 0) - s y + ln(1 + e^-|s|) in its overflow-free form.
+///
+/// ```
+/// use espalier_kernels::loss::binary_cross_entropy;
+///
+/// let mut scores = [0.0, 0.0];
+/// let loss = binary_cross_entropy(&mut scores, &[true, false]);
+/// assert!((loss - 2f64.ln()).abs() < 1e-6);
+/// assert_eq!(scores, [-0.25, 0.25]); // the gradient
+/// ```
 ///
 /// # Panics
 /// If the lengths differ.

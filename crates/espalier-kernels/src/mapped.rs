@@ -1,7 +1,7 @@
-//! Files that are read where they lie: mapped into memory, page by page as they are touched; or
+//! Files whose numbers are used in place: mapped into memory, page by page as they are touched; or
 //! copied into memory.
 
-use crate::bf16::Bf16;
+use crate::dtype::Bf16;
 use memmap2::{Mmap, MmapMut};
 use std::fmt;
 use std::fs::File;
@@ -35,10 +35,24 @@ unsafe impl sealed::Plain for Bf16 {}
 
 /// A file's bytes, mapped read-only or copied.
 ///
-/// Who replaces a mapped file must write another one and rename it, as this project's own writers
-/// do: the mapping then keeps the old one. A file that is written to in place while it is mapped
-/// changes the numbers that are read from it, and one that is made shorter ends the process with
-/// SIGBUS when a page beyond its new end is touched. A copy is safe from both.
+/// To replace a mapped file, write a new one and rename it, as this project's own writers do: the
+/// mapping then keeps the old one. A file that is written to in place while it is mapped changes
+/// the numbers that are read from it, and one that is made shorter ends the process with SIGBUS
+/// when a page beyond its new end is touched. A copy is safe from both.
+///
+/// ```
+/// use espalier_kernels::mapped::Mapped;
+///
+/// # fn main() -> std::io::Result<()> {
+/// let path = std::env::temp_dir().join(format!("mapped-{}", std::process::id()));
+/// std::fs::write(&path, [1.0f32, 2.0].map(f32::to_le_bytes).concat())?;
+/// let file = Mapped::open(&path)?;
+/// let numbers = file.view::<f32>(4..8).expect("four bytes at a multiple of four");
+/// assert_eq!(*numbers, [2.0]);
+/// assert!(file.view::<f32>(2..6).is_none(), "not aligned");
+/// # std::fs::remove_file(&path)
+/// # }
+/// ```
 pub struct Mapped {
     map: Mmap,
     /// Whether the pages are a copy, which cannot be read from the file again.
@@ -49,21 +63,21 @@ impl Mapped {
     /// Maps a file.
     ///
     /// # Errors
-    /// What the system says when it cannot be opened or mapped.
+    /// The system's error if the file cannot be opened or mapped.
     pub fn open(path: &Path) -> io::Result<Arc<Self>> {
         let file = File::open(path)?;
         // SAFETY: the mapping is read-only and private to `Mapped`, and all that is ever read from
         // it are `Plain` numbers, so that a change of the file by others (see above) cannot break
-        // an invariant of a type. Rust asks for more, that nobody changes the bytes while they are
-        // borrowed; that the system cannot promise, and the file's owner has to.
+        // an invariant of a type. Rust asks for more: that nobody changes the bytes while they are
+        // borrowed. The system cannot promise that; the file's owner has to.
         let map = unsafe { Mmap::map(&file)? };
         Ok(Arc::new(Self { map, copied: false }))
     }
 
-    /// Copies a file into memory, in which nobody else can change it.
+    /// Copies a file into memory, where nobody else can change it.
     ///
     /// # Errors
-    /// What the system says when the file cannot be opened or read, or there is no memory for it.
+    /// The system's error if the file cannot be opened or read, or there is no memory for it.
     pub fn copy(path: &Path) -> io::Result<Arc<Self>> {
         let mut file = File::open(path)?;
         let length = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
@@ -77,8 +91,8 @@ impl Mapped {
         &self.map
     }
 
-    /// The numbers in a range of bytes, in place; `None` if it is no range of this file, does not
-    /// start where such numbers may or holds no whole number of them, or if the machine is not
+    /// The numbers in a range of bytes, in place. `None` if the range is not one of this file's, is
+    /// not aligned for such numbers or is not a multiple of their size, or if the machine is not
     /// little-endian.
     pub fn view<T: Plain>(self: &Arc<Self>, range: Range<usize>) -> Option<View<T>> {
         let bytes = self.map.get(range)?;
@@ -94,8 +108,8 @@ impl Mapped {
     pub fn release(&self, range: Range<usize>) {
         #[cfg(unix)]
         if !self.copied {
-            // Failing to save memory is no failure. SAFETY: the pages are clean ones of a file
-            // mapped read-only, which come back as they were.
+            // An error only means that no memory is saved. SAFETY: the pages are clean ones of a
+            // file mapped read-only: they come back as they were.
             let _ = unsafe {
                 self.map.unchecked_advise_range(
                     memmap2::UncheckedAdvice::DontNeed,
@@ -115,7 +129,7 @@ impl fmt::Debug for Mapped {
     }
 }
 
-/// Numbers in a mapped file, which stays mapped as long as anybody has a view of it.
+/// Numbers in a mapped file, which stays mapped as long as there is a view of it.
 pub struct View<T> {
     file: Arc<Mapped>,
     first: *const T,

@@ -1,5 +1,5 @@
-//! Scalar functions written so that loops over them vectorise: no branches, no library calls. FMA
-//! as in [`crate::simd::madd`].
+//! exp and ln(1 + x), written so that loops over them vectorise: no branches, no library calls. FMA
+//! is that of [`crate::simd::madd`].
 
 use crate::simd::madd;
 
@@ -25,27 +25,6 @@ pub(crate) fn exp<const FMA: bool>(x: f32) -> f32 {
     let p = madd::<FMA>(p, r, 0.5);
     let power = f32::from_bits((shifted.to_bits() << 23).wrapping_add(1.0f32.to_bits()));
     (madd::<FMA>(p * r, r, r) + 1.0) * power
-}
-
-/// erf(x) to about 1e-7 absolute: x P(x^2) / Q(x^2) on |x| <= 4, beyond which erf is 1 in f32
-/// (minimax coefficients as in Eigen).
-#[inline(always)]
-pub(crate) fn erf<const FMA: bool>(x: f32) -> f32 {
-    let x = x.clamp(-4.0, 4.0);
-    let s = x * x;
-    let p = -2.726_142_3e-10;
-    let p = madd::<FMA>(p, s, 2.770_681_4e-8);
-    let p = madd::<FMA>(p, s, -2.101_024e-6);
-    let p = madd::<FMA>(p, s, -5.692_506_5e-5);
-    let p = madd::<FMA>(p, s, -7.349_906e-4);
-    let p = madd::<FMA>(p, s, -2.954_6e-3);
-    let p = madd::<FMA>(p, s, -1.609_603_3e-2);
-    let q = -1.456_607_2e-5;
-    let q = madd::<FMA>(q, s, -2.133_740_5e-4);
-    let q = madd::<FMA>(q, s, -1.682_827e-3);
-    let q = madd::<FMA>(q, s, -7.373_329e-3);
-    let q = madd::<FMA>(q, s, -1.426_474e-2);
-    x * p / q
 }
 
 /// ln(1 + x) to about 2 ulp for x in 0..=1: 2 artanh(z), z = x / (2 + x) <= 1/3, by its series
@@ -91,26 +70,5 @@ mod tests {
             );
         }
         assert!(exp::<true>(-1e9) < 2e-38 && exp::<true>(1e9).is_finite());
-    }
-
-    /// erf by its Taylor series in f64, which converges everywhere and is exact enough for |x| <=
-    /// 4.
-    fn erf_series(x: f64) -> f64 {
-        let (mut term, mut sum) = (x, x);
-        for n in 1..200 {
-            term *= -x * x / n as f64;
-            sum += term / (2 * n + 1) as f64;
-        }
-        sum * 2.0 / std::f64::consts::PI.sqrt()
-    }
-
-    #[test]
-    fn erf_matches_its_series() {
-        for i in -400..=400 {
-            let x = i as f32 * 0.01;
-            let error = |got: f32| (got as f64 - erf_series(x as f64)).abs();
-            assert!(error(erf::<true>(x)) < 5e-7 && error(erf::<false>(x)) < 5e-7, "erf({x})");
-        }
-        assert!((erf::<true>(30.0) - 1.0).abs() < 2e-7 && (erf::<true>(-30.0) + 1.0).abs() < 2e-7);
     }
 }

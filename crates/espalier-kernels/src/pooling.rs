@@ -1,9 +1,18 @@
-//! One vector per sequence, out of its token vectors.
+//! Pooling: one vector per sequence, from its token vectors; and scaling of vectors to length one.
 
 use crate::simd::{reduce, reduce2, simd};
 
 /// `out[s]` = mean of the rows of sequence s, `x` [T, H], `out` [n, H]. An empty sequence gives
 /// zeros.
+///
+/// ```
+/// use espalier_kernels::pooling::mean_pool;
+///
+/// let x = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]; // three tokens of width 2
+/// let mut out = [0.0; 4];
+/// mean_pool(&x, &[0, 2, 3], 2, &mut out);
+/// assert_eq!(out, [2.0, 3.0, 5.0, 6.0]);
+/// ```
 ///
 /// # Panics
 /// If the shapes do not fit each other.
@@ -23,7 +32,8 @@ pub fn mean_pool(x: &[f32], offsets: &[usize], width: usize, out: &mut [f32]) {
     }
 }
 
-/// `dx[t]` = `d_out[s]` / length of s, for every row t of sequence s. Overwrites `dx` [T, H].
+/// Backward pass of [`mean_pool`]: `dx[t]` = `d_out[s]` / length of s, for every row t of sequence
+/// s. Overwrites `dx` [T, H].
 ///
 /// # Panics
 /// If the shapes do not fit each other.
@@ -53,7 +63,8 @@ pub fn cls_pool(x: &[f32], offsets: &[usize], width: usize, out: &mut [f32]) {
     }
 }
 
-/// `dx[t]` = `d_out[s]` at the first row of sequence s, zero elsewhere. Overwrites `dx` [T, H].
+/// Backward pass of [`cls_pool`]: `dx[t]` = `d_out[s]` at the first row of sequence s, zero
+/// elsewhere. Overwrites `dx` [T, H].
 ///
 /// # Panics
 /// If the shapes do not fit each other.
@@ -67,11 +78,19 @@ pub fn cls_pool_backward(d_out: &[f32], offsets: &[usize], width: usize, dx: &mu
     }
 }
 
-/// Norms below this count as this, so that a zero vector stays zero (as in PyTorch's `normalize`).
+/// The least norm to divide by, so that a zero vector stays zero (as in PyTorch's `normalize`).
 const SMALLEST_NORM: f32 = 1e-12;
 
 simd! {
-    /// Scales each row of `x` [n, H] to length one and writes the former lengths to `norms` `[n]`.
+    /// Scales each row of `x` [n, H] to length one and writes the lengths before to `norms` `[n]`.
+    ///
+    /// ```
+    /// use espalier_kernels::pooling::l2_normalize;
+    ///
+    /// let (mut x, mut norms) = ([3.0, 4.0], [0.0]);
+    /// l2_normalize(&mut x, 2, &mut norms);
+    /// assert_eq!((x, norms), ([0.6, 0.8], [5.0]));
+    /// ```
     ///
     /// # Panics
     /// If the shapes do not fit each other.
@@ -87,14 +106,18 @@ simd! {
 }
 
 simd! {
-    /// Gradient at the vectors before [`l2_normalize`], in place on `d` [n, H]: (d - u <u, d>) /
-    /// norm, u the unit vectors.
+    /// Backward pass of [`l2_normalize`], in place: d [n, H], the gradient at the unit vectors u,
+    /// becomes (d - u <u, d>) / norm, the gradient at the vectors before.
     ///
     /// # Panics
     /// If the shapes do not fit each other.
     pub fn l2_normalize_backward(unit: &[f32], norms: &[f32], width: usize, d: &mut [f32]) {
-        assert!(d.len() == norms.len() * width && unit.len() == d.len(), "l2_normalize_backward: shapes do not fit");
-        for ((row, unit), norm) in d.chunks_exact_mut(width).zip(unit.chunks_exact(width)).zip(norms) {
+        assert!(
+            d.len() == norms.len() * width && unit.len() == d.len(),
+            "l2_normalize_backward: shapes do not fit"
+        );
+        let rows = d.chunks_exact_mut(width).zip(unit.chunks_exact(width));
+        for ((row, unit), norm) in rows.zip(norms) {
             let along = reduce2(row, unit, |d, u| d * u);
             for (d, u) in row.iter_mut().zip(unit) {
                 *d = (*d - u * along) / norm;

@@ -1,15 +1,15 @@
 //! One source, several instruction sets.
 //!
 //! Elementwise kernels are written once as plain loops. The [`simd!`] macro compiles each of them
-//! for every instruction set that pays, and picks one at run time: the loops vectorise because the
-//! compiler may use wide registers inside that copy, and only there.
+//! once for every instruction set that makes it faster, and picks one at run time: the loops
+//! vectorise because the compiler may use wide registers inside that copy, and only there.
 
-use crate::element::Element;
+use crate::dtype::Element;
 use crate::processor::processor;
 
-/// The widest instruction set that the running processor offers and that the kernels have a version
-/// for.
+/// The instruction sets that elementwise kernels are compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum InstructionSet {
     /// Whatever the compile target guarantees (SSE2 on x86-64, NEON on aarch64).
     Baseline,
@@ -19,7 +19,13 @@ pub enum InstructionSet {
     Avx512,
 }
 
-/// The widest instruction set for elementwise kernels.
+/// The widest instruction set for elementwise kernels that the processor offers.
+///
+/// ```
+/// use espalier_kernels::{InstructionSet, instruction_set, processor};
+///
+/// assert_eq!(instruction_set() == InstructionSet::Avx512, processor().avx512);
+/// ```
 pub fn instruction_set() -> InstructionSet {
     let cpu = processor();
     match (cpu.avx512, cpu.avx2) {
@@ -41,28 +47,38 @@ pub(crate) fn madd<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
 ///
 /// Inside the body the constant `FMA` says whether this copy has fused multiply-add (see [`madd`]).
 macro_rules! simd {
-    ($(#[$meta:meta])* $vis:vis fn $name:ident $(<$e:ident: $bound:path>)? ($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? $body:block) => {
+    (
+        $(#[$meta:meta])*
+        $vis:vis fn $name:ident $(<$($life:lifetime,)? $e:ident: $bound:path>)?
+        ($($arg:ident: $ty:ty),* $(,)?)
+        $(-> $ret:ty)? $body:block
+    ) => {
         $(#[$meta])*
         #[allow(clippy::too_many_arguments)]
-        $vis fn $name $(<$e: $bound>)? ($($arg: $ty),*) $(-> $ret)? {
+        $vis fn $name $(<$($life,)? $e: $bound>)? ($($arg: $ty),*) $(-> $ret)? {
             #[inline(always)]
             #[allow(clippy::extra_unused_type_parameters, clippy::too_many_arguments)]
-            fn body<const FMA: bool $(, $e: $bound)?>($($arg: $ty),*) $(-> $ret)? $body
+            fn body<$($($life,)?)? const FMA: bool $(, $e: $bound)?>($($arg: $ty),*)
+            $(-> $ret)? $body
 
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-            fn avx512 $(<$e: $bound>)? ($($arg: $ty),*) $(-> $ret)? { body::<true $(, $e)?>($($arg),*) }
+            fn avx512 $(<$($life,)? $e: $bound>)? ($($arg: $ty),*) $(-> $ret)? {
+                body::<true $(, $e)?>($($arg),*)
+            }
 
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2,fma")]
-            fn avx2 $(<$e: $bound>)? ($($arg: $ty),*) $(-> $ret)? { body::<true $(, $e)?>($($arg),*) }
+            fn avx2 $(<$($life,)? $e: $bound>)? ($($arg: $ty),*) $(-> $ret)? {
+                body::<true $(, $e)?>($($arg),*)
+            }
 
             match $crate::simd::instruction_set() {
-                // SAFETY: `instruction_set` answers Avx512 only when the processor has every
+                // SAFETY: `instruction_set` returns Avx512 only where the processor has every
                 // feature named above.
                 #[cfg(target_arch = "x86_64")]
                 $crate::simd::InstructionSet::Avx512 => unsafe { avx512 $(::<$e>)? ($($arg),*) },
-                // SAFETY: `instruction_set` answers Avx2 only when the processor has AVX2 and FMA.
+                // SAFETY: `instruction_set` returns Avx2 only where the processor has AVX2 and FMA.
                 #[cfg(target_arch = "x86_64")]
                 $crate::simd::InstructionSet::Avx2 => unsafe { avx2 $(::<$e>)? ($($arg),*) },
                 _ => body::<{ cfg!(target_arch = "aarch64") } $(, $e)?>($($arg),*),
@@ -72,21 +88,20 @@ macro_rules! simd {
 }
 pub(crate) use simd;
 
-/// Lanes of the accumulators that reductions keep apart, so that their sums vectorise and never
-/// depend on the width of the registers.
+/// Number of separate sums that reductions keep, so that they vectorise and their result never
+/// depends on the width of the registers.
 pub(crate) const LANES: usize = 16;
 
-/// Numbers that stay in a register, or two, as long as they are only indexed by loops over
-/// [`LANES`].
+/// Numbers that the compiler keeps in one register or two, as long as they are only indexed by
+/// loops over [`LANES`].
 pub(crate) type Vector = [f32; LANES];
 
-/// A vector of numbers: of [`LANES`] if they are said to be `WHOLE`, else of as many as there are,
-/// and zeros.
+/// Loads a vector: [`LANES`] numbers if it is `FULL`, else as many as `from` has, and zeros.
 ///
-/// Which it is must be known to the compiler: a vector that may come from either is kept in memory.
+/// `FULL` is a constant because the compiler keeps a vector that may come from either in memory.
 #[inline(always)]
-pub(crate) fn load<const WHOLE: bool, E: Element>(from: &[E]) -> Vector {
-    if !WHOLE {
+pub(crate) fn load<const FULL: bool, E: Element>(from: &[E]) -> Vector {
+    if !FULL {
         return load_part(from);
     }
     let from = &from[..LANES];
@@ -97,11 +112,10 @@ pub(crate) fn load<const WHOLE: bool, E: Element>(from: &[E]) -> Vector {
     vector
 }
 
-/// Writes a vector: [`LANES`] numbers if there is said to be room for the `WHOLE` of it, else as
-/// many as there is room for.
+/// Stores a vector: [`LANES`] numbers if it is `FULL`, else as many as fit into `to`.
 #[inline(always)]
-pub(crate) fn store<const WHOLE: bool, E: Element>(vector: Vector, to: &mut [E]) {
-    if !WHOLE {
+pub(crate) fn store<const FULL: bool, E: Element>(vector: Vector, to: &mut [E]) {
+    if !FULL {
         return store_part(vector, to);
     }
     let to = &mut to[..LANES];
@@ -173,10 +187,10 @@ pub(crate) fn reduce2(x: &[f32], y: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 
     sum_lanes(lanes)
 }
 
-/// The largest value of a slice, in lanes; minus infinity of an empty one. NaN counts as smaller
+/// The largest value of a slice, in lanes; minus infinity for an empty one. NaN counts as smaller
 /// than everything.
 #[inline(always)]
-pub(crate) fn largest(x: &[f32]) -> f32 {
+pub(crate) fn max_of(x: &[f32]) -> f32 {
     // `f32::max` orders signed zeros and NaN on both sides; this is the single instruction.
     let larger = |a: f32, b: f32| if b > a { b } else { a };
     let mut lanes = [f32::NEG_INFINITY; LANES];

@@ -1,6 +1,6 @@
-//! Rows turned into columns, a small square in registers at a time.
+//! Transposition of matrices of 32-bit numbers, a small square in registers at a time.
 
-/// Side of a square.
+/// Rows and columns of a square.
 pub(crate) const SQUARE: usize = 4;
 
 /// Writes `rows` rows of `from` [rows, from_stride] as columns of `to` [.., to_stride]: `to[c][r] =
@@ -23,9 +23,9 @@ pub(crate) fn transpose(
         from.len() >= (rows - 1) * from_stride + columns
             && to.len() >= (columns - 1) * to_stride + rows
     );
-    let (whole_rows, whole_columns) = (rows / SQUARE * SQUARE, columns / SQUARE * SQUARE);
-    for r in (0..whole_rows).step_by(SQUARE) {
-        for c in (0..whole_columns).step_by(SQUARE) {
+    let (square_rows, square_columns) = (rows / SQUARE * SQUARE, columns / SQUARE * SQUARE);
+    for r in (0..square_rows).step_by(SQUARE) {
+        for c in (0..square_columns).step_by(SQUARE) {
             // SAFETY: r + 4 <= rows and c + 4 <= columns, so that all four rows of the square and
             // all four of its transpose end within what was just asserted.
             unsafe {
@@ -43,14 +43,14 @@ pub(crate) fn transpose(
             }
         }
     };
-    rest(whole_rows..rows, 0..whole_columns);
-    rest(0..rows, whole_columns..columns);
+    rest(square_rows..rows, 0..square_columns);
+    rest(0..rows, square_columns..columns);
 }
 
-/// Turns a square in registers, by the vector instructions that every x86-64 processor has.
+/// Transposes a square in registers, by the vector instructions that every x86-64 processor has.
 ///
 /// # Safety
-/// All pointers are good for four words; none needs to be aligned.
+/// All pointers are good for four numbers; none needs to be aligned.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 unsafe fn transpose_square(from: [*const [u32; SQUARE]; SQUARE], to: [*mut [u32; SQUARE]; SQUARE]) {
@@ -65,10 +65,10 @@ unsafe fn transpose_square(from: [*const [u32; SQUARE]; SQUARE], to: [*mut [u32;
     }
 }
 
-/// Turns a square.
+/// Transposes a square.
 ///
 /// # Safety
-/// All pointers are good for four words; none needs to be aligned.
+/// All pointers are good for four numbers; none needs to be aligned.
 #[cfg(not(target_arch = "x86_64"))]
 #[inline(always)]
 unsafe fn transpose_square(from: [*const [u32; SQUARE]; SQUARE], to: [*mut [u32; SQUARE]; SQUARE]) {

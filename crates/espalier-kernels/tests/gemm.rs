@@ -1,7 +1,9 @@
 //! `gemm` against a triple loop in f64, for every kernel of f32 and bf16 that the machine can run.
 
-use espalier_kernels::gemm::{Kernel, Matrix, MatrixMut, Start, gemm, gemm_with};
+use espalier_kernels::gemm::{Kernel, Matrix, MatrixMut, Start, Update, gemm, gemm_with};
 use espalier_kernels::{Bf16, Precision};
+use espalier_testing::compare::on_threads;
+use espalier_testing::random::Random;
 use proptest::prelude::*;
 
 /// What C starts from, without the vector.
@@ -26,7 +28,8 @@ impl Operand {
     /// Random elements; stored rows lie `gap` elements further apart than they are long.
     fn random(rows: usize, cols: usize, gap: usize, transposed: bool, seed: u64) -> Self {
         let (stored_rows, stored_cols) = if transposed { (cols, rows) } else { (rows, cols) };
-        Self { data: random(stored_rows * (stored_cols + gap), seed), rows, cols, gap, transposed }
+        let data = Random::new(seed).vec(stored_rows * (stored_cols + gap));
+        Self { data, rows, cols, gap, transposed }
     }
 
     fn matrix(&self) -> Matrix<'_> {
@@ -48,17 +51,6 @@ impl Operand {
     }
 }
 
-/// Numbers between -1 and 1 from a linear congruential generator (Knuth's MMIX constants).
-fn random(len: usize, seed: u64) -> Vec<f32> {
-    let mut state = seed;
-    let mut next = || {
-        state =
-            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 40) as f32 / (1 << 23) as f32 - 1.0
-    };
-    (0..len).map(|_| next()).collect()
-}
-
 /// Runs one product and checks each element of C, and that the gaps between C's rows are left
 /// alone.
 fn check(
@@ -72,8 +64,8 @@ fn check(
 ) {
     const UNTOUCHED: f32 = 123.0;
     let (m, n, k) = (a.rows, b.cols, a.cols);
-    let bias = random(n, 5);
-    let mut before = random(m * (n + gap), 6);
+    let bias = Random::new(5).vec(n);
+    let mut before = Random::new(6).vec(m * (n + gap));
     if n + gap > 0 {
         before.chunks_mut(n + gap).for_each(|row| row[n..].fill(UNTOUCHED));
     }
@@ -86,10 +78,9 @@ fn check(
     gemm_with(
         kernel,
         precision,
-        alpha,
         a.matrix(),
         b.matrix(),
-        start,
+        Update { alpha, start },
         MatrixMut::strided(&mut c, m, n, n + gap),
     );
     // What the kernel multiplies: operands rounded to the precision.
@@ -150,20 +141,13 @@ fn every_edge_of_small_products() {
 #[test]
 fn two_by_two() {
     let (a, b, mut c) = ([1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0], [f32::NAN; 4]);
-    gemm(
-        1.0,
-        Matrix::new(&a, 2, 2),
-        Matrix::new(&b, 2, 2),
-        Start::Zero,
-        MatrixMut::new(&mut c, 2, 2),
-    );
+    gemm(Matrix::new(&a, 2, 2), Matrix::new(&b, 2, 2), Start::Zero, MatrixMut::new(&mut c, 2, 2));
     assert_eq!(c, [19.0, 22.0, 43.0, 50.0]);
     let bias = [0.5, -0.5];
     gemm(
-        2.0,
         Matrix::new(&a, 2, 2),
         Matrix::new(&b, 2, 2).t(),
-        Start::Bias(&bias),
+        Update { alpha: 2.0, start: Start::Bias(&bias) },
         MatrixMut::new(&mut c, 2, 2),
     );
     assert_eq!(c, [34.5, 45.5, 78.5, 105.5]); // [1 2; 3 4] [5 7; 6 8] = [17 23; 39 53]
@@ -208,12 +192,9 @@ const LARGE: [usize; 3] = [203, 409, 397];
 fn product(precision: Precision, kernel: Kernel, a: Matrix, b: Matrix) -> Vec<f32> {
     let (m, n) = (a.rows(), b.cols());
     let mut c = vec![1.0; m * n];
-    gemm_with(kernel, precision, 0.7, a, b, Start::Accumulate, MatrixMut::new(&mut c, m, n));
+    let update = Update { alpha: 0.7, start: Start::Accumulate };
+    gemm_with(kernel, precision, a, b, update, MatrixMut::new(&mut c, m, n));
     c
-}
-
-fn with_threads<R: Send>(threads: usize, run: impl FnOnce() -> R + Send) -> R {
-    rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(run)
 }
 
 #[test]
@@ -233,9 +214,9 @@ fn bits_do_not_depend_on_the_number_of_threads() {
     let [m, n, k] = LARGE;
     let (a, b) = (Operand::random(m, k, 0, true, 1), Operand::random(k, n, 0, false, 2));
     for (precision, kernel) in kernels() {
-        let one = with_threads(1, || product(precision, kernel, a.matrix(), b.matrix()));
+        let one = on_threads(1, || product(precision, kernel, a.matrix(), b.matrix()));
         for threads in [2, 3, 8] {
-            let many = with_threads(threads, || product(precision, kernel, a.matrix(), b.matrix()));
+            let many = on_threads(threads, || product(precision, kernel, a.matrix(), b.matrix()));
             assert_eq!(one, many, "{precision} {kernel:?} {threads} threads");
         }
     }
@@ -277,26 +258,14 @@ fn kernels_with_fused_multiply_add_agree_bit_by_bit() {
 #[should_panic(expected = "inner dimension")]
 fn refuses_operands_that_do_not_fit() {
     let (a, mut c) = ([0.0; 6], [0.0; 4]);
-    gemm(
-        1.0,
-        Matrix::new(&a, 2, 3),
-        Matrix::new(&a, 2, 3),
-        Start::Zero,
-        MatrixMut::new(&mut c, 2, 2),
-    );
+    gemm(Matrix::new(&a, 2, 3), Matrix::new(&a, 2, 3), Start::Zero, MatrixMut::new(&mut c, 2, 2));
 }
 
 #[test]
 #[should_panic(expected = "differ in shape")]
 fn refuses_a_result_of_another_shape() {
     let (a, mut c) = ([0.0; 6], [0.0; 6]);
-    gemm(
-        1.0,
-        Matrix::new(&a, 2, 3),
-        Matrix::new(&a, 3, 2),
-        Start::Zero,
-        MatrixMut::new(&mut c, 2, 3),
-    );
+    gemm(Matrix::new(&a, 2, 3), Matrix::new(&a, 3, 2), Start::Zero, MatrixMut::new(&mut c, 2, 3));
 }
 
 #[test]
@@ -304,7 +273,6 @@ fn refuses_a_result_of_another_shape() {
 fn refuses_a_bias_of_another_length() {
     let (a, mut c) = ([0.0; 6], [0.0; 4]);
     gemm(
-        1.0,
         Matrix::new(&a, 2, 3),
         Matrix::new(&a, 3, 2),
         Start::Bias(&[0.0]),

@@ -5,21 +5,13 @@ use espalier_kernels::embedding::{EmbeddingTables, embed};
 use espalier_kernels::gemm::{Matrix, MatrixMut, Packed, Start};
 use espalier_kernels::mapped::Mapped;
 use espalier_kernels::{Bf16, Precision, Rows, quantize_rows, round_to_bf16};
+use espalier_testing::random::Random;
 use std::fs;
 
 /// Sizes that no kernel's tile divides.
 const OUTPUTS: usize = 45;
 const INPUTS: usize = 37;
 const TOKENS: usize = 5;
-
-fn random(len: usize, seed: u32) -> Vec<f32> {
-    let mut state = seed;
-    let mut next = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-    };
-    (0..len).map(|_| next()).collect()
-}
 
 fn narrow(values: &[f32]) -> Vec<Bf16> {
     let mut out = vec![Bf16::default(); values.len()];
@@ -28,9 +20,8 @@ fn narrow(values: &[f32]) -> Vec<Bf16> {
 }
 
 fn product(packed: &Packed) -> Vec<u32> {
-    let (x, mut y) = (random(TOKENS * INPUTS, 7), vec![f32::NAN; TOKENS * OUTPUTS]);
+    let (x, mut y) = (Random::new(7).vec(TOKENS * INPUTS), vec![f32::NAN; TOKENS * OUTPUTS]);
     packed.gemm(
-        1.0,
         Matrix::new(&x, TOKENS, INPUTS),
         Start::Zero,
         MatrixMut::new(&mut y, TOKENS, OUTPUTS),
@@ -58,7 +49,7 @@ fn a_copy_does_not_follow_its_file() {
 
 #[test]
 fn stored_weights_are_packed_as_the_numbers_they_stand_for() {
-    let weight = random(OUTPUTS * INPUTS, 1);
+    let weight = Random::new(1).vec(OUTPUTS * INPUTS);
     let (bf16, mut bytes, mut scales) =
         (narrow(&weight), vec![0; weight.len()], vec![0.0; OUTPUTS]);
     quantize_rows(&weight, &mut bytes, &mut scales);
@@ -102,9 +93,13 @@ fn rounding_to_bytes_worked_by_hand() {
 fn words_are_looked_up_in_any_type() {
     let (ids, positions) = ([2, 0, 2], [1, 0, 0]);
     let places = [0.5, 0.25, -8.0, 4.0];
-    let sum = |words: Rows| {
-        let tables =
-            EmbeddingTables { width: 2, words, positions: &places, token_type: &[1.0, 2.0] };
+    let sum = |word_embeddings: Rows| {
+        let tables = EmbeddingTables {
+            width: 2,
+            word_embeddings,
+            position_embeddings: &places,
+            token_type_embedding: &[1.0, 2.0],
+        };
         let mut out = [f32::NAN; 6];
         embed(tables, &ids, &positions, &mut out);
         out

@@ -30,7 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let shape = LoraConfig::for_layers(config.num_hidden_layers);
     let names: Vec<String> = (0..10).map(|n| format!("adapter {n}")).collect();
     for (n, name) in names.iter().enumerate() {
-        let mut lora = Lora::fresh(config, &shape, || 0.5);
+        let mut lora = Lora::random_init(config, &shape, || 0.5);
         // A fresh one changes nothing yet.
         lora.values.fill(0.001 * (n + 1) as f32);
         runtime.attach_lora(name, &lora)?;

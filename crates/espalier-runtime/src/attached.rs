@@ -34,12 +34,13 @@ pub(crate) struct Texts<'a> {
 impl Attached {
     /// Prepares an adapter that is to be called `name`.
     pub fn new(name: &str, adapter: Adapter, backbone: &TextEncoder) -> Result<Self, RuntimeError> {
-        let unfit = |reason: String| RuntimeError::Unfit { name: name.to_string(), reason };
+        let unfit =
+            |reason: String| RuntimeError::InvalidAdapter { name: name.to_string(), reason };
         if adapter.card.backbone != backbone.fingerprint() {
             let (expected, found) = (adapter.card.backbone, backbone.fingerprint().to_string());
             return Err(RuntimeError::WrongBackbone { name: name.to_string(), expected, found });
         }
-        adapter.check(&backbone.encoder.config).map_err(unfit)?;
+        adapter.validate(&backbone.encoder.config).map_err(unfit)?;
         let Adapter { lora, head, card } = adapter;
         let task = match (card.output, head) {
             (Output::Tags { tags }, Some(head)) => {
@@ -58,7 +59,7 @@ impl Attached {
     pub fn of_lora(name: &str, lora: &Lora, backbone: &TextEncoder) -> Result<Self, RuntimeError> {
         if !lora.fits(&backbone.encoder.config) {
             let reason = "its low-rank updates have other shapes than the encoder's modules".into();
-            return Err(RuntimeError::Unfit { name: name.to_string(), reason });
+            return Err(RuntimeError::InvalidAdapter { name: name.to_string(), reason });
         }
         Ok(Self { lora: PackedLora::new(backbone.precision(), lora), task: Task::Vectors })
     }

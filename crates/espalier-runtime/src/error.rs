@@ -52,7 +52,7 @@ pub enum RuntimeError {
         "adapter {name:?} cannot be attached: {reason}; make it for an encoder of the backbone's \
          shape, with one class per label"
     )]
-    Unfit {
+    InvalidAdapter {
         /// The name it was to have.
         name: String,
         /// What does not fit.

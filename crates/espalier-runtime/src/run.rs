@@ -77,7 +77,7 @@ fn run_texts(
         for portion in portions(encoded.iter().map(|text| text.ids.len() * top.rows.len())) {
             let encoded = &encoded[portion.clone()];
             let hidden = forward(backbone, adapters, &plan, encoded);
-            let batch = &Batch::of_texts(encoded);
+            let batch = &Batch::from_texts(encoded);
             let texts = Texts { texts: &texts[portion.clone()], encoded, batch };
             let block = batch.tokens() * backbone.encoder.width();
             for (index, adapter) in adapters.iter().enumerate() {
@@ -132,13 +132,13 @@ fn forward(
             }
         }
         rows = on.len();
-        let batch = Batch::of_texts(repeat_n(texts, rows).flatten());
+        let batch = Batch::from_texts(repeat_n(texts, rows).flatten());
         let lora = |row: &Option<usize>| row.map(|adapter| &adapters[adapter].lora);
         let adapters: Vec<Option<&PackedLora>> =
             on.iter().flat_map(|row| repeat_n(lora(row), texts.len())).collect();
         let input = (layers.start > 0).then_some(hidden.as_slice());
         out.resize(rows * block, 0.0);
-        model.encode_branches(
+        model.encode_with_adapters(
             layers.clone(),
             input,
             &batch,

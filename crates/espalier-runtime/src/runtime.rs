@@ -88,7 +88,7 @@ impl Runtime {
     /// Makes an adapter in memory available as `name`.
     ///
     /// # Errors
-    /// [`RuntimeError::WrongBackbone`], [`RuntimeError::Unfit`], [`RuntimeError::NameTaken`].
+    /// [`RuntimeError::WrongBackbone`], [`RuntimeError::InvalidAdapter`], [`RuntimeError::NameTaken`].
     pub fn attach_adapter(&self, name: &str, adapter: Adapter) -> Result<(), RuntimeError> {
         check_threads()?;
         self.insert(name, Attached::new(name, adapter, &self.backbone)?)
@@ -97,7 +97,7 @@ impl Runtime {
     /// Makes low-rank updates alone available as `name`. They answer with text vectors.
     ///
     /// # Errors
-    /// [`RuntimeError::Unfit`], [`RuntimeError::NameTaken`].
+    /// [`RuntimeError::InvalidAdapter`], [`RuntimeError::NameTaken`].
     pub fn attach_lora(&self, name: &str, lora: &Lora) -> Result<(), RuntimeError> {
         check_threads()?;
         self.insert(name, Attached::of_lora(name, lora, &self.backbone)?)
@@ -116,7 +116,7 @@ impl Runtime {
     /// Puts an adapter in memory in the place of the adapter `name`.
     ///
     /// # Errors
-    /// [`RuntimeError::WrongBackbone`], [`RuntimeError::Unfit`], and
+    /// [`RuntimeError::WrongBackbone`], [`RuntimeError::InvalidAdapter`], and
     /// [`RuntimeError::UnknownAdapter`] when there is none of that name. The adapter that was there
     /// is then still attached.
     pub fn replace_adapter(&self, name: &str, adapter: Adapter) -> Result<(), RuntimeError> {

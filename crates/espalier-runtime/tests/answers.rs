@@ -1,12 +1,12 @@
 //! What answers say: where in the text they point, how probable they are, in which order they come.
 
-mod support;
-
 use espalier_encoder::{Batch, Compute, Lora, Output, Pooling, TextEncoder};
 use espalier_runtime::{Answer, EntitySpan, Request, Runtime, RuntimeError, TextAnswers};
+use espalier_testing::adapters::{labels, random_adapter, random_lora, tags};
+use espalier_testing::compare::bits;
+use espalier_testing::fixtures::{copy_of, edit_json, fixture};
+use espalier_testing::runtime::{NAMES, constant, runtime, texts};
 use serde_json::json;
-use support::common::{bits, copy_of, edit_json, fixture};
-use support::{NAMES, adapter, constant, labels, plain_lora, runtime, tags, texts};
 
 fn opinions() -> Output {
     labels(&["good", "bad"])
@@ -34,10 +34,12 @@ fn answers_come_in_the_order_asked_for() {
 #[test]
 fn answers_that_are_no_numbers_are_an_error_that_names_the_adapter() {
     let runtime = runtime();
-    let mut lora = plain_lora(runtime.backbone(), 1, 3);
+    let mut lora = random_lora(runtime.backbone(), 2, 3);
     lora.values.fill(1e20);
     for (name, output) in [("large tags", things()), ("large labels", opinions())] {
-        runtime.attach_adapter(name, adapter(runtime.backbone(), lora.clone(), output, 5)).unwrap();
+        runtime
+            .attach_adapter(name, random_adapter(runtime.backbone(), lora.clone(), output, 5))
+            .unwrap();
     }
     runtime.attach_lora("large", &lora).unwrap();
     for name in ["large tags", "large labels", "large"] {
@@ -194,7 +196,7 @@ fn vectors(runtime: &Runtime, texts: &[String], request: Request) -> Vec<Vec<f32
 #[test]
 fn vectors_are_the_models_own() {
     let (runtime, texts) = (Runtime::open(&fixture("tiny-bert")).unwrap(), texts());
-    let lora = plain_lora(runtime.backbone(), 1, 4);
+    let lora = random_lora(runtime.backbone(), 2, 4);
     runtime.attach_lora("lora", &lora).unwrap();
     for (request, lora) in [(Request::Plain, None), (Request::Adapter("lora"), Some(&lora))] {
         let expected = means(runtime.backbone(), &texts, lora).concat();
@@ -214,9 +216,12 @@ fn vectors_have_length_one_where_the_model_says_so() {
         modules.as_array_mut().unwrap().push(normalize);
     });
     let (runtime, texts) = (Runtime::open(directory.path()).unwrap(), texts());
-    let lora = plain_lora(runtime.backbone(), 1, 4);
+    let lora = random_lora(runtime.backbone(), 2, 4);
     runtime
-        .attach_adapter("vectors", adapter(runtime.backbone(), lora.clone(), Output::Vectors, 1))
+        .attach_adapter(
+            "vectors",
+            random_adapter(runtime.backbone(), lora.clone(), Output::Vectors, 1),
+        )
         .unwrap();
     for (request, lora) in [(Request::Plain, None), (Request::Adapter("vectors"), Some(&lora))] {
         let means = means(runtime.backbone(), &texts, lora);

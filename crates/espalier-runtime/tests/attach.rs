@@ -1,12 +1,12 @@
 //! Attaching, replacing and detaching adapters, and what is refused.
 
-mod support;
-
 use espalier_encoder::{Adapter, EncoderError, Head, Lora, Output, TextEncoder};
 use espalier_runtime::{Answer, Request, Runtime, RuntimeError};
+use espalier_testing::adapters::{adapter, labels, random_adapter, random_lora, saved, tags};
+use espalier_testing::compare::bits;
+use espalier_testing::fixtures::tiny_bert;
+use espalier_testing::runtime::{constant, runtime};
 use std::fs;
-use support::common::{bits, tiny_bert};
-use support::{adapter, constant, labels, plain_lora, runtime, saved, tags, with_head};
 
 const _: () = {
     const fn is_shared_by_threads<T: Send + Sync>() {}
@@ -16,7 +16,7 @@ const _: () = {
 /// An adapter that says `label` of everything.
 fn says(backbone: &TextEncoder, label: &str) -> Adapter {
     let head = Head { classes: 1, values: vec![0.0; 33] };
-    with_head(backbone, plain_lora(backbone, 2, 1), Some(head), labels(&[label]))
+    adapter(backbone, random_lora(backbone, 1, 1), Some(head), labels(&[label]))
 }
 
 fn said(runtime: &Runtime, name: &str) -> String {
@@ -82,7 +82,7 @@ fn adapters_of_another_backbone_are_refused() {
     let mut weights = tiny_bert().weights().to_vec();
     weights[0] += 1e-3;
     let other = Runtime::new(tiny_bert().with_weights(weights));
-    let adapter = adapter(&tiny_bert(), plain_lora(&tiny_bert(), 2, 1), Output::Vectors, 1);
+    let adapter = random_adapter(&tiny_bert(), random_lora(&tiny_bert(), 1, 1), Output::Vectors, 1);
     let error =
         refused(other.attach("vectors", saved(&adapter).path()), other.backbone().fingerprint());
     assert!(matches!(error, RuntimeError::Encoder(EncoderError::WrongBackbone { .. })), "{error}");
@@ -94,7 +94,7 @@ fn adapters_of_another_backbone_are_refused() {
 #[test]
 fn adapters_in_memory_whose_parts_do_not_fit_are_refused() {
     let backbone = tiny_bert();
-    let lora = || plain_lora(&backbone, 1, 1);
+    let lora = || random_lora(&backbone, 2, 1);
     let head = |classes: usize, width: usize| {
         Some(Head { classes, values: vec![0.0; classes * (width + 1)] })
     };
@@ -114,11 +114,9 @@ fn adapters_in_memory_whose_parts_do_not_fit_are_refused() {
     ];
     let runtime = Runtime::new(backbone.clone());
     for (lora, head, output, message) in cases {
-        let error = refused(
-            runtime.attach_adapter("new", with_head(&backbone, lora, head, output)),
-            message,
-        );
-        assert!(matches!(error, RuntimeError::Unfit { name, .. } if name == "new"));
+        let error =
+            refused(runtime.attach_adapter("new", adapter(&backbone, lora, head, output)), message);
+        assert!(matches!(error, RuntimeError::InvalidAdapter { name, .. } if name == "new"));
     }
     refused(runtime.attach_lora("new", &of_another_encoder), "other shapes");
     assert_eq!(runtime.names(), [""; 0]);
@@ -143,9 +141,9 @@ fn a_replacement_that_cannot_be_read_changes_nothing() {
 #[test]
 fn low_rank_updates_alone_give_vectors() {
     let runtime = Runtime::new(tiny_bert());
-    let lora = plain_lora(runtime.backbone(), 1, 4);
+    let lora = random_lora(runtime.backbone(), 2, 4);
     runtime.attach_lora("lora", &lora).unwrap();
-    let headless = adapter(runtime.backbone(), lora, Output::Vectors, 1);
+    let headless = random_adapter(runtime.backbone(), lora, Output::Vectors, 1);
     runtime.attach_adapter("headless", headless).unwrap();
     let requests = [Request::Adapter("lora"), Request::Adapter("headless"), Request::Plain];
     let vectors = runtime.run(&["it was"], &requests).unwrap().remove(0).answers;

@@ -4,15 +4,14 @@
 //! Takes 2 seconds; `ESPALIER_STRESS_SECONDS=120 cargo test -p espalier-runtime --test stress`
 //! takes 120.
 
-mod support;
-
 use espalier_encoder::{Adapter, Backbone, Output};
 use espalier_runtime::{Request, Runtime, RuntimeError, TextAnswers};
+use espalier_testing::adapters::{labels, random_adapter, random_lora, tags};
+use espalier_testing::fixtures::tiny_bert;
+use espalier_testing::runtime::to_request;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread::{scope, yield_now};
 use std::time::{Duration, Instant};
-use support::common::tiny_bert;
-use support::{adapter, labels, plain_lora, tags, to_request};
 
 const VARIABLE: &str = "ESPALIER_STRESS_SECONDS";
 /// Adapters that are replaced all the time.
@@ -33,9 +32,9 @@ struct Known {
 impl Known {
     fn new(backbone: &Backbone, texts: &[String], versions: [(usize, Output); 2]) -> Self {
         let mut seed = 0;
-        let versions = versions.map(|(first, output)| {
+        let versions = versions.map(|(layers, output)| {
             seed += 1;
-            adapter(backbone, plain_lora(backbone, first, seed), output, seed)
+            random_adapter(backbone, random_lora(backbone, layers, seed), output, seed)
         });
         let answers = versions.clone().map(|version| {
             let runtime = Runtime::new(backbone.clone());
@@ -58,12 +57,12 @@ impl Known {
 }
 
 fn known(backbone: &Backbone, texts: &[String]) -> [Known; 4] {
-    let opinions = [(0, labels(&["good", "bad"])), (3, labels(&["yes", "no", "perhaps"]))];
+    let opinions = [(3, labels(&["good", "bad"])), (0, labels(&["yes", "no", "perhaps"]))];
     [
-        Known::new(backbone, texts, [(2, tags(&["thing"])), (1, tags(&["place", "person"]))]),
+        Known::new(backbone, texts, [(1, tags(&["thing"])), (2, tags(&["place", "person"]))]),
         Known::new(backbone, texts, opinions),
-        Known::new(backbone, texts, [(1, Output::Vectors), (2, Output::Vectors)]),
-        Known::new(backbone, texts, [(1, labels(&["old", "older"])), (1, tags(&["new"]))]),
+        Known::new(backbone, texts, [(2, Output::Vectors), (1, Output::Vectors)]),
+        Known::new(backbone, texts, [(2, labels(&["old", "older"])), (2, tags(&["new"]))]),
     ]
 }
 

@@ -1,12 +1,12 @@
 //! Adapters that answer together answer as they do alone, to the bit.
 
-mod support;
-
-use espalier_encoder::{Adapter, Backbone, Batch, Module, Output, Precision};
+use espalier_encoder::{Adapter, Backbone, Batch, LoraConfig, Module, Output, Precision};
 use espalier_runtime::{Answer, Request, Runtime};
+use espalier_testing::adapters::{labels, random_adapter, random_lora_of, tags};
+use espalier_testing::compare::bits;
+use espalier_testing::fixtures::tiny_bert;
+use espalier_testing::runtime::{NAMES, exact, runtime, texts, to_request};
 use proptest::prelude::*;
-use support::common::{bits, tiny_bert};
-use support::{NAMES, adapter, exact, labels, noisy_lora, runtime, tags, texts, to_request};
 
 #[test]
 fn adapters_answer_together_as_alone() {
@@ -54,7 +54,8 @@ fn more_rows_than_share_a_pass_answer_as_alone() {
     let runtime = Runtime::new(backbone.clone());
     let names: Vec<String> = (0..70).map(|n| n.to_string()).collect();
     for (n, name) in names.iter().enumerate() {
-        let lora = noisy_lora(&backbone, n % 4, &[Module::ALL[n % 6]], 1 + n % 5, n as u64);
+        let lora = shape(n % 4, vec![Module::ALL[n % 6]], 1 + n % 5);
+        let lora = random_lora_of(&backbone, &lora, n as u64);
         runtime.attach_lora(name, &lora).unwrap();
     }
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -69,13 +70,18 @@ fn more_rows_than_share_a_pass_answer_as_alone() {
     }
 }
 
+fn shape(layers: usize, modules: Vec<Module>, rank: usize) -> LoraConfig {
+    LoraConfig { layers, modules, rank, alpha: rank as f32 }
+}
+
 /// An adapter of any depth, rank, modules and output; of none that adapts nothing.
 fn any_adapter(backbone: Backbone) -> impl Strategy<Value = Adapter> {
     let outputs = [tags(&["a", "b"]), labels(&["x", "y", "z"]), Output::Vectors];
     let modules = prop::sample::subsequence(Module::ALL.to_vec(), 1..=6);
     (0usize..=3, modules, 1usize..6, prop::sample::select(outputs.to_vec()), any::<u64>()).prop_map(
-        move |(first, modules, rank, output, seed)| {
-            adapter(&backbone, noisy_lora(&backbone, first, &modules, rank, seed), output, seed ^ 1)
+        move |(layers, modules, rank, output, seed)| {
+            let lora = random_lora_of(&backbone, &shape(layers, modules, rank), seed);
+            random_adapter(&backbone, lora, output, seed ^ 1)
         },
     )
 }

@@ -145,7 +145,7 @@ pub(crate) fn family_adapters(
     }
     let adapter = |family: Family| {
         let mut rng = generator(config.seed, &format!("adapter {}", family.name()));
-        let lora = Lora::fresh(&encoder.config, &shape, uniform(&mut rng));
+        let lora = Lora::random_init(&encoder.config, &shape, uniform(&mut rng));
         let settings = &config.adapter.group;
         let group = objective_group(config, settings, lora.values.len(), 0..lora.values.len());
         (family, TrainedAdapter { lora, group })

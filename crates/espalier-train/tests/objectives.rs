@@ -3,11 +3,10 @@
 //! The recorded numbers are those of scripts/make_parity_fixtures.py: computed in f64, stored as
 //! f32.
 
-#[path = "../../espalier-encoder/tests/common/mod.rs"]
-mod common;
-
-use common::{Recorded, assert_close, tiny_bert};
 use espalier_encoder::{Activations, Backbone, Batch, Gradients, Pooling};
+use espalier_testing::compare::assert_close;
+use espalier_testing::fixtures::tiny_bert;
+use espalier_testing::recorded::Recorded;
 use espalier_train::objectives::concept::loss::{
     ConceptBatch, ConceptGradients, ConceptLoss, ConceptProjections,
 };

@@ -58,9 +58,9 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     }
     if let Some(out) = &args.out {
         files::write_json(&out.join("conflict.json"), &report)?;
-        files::write_whole(&out.join("conflict.html"), conflict_html(&report).as_bytes())?;
+        files::write_atomic(&out.join("conflict.html"), conflict_html(&report).as_bytes())?;
         for (name, svg) in conflict_figures(&report) {
-            files::write_whole(&out.join(name), svg.as_bytes())?;
+            files::write_atomic(&out.join(name), svg.as_bytes())?;
         }
         note!("figures: {}", out.join("conflict.html").display());
     }

@@ -5,13 +5,13 @@ use crate::backbone;
 use crate::output;
 use crate::progress::Progress;
 use espalier_data::Task;
-use espalier_encoder::text::escape;
+use espalier_encoder::text::escape_control;
 use espalier_encoder::{Backbone, Compute, files};
 use espalier_runtime::Runtime;
 use espalier_study::report::{Example, Report, html, table};
 use espalier_study::{Comparison, ComparisonConfig, Event, compare};
+use espalier_train::PrefinetuneConfig;
 use espalier_train::strategy::Strategy;
-use espalier_train::{FinetuneConfig, PrefinetuneConfig};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -57,20 +57,20 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     }
     let backbone = backbone::open_trainable(&args.backbone, Compute::Auto)?;
     for (path, bytes) in SAMPLES {
-        files::write_whole(&data.join(path), bytes)?;
+        files::write_atomic(&data.join(path), bytes)?;
     }
     let tasks = TASKS.map(|name| Task::open(&data.join("tasks").join(name)));
     let tasks = tasks.into_iter().collect::<Result<Vec<_>, _>>()?;
     let config = config(&args.backbone, &data, args.strategies);
     let comparison = compare_with_progress(&backbone, &tasks, &config)?;
 
-    let mut report =
-        Report::new(&args.backbone, &tasks, &config, &comparison, start.elapsed().as_secs_f64());
+    let mut report = Report::new(&tasks, &config, &comparison);
+    report.seconds = start.elapsed().as_secs_f64();
     save_last(&comparison, &config, &args.out)?;
     let (example, shown) = answer(&args.out)?;
     report.example = Some(example);
     files::write_json(&args.out.join("report.json"), &report)?;
-    files::write_whole(&args.out.join("report.html"), html(&report).as_bytes())?;
+    files::write_atomic(&args.out.join("report.html"), html(&report).as_bytes())?;
 
     let scores = "Test scores in points: strict entity F1 and accuracy, mean of";
     output::lines(format!(
@@ -90,9 +90,12 @@ fn config(backbone: &str, data: &Path, strategies: Vec<Strategy>) -> ComparisonC
     prefinetune.train.steps = 50;
     prefinetune.train.freeze_embeddings = true;
     prefinetune.tc.batch = 32;
-    let mut finetune = FinetuneConfig::default();
-    (finetune.steps, finetune.batch) = (120, 12);
-    ComparisonConfig { strategies, seeds: vec![0, 1, 2], prefinetune, finetune }
+    let mut config = ComparisonConfig::default();
+    config.strategies = strategies;
+    config.seeds = vec![0, 1, 2];
+    config.prefinetune = prefinetune;
+    (config.finetune.steps, config.finetune.batch) = (120, 12);
+    config
 }
 
 fn compare_with_progress(
@@ -121,12 +124,13 @@ fn compare_with_progress(
                 .step(step.step, step.steps, || format!("loss {:.4}", step.loss));
         }
         Event::Scored(cell) => {
-            let (name, score) = (cell.scores.headline_name(), 100.0 * cell.scores.headline());
+            let (name, score) = (cell.scores.main_metric(), 100.0 * cell.scores.main_score());
             progress
                 .take()
                 .into_iter()
                 .for_each(|progress| progress.finish(&format!("{name} {score:.1}")));
         }
+        _ => {}
     })?;
     Ok(comparison)
 }
@@ -155,11 +159,11 @@ fn answer(out: &Path) -> anyhow::Result<(Example, String)> {
     let shown: Vec<String> = all
         .iter()
         .flat_map(|one| answer_lines(&TASKS, one))
-        .map(|l| format!("  {}", escape(&l)))
+        .map(|l| format!("  {}", escape_control(&l)))
         .collect();
     let answers = all.iter().flat_map(|one| TASKS.into_iter().zip(&one.answers));
     let answers = answers.map(|(name, answer)| (name.to_string(), describe(answer))).collect();
-    Ok((Example { text: SENTENCE.into(), answers }, shown.join("\n")))
+    Ok((Example::new(SENTENCE, answers), shown.join("\n")))
 }
 
 fn print_next_steps(out: &Path, seconds: f64) -> anyhow::Result<()> {

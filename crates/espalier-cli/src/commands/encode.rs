@@ -1,7 +1,7 @@
 use crate::input::read_lines;
 use espalier_encoder::{
     Adapter,
-    tensors::{Stored, write_tensors},
+    tensors::{FloatType, write_tensors},
 };
 use espalier_runtime::{Answer, Request, Runtime};
 use std::path::PathBuf;
@@ -51,7 +51,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     }
     write_tensors(
         &args.output,
-        Stored::F32,
+        FloatType::F32,
         [("embeddings".to_string(), vec![texts.len(), width], vectors.as_slice())],
     )?;
     note!("{} vectors of {width} in {}", texts.len(), args.output.display());

@@ -45,9 +45,9 @@ fn only_ours(
 ) -> anyhow::Result<()> {
     let is_ours = |name: &OsStr| {
         complete.iter().any(|own| name == *own)
-            || partial.iter().any(|own| files::is_leftover(name, own.as_ref()))
+            || partial.iter().any(|own| files::is_partial_file(name, own.as_ref()))
     };
-    if let Some(found) = files::stranger(directory, is_ours)? {
+    if let Some(found) = files::unknown_entry(directory, is_ours)? {
         let directory = directory.display();
         anyhow::bail!(
             "{directory} is neither empty nor {what}: it holds {found}; choose another directory, \

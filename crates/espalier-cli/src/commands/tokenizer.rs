@@ -70,7 +70,7 @@ fn train(args: Train) -> anyhow::Result<()> {
         }
     });
     let config = VocabularyConfig { size: args.vocab, cased: args.cased };
-    let trained = TrainedTokenizer::of_texts(texts, config);
+    let trained = TrainedTokenizer::train(texts, config);
     if let Some(error) = failed {
         bail!(error);
     }

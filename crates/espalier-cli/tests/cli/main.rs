@@ -10,9 +10,6 @@ mod inference;
 mod output;
 mod pretraining;
 mod refusals;
-#[cfg(target_os = "linux")]
-#[path = "../common/same.rs"]
-mod same;
 mod tasks;
 mod training;
 mod workspace;

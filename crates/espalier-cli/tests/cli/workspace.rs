@@ -1,9 +1,10 @@
 //! A directory for each test, with data on which all commands run.
 
+use espalier_testing::fixtures::fixture;
 use serde_json::Value;
 use std::fs;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use tempfile::TempDir;
 
@@ -126,8 +127,7 @@ impl Workspace {
 }
 
 pub fn backbone() -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/tiny-bert");
-    path.canonicalize().unwrap().display().to_string()
+    fixture("tiny-bert").canonicalize().unwrap().display().to_string()
 }
 
 pub fn json(text: &str) -> Value {

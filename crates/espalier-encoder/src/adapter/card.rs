@@ -75,7 +75,7 @@ impl Output {
     }
 
     /// Whether the names are usable: BIO2 tags, no label twice.
-    pub(super) fn check(&self) -> Result<(), String> {
+    pub(super) fn validate(&self) -> Result<(), String> {
         match self {
             Self::Tags { tags } => {
                 TagSet::from_tags(tags.clone()).map(|_| ()).map_err(|error| error.to_string())

@@ -6,8 +6,8 @@ mod sums;
 
 pub use card::{AdapterCard, Family, Output};
 
+use crate::architecture::EncoderConfig;
 use crate::backbone::TextEncoder;
-use crate::config::EncoderConfig;
 use crate::error::{EncoderError, Result};
 use crate::files;
 use crate::head::Head;
@@ -40,7 +40,7 @@ impl Adapter {
     /// [`EncoderError::WrongBackbone`] when it was trained on another backbone,
     /// [`EncoderError::Adapter`] when espalier.json is missing, the head does not fit its labels,
     /// or the adapter uses a part of PEFT that this engine does not have,
-    /// [`EncoderError::TornAdapter`] when the files are not those that were written together.
+    /// [`EncoderError::AdapterChecksum`] when the files are not those that were written together.
     pub fn open(directory: &Path, backbone: &TextEncoder) -> Result<Self> {
         Self::open_for(directory, &backbone.encoder.config, backbone.fingerprint())
     }
@@ -79,7 +79,7 @@ impl Adapter {
         }
         let (lora, head) = peft::read(directory, &Sums::read(&path, &bytes)?, config)?;
         let adapter = Self { lora, head, card };
-        adapter.check(config).map_err(|reason| EncoderError::adapter(&path, reason))?;
+        adapter.validate(config).map_err(|reason| EncoderError::adapter(&path, reason))?;
         Ok(adapter)
     }
 
@@ -88,7 +88,7 @@ impl Adapter {
     ///
     /// # Errors
     /// What does not fit.
-    pub fn check(&self, config: &EncoderConfig) -> Result<(), String> {
+    pub fn validate(&self, config: &EncoderConfig) -> Result<(), String> {
         if !self.lora.fits(config) {
             return Err("its low-rank updates have other shapes than the encoder's modules".into());
         }
@@ -102,7 +102,7 @@ impl Adapter {
         if self.head.as_ref().is_some_and(|head| !head.fits(config.hidden_size)) {
             return Err("its head has no classes or another width than the encoder".into());
         }
-        self.card.output.check()
+        self.card.output.validate()
     }
 
     /// Reads the LoRA alone, from any PEFT directory that fits the encoder. Where espalier.json

@@ -2,12 +2,13 @@
 
 use super::card::{AdapterCard, Output};
 use super::sums::Sums;
-use crate::config::EncoderConfig;
+use crate::architecture::EncoderConfig;
+use crate::architecture::Module;
 use crate::error::{EncoderError, Result};
 use crate::files;
 use crate::head::Head;
-use crate::lora::{Lora, LoraSite, Module, SiteSpec};
-use crate::tensors::{Stored, TensorFile, tensor_bytes};
+use crate::lora::{Lora, LoraSite, SiteSpec};
+use crate::tensors::{FloatType, TensorFile, tensor_bytes};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -242,7 +243,7 @@ pub(super) fn bytes(
         ));
         tensors.push((format!("{PREFIX}classifier.bias"), vec![head.classes], linear.bias));
     }
-    let dtype = Stored::exact(tensors.iter().flat_map(|(.., values)| *values));
+    let dtype = FloatType::exact(tensors.iter().flat_map(|(.., values)| *values));
     let weights = tensor_bytes(&directory.join(WEIGHTS_FILE), dtype, tensors)?;
 
     let first = lora.sites.first().map(|site| site.spec);

@@ -36,7 +36,8 @@ impl Sums {
 
     /// Reads a file beside the card, and checks that it is the one that the card was written with.
     pub fn read_file(&self, directory: &Path, name: &'static str) -> Result<Vec<u8>> {
-        let torn = || EncoderError::TornAdapter { directory: directory.to_path_buf(), file: name };
+        let torn =
+            || EncoderError::AdapterChecksum { directory: directory.to_path_buf(), file: name };
         let Some(sum) = self.0.get(name) else { return files::read(&directory.join(name)) };
         match files::read(&directory.join(name)) {
             Ok(bytes) if sha256(&bytes) == *sum => Ok(bytes),

@@ -2,7 +2,7 @@
 
 use super::text_encoder::{TextEncoder, Weights};
 use super::{Backbone, SideFile};
-use crate::config::EncoderConfig;
+use crate::architecture::EncoderConfig;
 use crate::digest::hex;
 use crate::error::{EncoderError, Result};
 use crate::files;
@@ -105,7 +105,7 @@ fn read_weights(path: &Path, encoder: &Encoder) -> Result<(Vec<f32>, Option<MlmH
     for (spec, name) in specs.iter().zip(&names) {
         file.read_into(name, &spec.shape, &mut weights[spec.range.clone()])?;
     }
-    let words = encoder.layout.embeddings.words(&weights);
+    let words = encoder.layout.embeddings.word_embeddings(&weights);
     let head = MlmHead::read(&file, &encoder.config, words, name_in_file)?;
     Ok((weights, head))
 }
@@ -133,7 +133,7 @@ fn max_tokens(directory: &Path, config: &EncoderConfig) -> Result<usize> {
     let of_sentences = read("sentence_bert_config.json", |limits| limits.max_seq_length)?;
     let of_tokenizer = read("tokenizer_config.json", |limits| limits.model_max_length)?;
     let limit = of_sentences.or(of_tokenizer).map_or(usize::MAX, |limit| limit as usize);
-    Ok(limit.max(2).min(config.longest_text()))
+    Ok(limit.max(2).min(config.max_tokens()))
 }
 
 /// The backbone's identity: a SHA-256 over the names, shapes and values of its tensors.

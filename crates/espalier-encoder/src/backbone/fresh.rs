@@ -2,7 +2,7 @@
 
 use super::Backbone;
 use super::directory::side_files;
-use crate::config::EncoderConfig;
+use crate::architecture::EncoderConfig;
 use crate::error::{EncoderError, Result};
 use crate::memory;
 use crate::model::Encoder;
@@ -23,17 +23,15 @@ impl Backbone {
     /// # Errors
     /// Those of [`Tokenizer::read`], [`EncoderError::Unsupported`] for sizes that make no model,
     /// and [`EncoderError::Memory`] for those that make one which no memory here holds.
-    pub fn fresh(
+    pub fn random_init(
         config: EncoderConfig,
         tokenizer: &Path,
         mut normal: impl FnMut() -> f32,
     ) -> Result<Self> {
-        let max_tokens = config.longest_text();
+        let max_tokens = config.max_tokens();
         let unlimited = Tokenizer::read(tokenizer, usize::MAX, max_tokens)?;
         let config = EncoderConfig { vocab_size: unlimited.highest_id() as usize + 1, ..config };
-        if let Some(what) = config.mistake() {
-            return Err(EncoderError::unsupported(tokenizer, what));
-        }
+        config.validate().map_err(|what| EncoderError::unsupported(tokenizer, what))?;
         let parameters = config.parameters();
         memory::check(
             format!("a fresh encoder of {parameters} parameters"),

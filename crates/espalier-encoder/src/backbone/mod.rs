@@ -19,7 +19,7 @@ use crate::compute::Compute;
 use crate::error::{EncoderError, Result};
 use crate::files::{self, Staged};
 use crate::mlm_head::MlmHead;
-use crate::tensors::{Stored, tensor_bytes};
+use crate::tensors::{FloatType, tensor_bytes};
 use directory::fingerprint;
 use espalier_kernels::Precision;
 use serde_json::{Map, Value};
@@ -132,7 +132,7 @@ impl Backbone {
         let head = head.map(|head| head.tensors(architecture)).unwrap_or_default();
         let path = directory.join(WEIGHTS);
         // Last: without weights nobody takes the rest for a model.
-        files.push((WEIGHTS, tensor_bytes(&path, Stored::F32, tensors.chain(head))?.into()));
+        files.push((WEIGHTS, tensor_bytes(&path, FloatType::F32, tensors.chain(head))?.into()));
         let files: Vec<(&str, &[u8])> =
             files.iter().map(|(name, bytes)| (*name, bytes.as_ref())).collect();
         files::write_set(directory, &files)
@@ -178,7 +178,7 @@ impl Backbone {
             fingerprint: self.fingerprint(),
             text_vectors: self.text_vectors,
             max_tokens: self.tokenizer.max_tokens(),
-            tokenizer: self.tokenizer.stored().map_or(StoredAs::Json(json), StoredAs::WordPiece),
+            tokenizer: self.tokenizer.serialize().map_or(StoredAs::Json(json), StoredAs::WordPiece),
         };
         bundle::write(contents, &storage.into(), path)
     }

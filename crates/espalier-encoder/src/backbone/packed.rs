@@ -71,11 +71,11 @@ impl PackedBackbone {
     /// that they are stored in, bf16 in f32 too, and f32 in any precision.
     ///
     /// # Errors
-    /// [`EncoderError::StoredPrecision`] for a precision that they cannot be multiplied in.
+    /// [`EncoderError::UnsupportedPrecision`] for a precision that they cannot be multiplied in.
     pub fn with_precision(self, precision: Precision) -> Result<Self> {
         if !self.bundle.computes_in(precision) {
             let (path, stored) = (self.bundle.path.clone(), self.bundle.dtype);
-            return Err(EncoderError::StoredPrecision { path, stored, asked: precision });
+            return Err(EncoderError::UnsupportedPrecision { path, stored, asked: precision });
         }
         Ok(Self { text_encoder: self.text_encoder.with_precision(precision), ..self })
     }

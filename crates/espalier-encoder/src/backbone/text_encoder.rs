@@ -90,7 +90,7 @@ impl TextEncoder {
             Weights::File(bundle) => {
                 let (layers, words) = (&bundle.layers, bundle.words.clone());
                 let packed =
-                    PackedWeights::stored(&self.encoder.config, layers, words, self.precision);
+                    PackedWeights::from_mapped(&self.encoder.config, layers, words, self.precision);
                 bundle.release();
                 packed
             }

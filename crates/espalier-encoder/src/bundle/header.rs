@@ -1,7 +1,7 @@
 //! What stands before a bundle's sections: magic, version, and a header that says what follows.
 
 use super::hash::xxh64;
-use crate::config::EncoderConfig;
+use crate::architecture::EncoderConfig;
 use crate::error::{EncoderError, Result};
 use crate::pooling::TextVectors;
 use serde::{Deserialize, Serialize};
@@ -99,7 +99,7 @@ impl Header {
 
     /// Reads the header of a file's `bytes`, and where each of its sections lies in them.
     pub fn read(path: &Path, bytes: &[u8]) -> Result<(Self, Vec<Range<usize>>)> {
-        let broken = |reason: String| EncoderError::Bundle { path: path.to_path_buf(), reason };
+        let broken = |reason: String| EncoderError::PackedFile { path: path.to_path_buf(), reason };
         let truncated =
             || broken(format!("it ends after {} bytes, within the header", bytes.len()));
         let rest = bytes

@@ -11,7 +11,7 @@ mod write;
 pub(crate) use read::Bundle;
 pub(crate) use write::{Contents, StoredAs, write};
 
-use crate::config::EncoderConfig;
+use crate::architecture::EncoderConfig;
 use espalier_kernels::Precision;
 use header::Type;
 use std::collections::BTreeSet;
@@ -76,7 +76,7 @@ pub(crate) fn matrices(config: &EncoderConfig) -> Vec<(String, usize)> {
 }
 
 /// Names of the linear maps of a layer, with their outputs and inputs, in the order of
-/// [`crate::layout::LayerAt`].
+/// [`crate::layout::LayerLayout`].
 fn linear_maps(config: &EncoderConfig, layer: usize) -> [(String, [usize; 2]); 4] {
     let (hidden, inner) = (config.hidden_size, config.intermediate_size);
     let maps = [

@@ -5,11 +5,11 @@ use super::{PARAMETERS, TOKENIZER_JSON, WORDPIECE, WORDS, linear_maps, scales_of
 use crate::error::{EncoderError, Result};
 use crate::files;
 use crate::model::Encoder;
-use crate::packed::StoredMatrix;
+use crate::packed::MappedMatrix;
 use crate::pooling::TextVectors;
 use crate::tensors::check_finite;
 use crate::threads::check_threads;
-use crate::tokenizer::{StoredTokenizer, Tokenizer};
+use crate::tokenizer::{SerializedTokenizer, Tokenizer};
 use espalier_kernels::mapped::{Mapped, Plain, View};
 use espalier_kernels::{Bf16, Precision};
 use rayon::prelude::*;
@@ -28,9 +28,9 @@ pub(crate) struct Bundle {
     /// Everything but matrices, laid out as a layout without matrices says.
     pub parameters: View<f32>,
     /// The word embeddings.
-    pub words: StoredMatrix,
+    pub words: MappedMatrix,
     /// The linear maps, layer by layer.
-    pub layers: Vec<[StoredMatrix; 4]>,
+    pub layers: Vec<[MappedMatrix; 4]>,
     file: Arc<Mapped>,
 }
 
@@ -53,16 +53,14 @@ impl Bundle {
         let (header, ranges) = Header::read(path, file.bytes())?;
         let sections =
             Sections { path, file: &file, list: header.sections.iter().zip(ranges).collect() };
-        if let Some(what) = header.config.mistake() {
-            return Err(EncoderError::unsupported(path, what));
-        }
+        header.config.validate().map_err(|what| EncoderError::unsupported(path, what))?;
         let Some(dtype) =
             Precision::ALL.into_iter().find(|precision| precision.name() == header.dtype)
         else {
             return Err(sections
                 .wrong(format!("its type {:?} is none of f32, bf16 and int8", header.dtype)));
         };
-        if !(2..=header.config.longest_text()).contains(&header.max_tokens) {
+        if !(2..=header.config.max_tokens()).contains(&header.max_tokens) {
             return Err(sections.wrong(format!(
                 "texts of {} tokens are more than it has positions",
                 header.max_tokens
@@ -144,7 +142,7 @@ impl<'a> Sections<'a> {
     }
 
     fn wrong(&self, reason: String) -> EncoderError {
-        EncoderError::Bundle { path: self.path.to_path_buf(), reason }
+        EncoderError::PackedFile { path: self.path.to_path_buf(), reason }
     }
 
     fn section(&self, name: &str) -> Result<&(&'a Section, Range<usize>)> {
@@ -169,14 +167,14 @@ impl<'a> Sections<'a> {
     }
 
     /// A matrix in the file's type, or in bf16.
-    fn matrix(&self, name: &str, dtype: Precision, shape: [usize; 2]) -> Result<StoredMatrix> {
+    fn matrix(&self, name: &str, dtype: Precision, shape: [usize; 2]) -> Result<MappedMatrix> {
         let in_bf16 = self.section(name)?.0.dtype == Type::Bf16;
         let dtype = if in_bf16 { Precision::Bf16 } else { dtype };
         let stored = stored_type(dtype);
         Ok(match dtype {
-            Precision::F32 => StoredMatrix::F32(self.numbers(name, stored, &shape)?),
-            Precision::Bf16 => StoredMatrix::Bf16(self.numbers(name, stored, &shape)?),
-            Precision::Int8 => StoredMatrix::Int8 {
+            Precision::F32 => MappedMatrix::F32(self.numbers(name, stored, &shape)?),
+            Precision::Bf16 => MappedMatrix::Bf16(self.numbers(name, stored, &shape)?),
+            Precision::Int8 => MappedMatrix::Int8 {
                 bytes: self.numbers(name, stored, &shape)?,
                 scales: self.numbers(&scales_of(name), Type::F32, &shape[..1])?,
             },
@@ -204,11 +202,11 @@ impl<'a> Sections<'a> {
         let [settings, text, tokens] = WORDPIECE;
         let (settings, text) = (self.text(settings)?, self.text(text)?);
         let tokens: View<u32> = self.numbers(tokens, Type::U32, &[self.rows(tokens)?, 2])?;
-        let stored = StoredTokenizer {
+        let stored = SerializedTokenizer {
             settings: Cow::Borrowed(&settings),
             text: Cow::Borrowed(&text),
             tokens: Cow::Borrowed(tokens.as_chunks().0),
         };
-        Tokenizer::from_stored(self.path, &stored, vocabulary, max_tokens)
+        Tokenizer::from_serialized(self.path, &stored, vocabulary, max_tokens)
     }
 }

@@ -11,7 +11,7 @@ use crate::layout::Layout;
 use crate::model::Encoder;
 use crate::pooling::TextVectors;
 use crate::tensors::check_finite;
-use crate::tokenizer::StoredTokenizer;
+use crate::tokenizer::SerializedTokenizer;
 use espalier_kernels::{Bf16, Precision, quantize_rows};
 use std::io::Write;
 use std::path::Path;
@@ -28,7 +28,7 @@ pub(crate) struct Contents<'a> {
 
 /// What is kept of a tokenizer.
 pub(crate) enum StoredAs<'a> {
-    WordPiece(StoredTokenizer<'a>),
+    WordPiece(SerializedTokenizer<'a>),
     /// Of any other, its tokenizer.json.
     Json(&'a [u8]),
 }
@@ -48,12 +48,12 @@ pub(crate) fn write(
         WORDS,
         storage.of(WORDS),
         [config.vocab_size, config.hidden_size],
-        at.words(weights),
+        at.word_embeddings(weights),
     )?;
     for (layer, at) in encoder.layout.layers.iter().enumerate() {
         for ((name, shape), linear) in linear_maps(config, layer).into_iter().zip(at.linear_maps())
         {
-            sections.matrix(&name, storage.of(&name), shape, linear.of(weights).weight)?;
+            sections.matrix(&name, storage.of(&name), shape, linear.view(weights).weight)?;
         }
     }
     sections.tokenizer(contents.tokenizer);

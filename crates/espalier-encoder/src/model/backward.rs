@@ -3,15 +3,20 @@
 use super::activations::{BackwardScratch, Kept, LayerActivations};
 use super::layer::{QKV, Updates};
 use super::{Activations, Model};
+use crate::architecture::Module;
 use crate::batch::Batch;
-use crate::layout::{LinearAt, NormAt};
-use crate::lora::Module;
+use crate::layout::{LinearLayout, NormLayout};
 use crate::packed::PackedLora;
-use espalier_kernels::attention::{AttentionForward, AttentionShape, attention_backward};
+use espalier_kernels::attention::{AttentionGradients, AttentionInput, attention_backward};
 use espalier_kernels::embedding::embed_backward;
 use espalier_kernels::gemm::Matrix;
-use espalier_kernels::layer_norm::{RowStats, layer_norm_backward, layer_norm_parameter_gradients};
-use espalier_kernels::linear::{Output, linear, linear_parameter_gradients};
+use espalier_kernels::layer_norm::{
+    SavedLayerNorm, layer_norm_backward, layer_norm_parameter_gradients,
+};
+use espalier_kernels::linear::{
+    Accumulate, GeluBackward, Store, linear, linear_parameter_gradients,
+};
+use espalier_kernels::lora::LoraActivations;
 use espalier_kernels::{Element, Precision};
 use std::ops::Range;
 
@@ -36,17 +41,17 @@ impl Gradients<'_> {
         }
     }
 
-    fn linear<E: Element>(&mut self, at: &LinearAt, x: &[E], dy: &[E]) {
+    fn linear<E: Element>(&mut self, at: &LinearLayout, x: &[E], dy: &[E]) {
         if let Some(gradients) = self.weights.as_deref_mut() {
-            let (d_weight, d_bias) = at.of_mut(gradients);
+            let (d_weight, d_bias) = at.view_mut(gradients);
             linear_parameter_gradients(x, dy, d_weight, d_bias);
         }
     }
 
-    fn norm(&mut self, at: &NormAt, sum: &[f32], stats: &[RowStats], dy: &[f32]) {
+    fn norm(&mut self, at: &NormLayout, saved: SavedLayerNorm, dy: &[f32]) {
         if let Some(gradients) = self.weights.as_deref_mut() {
-            let (d_weight, d_bias) = at.of_mut(gradients);
-            layer_norm_parameter_gradients(sum, stats, dy, d_weight, d_bias);
+            let (d_weight, d_bias) = at.view_mut(gradients);
+            layer_norm_parameter_gradients(saved, dy, d_weight, d_bias);
         }
     }
 }
@@ -173,11 +178,11 @@ impl Model<'_> {
         mut gradients: Gradients,
     ) {
         let at = &self.encoder.layout.embeddings;
-        let (sum, stats) = (&kept.embedding_sum, &kept.embedding_stats);
-        gradients.norm(&at.norm, sum, stats, d);
-        layer_norm_backward(sum, stats, at.norm.of(self.weights, 0.0).weight, d, d_rows);
+        let saved = SavedLayerNorm { input: &kept.embedding_sum, stats: &kept.embedding_stats };
+        gradients.norm(&at.norm, saved, d);
+        layer_norm_backward(saved, at.norm.view(self.weights, 0.0).weight, d, d_rows);
         if let Some(weights) = gradients.weights {
-            embed_backward(&batch.ids, &batch.positions, d, at.of_mut(weights));
+            embed_backward(&batch.ids, &batch.positions, d, at.view_mut(weights));
         }
     }
 }
@@ -202,13 +207,13 @@ impl<'a, E: Element> LayerBackward<'a, '_, E> {
         let weights = model.weights;
         let BackwardScratch { d_rows, d_inner, d_down, .. } = scratch;
 
-        self.gradients.norm(&at.output_norm, &kept.output_sum, &kept.output_stats, d);
-        let norm_weight = at.output_norm.of(weights, 0.0).weight;
-        layer_norm_backward(&kept.output_sum, &kept.output_stats, norm_weight, d, d_rows);
+        let saved = SavedLayerNorm { input: &kept.output_sum, stats: &kept.output_stats };
+        self.gradients.norm(&at.output_norm, saved, d);
+        layer_norm_backward(saved, at.output_norm.view(weights, 0.0).weight, d, d_rows);
 
         self.gradients.linear(&at.output, &kept.activated, d_rows);
         let updates = self.adapted(&[Module::Output], &kept.activated, d_rows, d_down);
-        let output = Output::GeluGradient { kept: &kept.intermediate, out: &mut *d_inner }; // [T, F]
+        let output = GeluBackward { x: &kept.intermediate, out: &mut *d_inner }; // [T, F]
         linear(d_rows, packed.output.backward(&at.output, weights), None, &updates, output);
         drop(updates);
 
@@ -220,7 +225,7 @@ impl<'a, E: Element> LayerBackward<'a, '_, E> {
             packed.intermediate.backward(&at.intermediate, weights),
             None,
             &updates,
-            Output::Add(d),
+            Accumulate(d),
         );
     }
 
@@ -239,36 +244,37 @@ impl<'a, E: Element> LayerBackward<'a, '_, E> {
         let (weights, config) = (model.weights, &model.encoder.config);
         let BackwardScratch { d_rows, d_qkv, d_context, d_down, .. } = scratch;
 
-        self.gradients.norm(&at.attention_norm, &kept.attention_sum, &kept.attention_stats, d);
-        let norm_weight = at.attention_norm.of(weights, 0.0).weight;
-        layer_norm_backward(&kept.attention_sum, &kept.attention_stats, norm_weight, d, d_rows);
+        let saved = SavedLayerNorm { input: &kept.attention_sum, stats: &kept.attention_stats };
+        self.gradients.norm(&at.attention_norm, saved, d);
+        layer_norm_backward(saved, at.attention_norm.view(weights, 0.0).weight, d, d_rows);
 
         self.gradients.linear(&at.attention_output, &kept.context, d_rows);
         let updates = self.adapted(&[Module::AttentionOutput], &kept.context, d_rows, d_down);
         let backward = packed.attention_output.backward(&at.attention_output, weights);
-        linear(d_rows, backward, None, &updates, Output::Store(&mut *d_context)); // [T, H]
+        linear(d_rows, backward, None, &updates, Store(&mut *d_context)); // [T, H]
         drop(updates);
 
-        let (heads, width) = (config.num_attention_heads, config.hidden_size);
-        let shape = AttentionShape { offsets: &self.batch.offsets, heads, width };
         let bias_at = &model.encoder.layout.relative_bias;
-        let saved = AttentionForward {
+        let input = AttentionInput {
             qkv: &kept.qkv,
-            bias: &weights[bias_at.clone()],
-            log_sum: &kept.log_sum,
+            offsets: &self.batch.offsets,
+            heads: config.num_attention_heads,
+            width: config.hidden_size,
+            relative_bias: &weights[bias_at.clone()],
         };
         let d_bias = self
             .gradients
             .weights
             .as_deref_mut()
             .map_or(&mut [][..], |all| &mut all[bias_at.clone()]);
-        attention_backward(saved, shape, d_context, d_qkv, d_bias); // [T, 3H]
+        let gradients = AttentionGradients { qkv: &mut *d_qkv, relative_bias: d_bias }; // [T, 3H]
+        attention_backward(input, &kept.log_sum, d_context, gradients);
 
         self.gradients.linear(&at.qkv, x, d_qkv);
         let updates = self.adapted(&QKV, x, d_qkv, d_down);
         if passes_on {
             // The residual's gradient and the block's, [T, H].
-            linear(d_qkv, packed.qkv.backward(&at.qkv, weights), None, &updates, Output::Add(d));
+            linear(d_qkv, packed.qkv.backward(&at.qkv, weights), None, &updates, Accumulate(d));
         }
     }
 
@@ -299,7 +305,8 @@ impl<'a, E: Element> LayerBackward<'a, '_, E> {
             let gradient = self.gradients.adapter.as_deref_mut();
             if let Some(gradient) = gradient.and_then(|all| lora.pair_mut(self.layer, module, all))
             {
-                gradient.accumulate(pair.scale, x, dy, &self.kept.down[module as usize], d_down);
+                let down = &self.kept.down[module as usize];
+                gradient.accumulate(pair.scale, LoraActivations { x, dy, down, d_down });
             }
             updates.push(packed.update_back(pair, d_down));
         }

@@ -73,7 +73,7 @@ impl Model<'_> {
         let adapter = self.adapter.map(|lora| PackedLora::new(self.packed.precision(), lora));
         let adapters = adapter.as_ref().map_or(Adapters::None, Adapters::One);
         let mut out = vec![0.0; batch.tokens() * self.encoder.width()];
-        self.encode_branches(layers, input, batch, adapters, &mut out);
+        self.encode_with_adapters(layers, input, batch, adapters, &mut out);
         out
     }
 
@@ -82,7 +82,7 @@ impl Model<'_> {
     ///
     /// # Panics
     /// If the shapes do not fit each other.
-    pub fn encode_branches(
+    pub fn encode_with_adapters(
         &self,
         layers: Range<usize>,
         input: Option<&[f32]>,
@@ -91,10 +91,10 @@ impl Model<'_> {
         out: &mut [f32],
     ) {
         let width = self.encoder.width();
-        assert_eq!(out.len(), batch.tokens() * width, "encode_branches: shapes do not fit");
+        assert_eq!(out.len(), batch.tokens() * width, "encode_with_adapters: shapes do not fit");
         assert!(
             input.is_none_or(|input| input.len() == out.len()),
-            "encode_branches: shapes do not fit"
+            "encode_with_adapters: shapes do not fit"
         );
         let (groups, mut rest) = (groups(batch), out);
         let mut parts = Vec::with_capacity(groups.len());

@@ -106,9 +106,14 @@ impl Model<'_> {
         sum.resize(tokens * width, 0.0);
         stats.resize(tokens, RowStats::default());
         out.resize(tokens * width, E::default());
-        let mut tables = layout.embeddings.of(self.weights);
-        tables.words = self.packed.words().unwrap_or(tables.words);
+        let mut tables = layout.embeddings.view(self.weights);
+        tables.word_embeddings = self.packed.word_embeddings().unwrap_or(tables.word_embeddings);
         embed(tables, &batch.ids, &batch.positions, sum);
-        layer_norm(sum, layout.embeddings.norm.of(self.weights, config.layer_norm_eps), out, stats);
+        layer_norm(
+            sum,
+            layout.embeddings.norm.view(self.weights, config.layer_norm_eps),
+            out,
+            stats,
+        );
     }
 }

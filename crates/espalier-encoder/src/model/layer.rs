@@ -2,13 +2,13 @@
 
 use super::Model;
 use super::activations::LayerActivations;
+use crate::architecture::Module;
 use crate::batch::Batch;
-use crate::lora::Module;
 use crate::packed::PackedLora;
 use espalier_kernels::Element;
-use espalier_kernels::attention::{AttentionShape, attention};
+use espalier_kernels::attention::{AttentionInput, attention};
 use espalier_kernels::layer_norm::layer_norm;
-use espalier_kernels::linear::{LowRank, Output, linear};
+use espalier_kernels::linear::{AddResidual, Gelu, LowRank, Store, linear};
 use smallvec::SmallVec;
 use std::ops::Range;
 
@@ -38,29 +38,33 @@ impl Model<'_> {
         let (weights, eps) = (self.weights, config.layer_norm_eps);
         let (tokens, width, inner) = (batch.tokens(), config.hidden_size, config.intermediate_size);
         kept.resize(tokens, width, inner, config.num_attention_heads);
-        let shape =
-            AttentionShape { offsets: &batch.offsets, heads: config.num_attention_heads, width };
         let adapted = Adapted { layer, branches };
 
         let updates = adapted.updates(&QKV, x, width, &mut kept.down);
         linear(
             x,
             packed.qkv.forward(),
-            Some(at.qkv.of(weights).bias),
+            Some(at.qkv.view(weights).bias),
             &updates,
-            Output::Store(&mut kept.qkv),
+            Store(&mut kept.qkv),
         ); // [T, 3H]
         drop(updates);
-        let bias = &weights[self.encoder.layout.relative_bias.clone()];
-        attention(&kept.qkv, bias, shape, &mut kept.context, &mut kept.log_sum); // [T, H]
+        let input = AttentionInput {
+            qkv: &kept.qkv,
+            offsets: &batch.offsets,
+            heads: config.num_attention_heads,
+            width,
+            relative_bias: &weights[self.encoder.layout.relative_bias.clone()],
+        };
+        attention(input, &mut kept.context, &mut kept.log_sum); // [T, H]
 
         let updates =
             adapted.updates(&[Module::AttentionOutput], &kept.context, width, &mut kept.down);
-        let output = Output::Residual { residual: x, out: &mut kept.attention_sum }; // [T, H]
-        let bias = Some(at.attention_output.of(weights).bias);
+        let output = AddResidual { residual: x, out: &mut kept.attention_sum }; // [T, H]
+        let bias = Some(at.attention_output.view(weights).bias);
         linear(&kept.context, packed.attention_output.forward(), bias, &updates, output);
         drop(updates);
-        let norm = at.attention_norm.of(weights, eps);
+        let norm = at.attention_norm.view(weights, eps);
         layer_norm(&kept.attention_sum, norm, &mut kept.attended, &mut kept.attention_stats);
 
         let updates =
@@ -69,17 +73,17 @@ impl Model<'_> {
             kept.intermediate.resize(tokens * inner, E::default());
             kept.intermediate.as_mut_slice()
         });
-        let output = Output::Gelu { kept: before, out: &mut kept.activated }; // [T, F]
-        let bias = Some(at.intermediate.of(weights).bias);
+        let output = Gelu { y: before, out: &mut kept.activated }; // [T, F]
+        let bias = Some(at.intermediate.view(weights).bias);
         linear(&kept.attended, packed.intermediate.forward(), bias, &updates, output);
         drop(updates);
 
         let updates = adapted.updates(&[Module::Output], &kept.activated, width, &mut kept.down);
-        let output = Output::Residual { residual: &kept.attended, out: &mut kept.output_sum }; // [T, H]
+        let output = AddResidual { residual: &kept.attended, out: &mut kept.output_sum }; // [T, H]
         linear(
             &kept.activated,
             packed.output.forward(),
-            Some(at.output.of(weights).bias),
+            Some(at.output.view(weights).bias),
             &updates,
             output,
         );
@@ -94,7 +98,7 @@ impl Model<'_> {
     ) {
         let norm = self.encoder.layout.layers[layer]
             .output_norm
-            .of(self.weights, self.encoder.config.layer_norm_eps);
+            .view(self.weights, self.encoder.config.layer_norm_eps);
         out.resize(kept.output_sum.len(), O::default());
         layer_norm(&kept.output_sum, norm, out, &mut kept.output_stats);
     }

@@ -5,5 +5,5 @@ mod stored;
 mod weights;
 
 pub use adapter::PackedLora;
-pub use stored::StoredMatrix;
+pub use stored::MappedMatrix;
 pub use weights::{PackedLayer, PackedLinear, PackedWeights};

@@ -6,7 +6,7 @@ use espalier_kernels::{Bf16, Precision, Rows};
 
 /// A matrix in a mapped file, row by row.
 #[derive(Clone, Debug)]
-pub enum StoredMatrix {
+pub enum MappedMatrix {
     /// [rows, columns].
     F32(View<f32>),
     /// [rows, columns].
@@ -20,7 +20,7 @@ pub enum StoredMatrix {
     },
 }
 
-impl StoredMatrix {
+impl MappedMatrix {
     /// What its products are computed in, in a model of some precision: numbers kept in bf16 are
     /// not to be rounded to bytes.
     pub(super) fn product_precision(&self, model: Precision) -> Precision {

@@ -1,9 +1,9 @@
 //! The linear maps of an encoder, packed.
 
-use crate::config::EncoderConfig;
-use crate::layout::{LayerAt, LinearAt};
+use crate::architecture::EncoderConfig;
+use crate::layout::{LayerLayout, LinearLayout};
 use crate::model::Encoder;
-use crate::packed::StoredMatrix;
+use crate::packed::MappedMatrix;
 use espalier_kernels::gemm::Packed;
 use espalier_kernels::{Precision, Rows};
 use std::sync::OnceLock;
@@ -17,16 +17,16 @@ pub struct PackedLinear {
 }
 
 impl PackedLinear {
-    fn new(precision: Precision, at: &LinearAt, weights: &[f32]) -> Self {
-        Self::of(precision, Packed::new(precision, at.of(weights).matrix().t()))
+    fn new(precision: Precision, at: &LinearLayout, weights: &[f32]) -> Self {
+        Self::of(precision, Packed::new(precision, at.view(weights).matrix().t()))
     }
 
     fn of(precision: Precision, forward: Packed) -> Self {
         Self { precision, forward, backward: OnceLock::new() }
     }
 
-    fn pack(&mut self, at: &LinearAt, weights: &[f32]) {
-        let weight = at.of(weights).matrix();
+    fn pack(&mut self, at: &LinearLayout, weights: &[f32]) {
+        let weight = at.view(weights).matrix();
         self.forward.pack(weight.t());
         if let Some(backward) = self.backward.get_mut() {
             backward.pack(weight);
@@ -40,8 +40,8 @@ impl PackedLinear {
 
     /// W [out, in], packed at the first call from `weights`, which must be those that this was
     /// packed from.
-    pub fn backward(&self, at: &LinearAt, weights: &[f32]) -> &Packed {
-        self.backward.get_or_init(|| Packed::new(self.precision, at.of(weights).matrix()))
+    pub fn backward(&self, at: &LinearLayout, weights: &[f32]) -> &Packed {
+        self.backward.get_or_init(|| Packed::new(self.precision, at.view(weights).matrix()))
     }
 }
 
@@ -59,7 +59,7 @@ pub struct PackedLayer {
 }
 
 impl PackedLayer {
-    fn new(precision: Precision, at: &LayerAt, weights: &[f32]) -> Self {
+    fn new(precision: Precision, at: &LayerLayout, weights: &[f32]) -> Self {
         let linear = |at| PackedLinear::new(precision, at, weights);
         Self {
             qkv: linear(&at.qkv),
@@ -69,8 +69,8 @@ impl PackedLayer {
         }
     }
 
-    fn stored(precision: Precision, config: &EncoderConfig, weights: &[StoredMatrix; 4]) -> Self {
-        let linear = |weight: &StoredMatrix, inputs| {
+    fn stored(precision: Precision, config: &EncoderConfig, weights: &[MappedMatrix; 4]) -> Self {
+        let linear = |weight: &MappedMatrix, inputs| {
             let precision = weight.product_precision(precision);
             PackedLinear::of(precision, Packed::of_rows(precision, weight.rows(), inputs))
         };
@@ -84,7 +84,7 @@ impl PackedLayer {
         }
     }
 
-    fn pack(&mut self, at: &LayerAt, weights: &[f32]) {
+    fn pack(&mut self, at: &LayerLayout, weights: &[f32]) {
         self.qkv.pack(&at.qkv, weights);
         self.attention_output.pack(&at.attention_output, weights);
         self.intermediate.pack(&at.intermediate, weights);
@@ -98,7 +98,7 @@ pub struct PackedWeights {
     precision: Precision,
     layers: Vec<PackedLayer>,
     /// The word embeddings, if they are not in the flat vector.
-    words: Option<StoredMatrix>,
+    word_embeddings: Option<MappedMatrix>,
 }
 
 impl PackedWeights {
@@ -118,24 +118,24 @@ impl PackedWeights {
             .iter()
             .map(|at| PackedLayer::new(precision, at, weights))
             .collect();
-        Self { precision, layers, words: None }
+        Self { precision, layers, word_embeddings: None }
     }
 
-    /// Packs stored `layers` (the maps of [`LayerAt::linear_maps`]) for products in `precision`,
+    /// Packs stored `layers` (the maps of [`LayerLayout::linear_maps`]) for products in `precision`,
     /// and keeps the table of `words` where it lies.
     ///
     /// # Panics
     /// If a matrix does not have the shape that `config` says, or is stored in bytes but the
     /// precision is another one. One that is stored in bf16 is never rounded to bytes.
-    pub fn stored(
+    pub fn from_mapped(
         config: &EncoderConfig,
-        layers: &[[StoredMatrix; 4]],
-        words: StoredMatrix,
+        layers: &[[MappedMatrix; 4]],
+        word_embeddings: MappedMatrix,
         precision: Precision,
     ) -> Self {
         let layers =
             layers.iter().map(|weights| PackedLayer::stored(precision, config, weights)).collect();
-        Self { precision, layers, words: Some(words) }
+        Self { precision, layers, word_embeddings: Some(word_embeddings) }
     }
 
     /// Packs other weights of the same encoder, in the same memory.
@@ -151,8 +151,8 @@ impl PackedWeights {
     }
 
     /// The word embeddings [vocabulary, H], if they are not in the flat vector of weights.
-    pub fn words(&self) -> Option<Rows<'_>> {
-        self.words.as_ref().map(StoredMatrix::rows)
+    pub fn word_embeddings(&self) -> Option<Rows<'_>> {
+        self.word_embeddings.as_ref().map(MappedMatrix::rows)
     }
 
     /// One layer.

@@ -8,7 +8,7 @@ pub struct Encoded {
     /// Token ids, special tokens included.
     pub ids: Vec<u32>,
     /// For each token the index of its word, or `None` for special tokens.
-    pub words: Vec<Option<u32>>,
+    pub word_ids: Vec<Option<u32>>,
     /// For each token its first character and the one after its last: in the text, or, when words
     /// were given, in its word.
     pub spans: Vec<(usize, usize)>,
@@ -21,7 +21,7 @@ impl Encoded {
     /// or nothing but characters that the tokenizer drops).
     pub fn first_tokens(&self, count: usize) -> Vec<Option<usize>> {
         let mut first = vec![None; count];
-        for (token, word) in self.words.iter().enumerate() {
+        for (token, word) in self.word_ids.iter().enumerate() {
             if let Some(slot) = word.and_then(|word| first.get_mut(word as usize)) {
                 slot.get_or_insert(token);
             }
@@ -31,9 +31,9 @@ impl Encoded {
 
     /// For each of `count` words its tokens, or `None` when it has none or, as the last before a
     /// cut, perhaps not all of them.
-    pub fn whole_words(&self, count: usize) -> Vec<Option<Range<usize>>> {
+    pub fn word_to_tokens(&self, count: usize) -> Vec<Option<Range<usize>>> {
         let mut tokens: Vec<Option<Range<usize>>> = vec![None; count];
-        for (token, word) in self.words.iter().enumerate() {
+        for (token, word) in self.word_ids.iter().enumerate() {
             if let Some(slot) = word.and_then(|word| tokens.get_mut(word as usize)) {
                 *slot = Some(slot.as_ref().map_or(token, |range| range.start)..token + 1);
             }
@@ -48,7 +48,7 @@ impl Encoded {
     /// [`Encoded::words`] uses.
     pub fn word_spans(&self) -> Vec<(usize, usize)> {
         let mut spans = Vec::new();
-        for (word, &(start, end)) in self.words.iter().zip(&self.spans) {
+        for (word, &(start, end)) in self.word_ids.iter().zip(&self.spans) {
             let Some(word) = word.map(|word| word as usize) else { continue };
             if word >= spans.len() {
                 spans.resize(word + 1, (start, end));

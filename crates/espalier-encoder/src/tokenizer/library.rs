@@ -1,8 +1,7 @@
 //! Tokenizers that are not BERT's, by Hugging Face's library.
 
 use super::{Encoded, fits, leaves_room};
-use crate::error::{EncoderError, Result};
-use crate::panics::caught;
+use crate::error::{EncoderError, Result, catch_panic};
 use std::borrow::Cow;
 use std::path::Path;
 use tokenizers::{
@@ -51,8 +50,8 @@ impl Library {
         // show here. On templates that name what there is not the library panics, which leaves
         // nothing behind.
         let trial = || library.try_encode("The quick brown fox 1234 \u{4e2d}\u{1f642}");
-        let trial =
-            caught(trial).ok_or_else(|| fail("the tokenizers library cannot run it".into()))?;
+        let trial = catch_panic(trial)
+            .ok_or_else(|| fail("the tokenizers library cannot run it".into()))?;
         let trial = trial.map_err(|error| fail(error.to_string()))?;
         // The ids of the special tokens around a text are the post-processor's own, whatever the
         // vocabulary says.
@@ -61,7 +60,7 @@ impl Library {
     }
 
     /// The same tokenizer, which cuts nothing.
-    pub fn unlimited(&self) -> Self {
+    pub fn without_truncation(&self) -> Self {
         let mut library = self.clone();
         // Only a limit can be refused.
         let _ = library.tokenizer.with_truncation(None);
@@ -113,7 +112,7 @@ impl Library {
         });
         let spaced: Vec<Cow<str>> = spaced.collect();
         let mut encoded = self.try_encode(spaced.as_slice()).unwrap_or_default();
-        for (word, (start, end)) in encoded.words.iter().zip(&mut encoded.spans) {
+        for (word, (start, end)) in encoded.word_ids.iter().zip(&mut encoded.spans) {
             if word.is_some_and(|word| matches!(spaced.get(word as usize), Some(Cow::Owned(_)))) {
                 (*start, *end) = (start.saturating_sub(1), end.saturating_sub(1));
             }
@@ -125,7 +124,7 @@ impl Library {
         let encoding = self.tokenizer.encode_char_offsets(input, true)?;
         Ok(Encoded {
             ids: encoding.get_ids().to_vec(),
-            words: encoding.get_word_ids().to_vec(),
+            word_ids: encoding.get_word_ids().to_vec(),
             spans: encoding.get_offsets().to_vec(),
             truncated: !encoding.get_overflowing().is_empty(),
         })
@@ -161,7 +160,7 @@ fn leave_spaces_out(text: &str, encoded: &mut Encoded) {
     let characters: Vec<char> = text.chars().collect();
     let is_space = |at: usize| characters.get(at).is_some_and(|c| c.is_whitespace());
     let mut visible = Vec::new();
-    for (word, (start, end)) in encoded.words.iter().zip(&mut encoded.spans) {
+    for (word, (start, end)) in encoded.word_ids.iter().zip(&mut encoded.spans) {
         while *start < *end && is_space(*start) {
             *start += 1;
         }
@@ -176,7 +175,7 @@ fn leave_spaces_out(text: &str, encoded: &mut Encoded) {
     let mut next = 0..;
     let numbers: Vec<Option<u32>> =
         visible.into_iter().map(|visible| if visible { next.next() } else { None }).collect();
-    for word in &mut encoded.words {
+    for word in &mut encoded.word_ids {
         *word = word.and_then(|word| numbers[word as usize]);
     }
 }

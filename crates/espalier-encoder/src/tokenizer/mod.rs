@@ -10,7 +10,7 @@ mod wordpiece;
 pub use encoded::Encoded;
 #[cfg(feature = "tokenizers")]
 pub use train::{TrainedTokenizer, VocabularyConfig};
-pub use wordpiece::StoredTokenizer;
+pub use wordpiece::SerializedTokenizer;
 
 use crate::error::{EncoderError, Result};
 use crate::files;
@@ -71,7 +71,7 @@ impl Tokenizer {
     /// Padding that it asks for is ignored, and truncation is set to `max_tokens` tokens.
     ///
     /// # Errors
-    /// [`EncoderError::Tokenizer`] when it cannot be used, [`EncoderError::TokenizerDoesNotFit`]
+    /// [`EncoderError::Tokenizer`] when it cannot be used, [`EncoderError::VocabularyMismatch`]
     /// when an id of it lies beyond `vocabulary` rows of word embeddings,
     /// [`EncoderError::Unsupported`] when it is not BERT's and the feature `tokenizers` is off.
     pub fn from_json(
@@ -104,7 +104,7 @@ impl Tokenizer {
     /// `tokenizer_config.json`, if there is one; `path` is the file that errors name.
     ///
     /// # Errors
-    /// [`EncoderError::Tokenizer`] when it cannot be used, [`EncoderError::TokenizerDoesNotFit`]
+    /// [`EncoderError::Tokenizer`] when it cannot be used, [`EncoderError::VocabularyMismatch`]
     /// when it has more lines than there are rows of word embeddings, `vocabulary`.
     pub fn from_vocabulary(
         path: &Path,
@@ -119,28 +119,28 @@ impl Tokenizer {
         }
     }
 
-    /// Builds the tokenizer that [`Tokenizer::stored`] described; `path` is the file that errors
+    /// Builds the tokenizer that [`Tokenizer::serialize`] described; `path` is the file that errors
     /// name.
     ///
     /// # Errors
-    /// [`EncoderError::Tokenizer`] when it cannot be used, [`EncoderError::TokenizerDoesNotFit`]
+    /// [`EncoderError::Tokenizer`] when it cannot be used, [`EncoderError::VocabularyMismatch`]
     /// when an id of it lies beyond `vocabulary` rows of word embeddings.
-    pub fn from_stored(
+    pub fn from_serialized(
         path: &Path,
-        stored: &StoredTokenizer,
+        stored: &SerializedTokenizer,
         vocabulary: usize,
         max_tokens: usize,
     ) -> Result<Self> {
-        match WordPiece::from_stored(stored, max_tokens) {
+        match WordPiece::from_serialized(stored, max_tokens) {
             Ok(wordpiece) => Self::new(path, wordpiece, vocabulary, max_tokens),
             Err(reason) => Err(EncoderError::Tokenizer { path: path.to_path_buf(), reason }),
         }
     }
 
     /// What a packed backbone holds of the tokenizer, if it is BERT's.
-    pub fn stored(&self) -> Option<StoredTokenizer<'_>> {
+    pub fn serialize(&self) -> Option<SerializedTokenizer<'_>> {
         match &self.pipeline {
-            Pipeline::WordPiece(wordpiece) => Some(wordpiece.stored()),
+            Pipeline::WordPiece(wordpiece) => Some(wordpiece.serialize()),
             #[cfg(feature = "tokenizers")]
             Pipeline::Library(_) => None,
         }
@@ -157,11 +157,11 @@ impl Tokenizer {
     }
 
     /// The same tokenizer for texts of any length, of which nothing is cut.
-    pub fn unlimited(&self) -> Self {
+    pub fn without_truncation(&self) -> Self {
         let pipeline = match &self.pipeline {
             Pipeline::WordPiece(wordpiece) => Pipeline::WordPiece(wordpiece.clone()),
             #[cfg(feature = "tokenizers")]
-            Pipeline::Library(library) => Pipeline::Library(Box::new(library.unlimited())),
+            Pipeline::Library(library) => Pipeline::Library(Box::new(library.without_truncation())),
         };
         Self { pipeline, max_tokens: usize::MAX }
     }
@@ -242,7 +242,7 @@ fn fits(path: &Path, highest: u32, vocabulary: usize) -> Result<()> {
     match (highest as usize) < vocabulary {
         true => Ok(()),
         false => {
-            Err(EncoderError::TokenizerDoesNotFit { path: path.to_path_buf(), highest, vocabulary })
+            Err(EncoderError::VocabularyMismatch { path: path.to_path_buf(), highest, vocabulary })
         }
     }
 }

@@ -53,7 +53,7 @@ impl TrainedTokenizer {
     /// # Errors
     /// [`EncoderError::Vocabulary`] when there are no words, or more characters than tokens are
     /// wanted, or more tokens than any encoder has.
-    pub fn of_texts(
+    pub fn train(
         texts: impl Iterator<Item = String> + Send,
         config: VocabularyConfig,
     ) -> Result<Self> {

@@ -1,12 +1,14 @@
 //! Directories, packed files and adapters.
 
-use crate::common::adapters::{CONFIG, Edit, WEIGHTS};
-use crate::common::{bits, copy_of, edit_json, edit_tensors, raw, read_json, refusal};
 use crate::{KIN, backbone, classifier, recorded};
 use espalier_encoder::lora::SiteSpec;
 use espalier_encoder::{
     Adapter, Architecture, Backbone, EncoderError, Lora, Module, PackedBackbone, Precision,
 };
+use espalier_testing::adapters::{CONFIG, WEIGHTS};
+use espalier_testing::compare::{bits, expect_error};
+use espalier_testing::fixtures::{Edit, copy_of, edit_json, read_json};
+use espalier_testing::tensors;
 use safetensors::tensor::Dtype;
 use serde_json::{Value, json};
 use std::fs;
@@ -25,7 +27,7 @@ fn what_is_saved_opens_as_the_same_backbone() {
         assert_eq!(opened.fingerprint(), backbone.fingerprint());
         // The same names as transformers': it reads the file without further ado.
         let names = |directory: &std::path::Path| -> Vec<String> {
-            raw::read(&directory.join("model.safetensors")).into_keys().collect()
+            tensors::read(&directory.join("model.safetensors")).into_keys().collect()
         };
         assert_eq!(names(directory.path()), names(&crate::fixture(&format!("kin/{name}/model"))));
     }
@@ -39,17 +41,17 @@ fn names_may_have_the_prefix_of_the_architecture() {
         let directory = copy_of(&format!("kin/{name}/model"));
         let weights = directory.path().join("model.safetensors");
         let rename = |prefix: &str| {
-            edit_tensors(&weights, |tensors| {
+            tensors::edit(&weights, |tensors| {
                 let renamed = std::mem::take(tensors).into_iter();
                 tensors
                     .extend(renamed.map(|(tensor, value)| (format!("{prefix}.{tensor}"), value)));
                 tensors.insert(
                     "lm_head.dense.weight".into(),
-                    raw::RawTensor::zeros(Dtype::F32, &[2, 2]),
+                    tensors::RawTensor::zeros(Dtype::F32, &[2, 2]),
                 );
                 tensors.insert(
                     format!("{prefix}.embeddings.position_ids"),
-                    raw::RawTensor::zeros(Dtype::I64, &[1, 36]),
+                    tensors::RawTensor::zeros(Dtype::I64, &[1, 36]),
                 );
             });
         };
@@ -60,7 +62,7 @@ fn names_may_have_the_prefix_of_the_architecture() {
         );
         rename("another");
         let error =
-            refusal(Backbone::open(directory.path()), &["embeddings.word_embeddings.weight"]);
+            expect_error(Backbone::open(directory.path()), &["embeddings.word_embeddings.weight"]);
         assert!(matches!(error, EncoderError::MissingTensor { .. }), "{error}");
     }
 }
@@ -97,7 +99,7 @@ fn a_position_beyond_the_table_is_never_asked_for() {
     for name in KIN {
         let backbone = backbone(name);
         let longest = if name == "distilbert" { 36 } else { 34 };
-        assert_eq!(backbone.encoder.config.longest_text(), longest, "{name}");
+        assert_eq!(backbone.encoder.config.max_tokens(), longest, "{name}");
         let text = backbone.tokenizer.encode(&"the ".repeat(100));
         assert_eq!((text.ids.len(), text.truncated), (longest, true), "{name}");
         let batch = espalier_encoder::Batch::new([text.ids.as_slice()]);
@@ -112,7 +114,7 @@ fn what_peft_wrote_is_written_with_the_same_names_and_targets() {
         let ((theirs, adapter), ours) = (classifier(name, &backbone), TempDir::new().unwrap());
         adapter.save(ours.path()).unwrap();
         let tensors = |directory: &TempDir| -> Vec<(String, Vec<usize>, Vec<u8>)> {
-            let tensors = raw::read(&directory.path().join(WEIGHTS)).into_iter();
+            let tensors = tensors::read(&directory.path().join(WEIGHTS)).into_iter();
             tensors.map(|(name, tensor)| (name, tensor.shape, tensor.bytes)).collect()
         };
         assert_eq!(tensors(&ours), tensors(&theirs));
@@ -160,7 +162,7 @@ fn the_head_of_a_text_classifier_has_a_class_with_one_linear_map() {
     for name in KIN {
         let backbone = backbone(name);
         let (_directory, mut adapter) = classifier(name, &backbone);
-        adapter.card.output = crate::common::adapters::labels(&["good", "bad", "so-so"]);
+        adapter.card.output = espalier_testing::adapters::labels(&["good", "bad", "so-so"]);
         let directory = TempDir::new().unwrap();
         adapter.save(directory.path()).unwrap();
         assert_eq!(read_json(&directory.path().join(CONFIG))["task_type"], "TOKEN_CLS", "{name}");
@@ -169,12 +171,12 @@ fn the_head_of_a_text_classifier_has_a_class_with_one_linear_map() {
         edit_json(&directory.path().join("espalier.json"), |card| {
             drop(card.as_object_mut().unwrap().remove("files"))
         });
-        edit_tensors(&directory.path().join(WEIGHTS), |tensors| {
+        tensors::edit(&directory.path().join(WEIGHTS), |tensors| {
             let dense = if name == "distilbert" { "pre_classifier" } else { "classifier.dense" };
             let dense = format!("base_model.model.{dense}.weight");
-            tensors.insert(dense, raw::RawTensor::zeros(Dtype::F32, &[32, 32]));
+            tensors.insert(dense, tensors::RawTensor::zeros(Dtype::F32, &[32, 32]));
         });
-        refusal(
+        expect_error(
             Adapter::open(directory.path(), &backbone),
             &["classifier", "not one this engine knows"],
         );
@@ -185,14 +187,14 @@ fn the_head_of_a_text_classifier_has_a_class_with_one_linear_map() {
 fn an_adapter_of_another_architecture_does_not_fit() {
     let [distilbert, mpnet] = ["distilbert", "mpnet"].map(backbone);
     let (_directory, adapter) = classifier("mpnet", &mpnet);
-    assert!(adapter.check(&mpnet.encoder.config).is_ok());
+    assert!(adapter.validate(&mpnet.encoder.config).is_ok());
     let other = espalier_encoder::EncoderConfig {
         architecture: Architecture::DistilBert,
         ..mpnet.encoder.config.clone()
     };
-    assert!(adapter.check(&other).is_err());
+    assert!(adapter.validate(&other).is_err());
     let directory = copy_of("kin/mpnet/adapter");
-    refusal(
+    expect_error(
         Adapter::open_lora(directory.path(), &distilbert),
         &["mpnet.encoder.layer.1", "does not have"],
     );
@@ -222,13 +224,15 @@ fn what_the_engine_does_not_have_is_refused() {
         ("mpnet", |c| c["max_position_embeddings"] = json!(2), "first token has row 2"),
     ];
     for (name, edit, message) in cases {
-        let error = refusal(edited(name, edit), &["config.json", message]);
+        let error = expect_error(edited(name, edit), &["config.json", message]);
         assert!(matches!(error, EncoderError::Unsupported { .. }), "{error}");
     }
     for key in ["dim", "n_layers", "n_heads", "hidden_dim", "vocab_size", "max_position_embeddings"]
     {
-        let error =
-            refusal(edited("distilbert", |c| drop(c.as_object_mut().unwrap().remove(key))), &[key]);
+        let error = expect_error(
+            edited("distilbert", |c| drop(c.as_object_mut().unwrap().remove(key))),
+            &[key],
+        );
         assert!(matches!(error, EncoderError::Json { .. }), "{error}");
     }
 }

@@ -2,18 +2,14 @@
 //!
 //! The recorded numbers are those of scripts/make_kin_fixtures.py.
 
-#[path = "../common/mod.rs"]
-mod common;
 mod files;
 mod numbers;
-#[path = "../common/step.rs"]
-mod step;
 mod tokens;
 
-use common::adapters::card;
-use common::{Recorded, copy_of, fixture};
-use espalier_encoder::{Adapter, Backbone, Output};
-use std::fs;
+use espalier_encoder::{Adapter, Backbone};
+use espalier_testing::adapters::{peft_adapter, tags};
+use espalier_testing::fixtures::fixture;
+use espalier_testing::recorded::Recorded;
 use tempfile::TempDir;
 
 #[cfg(feature = "tokenizers")]
@@ -30,12 +26,9 @@ fn recorded(name: &str) -> Recorded {
     Recorded::at(&fixture(&format!("kin/{name}")))
 }
 
-/// The token classifier that peft wrote, with an espalier.json beside it.
+/// The token classifier that peft wrote, with an espalier.json.
 fn classifier(name: &str, backbone: &Backbone) -> (TempDir, Adapter) {
-    let directory = copy_of(&format!("kin/{name}/adapter"));
-    let tags = Output::Tags { tags: ["O", "B-city", "I-city"].map(String::from).to_vec() };
-    let card = serde_json::to_string(&card(backbone, tags)).unwrap();
-    fs::write(directory.path().join("espalier.json"), card).unwrap();
+    let directory = peft_adapter(&format!("kin/{name}/adapter"), backbone, tags(&["city"]));
     let adapter = Adapter::open(directory.path(), backbone).unwrap();
     (directory, adapter)
 }

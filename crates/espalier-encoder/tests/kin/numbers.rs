@@ -1,9 +1,10 @@
 //! Hidden states and gradients.
 
-use crate::common::{Recorded, bits};
-use crate::step::{Step, Task, compare, hidden_states};
 use crate::{KIN, backbone, classifier, recorded};
 use espalier_encoder::{Activations, Adapter, Backbone, Batch, Module, Precision};
+use espalier_testing::compare::{bits, on_threads};
+use espalier_testing::recorded::Recorded;
+use espalier_testing::training_step::{Step, Task, assert_hidden_states, assert_step};
 
 fn task(recorded: &Recorded, adapter: &Adapter) -> Task {
     let head = adapter.head.clone().unwrap();
@@ -13,7 +14,7 @@ fn task(recorded: &Recorded, adapter: &Adapter) -> Task {
 #[test]
 fn hidden_states_of_every_layer() {
     for name in KIN {
-        hidden_states(&recorded(name), &backbone(name));
+        assert_hidden_states(&recorded(name), &backbone(name));
     }
 }
 
@@ -23,7 +24,7 @@ fn every_gradient_with_lora_on_every_module() {
         let (recorded, backbone) = (recorded(name), backbone(name));
         let (_directory, adapter) = classifier(name, &backbone);
         assert_eq!(adapter.lora.sites.len(), Module::ALL.len());
-        compare(
+        assert_step(
             &recorded,
             "token",
             &task(&recorded, &adapter),
@@ -98,8 +99,7 @@ fn the_number_of_threads_changes_nothing() {
         let (_directory, adapter) = classifier(name, &backbone);
         let task = task(&recorded, &adapter);
         let with_threads = |threads| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            let step = pool.install(|| task.step(backbone.model(Some(&adapter.lora))));
+            let step = on_threads(threads, || task.step(backbone.model(Some(&adapter.lora))));
             [bits(&step.logits), bits(&step.weights), bits(&step.adapter), bits(&step.head)]
         };
         let one = with_threads(1);

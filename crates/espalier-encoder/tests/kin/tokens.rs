@@ -1,9 +1,10 @@
 //! Tokenizers: ids, words and characters as the tokenizers library has them.
 
-#[cfg(feature = "tokenizers")]
-use crate::common::edit_json;
 use crate::{KIN, backbone, recorded};
 use espalier_encoder::Tokenizer;
+#[cfg(feature = "tokenizers")]
+use espalier_testing::fixtures::edit_json;
+use espalier_testing::fixtures::fixture;
 use serde::Deserialize;
 use serde_json::Value;
 #[cfg(feature = "tokenizers")]
@@ -25,7 +26,7 @@ fn recordings(name: &str, kind: &str) -> Vec<Recording> {
 
 /// Cut as the model cuts, for these recordings are of whole texts.
 fn whole(name: &str) -> Tokenizer {
-    let directory = crate::fixture(&format!("kin/{name}/model"));
+    let directory = fixture(&format!("kin/{name}/model"));
     Tokenizer::read(&directory, backbone(name).encoder.config.vocab_size, 1000).unwrap()
 }
 
@@ -47,7 +48,7 @@ fn given_words_have_the_recorded_tokens_and_characters() {
                 all.filter(|(_, word)| name != "roberta" || *word != Some(0)).collect()
             };
             let (found, expected) = (
-                compared(&encoded.ids, &encoded.words),
+                compared(&encoded.ids, &encoded.word_ids),
                 compared(&recording.ids, &recording.words),
             );
             assert_eq!(found, expected, "{name}: {words:?}");
@@ -55,7 +56,7 @@ fn given_words_have_the_recorded_tokens_and_characters() {
                 continue; // its characters: words_of_a_text_are_without_spaces
             }
             for ((word, found), recorded) in
-                encoded.words.iter().zip(encoded.spans).zip(recording.offsets)
+                encoded.word_ids.iter().zip(encoded.spans).zip(recording.offsets)
             {
                 let text = word.map_or("", |word| &words[word as usize]);
                 // For tokens that begin with the space before the word, the library counts this as
@@ -106,9 +107,9 @@ fn texts_have_the_recorded_tokens_and_characters() {
 #[cfg(not(feature = "tokenizers"))]
 #[test]
 fn byte_level_tokenizers_are_refused_by_name() {
-    let opened = espalier_encoder::Backbone::open(&crate::fixture("kin/roberta/model"));
+    let opened = espalier_encoder::Backbone::open(&fixture("kin/roberta/model"));
     let parts = ["tokenizer.json", "the model is BPE", "build with the feature `tokenizers`"];
-    let error = crate::common::refusal(opened, &parts);
+    let error = espalier_testing::compare::expect_error(opened, &parts);
     assert!(matches!(error, espalier_encoder::EncoderError::Unsupported { .. }));
 }
 
@@ -117,7 +118,7 @@ fn byte_level_tokenizers_are_refused_by_name() {
 #[cfg(feature = "tokenizers")]
 #[test]
 fn words_of_a_text_are_without_spaces() {
-    let directory = crate::copy_of("kin/roberta/model");
+    let directory = espalier_testing::fixtures::copy_of("kin/roberta/model");
     let text = " two  hotels\nand it's\u{a0}<mask>, <mask> ";
     let words = ["two", "hotels", "and", "it", "'s", "<mask>", ",", "<mask>"];
     for trim_offsets in [true, false] {
@@ -150,5 +151,5 @@ fn words_of_a_text_are_without_spaces() {
             assert_eq!(encoded.spans[encoded.spans.len() - 2].1, "hotels".len());
         }
     }
-    assert!(whole("roberta").encode(" \n ").words.iter().all(Option::is_none));
+    assert!(whole("roberta").encode(" \n ").word_ids.iter().all(Option::is_none));
 }

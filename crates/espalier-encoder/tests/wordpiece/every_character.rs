@@ -1,6 +1,6 @@
 //! Every character, alone and between others.
 
-use crate::reference::{Pair, UNLIMITED, bert};
+use espalier_testing::wordpiece::{Pair, UNLIMITED, bert};
 use tokenizers::normalizers::BertNormalizer;
 
 fn assert_every_character_is_the_same(normalizer: BertNormalizer) {

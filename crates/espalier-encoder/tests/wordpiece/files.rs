@@ -1,8 +1,9 @@
 //! Files: BERT's tokenizer as others write it, other tokenizers, and what is no tokenizer.
 
-use crate::common::{fixture, read_json, refusal};
-use crate::reference::{Pair, UNLIMITED, with_model};
 use espalier_encoder::{EncoderError, Tokenizer};
+use espalier_testing::compare::expect_error;
+use espalier_testing::fixtures::{fixture, read_json};
+use espalier_testing::wordpiece::{Pair, UNLIMITED, with_model};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::fs;
@@ -153,7 +154,7 @@ fn lines_of_a_vocabulary_may_end_in_any_way() {
     let error =
         Tokenizer::from_vocabulary(Path::new("some/bundle"), lines.as_bytes(), config, 20, 48);
     assert!(matches!(
-        refusal(error, &["some/bundle", "tokenizer_config.json"]),
+        expect_error(error, &["some/bundle", "tokenizer_config.json"]),
         EncoderError::Tokenizer { .. }
     ));
 }
@@ -206,7 +207,7 @@ fn templates_that_the_library_panics_on_are_refused() {
         let mut json: Value =
             serde_json::from_str(&changed("/pre_tokenizer/type", json!("Whitespace"))).unwrap();
         json["post_processor"]["single"] = single;
-        let error = refusal(open(json.to_string()), &["some/bundle"]);
+        let error = expect_error(open(json.to_string()), &["some/bundle"]);
         assert!(matches!(error, EncoderError::Tokenizer { .. }), "{error}");
     }
 }
@@ -216,7 +217,7 @@ fn templates_that_the_library_panics_on_are_refused() {
 fn other_tokenizers_are_refused_by_name() {
     for (json, what) in others() {
         let error =
-            refusal(open(json), &["some/bundle", what, "build with the feature `tokenizers`"]);
+            expect_error(open(json), &["some/bundle", what, "build with the feature `tokenizers`"]);
         assert!(matches!(error, EncoderError::Unsupported { .. }));
     }
 }
@@ -251,12 +252,12 @@ fn what_works_nowhere_is_refused() {
         ("[".repeat(100_000), "not a tokenizer"),
     ] {
         assert!(matches!(
-            refusal(open(json), &["some/bundle", what]),
+            expect_error(open(json), &["some/bundle", what]),
             EncoderError::Tokenizer { .. }
         ));
     }
-    let error = refusal(open(changed("/model/vocab/the", json!(200))), &["highest id is 200"]);
-    assert!(matches!(error, EncoderError::TokenizerDoesNotFit { .. }));
+    let error = expect_error(open(changed("/model/vocab/the", json!(200))), &["highest id is 200"]);
+    assert!(matches!(error, EncoderError::VocabularyMismatch { .. }));
 }
 
 proptest! {

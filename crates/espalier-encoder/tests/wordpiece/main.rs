@@ -1,11 +1,8 @@
 //! BERT's tokenizer against the tokenizers library: every character, awkward texts, and files of
 //! all kinds.
 
-#[path = "../common/mod.rs"]
-mod common;
 mod every_character;
 mod files;
 #[cfg(feature = "slow-tests")]
 mod minilm;
-mod reference;
 mod texts;

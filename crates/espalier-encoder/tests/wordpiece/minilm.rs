@@ -1,7 +1,7 @@
 //! The real vocabulary of all-MiniLM-L6-v2; tests/minilm.rs says how to run this.
 
-use crate::common::{fixture, read_json};
-use crate::reference::{Pair, UNLIMITED};
+use espalier_testing::fixtures::{fixture, read_json};
+use espalier_testing::wordpiece::{Pair, UNLIMITED};
 use std::fs;
 use std::path::PathBuf;
 

@@ -1,6 +1,6 @@
 //! Awkward texts, in one piece and in words, whole and cut.
 
-use crate::reference::{Pair, UNLIMITED, bert, vocabulary, with_model};
+use espalier_testing::wordpiece::{Pair, UNLIMITED, bert, vocabulary, with_model};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::strategy::Union;

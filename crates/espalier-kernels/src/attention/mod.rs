@@ -2,7 +2,7 @@
 //!
 //! A batch is the concatenation of its sequences, so a token attends to the rows between its
 //! sequence's two offsets and there is no mask. For one head of one sequence of l tokens, with d
-//! the width of a head:
+//! the width of a head (scaled dot-product attention, arXiv 1706.03762):
 //!
 //! ```text
 //! S = Q K^T / sqrt(d) + B  [l, l]
@@ -10,39 +10,42 @@
 //! O = P V                  [l, d]
 //! ```
 //!
-//! B is a bias by relative position ([`BUCKETS`]), or nothing. S and P exist only for a few rows at
-//! a time, in scratch. The forward pass keeps each row's log-sum-exp, from which the backward pass
-//! makes P again (as FlashAttention does, arXiv 2205.14135).
+//! B is a relative position bias ([`BUCKETS`]), or absent. S and P exist only for a few rows at a
+//! time, in scratch. The forward pass keeps each row's log-sum-exp, from which the backward pass
+//! computes P again (as FlashAttention does, arXiv 2205.14135).
 
 mod backward;
 mod forward;
-mod product;
-mod relative;
+mod head;
+mod relative_bias;
+mod softmax;
 
-pub use backward::{AttentionForward, attention_backward};
+pub use backward::{AttentionGradients, attention_backward};
 pub use forward::attention;
-pub use relative::{BUCKETS, bucket};
+pub use relative_bias::{BUCKETS, bucket};
 
-use crate::buffers::{as_words, as_words_mut};
-use crate::element::Element;
 use crate::simd::LANES;
-use crate::transpose::transpose;
+use head::Head;
 
 /// Query rows whose scores exist at one time.
 const QUERIES: usize = 32;
 
-/// Shape of one attention problem.
+/// The input of the attention of one layer, for a batch.
 #[derive(Clone, Copy, Debug)]
-pub struct AttentionShape<'a> {
+pub struct AttentionInput<'a, E> {
+    /// Queries, keys and values, each row side by side, [T, 3H].
+    pub qkv: &'a [E],
     /// Sequence s is rows `offsets[s]..offsets[s + 1]`; the last offset is T.
     pub offsets: &'a [usize],
     /// Number of heads.
     pub heads: usize,
     /// Width H of the layer, a multiple of `heads`.
     pub width: usize,
+    /// The relative position bias, [[`BUCKETS`], heads], or empty for none.
+    pub relative_bias: &'a [f32],
 }
 
-impl AttentionShape<'_> {
+impl<E> AttentionInput<'_, E> {
     /// d = H / heads.
     pub fn head_width(&self) -> usize {
         self.width / self.heads
@@ -53,16 +56,17 @@ impl AttentionShape<'_> {
         self.offsets.last().copied().unwrap_or(0)
     }
 
-    /// One task per head of each sequence.
+    /// Number of tasks: one per head of each sequence.
     fn tasks(&self) -> usize {
         self.offsets.len().saturating_sub(1) * self.heads
     }
 
-    fn task(&self, index: usize) -> HeadTask {
+    /// The head of the sequence that is task `index`.
+    fn task(&self, index: usize) -> Head {
         let (sequence, head) = (index / self.heads, index % self.heads);
         let (first, end) = (self.offsets[sequence], self.offsets[sequence + 1]);
         let (length, width) = (end - first, self.head_width());
-        HeadTask {
+        Head {
             first,
             length,
             head,
@@ -72,7 +76,9 @@ impl AttentionShape<'_> {
         }
     }
 
-    fn check<E>(&self, qkv: &[E], bias: &[f32], out: &[E], log_sum: &[f32]) {
+    /// # Panics
+    /// If the shapes do not fit each other.
+    fn check(&self, out: &[E], log_sum: &[f32]) {
         let tokens = self.tokens();
         assert!(
             self.heads > 0 && self.width.is_multiple_of(self.heads),
@@ -80,73 +86,11 @@ impl AttentionShape<'_> {
         );
         assert!(self.offsets.is_sorted(), "attention: offsets decrease");
         assert!(
-            qkv.len() == tokens * 3 * self.width
+            self.qkv.len() == tokens * 3 * self.width
                 && out.len() == tokens * self.width
                 && log_sum.len() == tokens * self.heads
-                && [0, BUCKETS * self.heads].contains(&bias.len()),
+                && [0, BUCKETS * self.heads].contains(&self.relative_bias.len()),
             "attention: shapes do not fit"
         );
-    }
-}
-
-/// One head of one sequence. Scratch matrices are padded to whole vectors, so no kernel needs an
-/// edge.
-#[derive(Clone, Copy)]
-struct HeadTask {
-    first: usize,
-    length: usize,
-    head: usize,
-    width: usize,
-    padded_length: usize,
-    padded_width: usize,
-}
-
-impl HeadTask {
-    /// The task's part (0: query, 1: key, 2: value) of row `token` of qkv [T, 3H].
-    #[inline(always)]
-    fn part<'a, E>(&self, qkv: &'a [E], layer_width: usize, part: usize, token: usize) -> &'a [E] {
-        let start =
-            (self.first + token) * 3 * layer_width + part * layer_width + self.head * self.width;
-        &qkv[start..start + self.width]
-    }
-
-    /// Copies a part, scaled, to the first rows and columns of a matrix, [l', d'], of which the
-    /// rest becomes zero.
-    #[inline(always)]
-    fn gather<E: Element>(
-        &self,
-        qkv: &[E],
-        layer_width: usize,
-        part: usize,
-        scale: f32,
-        to: &mut [f32],
-    ) {
-        let (rows, padding) = to.split_at_mut(self.length * self.padded_width);
-        for (token, row) in rows.chunks_exact_mut(self.padded_width).enumerate() {
-            let (row, padding) = row.split_at_mut(self.width);
-            for (to, from) in row.iter_mut().zip(self.part(qkv, layer_width, part, token)) {
-                *to = from.to_f32() * scale;
-            }
-            if !padding.is_empty() {
-                padding.fill(0.0);
-            }
-        }
-        padding.fill(0.0);
-    }
-
-    /// Transposes a gathered part, [l', d'], to [d', l'].
-    #[inline(always)]
-    fn transpose(&self, from: &[f32], to: &mut [f32]) {
-        let (length, width) = (self.padded_length, self.padded_width);
-        transpose(as_words(from), width, (length, width), as_words_mut(to), length);
-    }
-
-    /// Numbers of scratch for a bias, or its gradient, by distance.
-    fn distances(&self, bias: &[f32]) -> usize {
-        if bias.is_empty() { 0 } else { 2 * self.length }
-    }
-
-    fn scale(&self) -> f32 {
-        1.0 / (self.width as f32).sqrt()
     }
 }

@@ -1,26 +1,25 @@
-//! The walk over the tiles of a product, and its division among threads.
+//! The loop over the tiles of a product, and its division among threads.
 //!
 //! C is cut into blocks, one task each, which share nothing and need no barrier. A task goes panel
-//! by panel over its columns, and with each panel over its rows: the panel is read again and again
+//! by panel over its columns, and for each panel over its rows: the panel is read again and again
 //! from the second-level cache, and so are the block's rows of A, a tile's worth of which stays in
-//! the first. A tile covers the whole inner dimension, so that its sums are finished when they
-//! leave the registers and whatever is to become of them ([`Epilogue`]) happens while they are at
-//! hand.
+//! the first. A tile covers the whole inner dimension, so that its sums are complete when they
+//! leave the registers, and the [`Epilogue`] handles them while they are in the cache.
 
-use super::kernel::{MAX_TILE, MicroKernel, Tile};
+use super::kernels::{MAX_TILE, MicroKernel, Tile};
 use super::left::Left;
 use super::panels::PanelShape;
-use crate::tasks;
+use crate::parallel::for_each;
 use std::ops::Range;
 
 /// Products of fewer operations than this (some 10 microseconds) are not worth a second thread.
 const OPERATIONS_PER_TASK: usize = 1 << 20;
-/// Blocks per thread, so that a thread held up elsewhere leaves its share to others.
+/// Tasks per thread, so that others take over the share of a thread that is held up.
 const TASKS_PER_THREAD: usize = 4;
 /// Bytes of A that a block's rows may have: a quarter of a second-level cache of 1 MiB.
 const BLOCK_BYTES: usize = 256 << 10;
 
-/// What becomes of finished sums.
+/// What is done with complete sums.
 pub(crate) trait Epilogue: Sync {
     /// Takes the sums of a tile, which it may overwrite.
     fn tile(&self, at: Place, sums: &mut [f32]);
@@ -38,56 +37,56 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// The rows of C that the tile has a part of, with that part.
+    /// The tile's rows: each one's index in C and its sums.
     #[inline(always)]
     pub(crate) fn each_row<'s>(&self, sums: &'s [f32]) -> impl Iterator<Item = (usize, &'s [f32])> {
         let Self { row, rows, columns, stride, .. } = *self;
-        // No chunks: to cut a slice into them takes a division, as long as a vector's work.
+        // Not `chunks`: cutting a slice into chunks takes a division, as long as a vector's work.
         (0..rows).map(move |r| (row + r, &sums[r * stride..][..columns]))
     }
 }
 
-/// A line of numbers, aligned for whole vectors.
+/// The sums of a tile, aligned for whole vectors.
 #[repr(align(64))]
 struct Sums([f32; MAX_TILE]);
 
 /// One product in progress.
-struct Product<'a, E> {
+struct Product<'a> {
     code: &'a MicroKernel,
     left: Left<'a>,
     shape: PanelShape,
-    words: &'a [u32],
-    epilogue: &'a E,
+    panels: &'a [u32],
+    epilogue: &'a dyn Epilogue,
 }
 
 /// Multiplies rows by panels and gives each tile of sums to the epilogue, once.
 ///
 /// # Safety
-/// The processor has the kernel's instructions, and the rows have `shape.steps` words.
-pub(super) unsafe fn multiply<E: Epilogue>(
+/// The processor has the kernel's instructions, and the rows have `shape.steps` lanes.
+pub(super) unsafe fn multiply(
     code: &MicroKernel,
     left: Left,
     shape: PanelShape,
-    words: &[u32],
-    epilogue: &E,
+    panels: &[u32],
+    epilogue: &dyn Epilogue,
 ) {
     if left.rows == 0 || shape.columns == 0 {
         return;
     }
-    assert!(words.len() >= shape.words());
-    let product = Product { code, left, shape, words, epilogue };
-    let (height, panels) = product.block_shape();
-    let across = shape.count().div_ceil(panels);
+    assert!(panels.len() >= shape.len());
+    let product = Product { code, left, shape, panels, epilogue };
+    let (height, together) = product.block_shape();
+    let across = shape.count().div_ceil(together);
     let task = |index: usize| {
-        let (row, panel) = (index / across * height, index % across * panels);
+        let (row, panel) = (index / across * height, index % across * together);
         let rows = row..left.rows.min(row + height);
         // SAFETY: as promised by the caller.
-        unsafe { product.block(rows, panel..shape.count().min(panel + panels)) };
+        unsafe { product.block(rows, panel..shape.count().min(panel + together)) };
     };
-    tasks::each(left.rows.div_ceil(height) * across, 1, &task);
+    for_each(left.rows.div_ceil(height) * across, 1, &task);
 }
 
-impl<E: Epilogue> Product<'_, E> {
+impl Product<'_> {
     /// # Safety
     /// As for [`multiply`].
     unsafe fn block(&self, rows: Range<usize>, panels: Range<usize>) {
@@ -96,7 +95,7 @@ impl<E: Epilogue> Product<'_, E> {
         unsafe { (self.code.enter)() };
         for panel in panels {
             let (column, columns, width) = self.shape.place(panel);
-            let b = self.shape.panel(self.words, panel).as_ptr();
+            let b = self.shape.panel(self.panels, panel).as_ptr();
             for row in rows.clone().step_by(self.code.rows) {
                 let count = self.code.rows.min(rows.end - row);
                 let tile = Tile {
@@ -109,7 +108,7 @@ impl<E: Epilogue> Product<'_, E> {
                     steps: self.shape.steps,
                     sums: sums.0.as_mut_ptr(),
                 };
-                // SAFETY: `count` rows of A follow, of `steps` words each by the caller's promise;
+                // SAFETY: `count` rows of A follow, of `steps` lanes each by the caller's promise;
                 // the panel was cut out as [steps, width]; `sums` has MAX_TILE numbers.
                 unsafe { (self.code.tile)(&tile) };
                 let at = Place { row, rows: count, column, columns, stride: width };
@@ -120,8 +119,8 @@ impl<E: Epilogue> Product<'_, E> {
         unsafe { (self.code.leave)() };
     }
 
-    /// Rows and panels of the blocks that C is cut into: as few as keep the threads busy, and
-    /// nearly square, because a block of h x w elements reads h rows and w columns.
+    /// Rows and panels of the blocks that C is cut into: as few blocks as keep the threads busy,
+    /// and nearly square, because a block of h x w elements reads h rows and w columns.
     fn block_shape(&self) -> (usize, usize) {
         let (m, n, row_bytes) = (self.left.rows, self.shape.columns, self.shape.steps * 4);
         let operations =

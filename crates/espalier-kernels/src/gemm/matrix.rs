@@ -1,7 +1,17 @@
 //! Views of matrices: where element (i, j) lies in a slice.
 
+use crate::parallel::DisjointBlocks;
+
 /// A read-only matrix: element (i, j) is `data[i * row_stride + j * col_stride]`, one of the
 /// strides being 1.
+///
+/// ```
+/// use espalier_kernels::gemm::Matrix;
+///
+/// let weight = [0.0f32; 6]; // [out, in] = [2, 3], as PyTorch stores it
+/// let w_t = Matrix::new(&weight, 2, 3).t(); // [in, out], without a copy
+/// assert_eq!((w_t.rows(), w_t.cols()), (3, 2));
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Matrix<'a, T = f32> {
     data: &'a [T],
@@ -54,7 +64,7 @@ impl<'a, T: Copy> Matrix<'a, T> {
         self.cols
     }
 
-    /// Distance in memory from one row to the next.
+    /// Distance from one row to the next, in elements.
     pub(super) fn row_stride(&self) -> usize {
         self.row_stride
     }
@@ -123,7 +133,7 @@ impl<'a> MatrixMut<'a> {
         self.cols
     }
 
-    /// The rows one after the other, of a matrix that has columns.
+    /// The rows one after the other. The matrix must have columns.
     pub(super) fn rows_mut(&mut self) -> impl Iterator<Item = &mut [f32]> {
         let cols = self.cols;
         self.data
@@ -132,10 +142,10 @@ impl<'a> MatrixMut<'a> {
             .map(move |row| &mut row[..cols])
     }
 
-    /// Address of the first element and distance between rows. Every element of the matrix may be
-    /// reached from it.
-    pub(super) fn into_raw(self) -> (*mut f32, usize) {
-        (self.data.as_mut_ptr(), self.row_stride)
+    /// The matrix as tasks share it, each writing a block of its own.
+    pub(super) fn into_blocks(self) -> DisjointBlocks<'a, f32> {
+        // Only a matrix of one row may have a smaller stride, which then means nothing.
+        DisjointBlocks::new(self.data, self.row_stride.max(self.cols))
     }
 }
 

@@ -1,32 +1,39 @@
 //! A right operand that is packed once and used often.
 
 use super::driver::{Epilogue, multiply};
-use super::kernel::Kernel;
-use super::left::{Left, with_left};
+use super::kernels::Kernel;
+use super::left::with_left;
 use super::matrix::{Matrix, MatrixMut};
 use super::panels::{PanelShape, fill_padding, pack};
-use super::quantize::{ColumnScales, Dequantize, GROUP, RowScale, quantize_row, quantize_weights};
-use super::update::{Start, Target, Update};
-use crate::blocks::Blocks;
-use crate::buffers::{Words, as_bytes_mut, as_signed_bytes_mut, with_words};
-use crate::element::Element;
-use crate::precision::Precision;
-use crate::rows::Rows;
+use super::quantize::{ColumnScales, Dequantize, GROUP, quantize_weights, with_quantized};
+use super::{Update, WriteUpdate};
+use crate::buffers::{AlignedBuffer, as_i8_mut, with_u32};
+use crate::dtype::{Element, Precision};
+use crate::parallel::{DisjointBlocks, for_each_chunk};
 use crate::simd::simd;
-use crate::tasks;
+use crate::stored::Rows;
 use crate::transpose::{SQUARE, transpose};
 
-/// Bytes that a task makes of activations: fewer are not worth a second thread.
-const BYTES_PER_TASK: usize = 12 << 10;
-
-/// A matrix B [k, n] in the form in which the fastest kernel of a precision reads it.
+/// A matrix B [k, n], such as a weight, in the form in which the fastest kernel of a precision
+/// reads it.
+///
+/// ```
+/// use espalier_kernels::Precision;
+/// use espalier_kernels::gemm::{Matrix, MatrixMut, Packed, Start};
+///
+/// let weight = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]; // W [out, in] = [2, 3], as PyTorch stores it
+/// let packed = Packed::new(Precision::F32, Matrix::new(&weight, 2, 3).t()); // W^T [3, 2]
+/// let (x, mut y) = ([1.0f32, 0.0, -1.0], [0.0; 2]);
+/// packed.gemm(Matrix::new(&x, 1, 3), Start::Zero, MatrixMut::new(&mut y, 1, 2)); // x W^T
+/// assert_eq!(y, [-2.0, -2.0]);
+/// ```
 #[derive(Clone, Debug)]
 pub struct Packed {
     kernel: Kernel,
     precision: Precision,
     k: usize,
     n: usize,
-    words: Words,
+    panels: AlignedBuffer,
     /// One each per column, for bytes.
     columns: ColumnScales,
 }
@@ -35,8 +42,8 @@ impl Packed {
     /// Packs B for the fastest kernel that the machine has for this precision.
     ///
     /// # Panics
-    /// If the precision is [`Precision::Int8`] and the columns of B are not contiguous in memory (a
-    /// weight [n, k] seen through [`Matrix::t`] is what is meant).
+    /// If the precision is [`Precision::Int8`] and the columns of B are not contiguous in memory:
+    /// they are for a weight [n, k] seen through [`Matrix::t`].
     pub fn new<T: Element>(precision: Precision, b: Matrix<T>) -> Self {
         Self::with_kernel(Kernel::best_for(precision, b.cols()), precision, b)
     }
@@ -56,7 +63,7 @@ impl Packed {
                 assert_eq!(precision, Precision::Int8, "Packed: bytes are multiplied as bytes");
                 let columns = Matrix::new(bytes, scales.len(), k);
                 let mut packed = Self::empty(Kernel::best_for(precision, scales.len()), precision);
-                packed.fit(k, scales.len());
+                packed.resize(k, scales.len());
                 packed.pack_bytes(&|column, to| {
                     to.copy_from_slice(&columns.from(column, 0)[..k]);
                     scales[column]
@@ -84,7 +91,7 @@ impl Packed {
             precision,
             k: 0,
             n: 0,
-            words: Words::default(),
+            panels: AlignedBuffer::default(),
             columns: ColumnScales::default(),
         }
     }
@@ -94,9 +101,9 @@ impl Packed {
     /// # Panics
     /// As [`Packed::new`].
     pub fn pack<T: Element>(&mut self, b: Matrix<T>) {
-        self.fit(b.rows(), b.cols());
+        self.resize(b.rows(), b.cols());
         if self.precision != Precision::Int8 {
-            return pack(self.precision, b, self.shape(), self.words.as_mut_slice());
+            return pack(self.precision, b, self.shape(), self.panels.as_mut_slice());
         }
         let columns = b.t();
         assert!(columns.is_row_major(), "Packed: bytes are made of weights [n, k]");
@@ -105,9 +112,9 @@ impl Packed {
         });
     }
 
-    fn fit(&mut self, k: usize, n: usize) {
+    fn resize(&mut self, k: usize, n: usize) {
         (self.k, self.n) = (k, n);
-        self.words.resize(self.shape().words());
+        self.panels.resize(self.shape().len());
     }
 
     /// Rows of B.
@@ -127,7 +134,7 @@ impl Packed {
 
     /// Bytes of memory that the packed matrix takes.
     pub fn bytes(&self) -> usize {
-        size_of_val(self.words.as_slice())
+        size_of_val(self.panels.as_slice())
             + self.columns.scales.len() * (size_of::<f32>() + size_of::<i32>())
     }
 
@@ -140,25 +147,25 @@ impl Packed {
         let (shape, k) = (self.shape(), self.k);
         self.columns.scales.resize(self.n, 0.0);
         self.columns.sums.resize(self.n, 0);
-        let scales = Blocks::new(&mut self.columns.scales, shape.width);
-        let sums = Blocks::new(&mut self.columns.sums, shape.width);
-        tasks::each_piece(self.words.as_mut_slice(), shape.width * shape.steps, &|index, panel| {
+        let scales = DisjointBlocks::new(&mut self.columns.scales, shape.width);
+        let sums = DisjointBlocks::new(&mut self.columns.sums, shape.width);
+        for_each_chunk(self.panels.as_mut_slice(), shape.width * shape.steps, &|index, panel| {
             fill_padding(Precision::Int8, k, shape, index..index + 1, panel);
             let (first, columns, width) = shape.place(index);
             // SAFETY: only this task writes this panel's scales and sums.
             let (scales, sums) =
                 unsafe { (scales.row(index, 0, columns), sums.row(index, 0, columns)) };
             let used = k.div_ceil(GROUP);
-            with_words(SQUARE * used.max(1), |words| {
+            with_u32(SQUARE * used.max(1), |lanes| {
                 for c in (0..columns).step_by(SQUARE) {
                     let count = SQUARE.min(columns - c);
-                    for (i, words) in words.chunks_exact_mut(used.max(1)).enumerate().take(count) {
-                        let (bytes, padding) = as_signed_bytes_mut(words).split_at_mut(k);
+                    for (i, lanes) in lanes.chunks_exact_mut(used.max(1)).enumerate().take(count) {
+                        let (bytes, padding) = as_i8_mut(lanes).split_at_mut(k);
                         padding.fill(0);
                         scales[c + i] = column(first + c + i, bytes);
                         sums[c + i] = sum(bytes);
                     }
-                    transpose(words, used, (count, used), &mut panel[c..], width);
+                    transpose(lanes, used, (count, used), &mut panel[c..], width);
                 }
             });
         });
@@ -168,32 +175,33 @@ impl Packed {
     ///
     /// # Panics
     /// If the shapes do not fit each other.
-    pub fn gemm<T: Element>(&self, alpha: f32, a: Matrix<T>, start: Start, c: MatrixMut) {
+    pub fn gemm<'u, T: Element>(&self, a: Matrix<T>, update: impl Into<Update<'u>>, c: MatrixMut) {
+        let update = update.into();
         assert_eq!((a.rows(), self.n), (c.rows(), c.cols()), "gemm: A B and C differ in shape");
-        start.check(&c);
-        self.multiply(a, &Update { alpha, start, c: &Target::new(c) });
+        update.check(&c);
+        self.multiply(a, &WriteUpdate { update, c: &c.into_blocks() });
     }
 
     /// A B, tile by tile to the epilogue.
     ///
     /// # Panics
     /// If A has another number of columns than B has rows.
-    pub(crate) fn multiply<T: Element>(&self, a: Matrix<T>, epilogue: &impl Epilogue) {
+    pub(crate) fn multiply<T: Element>(&self, a: Matrix<T>, epilogue: &dyn Epilogue) {
         assert_eq!(a.cols(), self.k, "A and the packed matrix differ in their inner dimension");
-        let (code, shape, words) =
-            (self.kernel.code(self.precision), self.shape(), self.words.as_slice());
+        let (code, shape, panels) =
+            (self.kernel.code(self.precision), self.shape(), self.panels.as_slice());
         if self.precision != Precision::Int8 {
             // SAFETY: `Kernel::code` has checked the instructions; `with_left` makes rows of the
-            // kernel's words.
+            // kernel's lanes.
             return with_left(self.precision, code, a, |left| unsafe {
-                multiply(code, left, shape, words, epilogue)
+                multiply(code, left, shape, panels, epilogue)
             });
         }
-        with_bytes(a, shape.steps, |left, rows| {
+        with_quantized(a, shape.steps, |left, rows| {
             let dequantize =
                 Dequantize { rows, columns: &self.columns, offset: code.offset, next: epilogue };
-            // SAFETY: as above; `with_bytes` makes rows of `steps` words.
-            unsafe { multiply(code, left, shape, words, &dequantize) };
+            // SAFETY: as above; `with_quantized` makes rows of `steps` lanes.
+            unsafe { multiply(code, left, shape, panels, &dequantize) };
         });
     }
 }
@@ -202,31 +210,4 @@ simd! {
     fn sum(bytes: &[i8]) -> i32 {
         bytes.iter().map(|&byte| i32::from(byte)).sum()
     }
-}
-
-/// Hands `f` the rows of `a` as bytes, `steps` words each, with their scales.
-fn with_bytes<T: Element, R>(
-    a: Matrix<T>,
-    steps: usize,
-    f: impl FnOnce(Left, &[RowScale]) -> R,
-) -> R {
-    assert!(a.is_row_major(), "rows of activations are contiguous");
-    let m = a.rows();
-    let mut scales = vec![RowScale::default(); m];
-    with_words(m * steps, |words| {
-        make_bytes(a, steps, words, &mut scales);
-        f(Left::of_words(words, m, steps), &scales)
-    })
-}
-
-fn make_bytes<T: Element>(a: Matrix<T>, steps: usize, words: &mut [u32], scales: &mut [RowScale]) {
-    let rows = (BYTES_PER_TASK / (steps * GROUP).max(1)).max(1);
-    let scales = Blocks::new(scales, rows);
-    tasks::each_piece(words, rows * steps, &|block, words| {
-        // SAFETY: only this task writes these rows' scales.
-        let scales = unsafe { scales.row(block, 0, words.len() / steps) };
-        for (i, (words, scale)) in words.chunks_exact_mut(steps).zip(scales).enumerate() {
-            *scale = quantize_row(&a.from(block * rows + i, 0)[..a.cols()], as_bytes_mut(words));
-        }
-    });
 }

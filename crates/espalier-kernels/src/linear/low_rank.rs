@@ -1,13 +1,12 @@
 //! Low-rank updates of a linear map's result.
 
-use crate::bf16::Bf16;
-use crate::element::Element;
+use crate::dtype::{Bf16, Element};
 use crate::gemm::driver::Place;
 use crate::simd::{LANES, load, madd, simd, store};
 use std::ops::Range;
 
-/// Terms of the update's sum that are added at a time: as many vectors of `up` stay in registers
-/// over all rows of a tile.
+/// Terms of the update's sum that are added at a time: this many vectors of `up` stay in registers
+/// for all rows of a tile.
 const TERMS: usize = 8;
 
 /// A low-rank update of a block of the result: y[rows, columns] += scale down up.
@@ -80,20 +79,25 @@ impl LowRank<'_> {
 
 simd! {
     fn add<U: Element>(
-        update: &LowRank, up: &[U], rows: Range<usize>, columns: Range<usize>, at: Place, sums: &mut [f32],
+        update: &LowRank,
+        up: &[U],
+        rows: Range<usize>,
+        columns: Range<usize>,
+        at: Place,
+        sums: &mut [f32],
     ) {
-        let whole = columns.start + columns.len() / LANES * LANES;
-        for start in (columns.start..whole).step_by(LANES) {
+        let rest = columns.start + columns.len() / LANES * LANES;
+        for start in (columns.start..rest).step_by(LANES) {
             add_columns::<FMA, true, U>(update, up, &rows, start..start + LANES, at, sums);
         }
-        if whole < columns.end {
-            add_columns::<FMA, false, U>(update, up, &rows, whole..columns.end, at, sums);
+        if rest < columns.end {
+            add_columns::<FMA, false, U>(update, up, &rows, rest..columns.end, at, sums);
         }
     }
 }
 
 #[inline(always)]
-fn add_columns<const FMA: bool, const WHOLE: bool, U: Element>(
+fn add_columns<const FMA: bool, const FULL: bool, U: Element>(
     update: &LowRank,
     up: &[U],
     rows: &Range<usize>,
@@ -107,20 +111,20 @@ fn add_columns<const FMA: bool, const WHOLE: bool, U: Element>(
         let terms = TERMS.min(rank - term);
         let mut ups = [[0.0; LANES]; TERMS];
         for (i, to) in ups.iter_mut().enumerate().take(terms) {
-            *to = load::<WHOLE, U>(&up[(term + i) * width + first..][..columns.len()]);
+            *to = load::<FULL, U>(&up[(term + i) * width + first..][..columns.len()]);
         }
         for row in rows.clone() {
             let down = &update.down[(row - update.rows.start) * rank + term..][..terms];
             let downs = scaled(down, update.scale);
             let sums = &mut sums[(row - at.row) * at.stride + columns.start - at.column..]
                 [..columns.len()];
-            let mut held = load::<WHOLE, f32>(sums);
+            let mut held = load::<FULL, f32>(sums);
             for (down, up) in downs.iter().zip(&ups) {
                 for i in 0..LANES {
                     held[i] = madd::<FMA>(*down, up[i], held[i]);
                 }
             }
-            store::<WHOLE, f32>(held, sums);
+            store::<FULL, f32>(held, sums);
         }
     }
 }

@@ -1,10 +1,11 @@
 //! Bytes against the scheme that `gemm/quantize.rs` documents, once more in f64.
 
-use crate::common::*;
 use crate::lines::{lines, shapes};
 use crate::product;
 use espalier_kernels::gemm::{Kernel, Matrix, Packed};
 use espalier_kernels::{Bf16, Precision};
+use espalier_testing::compare::bits;
+use espalier_testing::random::{Random, stored};
 use proptest::prelude::*;
 use std::ops::RangeInclusive;
 
@@ -119,7 +120,7 @@ fn check([m, n, k]: [usize; 3], x: &[f32], w: &[f32]) {
 }
 
 fn check_lines([m, n, k]: [usize; 3], seed: u64) {
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     check([m, n, k], &lines(m, k, &mut random), &lines(n, k, &mut random));
 }
 
@@ -137,7 +138,7 @@ proptest! {
     #[test]
     #[cfg_attr(miri, ignore = "slow")]
     fn are_the_nearest_to_what_they_stand_for(count in 1usize..20, length in 1usize..80, seed: u64) {
-        let numbers = lines(count, length, &mut Random(seed));
+        let numbers = lines(count, length, &mut Random::new(seed));
         let mut identity = vec![0.0; length * length];
         identity.iter_mut().step_by(length + 1).for_each(|one| *one = 1.0);
         let rows = Matrix::new(&numbers, count, length);
@@ -180,7 +181,7 @@ fn the_largest_bytes_do_not_overflow() {
 #[cfg_attr(miri, ignore = "slow")]
 fn rows_and_weights_of_zeros_give_zeros() {
     let (n, k) = (19, 7);
-    let mut random = Random(4);
+    let mut random = Random::new(4);
     let (mut x, mut w) = (random.vec(3 * k), random.vec(n * k));
     x[k..2 * k].fill(0.0);
     w[5 * k..6 * k].fill(0.0);
@@ -197,7 +198,7 @@ fn rows_and_weights_of_zeros_give_zeros() {
 #[cfg_attr(miri, ignore = "slow")]
 fn bf16_activations_are_quantised_as_the_numbers_that_they_are() {
     let (m, n, k) = (33, 50, 70);
-    let mut random = Random(5);
+    let mut random = Random::new(5);
     let (x, w) = (stored::<Bf16>(&lines(m, k, &mut random)), lines(n, k, &mut random));
     let packed = Packed::new(Precision::Int8, Matrix::new(&w, n, k).t());
     let widened: Vec<f32> = x.iter().map(|x| x.to_f32()).collect();

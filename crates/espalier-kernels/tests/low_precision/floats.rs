@@ -1,10 +1,11 @@
 //! f32 and bf16 against sums in f64.
 
-use crate::common::*;
 use crate::lines::{lines, shapes};
 use crate::product;
 use espalier_kernels::gemm::{Kernel, Matrix, Packed};
 use espalier_kernels::{Bf16, Precision};
+use espalier_testing::compare::bits;
+use espalier_testing::random::{Random, stored};
 use proptest::prelude::*;
 
 /// How far a bfloat16 may lie from the number that it is the nearest to, relative to that: eight
@@ -61,7 +62,7 @@ fn check(precision: Precision, [m, n, k]: [usize; 3], x: &[f32], w: &[f32]) {
 }
 
 fn check_both([m, n, k]: [usize; 3], seed: u64) {
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let (x, w) = (lines(m, k, &mut random), lines(n, k, &mut random));
     check(Precision::F32, [m, n, k], &x, &w);
     check(Precision::Bf16, [m, n, k], &x, &w);
@@ -91,7 +92,7 @@ fn small_products_of_floats() {
 #[cfg_attr(miri, ignore = "slow")]
 fn activations_are_rounded_as_they_are_stored() {
     for k in [64, 51] {
-        let mut random = Random(2);
+        let mut random = Random::new(2);
         let (x, w) = (lines(37, k, &mut random), lines(50, k, &mut random));
         let stored = stored::<Bf16>(&x);
         for &kernel in Kernel::available(Precision::Bf16) {
@@ -117,7 +118,7 @@ fn activations_are_rounded_as_they_are_stored() {
 #[cfg_attr(miri, ignore = "slow")]
 fn weights_may_lie_in_any_way() {
     let (n, k, gap) = (53, 39, 4);
-    let mut random = Random(3);
+    let mut random = Random::new(3);
     let (x, w) = (random.vec(5 * k), random.vec(n * k)); // [5, k], [n, k]
     let transposed: Vec<f32> = (0..k).flat_map(|p| w[p..].iter().step_by(k)).copied().collect(); // [k, n]
     let apart = |rows: &[f32], length: usize| -> Vec<f32> {

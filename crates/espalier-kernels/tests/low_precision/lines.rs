@@ -1,6 +1,6 @@
 //! Matrices and their shapes: a line is a row of activations, or the weights of one output.
 
-use crate::common::Random;
+use espalier_testing::random::Random;
 use proptest::prelude::*;
 
 /// m, n and k: at and beside the places where tiles, vectors and words end, and anywhere.

@@ -1,9 +1,6 @@
 //! Products of packed weights, in every precision and by every kernel that the machine can run: how
 //! far they may lie from the exact ones, and what must agree bit for bit.
 
-#[path = "../common/mod.rs"]
-mod common;
-
 mod bytes;
 mod floats;
 mod lines;
@@ -23,6 +20,6 @@ fn kernels() -> impl Iterator<Item = (Precision, Kernel)> {
 fn product<E: Element>(a: Matrix<E>, b: &Packed) -> Vec<f32> {
     let (m, n) = (a.rows(), b.columns());
     let mut c = vec![f32::NAN; m * n];
-    b.gemm(1.0, a, Start::Zero, MatrixMut::new(&mut c, m, n));
+    b.gemm(a, Start::Zero, MatrixMut::new(&mut c, m, n));
     c
 }

@@ -1,11 +1,12 @@
 //! What every precision and kernel promises to the bit: an element depends on its row, its column
 //! and the length of both alone.
 
-use crate::common::*;
 use crate::lines::{lines, shapes};
 use crate::{kernels, product};
-use espalier_kernels::gemm::{Matrix, MatrixMut, Packed, Start};
+use espalier_kernels::gemm::{Matrix, MatrixMut, Packed, Start, Update};
 use espalier_kernels::{Bf16, Element};
+use espalier_testing::compare::{bits, on_threads};
+use espalier_testing::random::{Random, stored};
 use proptest::prelude::*;
 
 /// What an element of C starts from.
@@ -15,7 +16,7 @@ type Before<'a> = &'a dyn Fn(usize, usize) -> f32;
 /// ones, all columns against one alone.
 fn check<E: Element>([m, n, k]: [usize; 3], seed: u64) {
     const GAP: usize = 3;
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let (x, w) = (stored::<E>(&lines(m, k, &mut random)), lines(n, k, &mut random)); // [m, k], [n, k]
     let gap = [E::from_f32(f32::NAN); GAP];
     let apart: Vec<E> = x.chunks(k).flat_map(|row| row.iter().copied().chain(gap)).collect();
@@ -62,7 +63,7 @@ proptest! {
     #[test]
     #[cfg_attr(miri, ignore = "slow")]
     fn packing_again_is_packing_anew([m, n, k] in shapes(), [_, other_n, other_k] in shapes(), seed: u64) {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let (x, w) = (random.vec(m * k), lines(n, k, &mut random));
         let other = lines(other_n, other_k, &mut random);
         for (precision, kernel) in kernels() {
@@ -80,7 +81,7 @@ proptest! {
     #[test]
     #[cfg_attr(miri, ignore = "slow")]
     fn starts_and_factors_come_after_the_sums([m, n, k] in shapes(), alpha in -2.0f32..2.0, gap in 0usize..4, seed: u64) {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let (x, w) = (random.vec(m * k), random.vec(n * k));
         let (bias, held) = (random.vec(n), random.vec(m * (n + gap)));
         for (precision, kernel) in kernels() {
@@ -93,7 +94,8 @@ proptest! {
             ];
             for (start, of) in starts {
                 let mut c = held.clone();
-                packed.gemm(alpha, Matrix::new(&x, m, k), start, MatrixMut::strided(&mut c, m, n, n + gap));
+                let update = Update { alpha, start };
+                packed.gemm(Matrix::new(&x, m, k), update, MatrixMut::strided(&mut c, m, n, n + gap));
                 for (i, row) in c.chunks(n + gap).enumerate() {
                     let want: Vec<f32> = (0..n).map(|j| of(i, j) + alpha * sums[i * n + j]).collect();
                     prop_assert!(row[..n] == want[..], "{} {:?} {:?}", precision, kernel, start);
@@ -109,7 +111,7 @@ proptest! {
 #[cfg_attr(miri, ignore = "slow")]
 fn the_number_of_threads_does_not_matter() {
     let [m, n, k] = [203, 209, 197];
-    let mut random = Random(3);
+    let mut random = Random::new(3);
     let (x, w) = (random.vec(m * k), random.vec(n * k));
     for (precision, kernel) in kernels() {
         let run = || {

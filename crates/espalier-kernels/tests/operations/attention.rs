@@ -12,20 +12,15 @@ struct Run<E> {
     d_bias: Vec<f32>,  // [BUCKETS, heads] or nothing; added to ones
 }
 
-fn run<E: Stored>(qkv: &[E], bias: &[f32], d_out: &[E], shape: AttentionShape) -> Run<E> {
+fn run<E: Stored>(input: AttentionInput<E>, d_out: &[E]) -> Run<E> {
     // NaN shows what is not written.
     let nan = |n| vec![E::from_f32(f32::NAN); n];
-    let (mut out, mut d_qkv) = (nan(d_out.len()), nan(qkv.len()));
-    let mut log_sum = vec![f32::NAN; shape.tokens() * shape.heads];
-    let mut d_bias = vec![1.0; bias.len()];
-    attention(qkv, bias, shape, &mut out, &mut log_sum);
-    attention_backward(
-        AttentionForward { qkv, bias, log_sum: &log_sum },
-        shape,
-        d_out,
-        &mut d_qkv,
-        &mut d_bias,
-    );
+    let (mut out, mut d_qkv) = (nan(d_out.len()), nan(input.qkv.len()));
+    let mut log_sum = vec![f32::NAN; input.tokens() * input.heads];
+    let mut d_bias = vec![1.0; input.relative_bias.len()];
+    attention(input, &mut out, &mut log_sum);
+    let gradients = AttentionGradients { qkv: &mut d_qkv, relative_bias: &mut d_bias };
+    attention_backward(input, &log_sum, d_out, gradients);
     Run { out, log_sum, d_qkv, d_bias }
 }
 
@@ -65,15 +60,16 @@ fn check_with<E: Stored>(
     seed: u64,
     choose: impl Fn(&mut Random, usize) -> Vec<usize>,
 ) {
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let (offsets, width) = (offsets(lengths), heads * head_width);
-    let shape = AttentionShape { offsets: &offsets, heads, width };
-    assert_eq!((shape.tokens(), shape.head_width()), (offsets[lengths.len()], head_width));
-    let qkv = stored::<E>(&random.spread(shape.tokens() * 3 * width, 2.0));
-    let d_out = stored::<E>(&random.vec(shape.tokens() * width));
+    let tokens = offsets[lengths.len()];
+    let qkv = stored::<E>(&random.spread(tokens * 3 * width, 2.0));
+    let d_out = stored::<E>(&random.vec(tokens * width));
     let bias = random.vec(buckets * heads);
+    let input = AttentionInput { qkv: &qkv, offsets: &offsets, heads, width, relative_bias: &bias };
+    assert_eq!((input.tokens(), input.head_width()), (tokens, head_width));
 
-    let got = run(&qkv, &bias, &d_out, shape);
+    let got = run(input, &d_out);
     let forward = |qkv: &[f64], bias: &[f64]| oracle::attention(qkv, bias, &offsets, heads, width);
     let (out, log_sum) = forward(&wide(&qkv), &wide(&bias));
     assert_close("out", &got.out, &out);
@@ -157,7 +153,9 @@ fn matches_the_oracle_on_long_sequences() {
 #[test]
 fn large_scores_do_not_overflow() {
     let qkv = [100.0f32, 100.0, 7.0, 100.0, -100.0, 3.0]; // two tokens, H = 1
-    let got = run(&qkv, &[], &[1.0, 1.0], AttentionShape { offsets: &[0, 2], heads: 1, width: 1 });
+    let input =
+        AttentionInput { qkv: &qkv, offsets: &[0, 2], heads: 1, width: 1, relative_bias: &[] };
+    let got = run(input, &[1.0, 1.0]);
     assert_close("out", &got.out, &[7.0, 7.0]);
     assert_close("log_sum", &got.log_sum, &[10_000.0, 10_000.0]);
     assert_close("d_qkv", &got.d_qkv, &[0.0, 0.0, 2.0, 0.0, 0.0, 0.0]);
@@ -166,22 +164,23 @@ fn large_scores_do_not_overflow() {
 #[test]
 #[cfg_attr(miri, ignore = "slow")]
 fn does_not_depend_on_threads_or_neighbours() {
-    let mut random = Random(7);
+    let mut random = Random::new(7);
     let lengths = [5, 0, 70, 1, 33, 16, 8];
     let (offsets, heads, width) = (offsets(&lengths), 3, 60);
-    let shape = AttentionShape { offsets: &offsets, heads, width };
-    let (qkv, d_out) = (random.vec(shape.tokens() * 3 * width), random.vec(shape.tokens() * width));
+    let tokens = offsets[lengths.len()];
+    let (qkv, d_out) = (random.vec(tokens * 3 * width), random.vec(tokens * width));
     let bias = random.vec(BUCKETS * heads);
+    let input = AttentionInput { qkv: &qkv, offsets: &offsets, heads, width, relative_bias: &bias };
     assert_independent_of_threads(|| {
-        let Run { out, log_sum, d_qkv, d_bias } = run(&qkv, &bias, &d_out, shape);
+        let Run { out, log_sum, d_qkv, d_bias } = run(input, &d_out);
         vec![out, log_sum, d_qkv, d_bias]
     });
 
-    let batch = run(&qkv, &bias, &d_out, shape);
+    let batch = run(input, &d_out);
     for (bounds, length) in offsets.windows(2).zip(lengths) {
         let rows = |width: usize| bounds[0] * width..bounds[1] * width;
-        let shape = AttentionShape { offsets: &[0, length], heads, width };
-        let alone = run(&qkv[rows(3 * width)], &bias, &d_out[rows(width)], shape);
+        let one = AttentionInput { qkv: &qkv[rows(3 * width)], offsets: &[0, length], ..input };
+        let alone = run(one, &d_out[rows(width)]);
         assert_eq!(bits(&alone.out), bits(&batch.out[rows(width)]));
         assert_eq!(bits(&alone.log_sum), bits(&batch.log_sum[rows(heads)]));
         assert_eq!(bits(&alone.d_qkv), bits(&batch.d_qkv[rows(3 * width)]));
@@ -191,28 +190,31 @@ fn does_not_depend_on_threads_or_neighbours() {
 #[test]
 #[should_panic(expected = "offsets decrease")]
 fn refuses_offsets_that_decrease() {
-    let shape = AttentionShape { offsets: &[0, 2, 1], heads: 1, width: 1 };
-    attention(&[0.0f32; 3], &[], shape, &mut [0.0], &mut [0.0]);
+    let (qkv, offsets) = (&[0.0f32; 3], &[0, 2, 1]);
+    let input = AttentionInput { qkv, offsets, heads: 1, width: 1, relative_bias: &[] };
+    attention(input, &mut [0.0], &mut [0.0]);
 }
 
 /// What nobody asks for is not computed: the rest is the same.
 #[test]
 fn a_frozen_bias_changes_no_other_gradient() {
-    let mut random = Random(9);
-    let shape = AttentionShape { offsets: &[0, 5], heads: 2, width: 6 };
+    let mut random = Random::new(9);
     let (qkv, bias, d_out) = (random.vec(5 * 18), random.vec(BUCKETS * 2), random.vec(5 * 6));
-    let trained = run(&qkv, &bias, &d_out, shape);
-    let (saved, mut d_qkv) =
-        (AttentionForward { qkv: &qkv, bias: &bias, log_sum: &trained.log_sum }, vec![0.0; 5 * 18]);
-    attention_backward(saved, shape, &d_out, &mut d_qkv, &mut []);
+    let input =
+        AttentionInput { qkv: &qkv, offsets: &[0, 5], heads: 2, width: 6, relative_bias: &bias };
+    let trained = run(input, &d_out);
+    let mut d_qkv = vec![0.0; 5 * 18];
+    let gradients = AttentionGradients { qkv: &mut d_qkv, relative_bias: &mut [] };
+    attention_backward(input, &trained.log_sum, &d_out, gradients);
     assert_eq!(bits(&d_qkv), bits(&trained.d_qkv));
 }
 
 #[test]
 #[should_panic(expected = "shapes do not fit")]
 fn refuses_a_bias_of_another_number_of_heads() {
-    let shape = AttentionShape { offsets: &[0, 1], heads: 1, width: 1 };
-    attention(&[0.0f32; 3], &[0.0; 2 * BUCKETS], shape, &mut [0.0], &mut [0.0]);
+    let (qkv, relative_bias) = (&[0.0f32; 3], &[0.0; 2 * BUCKETS]);
+    let input = AttentionInput { qkv, offsets: &[0, 1], heads: 1, width: 1, relative_bias };
+    attention(input, &mut [0.0], &mut [0.0]);
 }
 
 /// As transformers' relative_position_bucket gives them for MPNet: the first distance of each

@@ -31,8 +31,12 @@ impl Case {
     fn forward(&self) -> Vec<f32> {
         let mut out = vec![f32::NAN; self.ids.len() * self.width];
         let Self { width, words, positions, token_type, .. } = self;
-        let tables =
-            EmbeddingTables { width: *width, words: Rows::F32(words), positions, token_type };
+        let tables = EmbeddingTables {
+            width: *width,
+            word_embeddings: Rows::F32(words),
+            position_embeddings: positions,
+            token_type_embedding: token_type,
+        };
         embed(tables, &self.ids, &self.at, &mut out);
         out
     }
@@ -45,20 +49,25 @@ impl Case {
             &self.ids,
             &self.at,
             d_out,
-            EmbeddingTablesMut { width: self.width, words, positions, token_type },
+            EmbeddingTablesMut {
+                width: self.width,
+                word_embeddings: words,
+                position_embeddings: positions,
+                token_type_embedding: token_type,
+            },
         );
         gradients.to_vec()
     }
 }
 
 fn check(tokens: usize, width: usize, seed: u64) {
-    let case = Case::new(tokens, width, &mut Random(seed));
+    let case = Case::new(tokens, width, &mut Random::new(seed));
     check_case(&case, seed);
     check_case(&Case { token_type: Vec::new(), ..case }, seed);
 }
 
 fn check_case(case: &Case, seed: u64) {
-    let (mut random, tokens, width) = (Random(!seed), case.ids.len(), case.width);
+    let (mut random, tokens, width) = (Random::new(!seed), case.ids.len(), case.width);
     let d_out = random.vec(tokens * width);
     let (w, p, t) = (wide(&case.words), wide(&case.positions), wide(&case.token_type));
     let embed =
@@ -96,7 +105,7 @@ fn matches_the_oracle_beyond_one_task() {
 
 #[test]
 fn does_not_depend_on_threads() {
-    let mut random = Random(2);
+    let mut random = Random::new(2);
     let case = Case::new(200, 37, &mut random);
     let d_out = random.vec(200 * 37);
     assert_independent_of_threads(|| {
@@ -109,7 +118,7 @@ fn does_not_depend_on_threads() {
 #[test]
 #[should_panic]
 fn refuses_an_id_without_a_row() {
-    let mut case = Case::new(3, 4, &mut Random(3));
+    let mut case = Case::new(3, 4, &mut Random::new(3));
     case.ids[1] = WORDS as u32;
     case.forward();
 }

@@ -6,7 +6,7 @@ use crate::oracle;
 use crate::support::*;
 use espalier_kernels::gelu::gelu_backward;
 use espalier_kernels::gemm::{Matrix, Packed};
-use espalier_kernels::linear::{Output, linear};
+use espalier_kernels::linear::{Gelu, GeluBackward, linear};
 use espalier_kernels::{Bf16, Element};
 use proptest::prelude::*;
 
@@ -16,18 +16,18 @@ fn one<E: Element>() -> Packed {
 
 fn forward<E: Stored>(x: &[E]) -> Vec<E> {
     let mut y = vec![E::from_f32(f32::NAN); x.len()];
-    linear(x, &one::<E>(), None, &[], Output::Gelu { kept: None, out: &mut y });
+    linear(x, &one::<E>(), None, &[], Gelu { y: None, out: &mut y });
     y
 }
 
 fn backward<E: Stored>(x: &[E], dy: &[E]) -> Vec<E> {
     let mut dx = vec![E::from_f32(f32::NAN); dy.len()];
-    linear(dy, &one::<E>(), None, &[], Output::GeluGradient { kept: x, out: &mut dx });
+    linear(dy, &one::<E>(), None, &[], GeluBackward { x, out: &mut dx });
     dx
 }
 
 fn check<E: Stored>(n: usize, seed: u64) {
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let (x, dy) = (rounded::<E>(&random.spread(n, 6.0)), rounded::<E>(&random.vec(n))); // [n]
     assert_close("y", &forward(&stored::<E>(&x)), &oracle::gelu(&wide(&x)));
     let want = gradient(&wide(&x), |x| oracle::dot(&oracle::gelu(x), &wide(&dy)));
@@ -45,7 +45,7 @@ proptest! {
     #[test]
     #[cfg_attr(miri, ignore = "slow")]
     fn the_way_back_alone_is_the_one_behind_a_product(n in 0usize..70, seed: u64) {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let (x, mut dy) = (random.spread(n, 6.0), random.vec(n)); // [n]
         let want = backward(&x, &dy);
         gelu_backward(&x, &mut dy);

@@ -10,7 +10,7 @@ const EPS: f32 = 1e-5;
 fn forward<E: Stored>(x: &[f32], weight: &[f32], bias: &[f32]) -> (Vec<E>, Vec<RowStats>) {
     let mut out = vec![E::from_f32(f32::NAN); x.len()]; // [T, H]
     let mut stats = vec![RowStats::default(); x.len() / weight.len()];
-    layer_norm(x, Norm { weight, bias, eps: EPS }, &mut out, &mut stats);
+    layer_norm(x, LayerNorm { weight, bias, eps: EPS }, &mut out, &mut stats);
     (out, stats)
 }
 
@@ -22,7 +22,7 @@ fn backward<E: Stored>(
     dy: &[f32],
 ) -> (Vec<f32>, Vec<E>) {
     let (mut dx, mut copy) = (dy.to_vec(), vec![E::from_f32(f32::NAN); dy.len()]);
-    layer_norm_backward(x, stats, weight, &mut dx, &mut copy);
+    layer_norm_backward(SavedLayerNorm { input: x, stats }, weight, &mut dx, &mut copy);
     (dx, copy)
 }
 
@@ -34,12 +34,13 @@ fn parameter_gradients(
     start: &[f32],
 ) -> (Vec<f32>, Vec<f32>) {
     let (mut d_weight, mut d_bias) = (start.to_vec(), start.to_vec());
-    layer_norm_parameter_gradients(x, stats, dy, &mut d_weight, &mut d_bias);
+    let saved = SavedLayerNorm { input: x, stats };
+    layer_norm_parameter_gradients(saved, dy, &mut d_weight, &mut d_bias);
     (d_weight, d_bias)
 }
 
 fn check<E: Stored>(tokens: usize, width: usize, seed: u64) {
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let (x, dy) = (random.spread(tokens * width, 3.0), random.vec(tokens * width)); // [T, H]
     let (weight, bias, start) = (random.vec(width), random.vec(width), random.vec(width)); // [H]
     let (xw, w, b, eps) = (wide(&x), wide(&weight), wide(&bias), EPS as f64);
@@ -93,7 +94,7 @@ fn one_column_normalises_to_the_bias() {
 #[test]
 #[cfg_attr(miri, ignore = "slow")]
 fn does_not_depend_on_threads_or_neighbours() {
-    let mut random = Random(3);
+    let mut random = Random::new(3);
     let (tokens, width) = (40, 130);
     let (x, dy) = (random.vec(tokens * width), random.vec(tokens * width));
     let (weight, bias) = (random.vec(width), random.vec(width));
@@ -117,18 +118,13 @@ fn does_not_depend_on_threads_or_neighbours() {
 #[test]
 #[should_panic(expected = "shapes do not fit")]
 fn refuses_a_bias_of_another_width() {
-    let norm = Norm { weight: &[1.0; 4], bias: &[0.0; 3], eps: EPS };
+    let norm = LayerNorm { weight: &[1.0; 4], bias: &[0.0; 3], eps: EPS };
     layer_norm(&[0.0; 8], norm, &mut [0.0f32; 8], &mut [RowStats::default(); 2]);
 }
 
 #[test]
 #[should_panic(expected = "shapes do not fit")]
 fn refuses_a_copy_of_another_length() {
-    layer_norm_backward(
-        &[0.0; 8],
-        &[RowStats::default(); 2],
-        &[1.0; 4],
-        &mut [0.0; 8],
-        &mut [0.0f32; 7],
-    );
+    let saved = SavedLayerNorm { input: &[0.0; 8], stats: &[RowStats::default(); 2] };
+    layer_norm_backward(saved, &[1.0; 4], &mut [0.0; 8], &mut [0.0f32; 7]);
 }

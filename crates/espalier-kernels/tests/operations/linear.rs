@@ -4,7 +4,9 @@
 use crate::oracle;
 use crate::support::*;
 use espalier_kernels::gemm::{Kernel, Matrix, MatrixMut, Packed, Start};
-use espalier_kernels::linear::{LowRank, Output, Up, linear};
+use espalier_kernels::linear::{
+    Accumulate, AddResidual, Gelu, GeluBackward, LowRank, Output, Store, Up, linear,
+};
 use espalier_kernels::{Bf16, Precision};
 use proptest::prelude::*;
 use std::ops::Range;
@@ -77,7 +79,7 @@ struct Case<E> {
 
 impl<E: Stored> Case<E> {
     fn random(shape: Shape, seed: u64) -> Self {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let Shape { rows, inputs, outputs, .. } = shape;
         Self {
             x: stored(&random.vec(rows * inputs)),
@@ -106,7 +108,6 @@ impl<E: Stored> Case<E> {
         let mut product = vec![f32::NAN; rows * outputs];
         let c = MatrixMut::new(&mut product, rows, outputs);
         Packed::new(precision, self.transposed_weight()).gemm(
-            1.0,
             Matrix::new(&self.x, rows, inputs),
             Start::Zero,
             c,
@@ -134,7 +135,7 @@ impl<E: Stored> Case<E> {
         y
     }
 
-    fn run(&self, weight: &Packed, output: Output<E>) {
+    fn run<'a>(&self, weight: &Packed, output: impl Output<'a>) {
         let updates: Vec<_> = self.updates.iter().map(Update::as_low_rank).collect();
         linear(&self.x, weight, self.bias.as_deref(), &updates, output);
     }
@@ -156,28 +157,28 @@ impl<E: Stored> Case<E> {
             let nan = || vec![E::from_f32(f32::NAN); y.len()];
 
             let mut out = nan();
-            self.run(&weight, Output::Store(&mut out));
+            self.run(&weight, Store(&mut out));
             assert_close(&name("Store"), &out, &y);
 
             let mut sum = self.start.clone();
-            self.run(&weight, Output::Add(&mut sum));
-            assert_close(&name("Add"), &sum, &added);
+            self.run(&weight, Accumulate(&mut sum));
+            assert_close(&name("Accumulate"), &sum, &added);
 
             let mut sum = vec![f32::NAN; y.len()];
-            self.run(&weight, Output::Residual { residual: &self.other, out: &mut sum });
-            assert_close(&name("Residual"), &sum, &residual);
+            self.run(&weight, AddResidual { residual: &self.other, out: &mut sum });
+            assert_close(&name("AddResidual"), &sum, &residual);
 
             let (mut kept, mut out) = (nan(), nan());
-            self.run(&weight, Output::Gelu { kept: Some(&mut kept), out: &mut out });
+            self.run(&weight, Gelu { y: Some(&mut kept), out: &mut out });
             assert_close(&name("what Gelu keeps"), &kept, &y);
             assert_close(&name("Gelu"), &out, &activated);
             let mut alone = nan();
-            self.run(&weight, Output::Gelu { kept: None, out: &mut alone });
+            self.run(&weight, Gelu { y: None, out: &mut alone });
             assert_eq!(bits(&alone), bits(&out), "{}, nothing kept", name("Gelu"));
 
             let mut out = nan();
-            self.run(&weight, Output::GeluGradient { kept: &self.other, out: &mut out });
-            assert_close(&name("GeluGradient"), &out, &through);
+            self.run(&weight, GeluBackward { x: &self.other, out: &mut out });
+            assert_close(&name("GeluBackward"), &out, &through);
         }
     }
 }
@@ -220,7 +221,7 @@ fn linear_small() {
 #[test]
 fn updates_of_any_block() {
     let shape = Shape { rows: 3, inputs: 2, outputs: 20, bias: false, updates: 0 };
-    let mut random = Random(2);
+    let mut random = Random::new(2);
     let mut update = |rows: Range<usize>, columns: Range<usize>, rank: usize| {
         let up = random.vec(rank * columns.len());
         let (halves, up) = (stored(&up), rounded::<Bf16>(&up));
@@ -243,7 +244,7 @@ fn no_inputs() {
         for kernel in kernels(precision) {
             let weight = Packed::with_kernel(kernel, precision, Matrix::<f32>::new(&[], 3, 0).t());
             let mut out = [f32::NAN; 6];
-            linear(&[], &weight, Some(&bias), &[], Output::Store(&mut out));
+            linear(&[0.0f32; 0], &weight, Some(&bias), &[], Store(&mut out));
             assert_eq!(out, [0.5, -1.5, 2.0, 0.5, -1.5, 2.0], "{precision} {kernel:?}");
         }
     }
@@ -255,7 +256,7 @@ fn no_inputs() {
 fn does_not_depend_on_threads_or_other_rows() {
     fn check<E: Stored>(precision: Precision) {
         let shape = Shape { rows: 131, inputs: 190, outputs: 210, bias: true, updates: 0 };
-        let mut random = Random(5);
+        let mut random = Random::new(5);
         let (down, up) = (random.vec(shape.rows * 3), random.vec(3 * 101)); // [T, 3], [3, 101]
         let case = Case::<E>::random(shape, 6);
         let weight = Packed::new(precision, case.transposed_weight());
@@ -269,13 +270,7 @@ fn does_not_depend_on_threads_or_other_rows() {
             };
             let mut out = vec![E::default(); rows.len() * shape.outputs];
             let x = &case.x[rows.start * shape.inputs..rows.end * shape.inputs];
-            linear(
-                x,
-                &weight,
-                case.bias.as_deref(),
-                &[update],
-                Output::Gelu { kept: None, out: &mut out },
-            );
+            linear(x, &weight, case.bias.as_deref(), &[update], Gelu { y: None, out: &mut out });
             out.iter().map(|v| v.to_f32()).collect::<Vec<_>>()
         };
         assert_independent_of_threads(|| vec![run(0..shape.rows)]);
@@ -291,7 +286,7 @@ fn does_not_depend_on_threads_or_other_rows() {
 /// A map of two inputs to two outputs, whose input has `x` numbers and whose output has four.
 fn try_linear(x: usize, bias: Option<&[f32]>, updates: &[LowRank]) {
     let weight = Packed::new(Precision::F32, Matrix::new(&[1.0; 4], 2, 2));
-    linear(&vec![0.0; x], &weight, bias, updates, Output::Store(&mut [0.0; 4]));
+    linear(&vec![0.0; x], &weight, bias, updates, Store(&mut [0.0; 4]));
 }
 
 #[test]
@@ -358,11 +353,5 @@ fn refuses_an_update_of_two_ranks() {
 #[should_panic(expected = "shapes do not fit")]
 fn refuses_a_residual_of_another_shape() {
     let weight = Packed::new(Precision::F32, Matrix::new(&[1.0; 4], 2, 2));
-    linear(
-        &[0.0; 4],
-        &weight,
-        None,
-        &[],
-        Output::Residual { residual: &[0.0; 2], out: &mut [0.0; 4] },
-    );
+    linear(&[0.0; 4], &weight, None, &[], AddResidual { residual: &[0.0; 2], out: &mut [0.0; 4] });
 }

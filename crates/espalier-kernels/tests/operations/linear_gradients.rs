@@ -4,11 +4,11 @@ use crate::oracle;
 use crate::support::*;
 use espalier_kernels::Bf16;
 use espalier_kernels::gemm::{Matrix, Packed};
-use espalier_kernels::linear::{Output, linear, linear_parameter_gradients};
+use espalier_kernels::linear::{GeluBackward, Store, linear, linear_parameter_gradients};
 use proptest::prelude::*;
 
 fn check<E: Stored>(rows: usize, inputs: usize, outputs: usize, seed: u64) {
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let (x, dy) =
         (stored::<E>(&random.vec(rows * inputs)), stored::<E>(&random.vec(rows * outputs))); // [T, in], [T, out]
     let (weight, bias) = (rounded::<E>(&random.vec(outputs * inputs)), random.vec(outputs)); // [out, in], [out]
@@ -17,13 +17,13 @@ fn check<E: Stored>(rows: usize, inputs: usize, outputs: usize, seed: u64) {
 
     let back = Packed::new(E::PRECISION, Matrix::new(&weight, outputs, inputs));
     let mut dx = vec![E::from_f32(f32::NAN); rows * inputs];
-    linear(&dy, &back, None, &[], Output::Store(&mut dx));
+    linear(&dy, &back, None, &[], Store(&mut dx));
     assert_close("dx", &dx, &gradient(&xw, |x| loss(x, &ww, &bw)));
 
     // The same where x is GELU(h).
     let hidden = stored::<E>(&random.spread(rows * inputs, 3.0));
     let mut d_hidden = vec![E::from_f32(f32::NAN); rows * inputs];
-    linear(&dy, &back, None, &[], Output::GeluGradient { kept: &hidden, out: &mut d_hidden });
+    linear(&dy, &back, None, &[], GeluBackward { x: &hidden, out: &mut d_hidden });
     assert_close("dh", &d_hidden, &gradient(&wide(&hidden), |h| loss(&oracle::gelu(h), &ww, &bw)));
 
     let (start_w, start_b) = (random.vec(outputs * inputs), random.vec(outputs));
@@ -61,7 +61,7 @@ fn match_finite_differences_beyond_one_task() {
 #[test]
 #[cfg_attr(miri, ignore = "slow")]
 fn do_not_depend_on_threads() {
-    let mut random = Random(3);
+    let mut random = Random::new(3);
     let (rows, inputs, outputs) = (130, 170, 200);
     let (x, dy) = (random.vec(rows * inputs), random.vec(rows * outputs));
     let (weight, bias) = (random.vec(outputs * inputs), random.vec(outputs));

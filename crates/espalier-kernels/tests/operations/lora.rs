@@ -3,8 +3,8 @@
 use crate::oracle;
 use crate::support::*;
 use espalier_kernels::gemm::{Matrix, Packed};
-use espalier_kernels::linear::{Output, linear};
-use espalier_kernels::lora::{LoraPair, LoraPairMut, PackedPair};
+use espalier_kernels::linear::{Store, linear};
+use espalier_kernels::lora::{LoraActivations, LoraPair, LoraPairMut, PackedPair};
 use espalier_kernels::{Bf16, Precision, processor, round_through_bf16};
 use proptest::prelude::*;
 use std::ops::Range;
@@ -40,7 +40,7 @@ impl<E: Stored> Case<E> {
         around: (usize, usize),
         seed: u64,
     ) -> Self {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let outer = around.0 + outputs + around.1;
         Self {
             x: stored(&random.vec(rows * inputs)),
@@ -73,25 +73,13 @@ impl<E: Stored> Case<E> {
         let weight = Matrix::new(&self.weight, self.outer, self.inputs);
         let mut y = nan(rows * self.outer);
         let update = packed.update(0..rows, self.block.clone(), &down);
-        linear(
-            &self.x,
-            &Packed::new(E::PRECISION, weight.t()),
-            None,
-            &[update],
-            Output::Store(&mut y),
-        );
+        linear(&self.x, &Packed::new(E::PRECISION, weight.t()), None, &[update], Store(&mut y));
 
         let mut d_down = vec![f32::NAN; rows * self.rank];
         packed.down_gradient(self.pair(), self.dy_of_block(), &mut d_down);
         let mut dx = nan(rows * self.inputs);
         let update = packed.update_back(self.pair(), &d_down);
-        linear(
-            &self.dy,
-            &Packed::new(E::PRECISION, weight),
-            None,
-            &[update],
-            Output::Store(&mut dx),
-        );
+        linear(&self.dy, &Packed::new(E::PRECISION, weight), None, &[update], Store(&mut dx));
         Passes { y, down, d_down, dx }
     }
 
@@ -132,16 +120,12 @@ impl<E: Stored> Case<E> {
         let of_down = |down: &[f64], b: &[f64]| oracle::dot(&scaled(down, b), &dy);
         assert_close("d_down", &d_down, &gradient(&wide(&down), |down| of_down(down, &b)));
         let [held, d_held] = [&down, &d_down].map(|x| wide(&stored::<E>(x)));
-        let mut random = Random(1);
+        let mut random = Random::new(1);
         let (start_a, start_b) = (random.vec(a.len()), random.vec(b.len()));
         let (mut da, mut db) = (start_a.clone(), start_b.clone());
-        LoraPairMut { a: &mut da, b: &mut db }.accumulate(
-            SCALE,
-            &self.x,
-            self.dy_of_block(),
-            &down,
-            &d_down,
-        );
+        let dy = self.dy_of_block();
+        let activations = LoraActivations { x: &self.x, dy, down: &down, d_down: &d_down };
+        LoraPairMut { a: &mut da, b: &mut db }.accumulate(SCALE, activations);
         let want_a = gradient(&a, |a| oracle::dot(&project(&x, a), &d_held));
         assert_close("dA", &da, &plus(&start_a, &want_a));
         assert_close("dB", &db, &plus(&start_b, &gradient(&b, |b| of_down(&held, b))));
@@ -226,7 +210,7 @@ fn rows_of_one_batch_may_have_different_pairs() {
             ));
         }
         let mut y = vec![f32::NAN; rows.len() * one.outer];
-        linear(x_of(rows), &weight, None, &updates, Output::Store(&mut y));
+        linear(x_of(rows), &weight, None, &updates, Store(&mut y));
         y
     };
     let together = run(0..8, &[(&pairs[0], 0..3), (&pairs[1], 3..8)]);

@@ -19,7 +19,7 @@ fn check_cross_entropy(scores: &[f32], targets: &[Option<u32>], classes: usize) 
 proptest! {
     #[test]
     fn cross_entropy_matches_the_oracle(rows in 0usize..8, classes in 1usize..40, without: u8, seed: u64) {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let scores = random.spread(rows * classes, 8.0);
         // Bit r of `without` takes the target of row r away.
         let target = |(row, class)| (without >> row & 1 == 0).then_some(class);
@@ -30,7 +30,7 @@ proptest! {
     /// A row of weight w counts as w rows of weight 1 would.
     #[test]
     fn weighted_cross_entropy_matches_the_oracle(rows in 1usize..8, classes in 1usize..40, without: u8, seed: u64) {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let scores = random.spread(rows * classes, 8.0);
         let target = |(row, class)| (without >> row & 1 == 0).then_some(class);
         let targets: Vec<_> = random.below(rows, classes).into_iter().enumerate().map(target).collect();
@@ -50,7 +50,7 @@ proptest! {
     /// Classes taken out of a row, as the in-batch negatives of a contrastive loss are.
     #[test]
     fn cross_entropy_leaves_out_scores_of_minus_infinity(rows in 1usize..6, classes in 2usize..20, out: u32, seed: u64) {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let mut scores = random.spread(rows * classes, 8.0);
         let targets = random.below(rows, classes);
         for (row, &target) in scores.chunks_mut(classes).zip(&targets) {
@@ -65,7 +65,7 @@ proptest! {
 
     #[test]
     fn binary_cross_entropy_matches_the_oracle(n in 0usize..50, seed: u64) {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let scores = random.spread(n, 12.0);
         let targets: Vec<bool> = random.below(n, 2).iter().map(|&b| b == 1).collect();
         let mut d_scores = scores.clone();
@@ -80,7 +80,7 @@ proptest! {
 /// differences would take thousands of passes.
 #[test]
 fn matches_the_oracle_beyond_one_task() {
-    let mut random = Random(1);
+    let mut random = Random::new(1);
     let (rows, classes) = (1001, 9);
     let scores = random.spread(rows * classes, 8.0);
     let targets: Vec<_> = random.below(rows, classes).into_iter().map(Some).collect();
@@ -109,7 +109,7 @@ fn matches_the_oracle_beyond_one_task() {
 
 #[test]
 fn does_not_depend_on_threads() {
-    let mut random = Random(2);
+    let mut random = Random::new(2);
     let scores = random.spread(1001 * 9, 8.0);
     let targets: Vec<_> = random.below(1001, 9).into_iter().map(Some).collect();
     let marks: Vec<bool> =

@@ -43,13 +43,14 @@ fn run(step: AdamWStep, weights: &[f32], gradients: &[Vec<f32>]) -> [Vec<f32>; 3
     let (mut w, mut m, mut v) =
         (weights.to_vec(), vec![0.0; weights.len()], vec![0.0; weights.len()]);
     for (gradients, t) in gradients.iter().zip(1..) {
-        adamw(AdamWStep { step: t, ..step }, &mut w, &mut gradients.to_vec(), &mut m, &mut v);
+        let moments = Moments { first: &mut m, second: &mut v };
+        adamw(AdamWStep { step: t, ..step }, &mut w, &mut gradients.to_vec(), moments);
     }
     [w, m, v]
 }
 
 fn check_adamw(n: usize, scale: f32, seed: u64) {
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let weights = random.vec(n);
     let gradients: Vec<_> = (0..5).map(|_| random.vec(n)).collect();
     let step = AdamWStep { gradient_scale: scale, ..STEP };
@@ -68,24 +69,25 @@ proptest! {
 
     #[test]
     fn sgd_matches_the_formula(n in 0usize..70, scale in 0.1f32..2.0, seed: u64) {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let (weights, gradients) = (random.vec(n), random.vec(n));
         let mut w = weights.clone();
-        sgd(0.25, 0.5, scale, &mut w, &mut gradients.clone());
+        let step = SgdStep { learning_rate: 0.25, weight_decay: 0.5, gradient_scale: scale };
+        sgd(step, &mut w, &mut gradients.clone());
         let step = |(&w, &g): (&f32, &f32)| w as f64 - 0.25 * (scale as f64 * g as f64 + 0.5 * w as f64);
         assert_close_within(1e-6, "weights", &w, &weights.iter().zip(&gradients).map(step).collect::<Vec<_>>());
     }
 
     #[test]
     fn sum_of_squares_matches_the_formula(n in 0usize..100, seed: u64) {
-        let x = Random(seed).vec(n);
+        let x = Random::new(seed).vec(n);
         let want: f64 = wide(&x).iter().map(|v| v * v).sum();
         assert!((sum_of_squares(&x) - want).abs() <= 1e-6 * want, "{} is not {want}", sum_of_squares(&x));
     }
 
     #[test]
     fn dot_and_blend_match_the_formula(n in 0usize..100, a in -2f32..2.0, seed: u64) {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let (x, y) = (random.vec(n), random.vec(n));
         let products = || wide(&x).into_iter().zip(wide(&y)).map(|(x, y)| x * y);
         let (want, size): (f64, f64) = (products().sum(), products().map(f64::abs).sum());
@@ -132,8 +134,7 @@ fn clipped_adamw_matches_pytorch() {
             AdamWStep { step: t, gradient_scale, ..STEP },
             &mut w,
             &mut gradient.to_vec(),
-            &mut m,
-            &mut v,
+            Moments { first: &mut m, second: &mut v },
         );
         assert_close_within(1e-6, "weights", &w, want);
     }
@@ -145,12 +146,13 @@ fn clipped_adamw_matches_pytorch() {
 
 #[test]
 fn does_not_depend_on_threads() {
-    let mut random = Random(2);
+    let mut random = Random::new(2);
     let n = 5 * 16 * 1024 + 7;
     let (weights, gradients) = (random.vec(n), vec![random.vec(n)]);
     assert_independent_of_threads(|| {
         let mut w = weights.clone();
-        sgd(0.1, 0.1, 1.0, &mut w, &mut gradients[0].clone());
+        let step = SgdStep { learning_rate: 0.1, weight_decay: 0.1, gradient_scale: 1.0 };
+        sgd(step, &mut w, &mut gradients[0].clone());
         let mut results = run(STEP, &weights, &gradients).to_vec();
         results.push(w);
         results
@@ -162,16 +164,19 @@ fn does_not_depend_on_threads() {
 #[test]
 #[should_panic(expected = "lengths differ")]
 fn refuses_moments_of_another_length() {
-    adamw(STEP, &mut [0.0; 3], &mut [0.0; 3], &mut [0.0; 3], &mut [0.0; 2]);
+    let moments = Moments { first: &mut [0.0; 3], second: &mut [0.0; 2] };
+    adamw(STEP, &mut [0.0; 3], &mut [0.0; 3], moments);
 }
 
 #[test]
 fn gradients_are_zero_after_an_update() {
     let mut gradients = [1.0, -2.0, 1e-30];
-    adamw(STEP, &mut [0.5; 3], &mut gradients, &mut [0.0; 3], &mut [0.0; 3]);
+    let moments = Moments { first: &mut [0.0; 3], second: &mut [0.0; 3] };
+    adamw(STEP, &mut [0.5; 3], &mut gradients, moments);
     assert_eq!(gradients, [0.0; 3]);
     let mut gradients = [1.0, -2.0];
-    sgd(0.1, 0.0, 1.0, &mut [0.5; 2], &mut gradients);
+    let step = SgdStep { learning_rate: 0.1, weight_decay: 0.0, gradient_scale: 1.0 };
+    sgd(step, &mut [0.5; 2], &mut gradients);
     assert_eq!(gradients, [0.0; 2]);
 }
 
@@ -182,7 +187,8 @@ fn moments_never_become_subnormal() {
     let (mut w, mut m, mut v) =
         ([0.5f32; 3], [1.5e-38f32, -1.2e-38, 1e-3], [1.2e-38f32, 1.3e-38, 1e-6]);
     for t in 1..300 {
-        adamw(AdamWStep { step: t, ..STEP }, &mut w, &mut [0.0, 1e-25, 1e-3], &mut m, &mut v);
+        let moments = Moments { first: &mut m, second: &mut v };
+        adamw(AdamWStep { step: t, ..STEP }, &mut w, &mut [0.0, 1e-25, 1e-3], moments);
         assert!(
             m.iter().chain(&v).all(|x| *x == 0.0 || x.is_normal()),
             "{m:?} {v:?} after step {t}"

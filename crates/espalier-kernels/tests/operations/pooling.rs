@@ -14,7 +14,7 @@ fn check(
     width: usize,
     seed: u64,
 ) {
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let offsets = offsets(lengths);
     let (tokens, sequences) = (offsets[lengths.len()], lengths.len());
     let (x, d_out) = (random.vec(tokens * width), random.vec(sequences * width)); // [T, H], [n, H]
@@ -44,7 +44,7 @@ proptest! {
 
     #[test]
     fn l2_normalize_matches_the_oracle(rows in 0usize..6, width in 2usize..40, seed: u64) {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let (x, d) = (random.spread(rows * width, 5.0), random.vec(rows * width)); // [n, H]
         let (mut unit, mut norms) = (x.clone(), vec![f32::NAN; rows]);
         l2_normalize(&mut unit, width, &mut norms);

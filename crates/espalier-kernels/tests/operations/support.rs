@@ -1,10 +1,8 @@
 //! Comparison, finite differences, offsets.
 
-#[path = "../common/mod.rs"]
-mod common;
-
-pub use common::*;
 use espalier_kernels::{Bf16, Element};
+pub use espalier_testing::compare::{bits, on_threads};
+pub use espalier_testing::random::{Random, stored};
 
 /// How far an f32 result may lie from the f64 one, as a share of the largest value of the tensor.
 ///

@@ -99,7 +99,7 @@ impl Trunk {
         let network = encoder.network(family, None);
         let mut hidden = Vec::with_capacity(encoded.len());
         for texts in batches(&encoded) {
-            let batch = Batch::of_texts(texts);
+            let batch = Batch::from_texts(texts);
             let (rows, width) = (network.trunk(layers, &batch), network.trunk_width());
             hidden.extend((0..texts.len()).map(|s| batch.rows(s, &rows, width).to_vec()));
         }
@@ -116,7 +116,7 @@ impl Trunk {
 
     /// A batch of the texts with these indices, and the trunk's output for it.
     pub(super) fn batch(&self, indices: &[usize]) -> (Batch, Vec<f32>) {
-        let batch = Batch::of_texts(indices.iter().map(|&index| &self.encoded[index]));
+        let batch = Batch::from_texts(indices.iter().map(|&index| &self.encoded[index]));
         (batch, indices.iter().flat_map(|&index| &self.hidden[index]).copied().collect())
     }
 }

@@ -49,7 +49,8 @@ impl<'a> AdapterTrainer<'a> {
         let trunk = Trunk::new(encoder, train, lora.trunk_layers());
         let targets = Targets::new(train, trunk.encoded());
         let mut rng = generator(config.seed, "head");
-        let head = Head::fresh(backbone.encoder.width(), targets.classes(), uniform(&mut rng));
+        let head =
+            Head::random_init(backbone.encoder.width(), targets.classes(), uniform(&mut rng));
         let group = |length, learning_rate| {
             ParameterGroup::new(length, learning_rate, vec![(0..length, config.weight_decay)])
         };
@@ -139,7 +140,7 @@ fn initial_adapter(
         });
     }
     let mut rng = generator(config.seed, "adapter");
-    Ok(Lora::fresh(&backbone.encoder.config, &shape, uniform(&mut rng)))
+    Ok(Lora::random_init(&backbone.encoder.config, &shape, uniform(&mut rng)))
 }
 
 /// Whether an adapter has the layout of an adapter of this encoder.

@@ -7,7 +7,7 @@ mod tests;
 pub use group::{ParameterGroup, Parameters};
 
 use crate::error::{Result, TrainError};
-use espalier_kernels::optimizer::{AdamWStep, adamw, sgd};
+use espalier_kernels::optimizer::{AdamWStep, Moments, SgdStep, adamw, sgd};
 use serde::{Deserialize, Serialize};
 
 /// The kind of an optimizer.
@@ -183,7 +183,8 @@ impl Optimizer {
             let gradients = &mut group.gradients[range.clone()];
             match self.config.kind {
                 OptimizerKind::Sgd => {
-                    sgd(learning_rate, weight_decay, gradient_scale, values, gradients);
+                    let step = SgdStep { learning_rate, weight_decay, gradient_scale };
+                    sgd(step, values, gradients);
                 }
                 OptimizerKind::AdamW => {
                     let step = AdamWStep {
@@ -195,9 +196,11 @@ impl Optimizer {
                         step: self.steps_done.div_ceil(group.update_every) as u64,
                         gradient_scale,
                     };
-                    let first = &mut group.first_moment[range.clone()];
-                    let second = &mut group.second_moment[range];
-                    adamw(step, values, gradients, first, second);
+                    let moments = Moments {
+                        first: &mut group.first_moment[range.clone()],
+                        second: &mut group.second_moment[range],
+                    };
+                    adamw(step, values, gradients, moments);
                 }
             }
         }

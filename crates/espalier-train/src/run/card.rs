@@ -5,7 +5,7 @@ use super::log::Line;
 use super::settings::without_directories;
 use crate::config::{NerObjective, PrefinetuneConfig};
 use crate::strategy::ObjectiveKind;
-use espalier_encoder::text::{escape, escape_lines};
+use espalier_encoder::text::{escape_control, escape_control_lines};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -24,21 +24,21 @@ pub(super) fn card(config: &PrefinetuneConfig, summary: &Summary, metrics: &[Lin
         usage(config, summary),
         settings(config),
     ];
-    escape_lines(&sections.join("\n")).into_owned()
+    escape_control_lines(&sections.join("\n")).into_owned()
 }
 
 /// A text as a YAML value: a hub id without quotes, any other text with the quotes of JSON.
 fn yaml(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
     let is_plain = text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.chars().all(plain);
-    if is_plain { text.to_owned() } else { Value::from(&*escape(text)).to_string() }
+    if is_plain { text.to_owned() } else { Value::from(&*escape_control(text)).to_string() }
 }
 
 /// Escapes a name for Markdown, so that it stays on one line and is not a tag, a link or a column
 /// of a table.
 fn markdown(name: &str) -> String {
     let mut escaped = String::new();
-    for c in escape(name).chars() {
+    for c in escape_control(name).chars() {
         match c {
             '<' => escaped.push_str("&lt;"),
             '&' => escaped.push_str("&amp;"),

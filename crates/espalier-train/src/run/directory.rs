@@ -23,8 +23,8 @@ pub(super) fn has_run(directory: &Path) -> bool {
 /// Checks that a run may start in the directory: it does not exist, is empty, or contains only the
 /// files of a run that was killed before it had written its settings.
 pub(super) fn check_empty(directory: &Path) -> Result<()> {
-    let ours = |name: &OsStr| name == LOCK || files::is_leftover(name, SETTINGS.as_ref());
-    match files::stranger(directory, ours)? {
+    let ours = |name: &OsStr| name == LOCK || files::is_partial_file(name, SETTINGS.as_ref());
+    match files::unknown_entry(directory, ours)? {
         Some(found) => Err(RunError::NotARun { directory: directory.to_path_buf(), found }),
         None => Ok(()),
     }

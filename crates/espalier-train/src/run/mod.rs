@@ -199,7 +199,7 @@ impl RunDirectory {
         }
         let resumes = self.has_run();
         if !resumes {
-            files::write_whole(&self.config_file(), config.to_toml().as_bytes())?;
+            files::write_atomic(&self.config_file(), config.to_toml().as_bytes())?;
         }
         let keep = config.train.keep_checkpoints;
         let checkpoints = Checkpoints::open(self.path.join("checkpoints"), origin, keep)?;
@@ -238,7 +238,7 @@ impl RunDirectory {
         let lines = log::read(&self.path.join("metrics.jsonl"))?;
         let summary = Summary::new(config, &state, &trained, &lines);
         trained.save(&self.path, config)?;
-        files::write_whole(
+        files::write_atomic(
             &self.path.join("README.md"),
             card::card(config, &summary, &lines).as_bytes(),
         )?;

@@ -71,7 +71,7 @@ impl State {
             files::json_bytes(&path, &Self { format: FORMAT, origin, training, files, checksum })?;
         let text = String::from_utf8_lossy(&text);
         let text = replace_checksum(&text, ZEROS, &digest::sha256(text.as_bytes()));
-        files::write_whole(&path, text.as_bytes())?;
+        files::write_atomic(&path, text.as_bytes())?;
         sync(directory)
     }
 

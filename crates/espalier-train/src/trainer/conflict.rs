@@ -3,7 +3,7 @@
 use super::{Encoders, Trainer, parameters};
 use crate::config::PrefinetuneConfig;
 use crate::error::Result;
-use espalier_encoder::layout::{LayerAt, Layout};
+use espalier_encoder::layout::{LayerLayout, Layout};
 use espalier_kernels::optimizer::{dot, sum_of_squares};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -102,8 +102,8 @@ impl Conflict {
 }
 
 /// The tensors of one layer, in a vector laid out as the weights.
-fn parts<'g>(at: &LayerAt, gradient: &'g [f32]) -> Vec<(Part, &'g [f32])> {
-    let qkv = at.qkv.of(gradient);
+fn parts<'g>(at: &LayerLayout, gradient: &'g [f32]) -> Vec<(Part, &'g [f32])> {
+    let qkv = at.qkv.view(gradient);
     let thirds = |x: &'g [f32]| x.chunks_exact(x.len() / 3); // query, key, value
     let third = [Part::Query, Part::Key, Part::Value].into_iter();
     let mut parts: Vec<_> =
@@ -114,11 +114,11 @@ fn parts<'g>(at: &LayerAt, gradient: &'g [f32]) -> Vec<(Part, &'g [f32])> {
         (Part::Output, &at.output),
     ];
     for (part, map) in maps {
-        let map = map.of(gradient);
+        let map = map.view(gradient);
         parts.extend([(part, map.weight), (part, map.bias)]);
     }
     for norm in [&at.attention_norm, &at.output_norm] {
-        let norm = norm.of(gradient, 0.0);
+        let norm = norm.view(gradient, 0.0);
         parts.extend([(Part::Norms, norm.weight), (Part::Norms, norm.bias)]);
     }
     parts

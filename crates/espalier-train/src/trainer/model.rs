@@ -147,9 +147,9 @@ pub fn fresh_backbone(config: &PrefinetuneConfig) -> Result<Backbone> {
         layer_norm_eps: 1e-12,
     };
     // Checked before initialization, which takes long for an encoder that is too large.
-    if encoder.mistake().is_none() {
+    if encoder.validate().is_ok() {
         memory::check_encoder(&encoder, config)?;
     }
     let rng = &mut generator(config.seed, "fresh encoder");
-    Ok(Backbone::fresh(encoder, &shape.tokenizer, normal(rng))?)
+    Ok(Backbone::random_init(encoder, &shape.tokenizer, normal(rng))?)
 }

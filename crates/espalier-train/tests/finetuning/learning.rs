@@ -1,9 +1,11 @@
-use crate::common::{bits, tiny_bert};
-use crate::tasks::{config, names, noisy_lora, opinions, sentences};
+use crate::tasks::{config, names, opinions, sentences};
 use espalier_data::Examples;
 use espalier_encoder::lora::SiteSpec;
 use espalier_encoder::{Adapter, Lora, LoraConfig, Module, Output};
 use espalier_kernels::round_through_bf16;
+use espalier_testing::adapters::random_lora;
+use espalier_testing::compare::{bits, on_threads};
+use espalier_testing::fixtures::tiny_bert;
 use espalier_train::finetune::{FinetuneConfig, Predictions, predict};
 use espalier_train::{Finetuner, TrainError};
 
@@ -69,7 +71,7 @@ fn the_classes_are_those_of_the_training_examples() {
 #[test]
 fn training_starts_from_the_adapter_given() {
     let backbone = tiny_bert();
-    let mut init = noisy_lora(&backbone, &[1, 2]);
+    let mut init = random_lora(&backbone, 2, 7);
     round_through_bf16(&mut init.values);
     let still = FinetuneConfig { steps: 1, learning_rate: 0.0, ..config() };
     let ((from_init, init_losses), (fresh, fresh_losses)) =
@@ -117,7 +119,7 @@ fn a_head_alone_is_trained_too() {
 #[test]
 fn the_cached_trunk_changes_nothing() {
     let backbone = tiny_bert();
-    let cached = noisy_lora(&backbone, &[2]);
+    let cached = random_lora(&backbone, 1, 7);
     let first =
         SiteSpec { layer: 0, module: Module::Query, rank: 1, alpha: 1.0, rank_stabilized: false };
     let specs = std::iter::once(first).chain(cached.sites.iter().map(|site| site.spec));
@@ -161,9 +163,8 @@ fn the_same_seed_gives_the_same_bits_and_another_seed_others() {
 fn the_number_of_threads_changes_nothing() {
     for task in [opinions(), names()] {
         let with_threads = |threads| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let config = FinetuneConfig { steps: 5, batch: 32, ..config() };
-            fingerprint(&pool.install(|| trained(None, &task, &config).0))
+            fingerprint(&on_threads(threads, || trained(None, &task, &config).0))
         };
         let one = with_threads(1);
         assert!(with_threads(2) == one && with_threads(3) == one);

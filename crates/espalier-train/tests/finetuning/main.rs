@@ -1,8 +1,6 @@
 //! Fine-tuning the tiny BERT on small tasks: that they are learned, from where, what the adapters
 //! answer, and what is refused.
 
-#[path = "../../../espalier-encoder/tests/common/mod.rs"]
-mod common;
 mod learning;
 mod oracle;
 mod predictions;

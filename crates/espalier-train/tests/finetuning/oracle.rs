@@ -1,11 +1,13 @@
 //! Fine-tuning against the obvious version of itself: the whole model in every step, no trunk kept.
 
-use crate::common::{bits, tiny_bert};
-use crate::tasks::{TAGS, noisy_lora, sentences};
+use crate::tasks::{TAGS, sentences};
 use espalier_data::sampling::generator;
 use espalier_encoder::{Activations, Batch, Gradients, Head, Lora};
 use espalier_kernels::loss::cross_entropy;
 use espalier_kernels::round_through_bf16;
+use espalier_testing::adapters::random_lora;
+use espalier_testing::compare::bits;
+use espalier_testing::fixtures::tiny_bert;
 use espalier_train::Finetuner;
 use espalier_train::finetune::FinetuneConfig;
 use espalier_train::initialization::uniform;
@@ -77,9 +79,9 @@ fn one_sentence_is_learned_as_by_a_plain_loop() {
         clip_norm: 0.5,
         ..FinetuneConfig::default()
     };
-    let init = noisy_lora(&backbone, &[1, 2]);
+    let init = random_lora(&backbone, 2, 7);
     let mut rng = generator(config.seed, "head");
-    let head = Head::fresh(backbone.encoder.width(), TAGS.len(), uniform(&mut rng));
+    let head = Head::random_init(backbone.encoder.width(), TAGS.len(), uniform(&mut rng));
 
     let text = backbone.tokenizer.encode_words(&words);
     let first_of = text.first_tokens(words.len());

@@ -1,11 +1,11 @@
-use crate::common::{refusal, tiny_bert};
-use crate::tasks::{
-    TAGS, adapter, config, constant_head, names, noise, noisy_lora, opinions, sentences, tags,
-    texts,
-};
+use crate::tasks::{TAGS, config, names, opinions, sentences, texts};
 use espalier_data::Examples;
 use espalier_encoder::tags::Entity;
 use espalier_encoder::{Adapter, Batch, EncoderError, Head, Output, Pooling, best_class};
+use espalier_testing::adapters::{adapter, constant_head, labels, random_lora, tags};
+use espalier_testing::compare::expect_error;
+use espalier_testing::fixtures::tiny_bert;
+use espalier_testing::random::Random;
 use espalier_train::finetune::{FinetuneConfig, Predictions, predict};
 use espalier_train::{Finetuner, TrainError};
 use tempfile::TempDir;
@@ -42,7 +42,7 @@ fn an_adapter_is_refused_on_another_backbone() {
     let mut weights = backbone.weights().to_vec();
     weights[0] += 1e-3;
     let other = backbone.with_weights(weights);
-    let error = refusal(
+    let error = expect_error(
         Adapter::open(directory.path(), &other),
         &[backbone.fingerprint(), other.fingerprint()],
     );
@@ -52,15 +52,10 @@ fn an_adapter_is_refused_on_another_backbone() {
 #[test]
 fn adapters_answer_only_what_they_are_for() {
     let backbone = tiny_bert();
-    let lora = || noisy_lora(&backbone, &[2]);
+    let lora = || random_lora(&backbone, 1, 7);
     let head = |classes| Some(constant_head(backbone.encoder.width(), classes, 0));
-    let tagger = adapter(&backbone, lora(), head(TAGS.len()), tags());
-    let labeller = adapter(
-        &backbone,
-        lora(),
-        head(2),
-        Output::Labels { labels: vec!["a".into(), "b".into()] },
-    );
+    let tagger = adapter(&backbone, lora(), head(TAGS.len()), tags(&["city"]));
+    let labeller = adapter(&backbone, lora(), head(2), labels(&["a", "b"]));
     let headless = adapter(&backbone, lora(), None, Output::Vectors);
     for (adapter, task, part) in [
         (&tagger, opinions(), "finds entities"),
@@ -106,9 +101,9 @@ fn no_examples_no_answers() {
     let backbone = tiny_bert();
     let tagger = adapter(
         &backbone,
-        noisy_lora(&backbone, &[2]),
+        random_lora(&backbone, 1, 7),
         Some(constant_head(32, TAGS.len(), 0)),
-        tags(),
+        tags(&["city"]),
     );
     assert_eq!(
         predict(&backbone, &tagger, &Examples::Ner(Vec::new())).unwrap(),
@@ -127,7 +122,7 @@ fn found(predictions: Predictions) -> Vec<Vec<Entity>> {
 fn all_cities(sentence: Vec<&str>) -> Vec<String> {
     let backbone = tiny_bert();
     let head = constant_head(backbone.encoder.width(), TAGS.len(), 1);
-    let tagger = adapter(&backbone, noisy_lora(&backbone, &[2]), Some(head), tags());
+    let tagger = adapter(&backbone, random_lora(&backbone, 1, 7), Some(head), tags(&["city"]));
     let task = sentences(&[sentence], |_| "O");
     let characters: Vec<char> = task.texts()[0].chars().collect();
     let found = found(predict(&backbone, &tagger, &task).unwrap()).remove(0);
@@ -177,11 +172,11 @@ fn long_texts_and_words_without_tokens_can_be_trained_on() {
 fn predictions_are_those_of_the_whole_model() {
     let backbone = tiny_bert();
     let (width, classes) = (backbone.encoder.width(), 4);
-    let mut noise = noise(3);
-    let head = Head::fresh(width, classes, || 3.0 * noise());
+    let mut random = Random::new(3);
+    let head = Head::random_init(width, classes, || 3.0 * random.number());
     let labels: Vec<String> = (0..classes).map(|class| format!("label {class}")).collect();
     let output = Output::Labels { labels: labels.clone() };
-    let labeller = adapter(&backbone, noisy_lora(&backbone, &[1, 2]), Some(head.clone()), output);
+    let labeller = adapter(&backbone, random_lora(&backbone, 2, 7), Some(head.clone()), output);
     let words = ["london", "7", "music", "東", ",", "not", "zoo", "good", "é", "river"];
     let rows: Vec<String> =
         (0..100).map(|n| [words[n % 10], words[n / 10], words[n * n % 10]].join(" ")).collect();

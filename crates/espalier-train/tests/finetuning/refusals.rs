@@ -1,17 +1,15 @@
-use crate::common::{fixture, tiny_bert};
 use crate::tasks::{config, names, opinions};
 use espalier_data::Examples;
 use espalier_encoder::{EncoderConfig, Lora, LoraConfig};
+use espalier_testing::fixtures::{fixture, tiny_bert};
 use espalier_train::finetune::FinetuneConfig;
 use espalier_train::{Finetuner, TrainError};
 
 /// The error of a fine-tuning that must be refused.
-fn refusal(init: Option<&Lora>, task: &Examples, config: &FinetuneConfig) -> TrainError {
-    Finetuner::new(&tiny_bert())
-        .init(init)
-        .config(config.clone())
-        .train(task, |_| {})
-        .expect_err("accepted, but should be refused")
+fn expect_error(init: Option<&Lora>, task: &Examples, config: &FinetuneConfig) -> TrainError {
+    let backbone = tiny_bert();
+    let tuner = Finetuner::new(&backbone).init(init).config(config.clone());
+    tuner.train(task, |_| {}).expect_err("accepted, but should be refused")
 }
 
 #[test]
@@ -44,7 +42,7 @@ fn settings_out_of_range_are_refused() {
     for (expected, spoil) in cases {
         let mut config = FinetuneConfig { steps: 1, ..config() };
         spoil(&mut config);
-        let error = refusal(None, &opinions(), &config);
+        let error = expect_error(None, &opinions(), &config);
         assert!(
             matches!(error, TrainError::ConfigValue { key, .. } if key == expected),
             "{expected}: {error}"
@@ -55,7 +53,7 @@ fn settings_out_of_range_are_refused() {
 #[test]
 fn a_task_without_examples_is_refused() {
     for task in [Examples::Ner(Vec::new()), Examples::Classification(Vec::new())] {
-        let error = refusal(None, &task, &config());
+        let error = expect_error(None, &task, &config());
         assert!(
             matches!(error, TrainError::Mismatch(_)) && error.to_string().contains("no examples"),
             "{error}"
@@ -71,9 +69,9 @@ fn an_adapter_of_another_encoder_is_no_start() {
     let deep = EncoderConfig { num_hidden_layers: 5, ..read };
     for config_of_init in [wide, deep] {
         let shape = LoraConfig::for_layers(config_of_init.num_hidden_layers);
-        let init = Lora::fresh(&config_of_init, &shape, || 0.5);
+        let init = Lora::random_init(&config_of_init, &shape, || 0.5);
         for task in [opinions(), names()] {
-            let error = refusal(Some(&init), &task, &config());
+            let error = expect_error(Some(&init), &task, &config());
             assert!(
                 matches!(error, TrainError::Mismatch(_))
                     && error.to_string().contains("does not fit"),

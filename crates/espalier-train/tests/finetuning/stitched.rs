@@ -1,10 +1,13 @@
 //! Fine-tuning on two frozen columns that are stitched to each other.
 
-use crate::common::{bits, tiny_bert};
-use crate::tasks::{config, names, noise, noisy_lora, opinions};
+use crate::tasks::{config, names, opinions};
 use espalier_data::Examples;
 use espalier_encoder::lora::SiteSpec;
 use espalier_encoder::{Adapter, Backbone, EncoderError, Lora, Module, Precision};
+use espalier_testing::adapters::random_lora;
+use espalier_testing::compare::{bits, on_threads};
+use espalier_testing::fixtures::tiny_bert;
+use espalier_testing::random::Random;
 use espalier_train::finetune::{FinetuneConfig, FrozenEncoder, Predictions, predict};
 use espalier_train::network::{SecondEncoder, Stitches};
 use espalier_train::{Finetuner, TrainError};
@@ -12,9 +15,10 @@ use tempfile::TempDir;
 
 /// The tiny BERT, and beside it one whose weights are a little off.
 fn columns(own: f32, other: f32) -> (Backbone, SecondEncoder) {
-    let (first, mut noise) = (tiny_bert(), noise(3));
-    let backbone =
-        first.with_weights(first.weights().iter().map(|weight| weight + 0.02 * noise()).collect());
+    let (first, mut random) = (tiny_bert(), Random::new(3));
+    let backbone = first.with_weights(
+        first.weights().iter().map(|weight| weight + 0.02 * random.number()).collect(),
+    );
     let stitches = Stitches::new(first.encoder.layers(), own, other);
     (first, SecondEncoder { backbone, stitches })
 }
@@ -88,7 +92,7 @@ fn tasks_are_learned_through_stitches() {
 fn the_cached_trunk_of_both_columns_changes_nothing() {
     let (first, second) = columns(0.7, 0.4);
     let both = FrozenEncoder::new(&first, Some(&second));
-    let cached = noisy_lora(&first, &[2]);
+    let cached = random_lora(&first, 1, 7);
     let zero =
         SiteSpec { layer: 0, module: Module::Query, rank: 1, alpha: 1.0, rank_stabilized: false };
     let specs = std::iter::once(zero).chain(cached.sites.iter().map(|site| site.spec));
@@ -112,9 +116,9 @@ fn the_cached_trunk_of_both_columns_changes_nothing() {
 fn the_number_of_threads_changes_nothing() {
     let (first, second) = columns(0.7, 0.4);
     let with_threads = |threads| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         let both = FrozenEncoder::new(&first, Some(&second));
-        pool.install(|| [opinions(), names()].map(|task| numbers(&trained(both, None, &task, 5).0)))
+        let scores = |task| numbers(&trained(both, None, &task, 5).0);
+        on_threads(threads, || [opinions(), names()].map(scores))
     };
     let one = with_threads(1);
     assert!(with_threads(2) == one && with_threads(3) == one);

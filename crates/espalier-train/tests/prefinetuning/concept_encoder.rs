@@ -1,11 +1,12 @@
 //! The concept encoder that learns, and what is kept of it.
 
-use crate::common::raw;
-use crate::common::{bits, tiny_bert};
 use crate::corpora::{Corpora, run, trained};
 use crate::gradients::{RATE, assert_gradients, backbone_gradient, one_step};
 use espalier_encoder::tensors::TensorFile;
 use espalier_encoder::{Backbone, Batch, Encoded, Pooling, files};
+use espalier_testing::compare::bits;
+use espalier_testing::fixtures::tiny_bert;
+use espalier_testing::tensors;
 use espalier_train::config::ConceptEncoderKind;
 use espalier_train::objectives::concept::loss::{
     ConceptBatch, ConceptGradients, ConceptLoss, ConceptProjections,
@@ -28,12 +29,12 @@ fn a_step_moves_the_second_encoder_by_its_gradient() {
 
     let (backbone, width) = (tiny_bert(), tiny_bert().encoder.width());
     let text = backbone.tokenizer.encode_words(&["london", "loves", "john"]);
-    let hidden = backbone.model(None).encode(&Batch::of_texts([&text]));
+    let hidden = backbone.model(None).encode(&Batch::from_texts([&text]));
     let tokens: Vec<usize> =
-        (0..text.words.len()).filter(|&token| text.words[token].is_some()).collect();
+        (0..text.word_ids.len()).filter(|&token| text.word_ids[token].is_some()).collect();
     let targets: Vec<bool> = tokens
         .iter()
-        .flat_map(|&token| [text.words[token] == Some(0), text.words[token] == Some(2)])
+        .flat_map(|&token| [text.word_ids[token] == Some(0), text.word_ids[token] == Some(2)])
         .collect();
     let names: Vec<Encoded> =
         ["city", "person name"].map(|name| backbone.tokenizer.encode(name)).into();
@@ -119,10 +120,10 @@ fn what_is_kept_tells_concepts_by_their_names() {
             tokens.tokenizer.encode_words(&["train", "to", word, "now"]),
             names.tokenizer.encode(concept),
         );
-        let hidden = tokens.model(None).encode(&Batch::of_texts([&text]));
+        let hidden = tokens.model(None).encode(&Batch::from_texts([&text]));
         let at = text.first_tokens(4)[2].unwrap();
         let u = project("tokens", &hidden[at * width..(at + 1) * width]);
-        let (batch, mut mean) = (Batch::of_texts([&name]), Vec::new());
+        let (batch, mut mean) = (Batch::from_texts([&name]), Vec::new());
         Pooling::Mean.forward(&names.model(None).encode(&batch), &batch, width, &mut mean);
         let v = project("concepts", &mean);
         let cosine = dot(&u, &v) / (dot(&u, &u) * dot(&v, &v)).sqrt();
@@ -135,5 +136,5 @@ fn what_is_kept_tells_concepts_by_their_names() {
         let (right, wrong) = (score(word, concept), score(word, other));
         assert!(right > 0.0 && wrong < 0.0, "{word}: {right} and {wrong}");
     }
-    assert_eq!(raw::read(&path).len(), 2);
+    assert_eq!(tensors::read(&path).len(), 2);
 }

@@ -1,7 +1,8 @@
 //! The conflict meter during training and without.
 
-use crate::common::{bits, tiny_bert};
 use crate::corpora::{Corpora, run};
+use espalier_testing::compare::bits;
+use espalier_testing::fixtures::tiny_bert;
 use espalier_train::config::Composition;
 use espalier_train::strategy::Strategy;
 use espalier_train::trainer::{Conflict, Part, measure_conflict};

@@ -1,7 +1,7 @@
 //! Corpora in a temporary directory, in words that the tiny BERT knows.
 
-use crate::common::tiny_bert;
 use espalier_encoder::Compute;
+use espalier_testing::fixtures::tiny_bert;
 use espalier_train::config::{NerConfig, PrefinetuneConfig, TcConfig, TrainConfig};
 use espalier_train::strategy::Strategy;
 use espalier_train::trainer::StepReport;

@@ -1,7 +1,7 @@
 //! Runs whose files are damaged or cannot be written, or whose numbers are none.
 
-use crate::common::tiny_bert;
 use crate::trial::{Trial, metrics, model};
+use espalier_testing::fixtures::tiny_bert;
 use espalier_train::run::{RunDirectory, RunError, RunEvent};
 use espalier_train::strategy::Strategy;
 use std::fs;
@@ -169,7 +169,7 @@ fn when_no_checkpoint_is_whole_the_run_asks_what_to_do() {
     for step in [2, 3] {
         fs::remove_file(trial.checkpoint(step).join("state.safetensors")).unwrap();
     }
-    let (error, message) = trial.refusal();
+    let (error, message) = trial.expect_error();
     assert!(matches!(error, RunError::NoWholeCheckpoint { .. }), "{message}");
     assert!(
         message.contains("state.safetensors") && message.contains("remove this directory"),

@@ -1,10 +1,12 @@
 //! Distillation: any student from any teacher.
 
-use crate::common::adapters::card;
-use crate::common::{bits, copy_of, edit_json, edit_tensors, fixture, raw::RawTensor, tiny_bert};
 use crate::corpora::Corpora;
-use espalier_encoder::tensors::{Stored, write_tensors};
+use espalier_encoder::tensors::{FloatType, write_tensors};
 use espalier_encoder::{Backbone, Compute, Encoder, Output, Precision};
+use espalier_testing::adapters::card;
+use espalier_testing::compare::bits;
+use espalier_testing::fixtures::{copy_of, edit_json, fixture, tiny_bert};
+use espalier_testing::tensors::{self, RawTensor};
 use espalier_train::config::DistillLossKind;
 use espalier_train::config::{NerObjective, PrefinetuneConfig};
 use espalier_train::objectives::Teacher;
@@ -64,7 +66,7 @@ fn wide_bert() -> TempDir {
     let tensors = encoder.layout.tensors.iter();
     let tensors =
         tensors.map(|spec| (spec.name.clone(), spec.shape.clone(), &values[spec.range.clone()]));
-    write_tensors(&directory.path().join("model.safetensors"), Stored::F32, tensors).unwrap();
+    write_tensors(&directory.path().join("model.safetensors"), FloatType::F32, tensors).unwrap();
     directory
 }
 
@@ -201,7 +203,7 @@ fn classifier(architecture: &str) -> TempDir {
     edit_json(&directory.path().join("config.json"), |config| {
         config["architectures"] = json!([architecture])
     });
-    edit_tensors(&directory.path().join("model.safetensors"), |tensors| {
+    tensors::edit(&directory.path().join("model.safetensors"), |tensors| {
         let values =
             (0..5 * 32).flat_map(|i| (0.5 * (i as f32 * 1.7).sin()).to_le_bytes()).collect();
         tensors.insert(

@@ -1,9 +1,10 @@
 //! One step of plain gradient descent moves each weight by its gradient, which can so be read off
 //! and compared.
 
-use crate::common::{bits, tiny_bert};
 use crate::corpora::{Corpora, trained};
 use espalier_encoder::{Activations, Backbone, Batch, Encoded, Family, Gradients, Pooling};
+use espalier_testing::compare::bits;
+use espalier_testing::fixtures::tiny_bert;
 use espalier_train::PrefinetuneConfig;
 use espalier_train::config::AdapterConfig;
 use espalier_train::objectives::concept::loss::{
@@ -189,7 +190,7 @@ fn a_ner_step_descends_the_contrast_of_its_tokens() {
         .collect();
     let (mut row, mut tokens, mut targets) = (0, Vec::new(), Vec::new());
     for (text, (_, spans)) in texts.iter().zip(sentences) {
-        for word in &text.words {
+        for word in &text.word_ids {
             if let Some(word) = word.map(|word| word as usize) {
                 tokens.push(row);
                 let named = |name: &&str| {

@@ -1,8 +1,6 @@
 //! Pre-finetuning of the tiny BERT on small corpora: what each strategy trains, that every update
 //! is the gradient it should be, that runs repeat to the bit, and what is refused.
 
-#[path = "../../../espalier-encoder/tests/common/mod.rs"]
-mod common;
 mod concept_encoder;
 mod conflict;
 mod corpora;

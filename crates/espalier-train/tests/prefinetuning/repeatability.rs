@@ -1,6 +1,6 @@
-use crate::common::bits;
 use crate::corpora::{Corpora, trained};
 use espalier_encoder::Compute;
+use espalier_testing::compare::{bits, on_threads};
 use espalier_train::strategy::Strategy;
 use espalier_train::{PrefinetuneConfig, Prefinetuned};
 
@@ -40,10 +40,7 @@ fn the_number_of_threads_changes_nothing() {
     ] {
         let mut config = corpora.config(strategy);
         (config.ner.batch, config.tc.batch, config.train.precision) = (16, 16, precision);
-        let with_threads = |threads| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            fingerprint(&pool.install(|| trained(&config)))
-        };
+        let with_threads = |threads| fingerprint(&on_threads(threads, || trained(&config)));
         let one = with_threads(1);
         assert!(with_threads(2) == one && with_threads(3) == one, "{strategy} in {precision}");
     }

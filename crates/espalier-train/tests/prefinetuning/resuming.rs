@@ -1,8 +1,8 @@
 //! Runs that were halted go on as if they had not been, and with what they began with only.
 
-use crate::common::{copy_of, fixture, tiny_bert};
 use crate::trial::{Trial, metrics, model};
 use espalier_encoder::Compute;
+use espalier_testing::fixtures::{copy_of, fixture, tiny_bert};
 use espalier_train::config::{Composition, ConceptEncoderKind, NerObjective, PrefinetuneConfig};
 use espalier_train::prefinetune;
 use espalier_train::run::{Outcome, RunDirectory, RunError, RunEvent};
@@ -98,7 +98,7 @@ fn a_run_goes_on_with_its_own_teacher_only() {
     trial.config.ner.teacher = teacher("kin/mpnet/model");
     trial.train(false, Some(3)).unwrap();
     trial.config.ner.teacher = teacher("kin/roberta/model");
-    let (error, message) = trial.refusal();
+    let (error, message) = trial.expect_error();
     assert!(matches!(error, RunError::OtherTeacher { .. }), "{message}");
     assert!(message.contains("learned from the teacher sha256:"), "{message}");
 
@@ -123,7 +123,7 @@ fn a_run_goes_on_with_its_own_settings_backbone_and_corpora_only() {
     assert!(matches!(again, Err(RunError::Exists { .. })), "{again:?}");
 
     trial.config.train.learning_rate *= 2.0;
-    let (error, message) = trial.refusal();
+    let (error, message) = trial.expect_error();
     assert!(
         matches!(error, RunError::OtherConfig { .. })
             && message.contains("train.learning_rate was 0.001"),
@@ -140,7 +140,7 @@ fn a_run_goes_on_with_its_own_settings_backbone_and_corpora_only() {
 
     let text = fs::read_to_string(trial.corpora.tc()).unwrap();
     fs::write(trial.corpora.tc(), text.replacen("river", "music", 1)).unwrap();
-    let (error, message) = trial.refusal();
+    let (error, message) = trial.expect_error();
     assert!(matches!(error, RunError::OtherCorpus { key: "tc.corpora", .. }), "{message}");
     assert!(message.contains("pairs.jsonl of"), "{message}");
 
@@ -166,7 +166,7 @@ fn two_processes_do_not_train_in_one_directory() {
     let outcome =
         RunDirectory::new(trial.path()).train(&tiny_bert(), &trial.config, false, |event| {
             if let RunEvent::Step(_) = event {
-                let (error, message) = trial.refusal();
+                let (error, message) = trial.expect_error();
                 assert!(matches!(error, RunError::Busy { .. }), "{message}");
             }
             ControlFlow::Continue(())

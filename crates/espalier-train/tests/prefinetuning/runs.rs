@@ -1,8 +1,8 @@
 //! What a run leaves in its directory, and when it ends.
 
-use crate::common::tiny_bert;
 use crate::trial::{Trial, metrics, model};
 use espalier_encoder::tensors::TensorFile;
+use espalier_testing::fixtures::tiny_bert;
 use espalier_train::optimizer::Schedule;
 use espalier_train::run::Outcome;
 use espalier_train::strategy::Strategy;

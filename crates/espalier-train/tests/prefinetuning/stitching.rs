@@ -1,8 +1,9 @@
 //! Cross-stitch: two columns, and what goes between them.
 
-use crate::common::{bits, tiny_bert};
 use crate::corpora::{Corpora, run, trained};
 use espalier_encoder::{Compute, Family};
+use espalier_testing::compare::bits;
+use espalier_testing::fixtures::tiny_bert;
 use espalier_train::PrefinetuneConfig;
 use espalier_train::config::StitchConfig;
 use espalier_train::network::{SecondEncoder, Stitches};

@@ -1,6 +1,7 @@
-use crate::common::{bits, tiny_bert};
 use crate::corpora::{Corpora, run, trained};
 use espalier_encoder::{Family, Lora};
+use espalier_testing::compare::bits;
+use espalier_testing::fixtures::tiny_bert;
 use espalier_train::config::{AdapterConfig, PrefinetuneConfig};
 use espalier_train::optimizer::Schedule;
 use espalier_train::strategy::ObjectiveKind;

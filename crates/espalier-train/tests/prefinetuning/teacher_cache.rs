@@ -1,8 +1,9 @@
 //! What the teacher said, kept on disk: whatever is found there, a run gives the same model.
 
-use crate::common::{bits, fixture};
 use crate::corpora::Corpora;
 use crate::distillation::{config, distil};
+use espalier_testing::compare::bits;
+use espalier_testing::fixtures::fixture;
 use espalier_train::config::PrefinetuneConfig;
 use std::fs;
 use std::path::{Path, PathBuf};

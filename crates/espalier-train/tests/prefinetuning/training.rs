@@ -1,8 +1,9 @@
 //! The loop: schedule, weight decay, what a step starts from, and where its batches come from.
 
-use crate::common::{bits, tiny_bert};
 use crate::corpora::{Corpora, run, trained};
 use espalier_encoder::Compute;
+use espalier_testing::compare::bits;
+use espalier_testing::fixtures::tiny_bert;
 use espalier_train::PrefinetuneConfig;
 use espalier_train::config::Composition;
 use espalier_train::optimizer::Schedule;

@@ -1,9 +1,8 @@
 //! A short run in a directory.
 
-use crate::common::tiny_bert;
 use crate::corpora::Corpora;
 use crate::distillation;
-
+use espalier_testing::fixtures::tiny_bert;
 use espalier_train::config::{NerObjective, PrefinetuneConfig};
 use espalier_train::run::{Outcome, RunDirectory, RunError, RunEvent};
 use espalier_train::strategy::Strategy;
@@ -64,7 +63,7 @@ impl Trial {
     }
 
     /// The error of resuming, and its message.
-    pub fn refusal(&self) -> (RunError, String) {
+    pub fn expect_error(&self) -> (RunError, String) {
         match self.train(true, None) {
             Err(error) => {
                 let message = error.to_string();

@@ -1,9 +1,11 @@
 //! The loss and its gradients.
 
-use crate::common::{Recorded, assert_close, bits, fixture, tiny_bert};
 use crate::texts::{Texts, trained};
 use espalier_data::sampling::generator;
 use espalier_encoder::{Activations, Backbone, Batch, Gradients, MlmHead, Precision};
+use espalier_testing::compare::{assert_close, bits};
+use espalier_testing::fixtures::{fixture, tiny_bert};
+use espalier_testing::recorded::Recorded;
 use espalier_train::initialization::uniform;
 use espalier_train::objectives::mlm::loss::{MlmGradients, MlmLoss};
 
@@ -12,7 +14,7 @@ fn objective<'a>(backbone: &'a Backbone, head: &'a MlmHead, words: &'a [f32]) ->
 }
 
 fn words(backbone: &Backbone) -> &[f32] {
-    backbone.encoder.layout.embeddings.words(backbone.weights())
+    backbone.encoder.layout.embeddings.word_embeddings(backbone.weights())
 }
 
 /// Loss, gradient of all weights and of the head.
@@ -31,7 +33,7 @@ fn step(
     let mut vectors: Vec<f32> = rows.iter().flat_map(of_row).copied().collect();
     let (mut weights, mut of_head) =
         (vec![0.0; backbone.weights().len()], vec![0.0; head.values.len()]);
-    let of_words = backbone.encoder.layout.embeddings.of_mut(&mut weights).words;
+    let of_words = backbone.encoder.layout.embeddings.view_mut(&mut weights).word_embeddings;
     let gradients =
         MlmGradients { weight: 1.0, head: &mut of_head, words: words_too.then_some(of_words) };
     let loss =
@@ -103,7 +105,7 @@ fn gradients_against_finite_differences_over_several_blocks() {
         ..bare.encoder.config.clone()
     };
     let mut rng = generator(1, "test");
-    let mut head = MlmHead::fresh(&config, uniform(&mut rng));
+    let mut head = MlmHead::random_init(&config, uniform(&mut rng));
     head.values
         .iter_mut()
         .zip(std::iter::repeat_with(uniform(&mut rng)))

@@ -1,8 +1,6 @@
 //! Masked language modelling: gradients against transformers and finite differences, runs from
 //! scratch and further, what is learnt, and what is refused.
 
-#[path = "../../../espalier-encoder/tests/common/mod.rs"]
-mod common;
 mod gradients;
 mod pieces;
 mod refusals;

@@ -1,7 +1,7 @@
 //! Documents in pieces.
 
-use crate::common::tiny_bert;
 use espalier_data::{Corpus, Role, TextPiece};
+use espalier_testing::fixtures::tiny_bert;
 use std::fs;
 use std::path::Path;
 
@@ -21,7 +21,7 @@ fn nothing_of_a_long_document_is_lost() {
     let text = ["unlightable", "hotel", "trains", "42%", "zzz"].repeat(40).join(" ");
     fs::write(&path, &text).unwrap();
     let backbone = tiny_bert();
-    let whole = backbone.tokenizer.unlimited().encode(&text);
+    let whole = backbone.tokenizer.without_truncation().encode(&text);
     for max_tokens in [3, 7, 24, 1000] {
         let mut corpus =
             Corpus::texts(&[path.as_path().into()], &backbone.tokenizer, max_tokens, 1).unwrap();

@@ -1,14 +1,14 @@
 //! What cannot be trained on or with, and what is said then.
 
-use crate::common::{copy_of, fixture, tiny_bert};
 use crate::texts::Texts;
 use espalier_encoder::Backbone;
+use espalier_testing::fixtures::{copy_of, fixture, tiny_bert};
 use espalier_train::config::ScratchConfig;
 use espalier_train::prefinetune;
 use espalier_train::trainer::fresh_backbone;
 use std::fs;
 
-fn refusal(
+fn expect_error(
     texts: &Texts,
     backbone: &Backbone,
     change: impl FnOnce(&mut espalier_train::PrefinetuneConfig),
@@ -21,19 +21,19 @@ fn refusal(
 #[test]
 fn settings_are_checked_against_the_encoder() {
     let texts = Texts::new();
-    let message = refusal(&texts, &tiny_bert(), |config| config.mlm.max_tokens = 65);
+    let message = expect_error(&texts, &tiny_bert(), |config| config.mlm.max_tokens = 65);
     assert_eq!(
         message,
         "configuration: mlm.max_tokens is 65; the encoder has positions for fewer tokens"
     );
-    let message = refusal(&texts, &tiny_bert(), |config| config.mlm.probability = 0.0);
+    let message = expect_error(&texts, &tiny_bert(), |config| config.mlm.probability = 0.0);
     assert!(message.contains("mlm.probability is 0"), "{message}");
-    let message = refusal(&texts, &tiny_bert(), |config| config.mlm.corpora.clear());
+    let message = expect_error(&texts, &tiny_bert(), |config| config.mlm.corpora.clear());
     assert!(
         message.contains("\"mlm\" trains on mlm data, but mlm.corpora names no file"),
         "{message}"
     );
-    let message = refusal(&texts, &tiny_bert(), |config| config.backbone = "scratch".into());
+    let message = expect_error(&texts, &tiny_bert(), |config| config.backbone = "scratch".into());
     assert!(
         message.contains("scratch.tokenizer is empty")
             && message.contains("espalier tokenizer train"),
@@ -56,7 +56,7 @@ fn texts_must_have_words() {
         ),
     ] {
         fs::write(texts.path(), content).unwrap();
-        let message = refusal(&texts, &tiny_bert(), |_| ());
+        let message = expect_error(&texts, &tiny_bert(), |_| ());
         assert!(message.contains(expected), "{message}");
     }
 }
@@ -74,7 +74,7 @@ fn a_tokenizer_must_be_there_and_have_a_mask() {
     let path = directory.path().join("vocab.txt");
     let vocabulary = fs::read_to_string(&path).unwrap().replace("[MASK]", "[HIDDEN]");
     fs::write(path, vocabulary).unwrap();
-    let message = refusal(&texts, &Backbone::open(directory.path()).unwrap(), |_| ());
+    let message = expect_error(&texts, &Backbone::open(directory.path()).unwrap(), |_| ());
     assert!(message.starts_with("the tokenizer has no token [MASK] or <mask>"), "{message}");
 }
 

@@ -1,8 +1,9 @@
 //! Whole runs: from scratch and further, halted and resumed, and what they learn.
 
-use crate::common::{bits, fixture, tiny_bert};
 use crate::texts::{Texts, trained};
 use espalier_encoder::Backbone;
+use espalier_testing::compare::{bits, on_threads};
+use espalier_testing::fixtures::{fixture, tiny_bert};
 use espalier_train::config::PrefinetuneConfig;
 use espalier_train::prefinetune;
 use espalier_train::run::{Outcome, RunDirectory, RunEvent};
@@ -26,8 +27,8 @@ fn the_number_of_threads_changes_nothing() {
     let texts = Texts::new();
     let config = PrefinetuneConfig { seed: 3, ..texts.scratch() };
     let with_threads = |threads| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        let model = pool.install(|| trained(&fresh_backbone(&config).unwrap(), &config)).backbone;
+        let model =
+            on_threads(threads, || trained(&fresh_backbone(&config).unwrap(), &config)).backbone;
         [bits(model.weights()), bits(&model.mlm_head().unwrap().values)]
     };
     assert_eq!(with_threads(1), with_threads(3));

@@ -1,7 +1,7 @@
 //! Texts in a temporary directory, in words that the tiny BERT knows.
 
-use crate::common::fixture;
 use espalier_encoder::{Backbone, Compute};
+use espalier_testing::fixtures::fixture;
 use espalier_train::config::{MlmConfig, PrefinetuneConfig, SCRATCH, ScratchConfig, TrainConfig};
 use espalier_train::strategy::Strategy;
 use espalier_train::{Prefinetuned, prefinetune};

@@ -73,12 +73,8 @@ fn rate<E: Element>(precision: Precision) -> f64 {
     let packed = Packed::new(precision, Matrix::new(&weight, n, k).t());
     let mut y = vec![0.0; m * n];
     let product = || {
-        packed.gemm(
-            1.0,
-            Matrix::new(&x, m, k),
-            Start::Zero,
-            MatrixMut::new(black_box(&mut y), m, n),
-        )
+        let y = MatrixMut::new(black_box(&mut y), m, n);
+        packed.gemm(Matrix::new(&x, m, k), Start::Zero, y)
     };
     2.0 * (m * n * k) as f64 / fastest(product) / 1e9
 }

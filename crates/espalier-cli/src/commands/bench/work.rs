@@ -57,7 +57,7 @@ pub(super) fn finetune(workload: &Workload, cached_trunk: bool, steps: usize) ->
         alpha: 16.0,
     };
     let mut rng = generator(0, "bench adapter");
-    let mut lora = Lora::fresh(&encoder.config, &config, uniform(&mut rng));
+    let mut lora = Lora::random_init(&encoder.config, &config, uniform(&mut rng));
     let packed = PackedWeights::new(encoder, weights, workload.precision);
     let plain = Model { encoder, weights, packed: &packed, adapter: None };
     let first = lora.trunk_layers();

@@ -32,7 +32,7 @@ impl FromStr for Shape {
         });
         let config: EncoderConfig =
             serde_json::from_value(config).map_err(|error| error.to_string())?;
-        config.mistake().map_or(Ok(Self(config)), Err)
+        config.validate().map(|()| Self(config))
     }
 }
 
@@ -114,7 +114,7 @@ fn ragged(
         "{} is empty: one text, or one length, per line is needed",
         path.display()
     );
-    let longest = encoder.config.longest_text();
+    let longest = encoder.config.max_tokens();
     if let Ok(lengths) =
         lines.iter().map(|line| line.trim().parse()).collect::<Result<Vec<usize>, _>>()
     {
@@ -129,5 +129,5 @@ fn ragged(
         format!("{} holds texts, which need a tokenizer: give --backbone", path.display())
     })?;
     let encoded: Vec<_> = lines.iter().map(|line| backbone.tokenizer.encode(line)).collect();
-    Ok(encoded.chunks(size).map(Batch::of_texts).collect())
+    Ok(encoded.chunks(size).map(Batch::from_texts).collect())
 }

@@ -1,8 +1,8 @@
 //! Failing system calls: a clear error, and no incomplete file under a final name.
 
 use super::{Fault, can_fault, faulty, message, partials};
-use crate::same::assert_same;
 use crate::workspace::Workspace;
+use espalier_testing::run_directory::assert_same_run;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -110,7 +110,7 @@ fn a_run_that_failed_to_write_resumes_to_the_same_model() {
     let times = |n: usize| [1, 2, 5, 12, 19, 26, 33, 40, 60, 90, 200, 10_000][n];
     fail_at_each_call(&workspace, &run("out"), times, |_| {
         workspace.ok(&run("out"));
-        assert_same(&workspace.path("out"), &workspace.path("whole"));
+        assert_same_run(&workspace.path("out"), &workspace.path("whole"));
         remove(&workspace.path("out"));
     });
 }

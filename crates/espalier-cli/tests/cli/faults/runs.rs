@@ -1,8 +1,8 @@
 //! Runs that are killed at a certain call, or whose directory another process uses first.
 
 use super::{Fault, can_fault, faulty, is_killed, kill, message};
-use crate::same::assert_same;
 use crate::workspace::Workspace;
+use espalier_testing::run_directory::assert_same_run;
 use std::fs;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -30,7 +30,7 @@ fn killed_at_a_rename_or_removal_and_resumed_is_as_uninterrupted() {
             // A second kill right after resuming.
             is_killed(&workspace, &run("parts"), kill(call, 3));
             workspace.ok(&run("parts"));
-            assert_same(&workspace.path("parts"), &workspace.path("whole"));
+            assert_same_run(&workspace.path("parts"), &workspace.path("whole"));
             fs::remove_dir_all(workspace.path("parts")).unwrap();
         }
         assert!(killed > 15, "{call}: {killed}");
@@ -77,7 +77,7 @@ fn a_run_does_not_change_a_directory_that_another_one_used_first() {
         let output = late.wait_with_output().unwrap();
         let text = message(&output);
         assert!(output.status.code() == Some(1) && text.contains(expected), "{text}");
-        assert_same(&workspace.path("run"), &workspace.path("whole"));
+        assert_same_run(&workspace.path("run"), &workspace.path("whole"));
         ["run", "whole"].iter().for_each(|name| fs::remove_dir_all(workspace.path(name)).unwrap());
     }
 }

@@ -19,7 +19,7 @@ mod vocabulary;
 mod words;
 
 use super::{Encoded, leaves_room};
-pub use stored::StoredTokenizer;
+pub use stored::SerializedTokenizer;
 
 use added::AddedTokens;
 use finder::{Finder, Found};

@@ -7,7 +7,7 @@ use std::str;
 
 /// BERT's tokenizer in pieces of which only the small one has to be parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoredTokenizer<'a> {
+pub struct SerializedTokenizer<'a> {
     /// All but the vocabulary, JSON.
     pub settings: Cow<'a, [u8]>,
     /// All tokens, one after the other, UTF-8.
@@ -18,11 +18,11 @@ pub struct StoredTokenizer<'a> {
 
 impl WordPiece {
     /// The tokenizer as it is stored.
-    pub fn stored(&self) -> StoredTokenizer<'_> {
+    pub fn serialize(&self) -> SerializedTokenizer<'_> {
         let (text, tokens) = self.vocabulary.pieces();
         // Numbers and texts can always be written.
         let settings = serde_json::to_vec(&self.settings).unwrap_or_default();
-        StoredTokenizer {
+        SerializedTokenizer {
             settings: settings.into(),
             text: text.as_bytes().into(),
             tokens: tokens.collect(),
@@ -33,7 +33,10 @@ impl WordPiece {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn from_stored(stored: &StoredTokenizer, max_tokens: usize) -> Result<Self, String> {
+    pub fn from_serialized(
+        stored: &SerializedTokenizer,
+        max_tokens: usize,
+    ) -> Result<Self, String> {
         let settings: Settings = serde_json::from_slice(&stored.settings)
             .map_err(|error| format!("settings: {error}"))?;
         leaves_room(settings.before.len() + settings.after.len(), max_tokens)?;

@@ -29,7 +29,7 @@ impl<'t> Tokens<'t> {
             tokenizer,
             encoded: Encoded {
                 ids: Vec::with_capacity(likely),
-                words: Vec::with_capacity(likely),
+                word_ids: Vec::with_capacity(likely),
                 spans: Vec::with_capacity(likely),
                 truncated: false,
             },
@@ -100,14 +100,14 @@ impl<'t> Tokens<'t> {
             self.encoded.truncated = true;
         } else if !self.is_full() {
             self.encoded.ids.push(id);
-            self.encoded.words.push(Some(self.given_word.unwrap_or(self.next_word)));
+            self.encoded.word_ids.push(Some(self.given_word.unwrap_or(self.next_word)));
             self.encoded.spans.push(span);
         }
     }
 
     fn special(&mut self, ids: &[u32]) {
         self.encoded.ids.extend_from_slice(ids);
-        self.encoded.words.resize(self.encoded.ids.len(), None);
+        self.encoded.word_ids.resize(self.encoded.ids.len(), None);
         self.encoded.spans.resize(self.encoded.ids.len(), (0, 0));
     }
 }

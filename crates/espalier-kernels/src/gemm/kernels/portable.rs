@@ -1,8 +1,7 @@
 //! All precisions in plain Rust: vectorises on any machine, and is what Miri can check.
 
-use crate::bf16::Bf16;
-use crate::gemm::kernel::{MicroKernel, Tile};
-use crate::precision::Precision;
+use super::{MicroKernel, Tile};
+use crate::dtype::{Bf16, Precision};
 
 const ROWS: usize = 4;
 const COLUMNS: usize = 8;
@@ -10,7 +9,7 @@ const COLUMNS: usize = 8;
 /// The kernel of a precision.
 pub(super) fn kernel(precision: Precision) -> &'static MicroKernel {
     static KERNELS: [MicroKernel; 3] =
-        [with(tile_of::<F32>), with(tile_of::<Pairs>), with(tile_of::<Bytes>)];
+        [with(tile_of::<F32>), with(tile_of::<Bf16Pair>), with(tile_of::<Int8Quad>)];
     &KERNELS[precision as usize]
 }
 
@@ -28,10 +27,11 @@ const fn with(tile: unsafe fn(&Tile)) -> MicroKernel {
     }
 }
 
-/// How two words are multiplied.
-trait Words {
+/// What a lane of 32 bits holds, and how two lanes are multiplied.
+trait Operand {
     type Sum: Copy + Default;
 
+    /// sum + a b.
     fn step(sum: Self::Sum, a: u32, b: u32) -> Self::Sum;
 
     fn bits(sum: Self::Sum) -> u32;
@@ -39,7 +39,7 @@ trait Words {
 
 struct F32;
 
-impl Words for F32 {
+impl Operand for F32 {
     type Sum = f32;
 
     #[inline(always)]
@@ -52,15 +52,15 @@ impl Words for F32 {
     }
 }
 
-struct Pairs;
+struct Bf16Pair;
 
-impl Words for Pairs {
+impl Operand for Bf16Pair {
     type Sum = f32;
 
     #[inline(always)]
     fn step(sum: f32, a: u32, b: u32) -> f32 {
-        let [a, b] = [a, b].map(|word| {
-            [word as u16, (word >> 16) as u16].map(|bits| Bf16::from_bits(bits).to_f32())
+        let [a, b] = [a, b].map(|lane| {
+            [lane as u16, (lane >> 16) as u16].map(|bits| Bf16::from_bits(bits).to_f32())
         });
         sum + (a[0] * b[0] + a[1] * b[1])
     }
@@ -70,9 +70,10 @@ impl Words for Pairs {
     }
 }
 
-struct Bytes;
+/// Four bytes: A's are unsigned, B's signed.
+struct Int8Quad;
 
-impl Words for Bytes {
+impl Operand for Int8Quad {
     type Sum = i32;
 
     #[inline(always)]
@@ -88,23 +89,23 @@ impl Words for Bytes {
 
 /// # Safety
 /// As for `MicroKernel::tile`.
-unsafe fn tile_of<W: Words>(tile: &Tile) {
+unsafe fn tile_of<O: Operand>(tile: &Tile) {
     debug_assert_eq!(tile.width, COLUMNS);
-    let mut sums = [[W::Sum::default(); COLUMNS]; ROWS];
-    for word in 0..tile.steps {
-        // SAFETY: the panel is [steps, COLUMNS] words.
-        let b = unsafe { tile.b.add(word * COLUMNS).cast::<[u32; COLUMNS]>().read() };
+    let mut sums = [[O::Sum::default(); COLUMNS]; ROWS];
+    for lane in 0..tile.steps {
+        // SAFETY: the panel is [steps, COLUMNS] lanes.
+        let b = unsafe { tile.b.add(lane * COLUMNS).cast::<[u32; COLUMNS]>().read() };
         for (i, sums) in sums.iter_mut().enumerate().take(tile.rows) {
-            // SAFETY: row i is one of the tile's, and has `steps` words.
+            // SAFETY: row i is one of the tile's, and has `steps` lanes.
             let a =
-                unsafe { tile.a.add(i * tile.a_stride + word * 4).cast::<u32>().read_unaligned() };
+                unsafe { tile.a.add(i * tile.a_stride + lane * 4).cast::<u32>().read_unaligned() };
             for (sum, b) in sums.iter_mut().zip(b) {
-                *sum = W::step(*sum, a, b);
+                *sum = O::step(*sum, a, b);
             }
         }
     }
     for (i, sum) in sums.iter().flatten().enumerate() {
         // SAFETY: ROWS * COLUMNS numbers are no more than MAX_TILE.
-        unsafe { tile.sums.add(i).cast::<u32>().write(W::bits(*sum)) };
+        unsafe { tile.sums.add(i).cast::<u32>().write(O::bits(*sum)) };
     }
 }

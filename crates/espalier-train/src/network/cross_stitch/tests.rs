@@ -45,7 +45,7 @@ impl Setup {
         stitches.values = sum(&stitches.values, &noise("stitches", stitches.values.len(), 0.1));
         let texts = ["the hotel near the river", "john was in london"]
             .map(|text| first.tokenizer.encode(text));
-        let batch = Batch::of_texts(&texts);
+        let batch = Batch::from_texts(&texts);
         let noise = noise("loss", batch.tokens() * config.hidden_size, 1.0);
         Self { encoders: [first, second], stitches, lora, batch, noise }
     }

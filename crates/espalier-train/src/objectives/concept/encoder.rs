@@ -117,7 +117,7 @@ impl<'a> Trained<'a> {
 
 fn batch_of(backbone: &Backbone, names: &[&str]) -> Batch {
     let encoded: Vec<Encoded> = names.iter().map(|name| backbone.tokenizer.encode(name)).collect();
-    Batch::of_texts(&encoded)
+    Batch::from_texts(&encoded)
 }
 
 /// The means [J, H] of the hidden states of each name.

@@ -1,7 +1,7 @@
 //! The loss of concept contrast (NuNER, arXiv 2402.15343): every token of a batch against every
 //! concept of the batch.
 
-use espalier_kernels::gemm::{Matrix, MatrixMut, Start, gemm};
+use espalier_kernels::gemm::{Matrix, MatrixMut, Start, Update, gemm};
 use espalier_kernels::loss::binary_cross_entropy;
 use espalier_kernels::pooling::{l2_normalize, l2_normalize_backward};
 
@@ -136,44 +136,28 @@ impl ConceptLoss {
 
         let mut scores = vec![self.bias; n * concepts]; // [n, J]
         let (u_matrix, v_matrix) = (Matrix::new(&u, n, width), Matrix::new(&v, concepts, width));
-        gemm(
-            self.scale,
-            u_matrix,
-            v_matrix.t(),
-            Start::Accumulate,
-            MatrixMut::new(&mut scores, n, concepts),
-        );
+        let update = Update { alpha: self.scale, start: Start::Accumulate };
+        gemm(u_matrix, v_matrix.t(), update, MatrixMut::new(&mut scores, n, concepts));
         let loss = binary_cross_entropy(&mut scores, batch.targets);
 
         let d_scores = Matrix::new(&scores, n, concepts);
-        let factor = self.scale * weight;
+        let update = Update { alpha: self.scale * weight, start: Start::Zero };
         let (mut d_u, mut d_v) = (vec![0.0; u.len()], vec![0.0; v.len()]);
-        gemm(factor, d_scores, v_matrix, Start::Zero, MatrixMut::new(&mut d_u, n, width));
-        gemm(
-            factor,
-            d_scores.t(),
-            u_matrix,
-            Start::Zero,
-            MatrixMut::new(&mut d_v, concepts, width),
-        );
+        gemm(d_scores, v_matrix, update, MatrixMut::new(&mut d_u, n, width));
+        gemm(d_scores.t(), u_matrix, update, MatrixMut::new(&mut d_v, concepts, width));
         l2_normalize_backward(&u, &u_norms, width, &mut d_u);
         l2_normalize_backward(&v, &v_norms, width, &mut d_v);
 
         let (d_p, d_q) = gradients.projections.split_at_mut(width * width);
         let (d_u, d_v) = (Matrix::new(&d_u, n, width), Matrix::new(&d_v, concepts, width));
-        gemm(
-            1.0,
-            d_u.t(),
-            Matrix::new(&h, n, width),
-            Start::Accumulate,
-            MatrixMut::new(d_p, width, width),
-        );
+        let d_p = MatrixMut::new(d_p, width, width);
+        gemm(d_u.t(), Matrix::new(&h, n, width), Start::Accumulate, d_p);
         let c = Matrix::new(batch.concepts, concepts, width);
-        gemm(1.0, d_v.t(), c, Start::Accumulate, MatrixMut::new(d_q, width, width));
-        gemm(1.0, d_v, q, Start::Zero, MatrixMut::new(d_concepts, concepts, width));
+        gemm(d_v.t(), c, Start::Accumulate, MatrixMut::new(d_q, width, width));
+        gemm(d_v, q, Start::Zero, MatrixMut::new(d_concepts, concepts, width));
 
         let mut d_h = h; // h is not needed any more: reuse its memory
-        gemm(1.0, d_u, p, Start::Zero, MatrixMut::new(&mut d_h, n, width));
+        gemm(d_u, p, Start::Zero, MatrixMut::new(&mut d_h, n, width));
         for (&token, row) in batch.tokens.iter().zip(d_h.chunks_exact(width)) {
             d_hidden[token * width..(token + 1) * width].copy_from_slice(row);
         }
@@ -186,7 +170,7 @@ fn project(x: Matrix, w: Matrix) -> (Vec<f32>, Vec<f32>) {
     let (rows, width) = (x.rows(), w.rows());
     let mut y = vec![0.0; rows * width];
     let mut norms = vec![0.0; rows];
-    gemm(1.0, x, w.t(), Start::Zero, MatrixMut::new(&mut y, rows, width));
+    gemm(x, w.t(), Start::Zero, MatrixMut::new(&mut y, rows, width));
     l2_normalize(&mut y, width, &mut norms);
     (y, norms)
 }

@@ -63,7 +63,7 @@ impl<'a> ConceptContrast<'a> {
             .par_iter()
             .map(|sentence| self.backbone.tokenizer.encode_words(&sentence.tokens))
             .collect();
-        let batch = Batch::of_texts(&encoded);
+        let batch = Batch::from_texts(&encoded);
         let names: BTreeSet<&str> = sentences
             .iter()
             .flat_map(|sentence| &sentence.spans)
@@ -151,7 +151,7 @@ fn targets(
     let (mut tokens, mut targets) = (Vec::new(), Vec::new());
     for (s, (sentence, encoded)) in sentences.iter().zip(encoded).enumerate() {
         let first = batch.sequence(s).start;
-        for (token, word) in encoded.words.iter().enumerate() {
+        for (token, word) in encoded.word_ids.iter().enumerate() {
             let Some(word) = word.map(|word| word as usize) else { continue };
             tokens.push(first + token);
             let row = targets.len();

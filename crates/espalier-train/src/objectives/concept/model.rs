@@ -3,7 +3,7 @@
 
 use super::loss::{ConceptLoss, ConceptProjections};
 use crate::error::Result;
-use espalier_encoder::tensors::{Stored, write_tensors};
+use espalier_encoder::tensors::{FloatType, write_tensors};
 use espalier_encoder::{Backbone, files};
 use serde::Serialize;
 use std::path::Path;
@@ -37,7 +37,7 @@ impl ConceptModel {
         let tensors = [("tokens", p), ("concepts", q)]
             .map(|(name, x)| (name.to_string(), vec![width, width], x));
         self.encoder.save(directory)?;
-        write_tensors(&directory.join("projections.safetensors"), Stored::F32, tensors)?;
+        write_tensors(&directory.join("projections.safetensors"), FloatType::F32, tensors)?;
         let ConceptLoss { scale, bias } = self.loss;
         Ok(files::write_json(
             &directory.join("concepts.json"),

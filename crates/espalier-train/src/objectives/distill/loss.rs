@@ -2,7 +2,9 @@
 
 use crate::config::DistillLossKind;
 use espalier_encoder::Head;
-use espalier_kernels::layer_norm::{Norm, RowStats, layer_norm, layer_norm_backward};
+use espalier_kernels::layer_norm::{
+    LayerNorm, RowStats, SavedLayerNorm, layer_norm, layer_norm_backward,
+};
 use espalier_kernels::pooling::{l2_normalize, l2_normalize_backward};
 
 /// Added to variances; PyTorch's default.
@@ -122,7 +124,7 @@ fn cosine(y: &mut [f32], t: &[f32], width: usize, share: impl Fn(usize) -> f32) 
 fn mse(y: &mut [f32], t: &[f32], width: usize, share: impl Fn(usize) -> f32) -> f64 {
     let n = y.len() / width;
     let (ones, zeros) = (vec![1.0; width], vec![0.0; width]);
-    let norm = Norm { weight: &ones, bias: &zeros, eps: EPS };
+    let norm = LayerNorm { weight: &ones, bias: &zeros, eps: EPS };
     let mut stats = vec![RowStats::default(); n];
     let (mut target, mut d) = (vec![0.0f32; t.len()], vec![0.0f32; y.len()]);
     layer_norm(t, norm, &mut target, &mut stats);
@@ -136,7 +138,8 @@ fn mse(y: &mut [f32], t: &[f32], width: usize, share: impl Fn(usize) -> f32) -> 
             *d = 2.0 * scale * difference;
         }
     }
-    layer_norm_backward(y, &stats, &ones, &mut d, &mut target);
+    let saved = SavedLayerNorm { input: y, stats: &stats };
+    layer_norm_backward(saved, &ones, &mut d, &mut target);
     y.copy_from_slice(&d);
     loss
 }

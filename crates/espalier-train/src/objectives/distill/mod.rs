@@ -96,7 +96,7 @@ impl<'a> Distillation<'a> {
     ) -> Result<(f64, Batch, Vec<f32>)> {
         let encode = |sentence: &ConceptSentence| self.tokenizer.encode_words(&sentence.tokens);
         let encoded: Vec<Encoded> = sentences.par_iter().map(encode).collect();
-        let batch = Batch::of_texts(&encoded);
+        let batch = Batch::from_texts(&encoded);
         let words = sentences.iter().map(|sentence| sentence.tokens.as_slice());
         let outputs = self.teacher.infer(&words.collect::<Vec<_>>())?;
         let (width, entity_weight) = (self.teacher.width(), self.entity_weight);
@@ -170,7 +170,7 @@ impl Objective for Distillation<'_> {
 fn initial_map(width: usize, outputs: usize, kl: bool, seed: u64, name: &str) -> Head {
     if width != outputs || kl {
         let purpose = name.trim_start_matches("objective.").replace('.', " ");
-        return Head::fresh(width, outputs, uniform(&mut generator(seed, &purpose)));
+        return Head::random_init(width, outputs, uniform(&mut generator(seed, &purpose)));
     }
     let mut values = vec![0.0; width * width + width];
     (0..width).for_each(|i| values[i * width + i] = 1.0);

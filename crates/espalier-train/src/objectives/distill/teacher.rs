@@ -94,7 +94,7 @@ impl Teacher {
             }
             (None, DistillLossKind::Kl) => {
                 let head = match path.is_dir() {
-                    true => Head::of_token_classifier(path, backbone.encoder.width())?,
+                    true => Head::from_token_classifier(path, backbone.encoder.width())?,
                     false => None,
                 };
                 (None, scores(path, head)?)
@@ -154,7 +154,7 @@ impl Teacher {
         let (encoder, tokenizer) = (&self.backbone.encoder, &self.backbone.tokenizer);
         let encode = |words: &&[String]| tokenizer.encode_words(words);
         let encoded: Vec<Encoded> = sentences.par_iter().map(encode).collect();
-        let batch = Batch::of_texts(&encoded);
+        let batch = Batch::from_texts(&encoded);
         let (model, layers) = (self.backbone.model(self.adapter.as_ref()), encoder.layers());
         let lower_layers = match &self.output {
             OutputKind::HiddenStates { layer: Some(layer) } => *layer,
@@ -164,7 +164,7 @@ impl Teacher {
         let lower = (lower_layers > 0).then(lower);
         let last = model.encode_layers(lower_layers..layers, lower.as_deref(), &batch); // [T, Ht]
         let output = |(s, encoded): (usize, &Encoded)| {
-            let words = encoded.whole_words(sentences[s].len());
+            let words = encoded.word_to_tokens(sentences[s].len());
             let present = words.iter().map(Option::is_some).collect();
             let tokens: Vec<Range<usize>> = words.into_iter().flatten().collect();
             let width = encoder.width();

@@ -79,7 +79,7 @@ impl AlignedWords {
             Self { pooling: WordPooling::default(), targets: Vec::new(), weights: Vec::new() };
         for (s, (sentence, encoded)) in sentences.iter().zip(encoded).enumerate() {
             let first = batch.sequence(s).start;
-            let tokens = encoded.whole_words(sentence.tokens.len());
+            let tokens = encoded.word_to_tokens(sentence.tokens.len());
             for (word, (tokens, row)) in tokens.into_iter().zip(outputs[s].words(width)).enumerate()
             {
                 let (Some(tokens), Some(row)) = (tokens, row) else { continue };
@@ -112,7 +112,7 @@ mod tests {
     fn complete_words(encoded: &Encoded, words: &[String]) -> Vec<Option<Vec<usize>>> {
         let of_word = |(w, word): (usize, &String)| {
             let rows: Vec<usize> =
-                (0..encoded.ids.len()).filter(|&t| encoded.words[t] == Some(w as u32)).collect();
+                (0..encoded.ids.len()).filter(|&t| encoded.word_ids[t] == Some(w as u32)).collect();
             let last = rows.last();
             let complete = last.is_some_and(|&t| encoded.spans[t].1 == word.chars().count());
             complete.then_some(rows)
@@ -154,14 +154,14 @@ mod tests {
                 (encode(&student.tokenizer), encode(&backbone.tokenizer));
             assert!(by_student[1].truncated && by_teacher[1].truncated, "{name}");
 
-            let batch = Batch::of_texts(&by_student);
+            let batch = Batch::from_texts(&by_student);
             let words: Vec<&[String]> =
                 sentences.iter().map(|sentence| sentence.tokens.as_slice()).collect();
             let outputs = CachedTeacher::new(&teacher, None).unwrap().infer(&words).unwrap();
             let width = teacher.width();
             let found = AlignedWords::new(&sentences, &by_student, &batch, &outputs, width, 3.0);
 
-            let teacher_batch = Batch::of_texts(&by_teacher);
+            let teacher_batch = Batch::from_texts(&by_teacher);
             let hidden = backbone.model(None).encode(&teacher_batch);
             let (mut tokens, mut rows, mut weights) = (Vec::new(), Vec::new(), Vec::new());
             for s in 0..2 {

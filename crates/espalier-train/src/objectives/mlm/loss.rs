@@ -1,7 +1,7 @@
 //! The loss of masked language modelling (BERT, arXiv 1810.04805).
 
 use espalier_encoder::{MlmHead, Precision, Transformed};
-use espalier_kernels::gemm::{Matrix, MatrixMut, Packed, Start, gemm_in};
+use espalier_kernels::gemm::{Matrix, MatrixMut, Packed, Start, Update, gemm_in};
 use espalier_kernels::linear::bias_gradient;
 use espalier_kernels::loss::cross_entropy;
 
@@ -25,8 +25,8 @@ const SCORES: usize = 4 << 20;
 /// let backbone = Backbone::open(path.as_ref())?;
 /// // A head whose matrix is zero gives every token the score 0, so that all V tokens have the
 /// // probability 1/V, and the loss is ln V.
-/// let head = MlmHead::fresh(&backbone.encoder.config, || 0.0);
-/// let words = backbone.encoder.layout.embeddings.words(backbone.weights());
+/// let head = MlmHead::random_init(&backbone.encoder.config, || 0.0);
+/// let words = backbone.encoder.layout.embeddings.word_embeddings(backbone.weights());
 /// let loss = MlmLoss { head: &head, words, eps: 1e-12, precision: Precision::F32 };
 /// let mut hidden = vec![0.5; 2 * backbone.encoder.width()]; // two masked tokens
 /// let value = loss.loss(&mut hidden, &[7, 12], None);
@@ -102,7 +102,7 @@ impl MlmLoss<'_> {
             let t = Matrix::new(t, rows, width);
             scores.resize(rows * vocabulary, 0.0);
             let s = MatrixMut::new(&mut scores, rows, vocabulary);
-            forward.gemm(1.0, t, Start::Bias(bias), s); // [rows, V]
+            forward.gemm(t, Start::Bias(bias), s); // [rows, V]
             let targets: Vec<Option<u32>> = targets.iter().copied().map(Some).collect();
             let share = rows as f64 / n as f64; // the weight of this block in the mean
             total += share * cross_entropy(&mut scores, &targets, vocabulary);
@@ -138,16 +138,12 @@ impl DecoderGradients<'_> {
         let (factor, scores) = (self.weight * share, Matrix::new(d_scores, rows, vocabulary));
         let (block, rest) = std::mem::take(&mut self.d_t).split_at_mut(rows * width);
         self.d_t = rest;
-        words.gemm(factor, scores, Start::Zero, MatrixMut::new(block, rows, width));
+        let update = Update { alpha: factor, start: Start::Zero };
+        words.gemm(scores, update, MatrixMut::new(block, rows, width));
         if let Some(d_words) = &mut self.d_words {
-            gemm_in(
-                precision,
-                factor,
-                scores.t(),
-                t,
-                Start::Accumulate,
-                MatrixMut::new(d_words, vocabulary, width),
-            );
+            let update = Update { alpha: factor, start: Start::Accumulate };
+            let d_words = MatrixMut::new(d_words, vocabulary, width);
+            gemm_in(precision, scores.t(), t, update, d_words);
         }
         let mut sums = vec![0.0; vocabulary];
         bias_gradient(d_scores, &mut sums);

@@ -15,7 +15,7 @@ use crate::optimizer::{ParameterGroup, Parameters};
 use crate::strategy::ObjectiveKind;
 use espalier_data::sampling::generator;
 use espalier_data::{Corpus, CorpusPosition, TextPiece};
-use espalier_encoder::text::escape;
+use espalier_encoder::text::escape_control;
 use espalier_encoder::{Backbone, Batch, MlmHead, Model, Tokenizer};
 use loss::{MlmGradients, MlmLoss};
 use std::sync::Arc;
@@ -45,7 +45,7 @@ impl MaskedLm {
         let (train, seed, config) = (&config.train, config.seed, &config.mlm);
         let (encoder, tokenizer) = (&backbone.encoder.config, &backbone.tokenizer);
         let masking = masking(backbone, config)?;
-        if config.max_tokens > encoder.longest_text() {
+        if config.max_tokens > encoder.max_tokens() {
             let (key, rule) = ("mlm.max_tokens", "the encoder has positions for fewer tokens");
             return Err(TrainError::ConfigValue {
                 key,
@@ -63,7 +63,7 @@ impl MaskedLm {
         let validation = pieces.hold_out(train.validation, rng, |piece| piece.ids.clone())?;
         let mut rng = generator(seed, "mlm validation masks");
         let validation = validation.chunks(config.batch).map(|texts| masking.mask(texts, &mut rng));
-        let fresh = || MlmHead::fresh(encoder, normal(&mut generator(seed, "mlm head")));
+        let fresh = || MlmHead::random_init(encoder, normal(&mut generator(seed, "mlm head")));
         let head = backbone.mlm_head().cloned().unwrap_or_else(fresh);
         Ok(Self {
             validation: validation.collect(),
@@ -84,7 +84,8 @@ impl MaskedLm {
         let Self { head, group, weight, .. } = self;
         let (model, own) = (pass.network.own(), &mut pass.gradients.own);
         let trained = own.weights.as_deref_mut().filter(|_| own.embeddings);
-        let words = trained.map(|weights| model.encoder.layout.embeddings.of_mut(weights).words);
+        let words = trained
+            .map(|weights| model.encoder.layout.embeddings.view_mut(weights).word_embeddings);
         let gradients = MlmGradients { weight: *weight, head: &mut group.gradients, words };
         mlm_loss(head, model).loss(hidden, &masked.targets, Some(gradients))
     }
@@ -92,7 +93,7 @@ impl MaskedLm {
     /// The beginning of a text, for error messages.
     fn excerpt(&self, ids: &[u32]) -> String {
         let tokens = ids.iter().take(EXCERPT_TOKENS).filter_map(|&id| self.tokenizer.token(id));
-        escape(&tokens.collect::<Vec<_>>().join(" ")).into_owned()
+        escape_control(&tokens.collect::<Vec<_>>().join(" ")).into_owned()
     }
 }
 
@@ -176,7 +177,7 @@ fn group(head: &MlmHead, train: &TrainConfig) -> ParameterGroup {
 fn mlm_loss<'a>(head: &'a MlmHead, model: Model<'a>) -> MlmLoss<'a> {
     MlmLoss {
         head,
-        words: model.encoder.layout.embeddings.words(model.weights),
+        words: model.encoder.layout.embeddings.word_embeddings(model.weights),
         eps: model.encoder.config.layer_norm_eps,
         precision: model.packed.precision(),
     }

@@ -1,7 +1,7 @@
 //! The loss of text pairs: symmetric InfoNCE with in-batch and hard negatives (arXiv 1807.03748,
 //! 2103.00020, 2004.04906).
 
-use espalier_kernels::gemm::{Matrix, MatrixMut, Start, gemm};
+use espalier_kernels::gemm::{Matrix, MatrixMut, Start, Update, gemm};
 use espalier_kernels::loss::cross_entropy;
 use espalier_kernels::pooling::{l2_normalize, l2_normalize_backward};
 use std::collections::HashSet;
@@ -110,13 +110,8 @@ impl OneWay {
             let block = start * width..(start + rows) * width;
             let q = Matrix::new(&queries[block.clone()], rows, width);
             scores.resize(rows * m, 0.0);
-            gemm(
-                1.0 / self.temperature,
-                q,
-                k.t(),
-                Start::Zero,
-                MatrixMut::new(&mut scores, rows, m),
-            );
+            let update = Update { alpha: 1.0 / self.temperature, start: Start::Zero };
+            gemm(q, k.t(), update, MatrixMut::new(&mut scores, rows, m));
             for (i, row) in scores.chunks_exact_mut(m).enumerate() {
                 for (j, score) in
                     row.iter_mut().enumerate().filter(|(j, _)| excluded(start + i, *j))
@@ -131,14 +126,9 @@ impl OneWay {
 
             let factor = self.weight * share as f32 / self.temperature;
             let d_scores = Matrix::new(&scores, rows, m);
-            gemm(
-                factor,
-                d_scores,
-                k,
-                Start::Accumulate,
-                MatrixMut::new(&mut d_queries[block], rows, width),
-            );
-            gemm(factor, d_scores.t(), q, Start::Accumulate, MatrixMut::new(d_keys, m, width));
+            let update = Update { alpha: factor, start: Start::Accumulate };
+            gemm(d_scores, k, update, MatrixMut::new(&mut d_queries[block], rows, width));
+            gemm(d_scores.t(), q, update, MatrixMut::new(d_keys, m, width));
         }
         total
     }

@@ -170,13 +170,13 @@ impl TextEmbedder {
     fn forward(&self, pass: &mut Pass, texts: &[Encoded]) -> Vec<f32> {
         let (width, mut vectors) = (pass.width(), Vec::new());
         if self.at_once(texts) {
-            let batch = Batch::of_texts(texts);
+            let batch = Batch::from_texts(texts);
             self.pooling.forward(pass.forward(&batch), &batch, width, &mut vectors);
             return vectors;
         }
         let mut pooled = Vec::new();
         for chunk in texts.chunks(self.chunk) {
-            let batch = Batch::of_texts(chunk);
+            let batch = Batch::from_texts(chunk);
             self.pooling.forward(&pass.encode(&batch), &batch, width, &mut pooled);
             vectors.extend_from_slice(&pooled);
         }
@@ -189,7 +189,7 @@ impl TextEmbedder {
         let (width, at_once, mut d_hidden) = (pass.width(), self.at_once(texts), Vec::new());
         let chunk = if at_once { texts.len() } else { self.chunk };
         for (texts, d_vectors) in texts.chunks(chunk).zip(d_vectors.chunks(chunk * width)) {
-            let batch = Batch::of_texts(texts);
+            let batch = Batch::from_texts(texts);
             if !at_once {
                 pass.forward(&batch);
             }

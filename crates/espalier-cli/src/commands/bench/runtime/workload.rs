@@ -77,7 +77,7 @@ pub(super) fn random_adapter(
     let shape = LoraConfig { layers: args.layers, modules, rank: RANK, alpha: 16.0 };
     let mut rng = generator(number as u64, "bench adapter");
     let mut uniform = uniform(&mut rng);
-    let mut lora = Lora::fresh(config, &shape, || 0.0);
+    let mut lora = Lora::random_init(config, &shape, || 0.0);
     lora.values.fill_with(|| 0.05 * uniform());
     let (family, output) = match number % 2 {
         0 => (Family::Ner, Output::Tags { tags: tags() }),
@@ -86,7 +86,8 @@ pub(super) fn random_adapter(
             Output::Labels { labels: (1..=4).map(|label| format!("label {label}")).collect() },
         ),
     };
-    let head = output.classes().map(|classes| Head::fresh(config.hidden_size, classes, uniform));
+    let head =
+        output.classes().map(|classes| Head::random_init(config.hidden_size, classes, uniform));
     let (format, pooling, training) = (AdapterCard::FORMAT, Pooling::Mean, BTreeMap::new());
     let card = AdapterCard {
         format,

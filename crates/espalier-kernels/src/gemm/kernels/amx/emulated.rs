@@ -1,12 +1,12 @@
-//! The tile instructions played by plain Rust, as Intel's manual (volume 2) describes their
+//! The tile instructions emulated in plain Rust, as Intel's manual (volume 2) describes their
 //! operation.
 
 use super::{ROW_BYTES, SIDE, Tiles};
-use crate::bf16::Bf16;
+use crate::dtype::Bf16;
 use std::cell::RefCell;
 
-// Never inlined: a kernel is made of dozens of these instructions, and one that no product is
-// computed with should be small.
+// The functions below are never inlined: a kernel has dozens of these instructions, and the code of
+// one that is only a test's reference should be small.
 
 type Register = [[u32; SIDE]; SIDE];
 
@@ -16,7 +16,7 @@ thread_local! {
 
 pub(super) struct Emulated;
 
-/// C += A B, with what `add_products` of one word of each makes of a sum.
+/// C += A B, where `add_products` adds the products of one lane of each to a sum.
 #[inline(never)]
 fn dot(c: u8, a: u8, b: u8, add_products: fn(u32, u32, u32) -> u32) {
     REGISTERS.with_borrow_mut(|registers| {
@@ -39,8 +39,8 @@ unsafe fn load(t: u8, from: *const u8, stride: usize) {
         for (i, row) in registers[t as usize].iter_mut().enumerate() {
             // SAFETY: the caller promises 16 readable rows of 64 bytes.
             let bytes = unsafe { from.add(i * stride).cast::<[u8; ROW_BYTES]>().read_unaligned() };
-            for (word, bytes) in row.iter_mut().zip(bytes.as_chunks::<4>().0) {
-                *word = u32::from_le_bytes(*bytes);
+            for (lane, bytes) in row.iter_mut().zip(bytes.as_chunks::<4>().0) {
+                *lane = u32::from_le_bytes(*bytes);
             }
         }
     });
@@ -60,7 +60,7 @@ unsafe fn store(t: u8, to: *mut u8, stride: usize) {
 
 fn add_pairs(sum: u32, a: u32, b: u32) -> u32 {
     let halves =
-        |word: u32| [word as u16, (word >> 16) as u16].map(|bits| Bf16::from_bits(bits).to_f32());
+        |lane: u32| [lane as u16, (lane >> 16) as u16].map(|bits| Bf16::from_bits(bits).to_f32());
     let (a, b) = (halves(a), halves(b));
     (f32::from_bits(sum) + a[0] * b[0] + a[1] * b[1]).to_bits()
 }

@@ -1,6 +1,6 @@
 //! The tile instructions of the processor, by `asm!`: there are no stable intrinsics. The compiler
-//! itself never uses tile registers, so that what they hold survives from one block of `asm!` to
-//! the next.
+//! itself never uses tile registers, so their contents survive from one block of `asm!` to the
+//! next.
 
 use super::{ROW_BYTES, SIDE, Tiles};
 use std::arch::asm;
@@ -32,7 +32,8 @@ impl Tiles for Hardware {
         // SAFETY: the processor has AMX and the kernel has granted it, by the caller's promise;
         // this reads 64 bytes.
         unsafe {
-            asm!("ldtilecfg [{}]", in(reg) &raw const CONFIGURATION, options(nostack, readonly, preserves_flags))
+            asm!("ldtilecfg [{}]", in(reg) &raw const CONFIGURATION,
+                options(nostack, readonly, preserves_flags))
         };
     }
 
@@ -51,7 +52,8 @@ impl Tiles for Hardware {
     unsafe fn load<const T: u8>(from: *const u8, stride: usize) {
         // SAFETY: the caller promises 16 readable rows of 64 bytes.
         unsafe {
-            asm!("tileloadd tmm{t}, [{from} + {stride}]", t = const T, from = in(reg) from, stride = in(reg) stride,
+            asm!("tileloadd tmm{t}, [{from} + {stride}]",
+                t = const T, from = in(reg) from, stride = in(reg) stride,
                 options(nostack, readonly, preserves_flags));
         }
     }
@@ -60,7 +62,8 @@ impl Tiles for Hardware {
     unsafe fn store<const T: u8>(to: *mut u8, stride: usize) {
         // SAFETY: the caller promises 16 writable rows of 64 bytes.
         unsafe {
-            asm!("tilestored [{to} + {stride}], tmm{t}", t = const T, to = in(reg) to, stride = in(reg) stride,
+            asm!("tilestored [{to} + {stride}], tmm{t}",
+                t = const T, to = in(reg) to, stride = in(reg) stride,
                 options(nostack, preserves_flags));
         }
     }
