@@ -1,18 +1,16 @@
-//! A training step asks the system for no memory once it has seen its largest batch.
+//! A training step allocates no memory once all buffers have their full size.
 
 use espalier_encoder::{
     Activations, Batch, Encoder, Gradients, Model, PackedWeights, Pooling, Precision,
 };
-use espalier_train::optimizer::{
-    Optimizer, OptimizerConfig, OptimizerKind, ParameterGroup, Parameters, Schedule,
-};
+use espalier_train::optimizer::{Optimizer, OptimizerConfig, ParameterGroup, Parameters, Schedule};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use std::alloc::System;
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-/// Everything that a step needs, large enough for products that are shared among threads.
+/// Everything that a step needs, large enough for matrix products to be split among threads.
 struct Training {
     encoder: Encoder,
     weights: Vec<f32>,
@@ -27,21 +25,21 @@ struct Training {
 impl Training {
     fn new(precision: Precision) -> Self {
         let config = serde_json::json!({
-            "num_hidden_layers": 2, "hidden_size": 96, "num_attention_heads": 4, "intermediate_size": 384,
-            "vocab_size": 100, "max_position_embeddings": 64,
+            "num_hidden_layers": 2,
+            "hidden_size": 96,
+            "num_attention_heads": 4,
+            "intermediate_size": 384,
+            "vocab_size": 100,
+            "max_position_embeddings": 64,
         });
         let encoder = Encoder::new(serde_json::from_value(config).unwrap());
         let weights: Vec<f32> =
             (0..encoder.layout.len()).map(|i| (i % 97) as f32 / 970.0 - 0.05).collect();
         let packed = PackedWeights::new(&encoder, &weights, precision);
         let group = ParameterGroup::new(weights.len(), 1e-4, vec![(0..weights.len(), 0.01)]);
-        let optimizer = Optimizer::new(OptimizerConfig {
-            kind: OptimizerKind::AdamW,
-            schedule: Schedule::Constant,
-            steps: 100,
-            warmup: 0,
-            clip_norm: 1.0,
-        });
+        let mut optimizer = OptimizerConfig::new(100);
+        (optimizer.schedule, optimizer.clip_norm) = (Schedule::Constant, 1.0);
+        let optimizer = Optimizer::new(optimizer);
         let (activations, pooled, d_hidden) = (Activations::default(), Vec::new(), Vec::new());
         Self { encoder, weights, packed, group, optimizer, activations, pooled, d_hidden }
     }
@@ -66,8 +64,7 @@ fn a_step_allocates_nothing() {
     let sequences: Vec<Vec<u32>> =
         (1..=32).map(|length| (0..length).map(|i| i * 3 % 100).collect()).collect();
     let batch = Batch::new(sequences.iter().map(Vec::as_slice));
-    // One thread: with more, which thread's buffers have grown to their full size already is a
-    // matter of luck.
+    // With several threads, it would be random which of their buffers have their full size.
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     for precision in [Precision::F32, Precision::Bf16] {
         let mut training = Training::new(precision);

@@ -197,8 +197,8 @@ mod tests {
     #[test]
     fn names_are_escaped() {
         let evil = "x|<script>`[a](javascript:b)\n# Title\u{1b}[31m\u{202e}";
-        let mut config = PrefinetuneConfig::default();
-        config.backbone = format!("owner/{evil}\nlicense: mit");
+        let backbone = format!("owner/{evil}\nlicense: mit");
+        let mut config = PrefinetuneConfig { backbone, ..PrefinetuneConfig::default() };
         config.ner.corpora = vec![evil.into()];
         config.tc.corpora = vec!["a\n```\n<script>".into()];
         let summary = Summary {

@@ -1,9 +1,8 @@
-//! Fine-tuning the tiny BERT on small tasks: that they are learned, from where, what the adapters
-//! answer, and what is refused.
+//! Fine-tuning of the tiny BERT on small tasks: learning, predictions and refusals.
 
+mod cross_stitch;
 mod learning;
-mod oracle;
 mod predictions;
+mod reference;
 mod refusals;
-mod stitched;
 mod tasks;

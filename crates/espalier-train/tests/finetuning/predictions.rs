@@ -1,4 +1,6 @@
-use crate::tasks::{TAGS, config, names, opinions, sentences, texts};
+//! Predictions of adapters, also on unusual texts.
+
+use crate::tasks::{TAGS, config_of_steps, names, opinions, sentences, texts, trained};
 use espalier_data::Examples;
 use espalier_encoder::tags::Entity;
 use espalier_encoder::{Adapter, Batch, EncoderError, Head, Output, Pooling, best_class};
@@ -6,17 +8,15 @@ use espalier_testing::adapters::{adapter, constant_head, labels, random_lora, ta
 use espalier_testing::compare::expect_error;
 use espalier_testing::fixtures::tiny_bert;
 use espalier_testing::random::Random;
-use espalier_train::finetune::{FinetuneConfig, Predictions, predict};
-use espalier_train::{Finetuner, TrainError};
+use espalier_train::TrainError;
+use espalier_train::finetune::{Predictions, predict};
 use tempfile::TempDir;
 
 #[test]
-fn an_adapter_answers_the_same_after_saving_and_opening() {
+fn predictions_are_the_same_after_saving_and_opening() {
     let backbone = tiny_bert();
     for task in [opinions(), names()] {
-        let config = FinetuneConfig { steps: 10, ..config() };
-        let adapter =
-            Finetuner::new(&backbone).config(config.clone()).train(&task, |_| {}).unwrap();
+        let (adapter, _) = trained(&backbone, None, &task, &config_of_steps(10));
         let directory = TempDir::new().unwrap();
         adapter.save(directory.path()).unwrap();
         let opened = Adapter::open(directory.path(), &backbone).unwrap();
@@ -30,15 +30,9 @@ fn an_adapter_answers_the_same_after_saving_and_opening() {
 
 #[test]
 fn an_adapter_is_refused_on_another_backbone() {
-    let backbone = tiny_bert();
-    let config = FinetuneConfig { steps: 1, ..config() };
-    let directory = TempDir::new().unwrap();
-    Finetuner::new(&backbone)
-        .config(config.clone())
-        .train(&opinions(), |_| {})
-        .unwrap()
-        .save(directory.path())
-        .unwrap();
+    let (backbone, directory) = (tiny_bert(), TempDir::new().unwrap());
+    let (adapter, _) = trained(&backbone, None, &opinions(), &config_of_steps(1));
+    adapter.save(directory.path()).unwrap();
     let mut weights = backbone.weights().to_vec();
     weights[0] += 1e-3;
     let other = backbone.with_weights(weights);
@@ -50,7 +44,7 @@ fn an_adapter_is_refused_on_another_backbone() {
 }
 
 #[test]
-fn adapters_answer_only_what_they_are_for() {
+fn an_adapter_for_another_kind_of_task_is_refused() {
     let backbone = tiny_bert();
     let lora = || random_lora(&backbone, 1, 7);
     let head = |classes| Some(constant_head(backbone.encoder.width(), classes, 0));
@@ -72,11 +66,9 @@ fn adapters_answer_only_what_they_are_for() {
 }
 
 #[test]
-fn labels_that_were_never_seen_are_no_trouble() {
-    let backbone = tiny_bert();
-    let config = FinetuneConfig { steps: 2, ..config() };
-    let labeller =
-        Finetuner::new(&backbone).config(config.clone()).train(&opinions(), |_| {}).unwrap();
+fn examples_may_have_labels_that_training_did_not_have() {
+    let (backbone, config) = (tiny_bert(), config_of_steps(2));
+    let (labeller, _) = trained(&backbone, None, &opinions(), &config);
     let unseen = texts(&[("the hotel was good", "neither"), ("", "kind"), ("日本 🙂", "")]);
     let Predictions::Labels(labels) = predict(&backbone, &labeller, &unseen).unwrap() else {
         panic!("no labels")
@@ -86,18 +78,15 @@ fn labels_that_were_never_seen_are_no_trouble() {
         "{labels:?}"
     );
 
-    let tagger = Finetuner::new(&backbone).config(config.clone()).train(&names(), |_| {}).unwrap();
-    let unseen =
-        sentences(
-            &[vec!["flight", "to", "paris"]],
-            |word| if word == "flight" { "B-thing" } else { "O" },
-        );
-    let found = found(predict(&backbone, &tagger, &unseen).unwrap());
+    let (tagger, _) = trained(&backbone, None, &names(), &config);
+    let tag = |word: &str| if word == "flight" { "B-thing" } else { "O" };
+    let unseen = sentences(&[vec!["flight", "to", "paris"]], tag);
+    let found = entities(predict(&backbone, &tagger, &unseen).unwrap());
     assert!(found.len() == 1 && found[0].iter().all(|entity| entity.label != "thing"), "{found:?}");
 }
 
 #[test]
-fn no_examples_no_answers() {
+fn without_examples_there_are_no_predictions() {
     let backbone = tiny_bert();
     let tagger = adapter(
         &backbone,
@@ -111,65 +100,58 @@ fn no_examples_no_answers() {
     );
 }
 
-fn found(predictions: Predictions) -> Vec<Vec<Entity>> {
+fn entities(predictions: Predictions) -> Vec<Vec<Entity>> {
     match predictions {
-        Predictions::Entities(found) => found,
+        Predictions::Entities(entities) => entities,
         other => panic!("{other:?}"),
     }
 }
 
-/// What of a text is found by a head that calls every token "B-city".
+/// The entities of a sentence with a head that predicts "B-city" for every token.
 fn all_cities(sentence: Vec<&str>) -> Vec<String> {
     let backbone = tiny_bert();
     let head = constant_head(backbone.encoder.width(), TAGS.len(), 1);
     let tagger = adapter(&backbone, random_lora(&backbone, 1, 7), Some(head), tags(&["city"]));
     let task = sentences(&[sentence], |_| "O");
     let characters: Vec<char> = task.texts()[0].chars().collect();
-    let found = found(predict(&backbone, &tagger, &task).unwrap()).remove(0);
+    let found = entities(predict(&backbone, &tagger, &task).unwrap()).remove(0);
     found.iter().map(|entity| characters[entity.start..entity.end].iter().collect()).collect()
 }
 
-/// The tiny BERT takes 48 tokens, two of them special: of words of one token each it reads 46.
+/// The tiny BERT truncates texts to 48 tokens, two of them special: to 46 words of one token.
 #[test]
-fn words_beyond_the_longest_text_are_outside() {
+fn truncated_words_are_not_in_entities() {
     assert_eq!(all_cities(vec!["hotel"; 60]), ["hotel"; 46]);
-    // Words of three tokens (z ##o ##o): of the sixteenth only the first token is read.
+    // Words of three tokens (z ##o ##o): only the first token of the sixteenth is left.
     assert_eq!(all_cities(vec!["zoo"; 20]), [vec!["zoo"; 15], vec!["z"]].concat());
 }
 
 #[test]
-fn words_without_tokens_are_outside() {
+fn words_without_tokens_are_not_in_entities() {
     let words = vec!["", "london", "\u{200b}", " ", "paris", "\u{0}", ""];
     assert_eq!(all_cities(words), ["london", "paris"]);
 }
 
-/// Such texts can be trained on, too: what has no token has no target.
+/// Words without tokens have no target.
 #[test]
 fn long_texts_and_words_without_tokens_can_be_trained_on() {
-    let backbone = tiny_bert();
-    let config = FinetuneConfig { steps: 3, ..config() };
-    let task =
-        sentences(&[vec!["london"; 70], vec!["", "\u{200b}"], vec!["", "paris", "to"]], |word| {
-            if word == "to" { "O" } else { "B-city" }
-        });
-    let tagger = Finetuner::new(&backbone)
-        .config(config.clone())
-        .train(&task, |step| assert!(step.loss.is_finite()))
-        .unwrap();
-    assert_eq!(found(predict(&backbone, &tagger, &task).unwrap()).len(), 3);
+    let (backbone, config) = (tiny_bert(), config_of_steps(3));
+    let rows = [vec!["london"; 70], vec!["", "\u{200b}"], vec!["", "paris", "to"]];
+    let task = sentences(&rows, |word| if word == "to" { "O" } else { "B-city" });
+    let (tagger, losses) = trained(&backbone, None, &task, &config);
+    assert!(losses.iter().all(|loss| loss.is_finite()), "{losses:?}");
+    assert_eq!(entities(predict(&backbone, &tagger, &task).unwrap()).len(), 3);
 
     let long = "hotel ".repeat(200);
     let task = texts(&[(&long, "long"), ("", "short"), ("hotel", "short")]);
-    Finetuner::new(&backbone)
-        .config(config.clone())
-        .train(&task, |step| assert!(step.loss.is_finite()))
-        .unwrap();
+    let (_, losses) = trained(&backbone, None, &task, &config);
+    assert!(losses.iter().all(|loss| loss.is_finite()), "{losses:?}");
 }
 
-/// Predictions run the adapted layers on the cached trunk, 64 texts at a time; here the whole model
-/// runs on one text alone.
+/// `predict` runs the adapted layers on the cached trunk, in batches of 64 texts. The reference
+/// runs all layers, on one text at a time.
 #[test]
-fn predictions_are_those_of_the_whole_model() {
+fn predictions_match_a_reference() {
     let backbone = tiny_bert();
     let (width, classes) = (backbone.encoder.width(), 4);
     let mut random = Random::new(3);
@@ -195,7 +177,7 @@ fn predictions_are_those_of_the_whole_model() {
         .collect();
     assert!(
         labels.iter().filter(|label| expected.contains(label)).count() > 1,
-        "a head that always says the same"
+        "the head predicts the same label for all texts"
     );
     assert_eq!(predict(&backbone, &labeller, &task).unwrap(), Predictions::Labels(expected));
 }

@@ -1,4 +1,6 @@
-use crate::tasks::{config, names, opinions};
+//! Invalid settings, tasks and initial adapters.
+
+use crate::tasks::{config, config_of_steps, names, opinions};
 use espalier_data::Examples;
 use espalier_encoder::{EncoderConfig, Lora, LoraConfig};
 use espalier_testing::fixtures::{fixture, tiny_bert};
@@ -40,7 +42,7 @@ fn settings_out_of_range_are_refused() {
         ("rank", |config| config.lora = Some(LoraConfig { rank: 0, ..LoraConfig::for_layers(3) })),
     ];
     for (expected, spoil) in cases {
-        let mut config = FinetuneConfig { steps: 1, ..config() };
+        let mut config = config_of_steps(1);
         spoil(&mut config);
         let error = expect_error(None, &opinions(), &config);
         assert!(
@@ -61,12 +63,12 @@ fn a_task_without_examples_is_refused() {
     }
 }
 
-/// An adapter for wider vectors, and one for a deeper encoder.
+/// Initial adapters for an encoder that is wider, and for one that is deeper.
 #[test]
-fn an_adapter_of_another_encoder_is_no_start() {
-    let read = EncoderConfig::read(&fixture("tiny-bert").join("config.json")).unwrap();
-    let wide = EncoderConfig { hidden_size: 48, ..read.clone() };
-    let deep = EncoderConfig { num_hidden_layers: 5, ..read };
+fn an_adapter_of_another_encoder_is_refused() {
+    let tiny = EncoderConfig::read(&fixture("tiny-bert").join("config.json")).unwrap();
+    let wide = EncoderConfig { hidden_size: 48, ..tiny.clone() };
+    let deep = EncoderConfig { num_hidden_layers: 5, ..tiny };
     for config_of_init in [wide, deep] {
         let shape = LoraConfig::for_layers(config_of_init.num_hidden_layers);
         let init = Lora::random_init(&config_of_init, &shape, || 0.5);

@@ -1,7 +1,7 @@
-//! The concept encoder that learns, and what is kept of it.
+//! The trained concept encoder, and the model of concept contrast.
 
 use crate::corpora::{Corpora, run, trained};
-use crate::gradients::{RATE, assert_gradients, backbone_gradient, one_step};
+use crate::one_step::{RATE, assert_gradients, backbone_gradient, one_step};
 use espalier_encoder::tensors::TensorFile;
 use espalier_encoder::{Backbone, Batch, Encoded, Pooling, files};
 use espalier_testing::compare::bits;
@@ -16,11 +16,14 @@ use espalier_train::strategy::Strategy;
 use serde_json::json;
 use tempfile::TempDir;
 
-/// One step on one sentence with two concepts moves the second encoder by the gradient of the
-/// names' vectors.
+/// One step on one sentence with two concepts updates the concept encoder by the gradient with
+/// respect to the vectors of their names.
 #[test]
-fn a_step_moves_the_second_encoder_by_its_gradient() {
-    let spans = json!([{"start": 0, "end": 1, "type": "city"}, {"start": 2, "end": 3, "type": "person name"}]);
+fn a_step_updates_the_concept_encoder_by_its_gradient() {
+    let spans = json!([
+        {"start": 0, "end": 1, "type": "city"},
+        {"start": 2, "end": 3, "type": "person name"},
+    ]);
     let corpora =
         Corpora::of(&[json!({"tokens": ["london", "loves", "john"], "spans": spans})], &[]);
     let mut config = one_step(&corpora, Strategy::NER);
@@ -63,7 +66,7 @@ fn a_step_moves_the_second_encoder_by_its_gradient() {
 }
 
 #[test]
-fn both_concept_encoders_begin_alike_and_the_trained_one_learns_faster() {
+fn both_concept_encoders_start_with_the_same_loss_and_the_trained_one_learns_faster() {
     let corpora = Corpora::easy();
     let losses = |kind| {
         let mut config = corpora.config(Strategy::NER);
@@ -87,7 +90,7 @@ fn both_concept_encoders_begin_alike_and_the_trained_one_learns_faster() {
 }
 
 #[test]
-fn what_is_kept_tells_concepts_by_their_names() {
+fn the_saved_concept_model_recognizes_concepts_by_their_names() {
     let (corpora, out) = (Corpora::easy(), TempDir::new().unwrap());
     let mut config = corpora.config(Strategy::NER);
     assert!(trained(&config).concepts.is_none());
@@ -102,7 +105,7 @@ fn what_is_kept_tells_concepts_by_their_names() {
     assert_eq!(card["backbone"], tokens.fingerprint());
     assert_ne!(bits(names.weights()), bits(tiny_bert().weights()));
 
-    // The formula of docs/formats.md, by hand.
+    // The formula of docs/formats.md.
     let path = concepts.join("projections.safetensors");
     let bytes = files::read(&path).unwrap();
     let file = TensorFile::parse(&path, &bytes).unwrap();

@@ -1,4 +1,4 @@
-//! The conflict meter during training and without.
+//! The conflict meter, in training and without.
 
 use crate::corpora::{Corpora, run};
 use espalier_testing::compare::bits;
@@ -18,7 +18,7 @@ fn measured(config: &PrefinetuneConfig, batches: usize) -> Result<Vec<Conflict>,
 }
 
 #[test]
-fn measuring_changes_nothing_of_the_training() {
+fn measuring_does_not_change_the_training() {
     let corpora = Corpora::easy();
     for strategy in
         [Strategy::NER, Strategy::JOINT, Strategy::PCGRAD, Strategy::TPL, Strategy::ADAPTERS_ONLY]
@@ -28,9 +28,9 @@ fn measuring_changes_nothing_of_the_training() {
             config.conflict.every = every;
             run(&config).unwrap()
         };
-        let ((without, silent), (with, reports)) = (with_meter(0), with_meter(2));
+        let ((without, none), (with, reports)) = (with_meter(0), with_meter(2));
         assert_eq!(bits(with.backbone.weights()), bits(without.backbone.weights()), "{strategy}");
-        assert!(silent.iter().all(|report| report.conflict.is_none()));
+        assert!(none.iter().all(|report| report.conflict.is_none()));
         let steps: Vec<usize> =
             reports.iter().filter(|r| r.conflict.is_some()).map(|report| report.step).collect();
         let meets = ![Strategy::NER, Strategy::ADAPTERS_ONLY].contains(&strategy);
@@ -38,11 +38,11 @@ fn measuring_changes_nothing_of_the_training() {
     }
 }
 
-/// Nothing has moved before the first step, so that what is measured there is what is measured
-/// without training; a fresh adapter changes nothing either. Where pcgrad keeps the gradients apart
-/// and joint has their sum, the cosines differ by rounding.
+/// In the first step the weights are still the initial ones, so that the measurement is the same as
+/// without training. A fresh adapter does not change it either. With pcgrad, whose gradients are
+/// computed separately, the cosines differ only by rounding errors.
 #[test]
-fn measuring_without_training_gives_the_first_steps_figures() {
+fn measuring_without_training_gives_the_same_as_the_first_step() {
     let corpora = Corpora::long();
     let mut config = corpora.config(Strategy::JOINT);
     config.conflict.every = 1;
@@ -50,15 +50,15 @@ fn measuring_without_training_gives_the_first_steps_figures() {
     let measurements = measured(&config, 3).unwrap();
     assert_eq!(measurements[0], first);
     assert_ne!(measurements[1], first, "the next batches");
-    assert_eq!(
-        measured(&PrefinetuneConfig { strategy: Strategy::TPL, ..config.clone() }, 1).unwrap()[0],
-        first
-    );
+    let with_strategy = |strategy| {
+        let mut config = config.clone();
+        config.strategy = strategy;
+        measured(&config, 1).unwrap().swap_remove(0)
+    };
+    assert_eq!(with_strategy(Strategy::TPL), first);
 
-    let apart = measured(&PrefinetuneConfig { strategy: Strategy::PCGRAD, ..config.clone() }, 1)
-        .unwrap()
-        .swap_remove(0);
-    for (layer, joint) in apart.layers.iter().zip(&first.layers) {
+    let separate = with_strategy(Strategy::PCGRAD);
+    for (layer, joint) in separate.layers.iter().zip(&first.layers) {
         assert!(layer.keys().eq(&Part::ALL));
         for (part, agreement) in layer {
             let (cosine, ratio) = (joint[part].cosine, joint[part].norm_ratio);
@@ -69,13 +69,13 @@ fn measuring_without_training_gives_the_first_steps_figures() {
             assert!((agreement.norm_ratio / ratio - 1.0).abs() < 1e-4, "{part:?}");
         }
     }
-    assert!(apart.embeddings.is_some());
+    assert!(separate.embeddings.is_some());
     config.train.freeze_embeddings = true;
     assert_eq!(measured(&config, 1).unwrap()[0].embeddings, None);
 }
 
 #[test]
-fn the_weight_of_a_loss_shows_in_the_ratio_alone() {
+fn the_weight_of_a_loss_changes_only_the_norm_ratio() {
     let corpora = Corpora::easy();
     let with_weight = |weight| {
         let mut config = corpora.config(Strategy::PCGRAD);
@@ -90,7 +90,7 @@ fn the_weight_of_a_loss_shows_in_the_ratio_alone() {
 }
 
 #[test]
-fn there_must_be_two_gradients_to_compare() {
+fn strategies_without_two_gradients_in_a_step_are_refused() {
     let corpora = Corpora::easy();
     for strategy in [Strategy::NONE, Strategy::TC, Strategy::ADAPTERS_ONLY, Strategy::CROSS_STITCH]
     {

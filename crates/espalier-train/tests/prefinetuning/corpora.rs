@@ -2,10 +2,9 @@
 
 use espalier_encoder::Compute;
 use espalier_testing::fixtures::tiny_bert;
-use espalier_train::config::{NerConfig, PrefinetuneConfig, TcConfig, TrainConfig};
 use espalier_train::strategy::Strategy;
 use espalier_train::trainer::StepReport;
-use espalier_train::{Prefinetuned, TrainError, prefinetune};
+use espalier_train::{PrefinetuneConfig, Prefinetuned, TrainError, prefinetune};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::PathBuf;
@@ -26,10 +25,13 @@ impl Corpora {
         corpora
     }
 
-    /// Concepts that the word itself gives away, and pairs that share a word: 24 sentences and two
-    /// sources of 12 pairs.
+    /// 24 sentences whose concepts depend on one word, and two sources of 12 pairs that share a
+    /// word.
     pub fn easy() -> Self {
-        let sentence = |pattern: [&str; 3], word: &str, concept: &str| json!({"tokens": [pattern[0], pattern[1], word, pattern[2]], "spans": [{"start": 2, "end": 3, "type": concept}]});
+        let sentence = |[first, second, last]: [&str; 3], word: &str, concept: &str| {
+            let span = json!({"start": 2, "end": 3, "type": concept});
+            json!({"tokens": [first, second, word, last], "spans": [span]})
+        };
         let (mut sentences, mut pairs) = (Vec::new(), Vec::new());
         for pattern in [["train", "to", "now"], ["we", "love", "."], ["flight", "with", "!"]] {
             sentences.extend(
@@ -44,22 +46,21 @@ impl Corpora {
             "hotel", "weather", "music", "train", "doctor", "team", "game", "film", "food",
             "heart", "bank", "water",
         ] {
-            let pair = |anchor: String, positive: String, source: &str| json!({"anchor": anchor, "positive": positive, "source": source});
-            pairs.push(pair(
-                format!("{word} near the river"),
-                format!("the {word} is good"),
-                "short",
-            ));
-            pairs.push(pair(
-                format!("was it the {word} ?"),
-                format!("you said {word} , not this {word}"),
-                "long",
-            ));
+            pairs.push(json!({
+                "anchor": format!("{word} near the river"),
+                "positive": format!("the {word} is good"),
+                "source": "short",
+            }));
+            pairs.push(json!({
+                "anchor": format!("was it the {word} ?"),
+                "positive": format!("you said {word} , not this {word}"),
+                "source": "long",
+            }));
         }
         Self::of(&sentences, &pairs)
     }
 
-    /// 16 sentences and 16 pairs of texts of 40 words each: enough for the work to be shared among
+    /// 16 sentences and 16 pairs, all of texts with 40 words: enough for the work to be split among
     /// threads.
     pub fn long() -> Self {
         let vocabulary = [
@@ -69,9 +70,15 @@ impl Corpora {
         let words = |n: usize| {
             (0..40).map(|i| vocabulary[(n * i + n) % vocabulary.len()]).collect::<Vec<_>>()
         };
-        let spans = json!([{"start": 1, "end": 4, "type": "city"}, {"start": 20, "end": 40, "type": "event"}]);
+        let spans = json!([
+            {"start": 1, "end": 4, "type": "city"},
+            {"start": 20, "end": 40, "type": "event"},
+        ]);
         let sentence = |n| json!({"tokens": words(n), "spans": spans});
-        let pair = |n| json!({"anchor": format!("{n} {}", words(n).join(" ")), "positive": words(n + 3).join(" ")});
+        let pair = |n| {
+            let anchor = format!("{n} {}", words(n).join(" "));
+            json!({"anchor": anchor, "positive": words(n + 3).join(" ")})
+        };
         let (sentences, pairs): (Vec<Value>, Vec<Value>) =
             (1..17).map(|n| (sentence(n), pair(n))).unzip();
         Self::of(&sentences, &pairs)
@@ -87,27 +94,18 @@ impl Corpora {
 
     /// A short run on these corpora.
     pub fn config(&self, strategy: Strategy) -> PrefinetuneConfig {
-        PrefinetuneConfig {
-            strategy,
-            train: TrainConfig {
-                steps: 4,
-                learning_rate: 1e-3,
-                precision: Compute::F32,
-                ..TrainConfig::default()
-            },
-            ner: NerConfig {
-                corpora: vec![self.ner().into()],
-                batch: 6,
-                weight: Some(1.0),
-                ..NerConfig::default()
-            },
-            tc: TcConfig { corpora: vec![self.tc().into()], batch: 6, ..TcConfig::default() },
-            ..PrefinetuneConfig::default()
-        }
+        let mut config = PrefinetuneConfig::default();
+        config.strategy = strategy;
+        (config.train.steps, config.train.learning_rate) = (4, 1e-3);
+        config.train.precision = Compute::F32;
+        config.ner.corpora = vec![self.ner().into()];
+        config.tc.corpora = vec![self.tc().into()];
+        (config.ner.batch, config.tc.batch, config.ner.weight) = (6, 6, Some(1.0));
+        config
     }
 }
 
-/// Runs on the tiny BERT, with the reports of the steps.
+/// Trains the tiny BERT. Returns the reports of all steps too.
 pub fn run(config: &PrefinetuneConfig) -> Result<(Prefinetuned, Vec<StepReport>), TrainError> {
     let mut reports = Vec::new();
     let result = prefinetune(&tiny_bert(), config, |report| reports.push(report.clone()))?;

@@ -1,4 +1,4 @@
-//! Runs whose files are damaged or cannot be written, or whose numbers are none.
+//! Runs with damaged files, files that cannot be written, and numbers that are not finite.
 
 use crate::trial::{Trial, metrics, model};
 use espalier_testing::fixtures::tiny_bert;
@@ -8,7 +8,7 @@ use std::fs;
 use std::ops::ControlFlow;
 
 #[test]
-fn a_damaged_checkpoint_is_passed_over() {
+fn a_damaged_checkpoint_is_skipped() {
     for damage in
         ["state.safetensors", "state.json", "backbone/model.safetensors", "backbone/vocab.txt"]
     {
@@ -19,19 +19,19 @@ fn a_damaged_checkpoint_is_passed_over() {
         let bytes = fs::read(&file).unwrap();
         fs::write(&file, &bytes[..bytes.len() / 2]).unwrap();
         let (_, notes) = trial.train(true, None).unwrap();
-        assert!(notes[0].contains("step-00000005: not a whole checkpoint"), "{notes:?}");
+        assert!(notes[0].contains("step-00000005: damaged checkpoint"), "{notes:?}");
         assert_eq!(notes[1], "resumed after 4");
         assert_eq!(metrics(&trial.path()).len(), 6);
     }
 }
 
-/// The run's state, changed by hand or by a disk, would go on to other weights.
+/// A run that resumed from a changed state would give other weights.
 #[test]
-fn so_is_one_whose_state_was_altered() {
+fn a_checkpoint_whose_state_was_changed_is_skipped() {
     let mut trial = Trial::new(Strategy::TPL);
     trial.config.train.checkpoint_every = 4;
-    let whole = Trial { config: trial.config.clone(), ..Trial::new(Strategy::TPL) };
-    whole.train(false, None).unwrap();
+    let uninterrupted = Trial { config: trial.config.clone(), ..Trial::new(Strategy::TPL) };
+    uninterrupted.train(false, None).unwrap();
     for (from, to) in [("\"next\": ", "\"next\": 1"), ("\"format\": 2", "\"format\": 1")] {
         trial.train(false, Some(5)).unwrap();
         let file = trial.checkpoint(5).join("state.json");
@@ -39,12 +39,12 @@ fn so_is_one_whose_state_was_altered() {
         assert!(text.contains(from), "{text}");
         fs::write(&file, text.replacen(from, to, 1)).unwrap();
         let (_, notes) = trial.train(true, None).unwrap();
-        assert!(notes[0].contains("state.json is not as it was written"), "{notes:?}");
+        assert!(notes[0].contains("state.json: the checksum does not match"), "{notes:?}");
         assert_eq!(notes[1], "resumed after 4");
-        assert_eq!(model(&trial.path()), model(&whole.path()));
+        assert_eq!(model(&trial.path()), model(&uninterrupted.path()));
         fs::remove_dir_all(trial.path()).unwrap();
     }
-    // A lost checksum is damage too, but for checkpoints of before, which had none.
+    // A missing checksum is damage too, except in checkpoints of format 1, which had none.
     trial.train(false, Some(5)).unwrap();
     for (step, format) in [(4, 1), (5, 2)] {
         let file = trial.checkpoint(step).join("state.json");
@@ -56,16 +56,16 @@ fn so_is_one_whose_state_was_altered() {
     }
     let (_, notes) = trial.train(true, None).unwrap();
     assert!(
-        notes[0].contains("state.json is not as") && notes[1] == "resumed after 4",
+        notes[0].contains("state.json: the checksum") && notes[1] == "resumed after 4",
         "{notes:?}"
     );
-    assert_eq!(model(&trial.path()), model(&whole.path()));
+    assert_eq!(model(&trial.path()), model(&uninterrupted.path()));
 }
 
-/// Of a process that was killed before it could remove old ones, and of newer ones that are
-/// damaged.
+/// There are old checkpoints, as after a process that was killed before it had removed them, and a
+/// newer one that is damaged.
 #[test]
-fn no_more_checkpoints_are_kept_than_asked_for_and_always_the_newest_whole_one() {
+fn old_checkpoints_are_removed_but_never_the_newest_intact_one() {
     let mut trial = Trial::new(Strategy::TC);
     trial.config.train.keep_checkpoints = 1;
     trial.train(false, Some(3)).unwrap();
@@ -81,7 +81,7 @@ fn no_more_checkpoints_are_kept_than_asked_for_and_always_the_newest_whole_one()
     };
     let (_, notes) = trial.train(true, Some(4)).unwrap();
     assert!(
-        notes[0].contains("step-00000009: not a whole checkpoint") && notes[1] == "resumed after 3",
+        notes[0].contains("step-00000009: damaged checkpoint") && notes[1] == "resumed after 3",
         "{notes:?}"
     );
     assert_eq!(names(&trial), ["step-00000004", "step-00000009"]);
@@ -103,7 +103,7 @@ fn no_more_checkpoints_are_kept_than_asked_for_and_always_the_newest_whole_one()
 
 #[test]
 #[cfg(unix)]
-fn what_is_not_the_runs_own_stays() {
+fn files_that_are_not_the_runs_own_are_not_removed() {
     use std::os::unix::fs::symlink;
     let trial = Trial::new(Strategy::TC);
     trial.train(false, Some(3)).unwrap();
@@ -136,11 +136,11 @@ fn what_is_not_the_runs_own_stays() {
     assert!(links.iter().all(|name| run.join(name).is_symlink()));
 }
 
-/// The names of a checkpoint's files are read from a file: they must not lead out of it, nor to
-/// what has no end.
+/// The names of a checkpoint's files are read from a file. They must not point outside of the
+/// checkpoint, or to devices and pipes, which may never end.
 #[test]
 #[cfg(target_os = "linux")]
-fn a_checkpoint_that_names_files_elsewhere_is_passed_over() {
+fn a_checkpoint_that_names_other_files_is_skipped() {
     for name in ["/dev/zero", "../../../outside", "backbone/../../outside", "pipe"] {
         let mut trial = Trial::new(Strategy::TC);
         trial.config.train.checkpoint_every = 4;
@@ -151,26 +151,26 @@ fn a_checkpoint_that_names_files_elsewhere_is_passed_over() {
         let mut value: serde_json::Value =
             serde_json::from_slice(&fs::read(&state).unwrap()).unwrap();
         value["files"][name] = "0".into();
-        // As before states had a checksum of their own, which would tell.
+        // Format 1, because the checksum of format 2 would not match.
         value.as_object_mut().unwrap().remove("checksum").unwrap();
         value["format"] = 1.into();
         fs::write(&state, value.to_string()).unwrap();
         let (_, notes) = trial.train(true, None).unwrap();
-        assert!(notes[0].contains("step-00000005: not a whole checkpoint"), "{notes:?}");
-        assert!(notes[0].contains("no file of the checkpoint"), "{notes:?}");
+        assert!(notes[0].contains("step-00000005: damaged checkpoint"), "{notes:?}");
+        assert!(notes[0].contains("not a file of the checkpoint"), "{notes:?}");
         assert_eq!(notes[1], "resumed after 4");
     }
 }
 
 #[test]
-fn when_no_checkpoint_is_whole_the_run_asks_what_to_do() {
+fn a_run_with_only_damaged_checkpoints_is_refused() {
     let trial = Trial::new(Strategy::TC);
     trial.train(false, Some(3)).unwrap();
     for step in [2, 3] {
         fs::remove_file(trial.checkpoint(step).join("state.safetensors")).unwrap();
     }
     let (error, message) = trial.expect_error();
-    assert!(matches!(error, RunError::NoWholeCheckpoint { .. }), "{message}");
+    assert!(matches!(error, RunError::NoUsableCheckpoint { .. }), "{message}");
     assert!(
         message.contains("state.safetensors") && message.contains("remove this directory"),
         "{message}"
@@ -181,16 +181,16 @@ fn when_no_checkpoint_is_whole_the_run_asks_what_to_do() {
 }
 
 #[test]
-fn leftovers_of_a_killed_process_are_no_checkpoints() {
+fn unfinished_files_of_a_killed_process_are_removed() {
     let trial = Trial::new(Strategy::TC);
     trial.train(false, Some(3)).unwrap();
     for name in [".step-00000009.partial", ".step-00000001.old.partial"] {
         fs::create_dir_all(trial.path().join("checkpoints").join(name).join("backbone")).unwrap();
     }
-    let half_a_card = trial.path().join("README.md.17.partial");
-    fs::write(&half_a_card, "---\n").unwrap();
+    let unfinished_card = trial.path().join("README.md.17.partial");
+    fs::write(&unfinished_card, "---\n").unwrap();
     assert_eq!(trial.train(true, None).unwrap().1, ["resumed after 3"]);
-    assert!(!half_a_card.exists());
+    assert!(!unfinished_card.exists());
     let left = fs::read_dir(trial.path().join("checkpoints")).unwrap();
     assert!(
         left.map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -199,7 +199,7 @@ fn leftovers_of_a_killed_process_are_no_checkpoints() {
 }
 
 #[test]
-fn what_is_no_number_stops_the_run_and_names_the_last_good_checkpoint() {
+fn numbers_that_are_not_finite_stop_the_run_and_the_error_names_the_last_checkpoint() {
     let mut trial = Trial::new(Strategy::TPL);
     (trial.config.train.learning_rate, trial.config.train.validation) = (1e30, 0);
     trial.config.train.checkpoint_every = 1;
@@ -228,7 +228,7 @@ fn what_is_no_number_stops_the_run_and_names_the_last_good_checkpoint() {
 }
 
 #[test]
-fn what_cannot_be_written_stops_the_run_with_its_name() {
+fn a_file_that_cannot_be_written_stops_the_run_and_the_error_names_it() {
     let mut trial = Trial::new(Strategy::TC);
     let file = trial.directory.path().join("file");
     fs::write(&file, "no directory").unwrap();
@@ -237,8 +237,7 @@ fn what_cannot_be_written_stops_the_run_with_its_name() {
             .train(&tiny_bert(), &trial.config, false, |_| ControlFlow::Continue(()));
     assert!(below.unwrap_err().to_string().contains("file/run"));
 
-    // A directory where a checkpoint should go, in which something is that the system will not
-    // rename over.
+    // A file with the name of the directory in which the next checkpoint is written.
     trial.config.train.checkpoint_every = 3;
     let mut checkpoints = 0;
     let result =
@@ -264,13 +263,13 @@ fn what_cannot_be_written_stops_the_run_with_its_name() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_full_disk_stops_the_run_and_resuming_makes_up_for_it() {
+fn a_run_can_be_resumed_after_the_disk_was_full() {
     let trial = Trial::new(Strategy::TC);
-    // A run that has not come to its first checkpoint.
+    // A run without a checkpoint.
     trial.train(false, Some(1)).unwrap();
     fs::remove_dir_all(trial.path().join("checkpoints")).unwrap();
     let path = trial.path().join("metrics.jsonl");
-    // A link that was there before would be refused.
+    // The link is made after the start, which refuses links.
     let result =
         RunDirectory::new(trial.path()).train(&tiny_bert(), &trial.config, true, |event| {
             if let RunEvent::Resumed(_) = event {

@@ -1,4 +1,4 @@
-//! Distillation: any student from any teacher.
+//! Distillation from teachers of all architectures.
 
 use crate::corpora::Corpora;
 use espalier_encoder::tensors::{FloatType, write_tensors};
@@ -20,9 +20,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
-const KIN: [&str; 3] = ["kin/distilbert/model", "kin/roberta/model", "kin/mpnet/model"];
+/// Teachers that are not BERTs.
+const TEACHERS: [&str; 3] = ["kin/distilbert/model", "kin/roberta/model", "kin/mpnet/model"];
 
-/// A short run that learns from the teacher in a directory.
+/// A short run with the teacher in a directory.
 pub fn config(corpora: &Corpora, teacher: &Path) -> PrefinetuneConfig {
     let mut config = corpora.config(Strategy::NER);
     config.ner.objective = Some(NerObjective::Distill);
@@ -35,26 +36,25 @@ pub fn teacher(config: &PrefinetuneConfig) -> Result<Teacher, TrainError> {
     Teacher::open(Path::new(config.ner.teacher.as_ref().unwrap()), &config.ner)
 }
 
-/// Runs with the tiny BERT as the student.
-pub fn distil(config: &PrefinetuneConfig) -> Result<(Prefinetuned, Vec<StepReport>), TrainError> {
+/// Trains the tiny BERT as the student.
+pub fn distill(config: &PrefinetuneConfig) -> Result<(Prefinetuned, Vec<StepReport>), TrainError> {
     let (backbone, teacher) = (tiny_bert(), teacher(config)?);
     let mut reports = Vec::new();
-    let encoders = Encoders { backbone: &backbone, teacher: Some(&teacher) };
+    let encoders = Encoders::from(&backbone).with_teacher(Some(&teacher));
     let result = prefinetune(encoders, config, |report| reports.push(report.clone()))?;
     Ok((result, reports))
 }
 
 /// The loss of each step.
 fn losses(config: &PrefinetuneConfig) -> Vec<f64> {
-    distil(config).unwrap().1.iter().map(|report| report.losses[&ObjectiveKind::Ner]).collect()
+    distill(config).unwrap().1.iter().map(|report| report.losses[&ObjectiveKind::Ner]).collect()
 }
 
 fn weights(config: &PrefinetuneConfig) -> Vec<u32> {
-    bits(distil(config).unwrap().0.backbone.weights())
+    bits(distill(config).unwrap().0.backbone.weights())
 }
 
-/// A BERT of another width than the student's, with its tokenizer and weights without a pattern
-/// that shows.
+/// A BERT that is wider than the student, with the same tokenizer and pseudorandom weights.
 fn wide_bert() -> TempDir {
     let directory = copy_of("tiny-bert");
     let path = directory.path().join("config.json");
@@ -73,7 +73,7 @@ fn wide_bert() -> TempDir {
 /// The teacher's vectors are rounded to bfloat16, whose relative error of at most 2^-9 leaves a
 /// cosine of at least 1 - 2^-18.
 #[test]
-fn a_student_equal_to_its_teacher_has_nothing_to_learn() {
+fn a_student_that_equals_its_teacher_has_no_loss() {
     let corpora = Corpora::easy();
     let mut config = config(&corpora, &fixture("tiny-bert"));
     config.train.learning_rate = 0.0;
@@ -82,9 +82,9 @@ fn a_student_equal_to_its_teacher_has_nothing_to_learn() {
 }
 
 #[test]
-fn every_teacher_can_be_learned_from() {
+fn students_learn_from_every_architecture() {
     let (corpora, wide) = (Corpora::easy(), wide_bert());
-    let teachers = KIN.map(fixture).into_iter().chain([wide.path().to_path_buf()]);
+    let teachers = TEACHERS.map(fixture).into_iter().chain([wide.path().to_path_buf()]);
     for teacher in teachers {
         for loss in [DistillLossKind::Cosine, DistillLossKind::Mse] {
             let mut config = config(&corpora, &teacher);
@@ -103,12 +103,12 @@ fn every_teacher_can_be_learned_from() {
 }
 
 #[test]
-fn every_strategy_takes_distillation() {
+fn every_strategy_works_with_distillation() {
     let corpora = Corpora::easy();
     for strategy in Strategy::ALL {
-        let mut config = config(&corpora, &fixture(KIN[0]));
+        let mut config = config(&corpora, &fixture(TEACHERS[0]));
         config.strategy = strategy;
-        let (_, reports) = distil(&config).unwrap();
+        let (_, reports) = distill(&config).unwrap();
         assert!(
             reports.iter().all(|report| report.losses.keys().eq(strategy.objectives)),
             "{strategy}"
@@ -116,16 +116,17 @@ fn every_strategy_takes_distillation() {
     }
 }
 
-/// A teacher may also be packed; int8 is as near as rounding lets it be.
+/// The loss with a packed teacher differs only by rounding.
 #[test]
-fn a_packed_teacher_says_nearly_the_same() {
+fn a_teacher_may_be_packed() {
     let (corpora, directory) = (Corpora::easy(), TempDir::new().unwrap());
-    let exact = losses(&config(&corpora, &fixture(KIN[2])))[0];
+    let exact = losses(&config(&corpora, &fixture(TEACHERS[2])))[0];
     for precision in [Precision::F32, Precision::Bf16, Precision::Int8] {
         let path = directory.path().join(format!("{precision}.espalier"));
-        Backbone::open(&fixture(KIN[2])).unwrap().pack(precision, &path).unwrap();
+        Backbone::open(&fixture(TEACHERS[2])).unwrap().pack(precision, &path).unwrap();
         let mut config = config(&corpora, &path);
-        // Of a packed file, `auto` means what is stored in it; of f32, what is fastest here.
+        // For a packed file `auto` is the precision of the file, except for f32, where it is the
+        // fastest precision of this machine.
         config.ner.teacher_precision =
             if precision == Precision::F32 { Compute::F32 } else { Compute::Auto };
         let packed = losses(&config)[0];
@@ -136,7 +137,7 @@ fn a_packed_teacher_says_nearly_the_same() {
 }
 
 #[test]
-fn sentences_need_no_annotation_to_be_distilled_on() {
+fn sentences_need_no_annotation() {
     let texts = [
         "the cheap hotel in london",
         "we love music !",
@@ -147,7 +148,7 @@ fn sentences_need_no_annotation_to_be_distilled_on() {
         text.split(' ').collect()
     }
     let corpora = |record: &dyn Fn(&str) -> serde_json::Value| Corpora::of(&texts.map(record), &[]);
-    let of = |corpora: &Corpora| weights(&config(corpora, &fixture(KIN[1])));
+    let of = |corpora: &Corpora| weights(&config(corpora, &fixture(TEACHERS[1])));
     let annotated = of(&corpora(&|text| json!({"tokens": words(text), "spans": [[0, 1, "x"]]})));
     assert_eq!(of(&corpora(&|text| json!({"tokens": words(text)}))), annotated);
     let raw = corpora(&|text| json!({ "text": text }));
@@ -156,35 +157,35 @@ fn sentences_need_no_annotation_to_be_distilled_on() {
     let refused = crate::corpora::run(&raw.config(Strategy::NER)).unwrap_err().to_string();
     assert!(refused.contains("concepts.jsonl:1: \"tokens\" and \"spans\""), "{refused}");
     let neither = corpora(&|text| json!({ "string": text }));
-    let refused = distil(&config(&neither, &fixture(KIN[1]))).unwrap_err().to_string();
+    let refused = distill(&config(&neither, &fixture(TEACHERS[1]))).unwrap_err().to_string();
     assert!(refused.contains("concepts.jsonl:1: \"tokens\" or \"text\""), "{refused}");
 }
 
 #[test]
-fn entities_may_count_more() {
+fn entities_may_have_another_weight() {
     let corpora = Corpora::easy();
-    let mut config = config(&corpora, &fixture(KIN[1]));
-    let even = losses(&config)[0];
+    let mut config = config(&corpora, &fixture(TEACHERS[1]));
+    let unweighted = losses(&config)[0];
     config.ner.distill.entity_weight = 5.0;
-    assert_ne!(losses(&config)[0], even);
+    assert_ne!(losses(&config)[0], unweighted);
     config.ner.distill.entity_weight = 1.0;
-    assert_eq!(losses(&config)[0], even);
+    assert_eq!(losses(&config)[0], unweighted);
 }
 
 #[test]
-fn another_layer_may_be_matched_as_well() {
+fn a_lower_layer_may_be_matched_too() {
     let corpora = Corpora::easy();
-    let mut config = config(&corpora, &fixture(KIN[2]));
+    let mut config = config(&corpora, &fixture(TEACHERS[2]));
     let (alone, weights_alone) = (losses(&config)[0], weights(&config));
     (config.ner.distill.layer, config.ner.distill.layer_weight) = (1, 0.5);
     let both = losses(&config)[0];
     assert!(both > alone, "{both} is not more than {alone}");
     config.ner.distill.layer_weight = 0.0;
     assert_eq!(losses(&config)[0], alone);
-    assert_eq!(weights(&config), weights_alone, "a layer of no weight changes nothing");
+    assert_eq!(weights(&config), weights_alone, "a layer with weight zero changes nothing");
 }
 
-/// The adapter of the fixtures, with a card.
+/// The adapter of the fixtures, as an NER adapter with a card.
 fn tagger(name: &str) -> TempDir {
     let directory = copy_of(&format!("kin/{name}/adapter"));
     let backbone = Backbone::open(&fixture(&format!("kin/{name}/model"))).unwrap();
@@ -197,9 +198,9 @@ fn tagger(name: &str) -> TempDir {
     directory
 }
 
-/// A model for token classification, with these classes for the architecture and its classifier.
+/// A DistilBERT with a token classifier, and the name of an architecture in its config.json.
 fn classifier(architecture: &str) -> TempDir {
-    let directory = copy_of(KIN[0]);
+    let directory = copy_of(TEACHERS[0]);
     edit_json(&directory.path().join("config.json"), |config| {
         config["architectures"] = json!([architecture])
     });
@@ -216,11 +217,11 @@ fn classifier(architecture: &str) -> TempDir {
 }
 
 #[test]
-fn a_tagger_is_learned_from_by_its_scores() {
+fn students_learn_from_tag_scores() {
     let (corpora, adapter, model) =
         (Corpora::easy(), tagger("mpnet"), classifier("DistilBertForTokenClassification"));
     let cases: [(PathBuf, Option<PathBuf>); 2] =
-        [(fixture(KIN[2]), Some(adapter.path().into())), (model.path().into(), None)];
+        [(fixture(TEACHERS[2]), Some(adapter.path().into())), (model.path().into(), None)];
     for (teacher, adapter) in cases {
         let mut config = config(&corpora, &teacher);
         (config.train.steps, config.ner.projection_group.learning_rate) = (60, 1e-2);
@@ -232,27 +233,27 @@ fn a_tagger_is_learned_from_by_its_scores() {
 }
 
 #[test]
-fn teachers_that_do_not_have_what_is_asked_are_refused() {
+fn teachers_without_the_required_output_are_refused() {
     let (corpora, texts, adapter) =
         (Corpora::easy(), classifier("DistilBertForSequenceClassification"), tagger("mpnet"));
     let refusal = |teacher: &Path, change: &dyn Fn(&mut PrefinetuneConfig)| {
         let mut config = config(&corpora, teacher);
         change(&mut config);
-        distil(&config).unwrap_err().to_string()
+        distill(&config).unwrap_err().to_string()
     };
     let kl = |config: &mut PrefinetuneConfig| config.ner.distill.loss = DistillLossKind::Kl;
-    for teacher in [&fixture(KIN[1]), texts.path()] {
+    for teacher in [&fixture(TEACHERS[1]), texts.path()] {
         let message = refusal(teacher, &kl);
         assert!(
             message.contains("no token classifier") && message.contains("ner.distill.adapter"),
             "{message}"
         );
     }
-    let message = refusal(&fixture(KIN[1]), &|config| {
+    let message = refusal(&fixture(TEACHERS[1]), &|config| {
         config.ner.distill.adapter = Some(adapter.path().into())
     });
     assert!(message.contains("was trained on the backbone"), "{message}");
-    let message = refusal(&fixture(KIN[1]), &|config| config.ner.distill.layer = 2);
+    let message = refusal(&fixture(TEACHERS[1]), &|config| config.ner.distill.layer = 2);
     assert!(
         message.contains("ner.distill.layer is 2; it must be a layer below the teacher's last"),
         "{message}"
@@ -264,7 +265,7 @@ fn teachers_that_do_not_have_what_is_asked_are_refused() {
 #[test]
 fn distillation_needs_a_teacher() {
     let corpora = Corpora::easy();
-    let mut config = config(&corpora, &fixture(KIN[1]));
+    let mut config = config(&corpora, &fixture(TEACHERS[1]));
     let refused = prefinetune(&tiny_bert(), &config, |_| ());
     assert!(matches!(refused, Err(TrainError::NoTeacher)), "{refused:?}");
     config.ner.teacher = None;
@@ -276,7 +277,7 @@ fn distillation_needs_a_teacher() {
 }
 
 #[test]
-fn a_packed_file_is_no_student() {
+fn a_student_must_not_be_packed() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("student.espalier");
     tiny_bert().pack(Precision::Bf16, &path).unwrap();

@@ -1,17 +1,19 @@
-//! Pre-finetuning of the tiny BERT on small corpora: what each strategy trains, that every update
-//! is the gradient it should be, that runs repeat to the bit, and what is refused.
+//! Pre-finetuning of the tiny BERT on small corpora: what each strategy trains, its gradients,
+//! reproducibility, runs in a directory, and invalid input.
 
 mod concept_encoder;
 mod conflict;
 mod corpora;
+mod cross_stitch;
 mod damage;
 mod distillation;
 mod gradients;
+mod one_step;
+mod pcgrad;
 mod refusals;
-mod repeatability;
+mod reproducibility;
 mod resuming;
 mod runs;
-mod stitching;
 mod strategies;
 mod teacher_cache;
 mod training;

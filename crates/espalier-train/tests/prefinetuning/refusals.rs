@@ -1,3 +1,5 @@
+//! Invalid configurations and corpora, and losses that are not finite.
+
 use crate::corpora::{Corpora, run};
 use espalier_data::DataError;
 use espalier_encoder::Module;
@@ -8,13 +10,13 @@ use espalier_train::strategy::Strategy;
 use espalier_train::{PrefinetuneConfig, TrainError};
 use serde_json::json;
 
-/// The error of a run that must be refused.
+/// The error of a run that must fail.
 fn refusal(config: &PrefinetuneConfig) -> TrainError {
     run(config).err().unwrap_or_else(|| panic!("accepted, but should be refused: {config:?}"))
 }
 
 #[test]
-fn a_loss_that_is_no_number_stops_the_run() {
+fn a_loss_that_is_not_finite_stops_the_run() {
     let corpora = Corpora::easy();
     for (strategy, objective, texts) in [
         (Strategy::NER, ObjectiveKind::Ner, ["train to", "we love", "flight with"].as_slice()),
@@ -27,7 +29,7 @@ fn a_loss_that_is_no_number_stops_the_run() {
         let TrainError::NotFinite { step, objective: found, loss, batch } = error else {
             panic!("{message}")
         };
-        // The first step is sound: it runs on the weights as they were.
+        // The loss of the first step is finite: it is computed with the initial weights.
         assert!((2..=4).contains(&step) && found == objective && !loss.is_finite(), "{message}");
         assert!(texts.iter().any(|text| batch.contains(text)), "{message}");
         for part in [format!("the {} loss is", objective.name()), format!("at step {step}"), batch]
@@ -38,7 +40,7 @@ fn a_loss_that_is_no_number_stops_the_run() {
 }
 
 #[test]
-fn messages_show_the_beginning_of_a_long_text() {
+fn error_messages_have_the_beginning_of_a_long_text() {
     let long = "weather ".repeat(40);
     let pair = |n| json!({"anchor": format!("{long}{n}"), "positive": format!("bad {n}")});
     let corpora = Corpora::of(&[], &[pair(1), pair(2)]);
@@ -64,12 +66,13 @@ fn a_strategy_without_its_corpus_is_refused() {
         match without {
             ObjectiveKind::Ner => config.ner.corpora.clear(),
             ObjectiveKind::Tc => config.tc.corpora.clear(),
-            ObjectiveKind::Mlm => config.mlm.corpora.clear(),
+            _ => config.mlm.corpora.clear(),
         }
         let error = refusal(&config);
         let message = error.to_string();
         assert!(
-            matches!(error, TrainError::NoCorpus { objective, key: k, .. } if objective == without && k == key),
+            matches!(error, TrainError::NoCorpus { objective, key: found, .. }
+                if objective == without && found == key),
             "{message}"
         );
         assert!(message.contains(strategy.name) && message.contains(key), "{message}");
@@ -90,7 +93,7 @@ fn corpora_that_cannot_be_read_are_refused() {
 }
 
 #[test]
-fn sources_of_one_pair_have_no_negatives() {
+fn sources_of_only_one_pair_are_refused() {
     let pair =
         |source: &str| json!({"anchor": "cheap hotel", "positive": "good hotel", "source": source});
     let corpora = Corpora::of(&[json!({"tokens": ["a"], "spans": []})], &["a", "b", "c"].map(pair));
@@ -188,7 +191,7 @@ fn values_out_of_range_are_refused() {
 }
 
 #[test]
-fn the_shape_of_adapters_is_the_configurations() {
+fn adapters_have_the_configured_shape() {
     let corpora = Corpora::easy();
     let mut config = corpora.config(Strategy::TPL);
     (config.adapter.layers, config.adapter.rank) = (3, 2);

@@ -1,4 +1,4 @@
-//! Runs that were halted go on as if they had not been, and with what they began with only.
+//! Resuming: the result is the same as without an interruption, and the inputs must be the same.
 
 use crate::trial::{Trial, metrics, model};
 use espalier_encoder::Compute;
@@ -11,7 +11,7 @@ use std::fs;
 use std::ops::ControlFlow;
 
 #[test]
-fn halted_and_resumed_is_as_uninterrupted() {
+fn a_resumed_run_gives_the_same_as_an_uninterrupted_one() {
     for (strategy, composition, precision) in [
         (Strategy::NER, Composition::Both, Compute::F32),
         (Strategy::PCGRAD, Composition::Both, Compute::F32),
@@ -21,77 +21,79 @@ fn halted_and_resumed_is_as_uninterrupted() {
         (Strategy::CROSS_STITCH, Composition::Both, Compute::F32),
         (Strategy::CROSS_STITCH, Composition::Alternating, Compute::Bf16),
     ] {
-        let mut whole = Trial::new(strategy);
-        (whole.config.train.composition, whole.config.train.precision) = (composition, precision);
-        whole.config.train.patience = 9;
-        whole.config.train.checkpoint_every = 0;
-        let parts = Trial { config: whole.config.clone(), ..Trial::new(strategy) };
-        let (outcome, notes) = whole.train(false, None).unwrap();
+        let mut uninterrupted = Trial::new(strategy);
+        (uninterrupted.config.train.composition, uninterrupted.config.train.precision) =
+            (composition, precision);
+        uninterrupted.config.train.patience = 9;
+        uninterrupted.config.train.checkpoint_every = 0;
+        let resumed = Trial { config: uninterrupted.config.clone(), ..Trial::new(strategy) };
+        let (outcome, notes) = uninterrupted.train(false, None).unwrap();
         assert!(matches!(outcome, Outcome::Finished(_)) && notes.is_empty(), "{notes:?}");
         for step in [3, 4] {
-            let (outcome, _) = parts.train(step > 3, Some(step)).unwrap();
+            let (outcome, _) = resumed.train(step > 3, Some(step)).unwrap();
             assert!(
                 matches!(outcome, Outcome::Halted { step: halted } if halted == step),
                 "{outcome:?}"
             );
         }
-        assert_eq!(parts.train(true, None).unwrap().1, ["resumed after 4"]);
-        assert_eq!(model(&parts.path()), model(&whole.path()), "{strategy}");
-        assert_eq!(metrics(&parts.path()), metrics(&whole.path()), "{strategy}");
+        assert_eq!(resumed.train(true, None).unwrap().1, ["resumed after 4"]);
+        assert_eq!(model(&resumed.path()), model(&uninterrupted.path()), "{strategy}");
+        assert_eq!(metrics(&resumed.path()), metrics(&uninterrupted.path()), "{strategy}");
 
-        // The directory leaves the same model as the loop without one.
-        let direct = prefinetune(&tiny_bert(), &whole.config, |_| ()).unwrap();
-        let out = whole.directory.path().join("direct");
-        direct.save(&out, &whole.config).unwrap();
+        // prefinetune() gives the same model as the run in a directory.
+        let direct = prefinetune(&tiny_bert(), &uninterrupted.config, |_| ()).unwrap();
+        let out = uninterrupted.directory.path().join("direct");
+        direct.save(&out, &uninterrupted.config).unwrap();
         for file in ["backbone/model.safetensors", "backbone/config.json"] {
             assert_eq!(
                 fs::read(out.join(file)).unwrap(),
-                fs::read(whole.path().join(file)).unwrap(),
+                fs::read(uninterrupted.path().join(file)).unwrap(),
                 "{strategy}"
             );
         }
     }
 }
 
-/// What the objectives themselves train is part of a checkpoint.
+/// Checkpoints include the parameters of the objectives.
 #[test]
-fn every_objective_resumes_to_the_bit() {
+fn every_objective_can_be_resumed() {
     type Set = fn(&mut PrefinetuneConfig);
     let distill = |config: &mut PrefinetuneConfig, teacher: &str| {
         config.ner.objective = Some(NerObjective::Distill);
         config.ner.teacher = Some(fixture(teacher).to_str().unwrap().into());
     };
-    let concepts: Set = |config| {
+    let trained: Set = |config| {
         (config.ner.concept_encoder, config.ner.keep_concepts) =
             (ConceptEncoderKind::Trained, true);
     };
     let frozen: Set = |config| config.ner.keep_concepts = true;
     let none: Set = |_| ();
-    for (teacher, set) in [(None, concepts), (None, frozen), (Some("kin/mpnet/model"), none)] {
-        let mut whole = Trial::new(Strategy::TPL);
-        set(&mut whole.config);
+    for (teacher, set) in [(None, trained), (None, frozen), (Some("kin/mpnet/model"), none)] {
+        let mut uninterrupted = Trial::new(Strategy::TPL);
+        set(&mut uninterrupted.config);
         if let Some(teacher) = teacher {
-            distill(&mut whole.config, teacher);
-            (whole.config.ner.distill.layer, whole.config.train.patience) = (1, 9);
-            whole.config.ner.teacher_cache = Some(whole.directory.path().join("cache"));
+            distill(&mut uninterrupted.config, teacher);
+            (uninterrupted.config.ner.distill.layer, uninterrupted.config.train.patience) = (1, 9);
+            uninterrupted.config.ner.teacher_cache =
+                Some(uninterrupted.directory.path().join("cache"));
         }
-        let parts = Trial { config: whole.config.clone(), ..Trial::new(Strategy::TPL) };
-        whole.train(false, None).unwrap();
-        parts.train(false, Some(3)).unwrap();
-        assert_eq!(parts.train(true, None).unwrap().1, ["resumed after 3"]);
-        assert_eq!(model(&parts.path()), model(&whole.path()), "{teacher:?}");
-        assert_eq!(metrics(&parts.path()), metrics(&whole.path()), "{teacher:?}");
-        let kept = |trial: &Trial| {
+        let resumed = Trial { config: uninterrupted.config.clone(), ..Trial::new(Strategy::TPL) };
+        uninterrupted.train(false, None).unwrap();
+        resumed.train(false, Some(3)).unwrap();
+        assert_eq!(resumed.train(true, None).unwrap().1, ["resumed after 3"]);
+        assert_eq!(model(&resumed.path()), model(&uninterrupted.path()), "{teacher:?}");
+        assert_eq!(metrics(&resumed.path()), metrics(&uninterrupted.path()), "{teacher:?}");
+        let saved = |trial: &Trial| {
             ["model.safetensors", "projections.safetensors", "concepts.json"]
                 .map(|name| fs::read(trial.path().join("concepts").join(name)).ok())
         };
-        assert_eq!(kept(&parts), kept(&whole));
-        assert!(kept(&whole).iter().all(|file| file.is_some() == teacher.is_none()));
+        assert_eq!(saved(&resumed), saved(&uninterrupted));
+        assert!(saved(&uninterrupted).iter().all(|file| file.is_some() == teacher.is_none()));
     }
 }
 
 #[test]
-fn a_run_goes_on_with_its_own_teacher_only() {
+fn a_run_is_resumed_only_with_the_same_teacher() {
     let mut trial = Trial::new(Strategy::NER);
     let teacher = |name: &str| Some(fixture(name).to_str().unwrap().to_string());
     trial.config.ner.objective = Some(NerObjective::Distill);
@@ -102,7 +104,7 @@ fn a_run_goes_on_with_its_own_teacher_only() {
     assert!(matches!(error, RunError::OtherTeacher { .. }), "{message}");
     assert!(message.contains("learned from the teacher sha256:"), "{message}");
 
-    // The same teacher elsewhere is the same teacher.
+    // The same teacher in another directory.
     let copy = copy_of("kin/mpnet/model");
     trial.config.ner.teacher = Some(copy.path().to_str().unwrap().into());
     trial.train(true, None).unwrap();
@@ -111,11 +113,11 @@ fn a_run_goes_on_with_its_own_teacher_only() {
         format!("6 sentences, distilled from {}", copy.path().file_name().unwrap().display());
     assert!(card.contains(&teacher) && !card.contains(copy.path().to_str().unwrap()), "{card}");
     let written = fs::read_to_string(trial.path().join("config.toml")).unwrap();
-    assert!(written.contains("weight = 1.0"), "every setting is spelled out: {written}");
+    assert!(written.contains("weight = 1.0"), "the default weight is written: {written}");
 }
 
 #[test]
-fn a_run_goes_on_with_its_own_settings_backbone_and_corpora_only() {
+fn a_run_is_resumed_only_with_the_same_settings_backbone_and_corpora() {
     let mut trial = Trial::new(Strategy::TPL);
     trial.train(false, Some(3)).unwrap();
     let again = RunDirectory::new(trial.path())
@@ -148,7 +150,7 @@ fn a_run_goes_on_with_its_own_settings_backbone_and_corpora_only() {
     let missing = trial.train(true, None).unwrap_err().to_string();
     assert!(missing.contains("pairs.jsonl: cannot be opened"), "{missing}");
 
-    // The same data elsewhere are the same data; how often checkpoints are written is free.
+    // The same corpus in another directory, and a setting that does not affect the result.
     let moved = trial.directory.path().join("moved/pairs.jsonl");
     fs::create_dir_all(moved.parent().unwrap()).unwrap();
     fs::write(&moved, text).unwrap();
@@ -161,7 +163,7 @@ fn a_run_goes_on_with_its_own_settings_backbone_and_corpora_only() {
 }
 
 #[test]
-fn two_processes_do_not_train_in_one_directory() {
+fn a_directory_is_locked_while_a_run_trains_in_it() {
     let trial = Trial::new(Strategy::TC);
     let outcome =
         RunDirectory::new(trial.path()).train(&tiny_bert(), &trial.config, false, |event| {

@@ -1,4 +1,4 @@
-//! What a run leaves in its directory, and when it ends.
+//! The files of a run, and early stopping.
 
 use crate::trial::{Trial, metrics, model};
 use espalier_encoder::tensors::TensorFile;
@@ -10,10 +10,10 @@ use std::fs;
 use std::path::Path;
 use tempfile::TempDir;
 
-/// Decay is all that happens to the projections of a loss that does not count, which start as
-/// identity: along a schedule of their own.
+/// The weight of the loss is zero, so that only weight decay changes the projections, which start
+/// from the identity.
 #[test]
-fn projections_have_a_decay_and_a_schedule_of_their_own() {
+fn projections_have_their_own_weight_decay_and_schedule() {
     let mut trial = Trial::new(Strategy::NER);
     (trial.config.train.steps, trial.config.train.validation) = (4, 0);
     trial.config.ner.weight = Some(0.0);
@@ -22,7 +22,8 @@ fn projections_have_a_decay_and_a_schedule_of_their_own() {
         trial.config.ner.projection_group.weight_decay,
     ) = (0.1, 0.5);
     for (schedule, warmup, factors) in [
-        // Straight down without warm-up, as `train` says; constant; half the steps of warm-up.
+        // The schedule of `train`, linear without warm-up; constant; with half of the steps as
+        // warm-up.
         (None, None, [1.0, 0.75, 0.5, 0.25]),
         (Some(Schedule::Constant), None, [1.0; 4]),
         (None, Some(0.5), [0.5, 1.0, 1.0, 0.5]),
@@ -38,18 +39,19 @@ fn projections_have_a_decay_and_a_schedule_of_their_own() {
         let file = TensorFile::parse(&path, &bytes).unwrap();
         file.read_into("objective.ner.projections", &[values.len()], &mut values).unwrap();
         let shrunk: f32 = factors.iter().map(|factor| 1.0 - 0.1 * factor * 0.5).product();
-        for (place, value) in values.into_iter().enumerate() {
-            let expected = if place % (width * width) % (width + 1) == 0 { shrunk } else { 0.0 };
+        for (index, value) in values.into_iter().enumerate() {
+            let diagonal = index % (width * width) % (width + 1) == 0;
+            let expected = if diagonal { shrunk } else { 0.0 };
             assert!(
                 (value - expected).abs() < 1e-6,
-                "{value} instead of {expected} at {place}, {factors:?}"
+                "{value} instead of {expected} at {index}, {factors:?}"
             );
         }
     }
 }
 
 #[test]
-fn a_directory_has_all_that_the_documentation_promises() {
+fn the_directory_has_the_files_of_the_documentation() {
     let trial = Trial::new(Strategy::TPL);
     trial.train(false, None).unwrap();
     let names = |path: &Path| {
@@ -114,7 +116,7 @@ fn a_directory_has_all_that_the_documentation_promises() {
 }
 
 #[test]
-fn validation_stops_a_run_that_gets_no_better_and_returns_to_the_best() {
+fn a_run_without_improvement_stops_early_with_the_best_model() {
     let mut trial = Trial::new(Strategy::TPL);
     (trial.config.train.steps, trial.config.train.learning_rate) = (40, 0.3);
     (trial.config.train.validate_every, trial.config.train.patience) = (1, 3);
@@ -135,8 +137,8 @@ fn validation_stops_a_run_that_gets_no_better_and_returns_to_the_best() {
     let weights = |run: &Path| fs::read(run.join("backbone/model.safetensors")).unwrap();
     assert_eq!(weights(&trial.path()), weights(&short.checkpoint(best)));
 
-    // Killed before the model was written: the last checkpoint remembers the best weights and that
-    // patience is at its end.
+    // As if killed before the model was written: the last checkpoint has the best weights, and
+    // knows that the run is stopped.
     let before = model(&trial.path());
     fs::remove_file(trial.path().join("summary.json")).unwrap();
     fs::remove_dir_all(trial.path().join("backbone")).unwrap();

@@ -1,7 +1,10 @@
+//! Which parameters each strategy trains.
+
 use crate::corpora::{Corpora, run, trained};
 use espalier_encoder::{Family, Lora};
 use espalier_testing::compare::bits;
 use espalier_testing::fixtures::tiny_bert;
+use espalier_train::Prefinetuned;
 use espalier_train::config::{AdapterConfig, PrefinetuneConfig};
 use espalier_train::optimizer::Schedule;
 use espalier_train::strategy::ObjectiveKind;
@@ -9,7 +12,7 @@ use espalier_train::strategy::Strategy;
 use espalier_train::trainer::StepReport;
 
 #[test]
-fn every_strategy_trains_what_it_says() {
+fn every_strategy_trains_its_objectives_and_parameters() {
     let corpora = Corpora::easy();
     for strategy in Strategy::ALL {
         let (result, reports) = run(&corpora.config(strategy)).unwrap();
@@ -38,7 +41,7 @@ fn every_strategy_trains_what_it_says() {
         let expected: &[Family] = if adapted { &[Family::Ner, Family::Tc] } else { &[] };
         assert_eq!(families, expected, "{strategy}");
         assert_eq!(result.second.is_some(), strategy == Strategy::CROSS_STITCH, "{strategy}");
-        // A third of three layers, that is the last one, carries adapters.
+        // Adapters are on a third of the three layers: the last one.
         assert!(
             result
                 .adapters
@@ -49,35 +52,42 @@ fn every_strategy_trains_what_it_says() {
 }
 
 #[test]
-fn without_pre_finetuning_no_corpus_is_needed() {
-    let config = PrefinetuneConfig { strategy: Strategy::NONE, ..PrefinetuneConfig::default() };
+fn the_strategy_none_needs_no_corpus() {
+    let mut config = PrefinetuneConfig::default();
+    config.strategy = Strategy::NONE;
     assert_eq!(bits(trained(&config).backbone.weights()), bits(tiny_bert().weights()));
 }
 
-/// The values of all B or of all A.
+/// The same run with the default adapters and learning rate zero for them.
+fn with_frozen_adapters(config: &PrefinetuneConfig) -> Prefinetuned {
+    let mut config = config.clone();
+    config.adapter = AdapterConfig::default();
+    config.adapter.group.learning_rate = 0.0;
+    trained(&config)
+}
+
+/// The values of all matrices B, or of all A.
 fn factors(lora: &Lora, b: bool) -> Vec<f32> {
     let ranges = lora.sites.iter().map(|site| if b { site.b.clone() } else { site.a.clone() });
     ranges.flat_map(|range| lora.values[range].iter().copied()).collect()
 }
 
-/// A family whose loss does not count leaves its adapter alone, while the other family trains both
-/// factors of its own.
+/// A family with weight zero does not change its adapter. The other family trains A and B of its
+/// own.
 #[test]
 fn a_family_trains_its_own_adapter_only() {
     let corpora = Corpora::easy();
     let mut config = corpora.config(Strategy::TPL);
-    let mut untrained = AdapterConfig::default();
-    untrained.group.learning_rate = 0.0;
-    let fresh = trained(&PrefinetuneConfig { adapter: untrained, ..config.clone() }).adapters;
+    let fresh = with_frozen_adapters(&config).adapters;
     config.adapter.group.weight_decay = 0.0;
-    for (silent, other) in [(Family::Ner, Family::Tc), (Family::Tc, Family::Ner)] {
-        config.ner.weight = Some(if silent == Family::Ner { 0.0 } else { 1.0 });
-        config.tc.weight = if silent == Family::Tc { 0.0 } else { 1.0 };
+    for (off, other) in [(Family::Ner, Family::Tc), (Family::Tc, Family::Ner)] {
+        config.ner.weight = Some(if off == Family::Ner { 0.0 } else { 1.0 });
+        config.tc.weight = if off == Family::Tc { 0.0 } else { 1.0 };
         let adapters = trained(&config).adapters;
-        assert_eq!(bits(&adapters[&silent].values), bits(&fresh[&silent].values), "{silent:?}");
+        assert_eq!(bits(&adapters[&off].values), bits(&fresh[&off].values), "{off:?}");
         assert!(
-            factors(&adapters[&silent], true).iter().all(|&b| b == 0.0),
-            "{silent:?}: B starts at zero"
+            factors(&adapters[&off], true).iter().all(|&b| b == 0.0),
+            "{off:?}: B starts at zero"
         );
         for b in [false, true] {
             assert_ne!(factors(&adapters[&other], b), factors(&fresh[&other], b), "{other:?}");
@@ -85,26 +95,17 @@ fn a_family_trains_its_own_adapter_only() {
     }
 }
 
-/// Weight decay is all that happens to the adapter of a family whose loss does not count: A
-/// shrinks, B stays zero.
+/// A family with weight zero: only weight decay changes its adapter. A shrinks, B stays zero.
 #[test]
-fn weight_decay_reaches_adapters() {
+fn adapters_have_weight_decay() {
     let corpora = Corpora::easy();
     let mut config = corpora.config(Strategy::TPL);
     (config.tc.weight, config.adapter.group.learning_rate, config.adapter.group.weight_decay) =
         (0.0, 0.1, 0.5);
-    let mut untrained = AdapterConfig::default();
-    untrained.group.learning_rate = 0.0;
-    let (before, after) = (
-        trained(&PrefinetuneConfig { adapter: untrained, ..config.clone() })
-            .adapters
-            .remove(&Family::Tc)
-            .unwrap(),
-        trained(&config).adapters.remove(&Family::Tc).unwrap(),
-    );
+    let before = with_frozen_adapters(&config).adapters.remove(&Family::Tc).unwrap();
+    let after = trained(&config).adapters.remove(&Family::Tc).unwrap();
     assert!(factors(&after, true).iter().all(|&b| b == 0.0));
-    // Four steps without warm-up, the rate falling from 0.1 on a straight line: 1, 3/4, 1/2 and 1/4
-    // of it.
+    // Four steps without warm-up: the learning rate is 1, 3/4, 1/2 and 1/4 of 0.1.
     let shrunk: f32 =
         [1.0, 0.75, 0.5, 0.25].iter().map(|factor| 1.0 - 0.1 * factor * 0.5).product();
     for (a, start) in factors(&after, false).iter().zip(factors(&before, false)) {
@@ -112,9 +113,9 @@ fn weight_decay_reaches_adapters() {
     }
 }
 
-/// Decay is all that happens, as above, but along schedules of the adapters' own.
+/// Only weight decay changes the adapter, as above.
 #[test]
-fn adapters_have_schedules_of_their_own() {
+fn adapters_have_their_own_schedule() {
     let corpora = Corpora::easy();
     let decayed = |schedule, warmup| {
         let mut config = corpora.config(Strategy::ADAPTERS_ONLY);
@@ -141,7 +142,7 @@ fn adapters_have_schedules_of_their_own() {
 }
 
 #[test]
-fn frozen_embeddings_stay() {
+fn frozen_embeddings_do_not_change() {
     let corpora = Corpora::easy();
     let before = tiny_bert();
     let embeddings = before.encoder.layout.embeddings.all.clone();

@@ -1,7 +1,8 @@
-//! What the teacher said, kept on disk: whatever is found there, a run gives the same model.
+//! The cache of the teacher's outputs. The result of a run is the same, whatever the cache
+//! contains.
 
 use crate::corpora::Corpora;
-use crate::distillation::{config, distil};
+use crate::distillation::{config, distill};
 use espalier_testing::compare::bits;
 use espalier_testing::fixtures::fixture;
 use espalier_train::config::PrefinetuneConfig;
@@ -37,9 +38,9 @@ impl Trial {
     }
 }
 
-/// The trained weights and, of each step, the losses.
+/// The bits of the trained weights, and the losses of each step.
 fn outcome(config: &PrefinetuneConfig) -> (Vec<u32>, String) {
-    let (result, reports) = distil(config).unwrap();
+    let (result, reports) = distill(config).unwrap();
     let losses: Vec<_> =
         reports.iter().map(|report| (&report.losses, &report.validation)).collect();
     (bits(result.backbone.weights()), format!("{losses:?}"))
@@ -56,8 +57,8 @@ fn the_cache_changes_nothing_and_is_written_once() {
     let cached = trial.cached();
     assert_eq!(outcome(&cached), without);
     let [file] = trial.files().try_into().unwrap();
-    // 24 sentences of 4 words: the key, their number, and for each word a byte and 32 numbers of 2
-    // bytes; a frame of 16 bytes around.
+    // 24 sentences of 4 words: the key, the number of words, and for each word a byte and 32
+    // numbers of 2 bytes; plus 16 bytes of TFRecord.
     let header = fs::read(&file).unwrap();
     let header = 16 + u64::from_le_bytes(*header.first_chunk().unwrap());
     assert_eq!(size(&file), header + 24 * (16 + 16 + 4 + 4 + 4 * 64));
@@ -66,35 +67,35 @@ fn the_cache_changes_nothing_and_is_written_once() {
 }
 
 #[test]
-fn whatever_is_found_in_the_cache_the_model_is_the_same() {
+fn a_damaged_cache_is_repaired_and_does_not_change_the_result() {
     let trial = Trial::new();
     let (without, cached) = (outcome(&trial.config()), trial.cached());
     outcome(&cached);
     let [file] = trial.files().try_into().unwrap();
-    let whole = fs::read(&file).unwrap();
+    let intact = fs::read(&file).unwrap();
     let flipped = |at: usize| {
-        let mut bytes = whole.clone();
+        let mut bytes = intact.clone();
         bytes[at] ^= 1;
         bytes
     };
     let cases = [
         ("empty", Vec::new()),
-        ("cut in the first record", whole[..20].to_vec()),
-        ("half of it", whole[..whole.len() / 2].to_vec()),
-        ("cut in the last record", whole[..whole.len() - 3].to_vec()),
-        ("zeros at the end", [whole.as_slice(), &[0; 999]].concat()),
-        ("another first record", flipped(30)),
-        ("a number in the middle", flipped(whole.len() / 2)),
-        ("the last checksum", flipped(whole.len() - 1)),
+        ("cut in the first record", intact[..20].to_vec()),
+        ("the first half", intact[..intact.len() / 2].to_vec()),
+        ("cut in the last record", intact[..intact.len() - 3].to_vec()),
+        ("zeros at the end", [intact.as_slice(), &[0; 999]].concat()),
+        ("a changed header", flipped(30)),
+        ("a changed byte in the middle", flipped(intact.len() / 2)),
+        ("a changed checksum at the end", flipped(intact.len() - 1)),
     ];
     for (what, bytes) in cases {
         fs::write(&file, bytes).unwrap();
         assert_eq!(outcome(&cached), without, "{what}");
-        // And it is mended: what was lost is there again.
-        let mended = size(&file);
-        assert!(mended >= whole.len() as u64, "{what}: {mended} bytes");
-        assert_eq!(outcome(&cached), without, "{what}, once more");
-        assert_eq!(size(&file), mended, "{what}");
+        // The lost records were written again.
+        let repaired = size(&file);
+        assert!(repaired >= intact.len() as u64, "{what}: {repaired} bytes");
+        assert_eq!(outcome(&cached), without, "{what}, second run");
+        assert_eq!(size(&file), repaired, "{what}");
     }
 }
 
@@ -111,7 +112,7 @@ fn several_runs_share_a_cache() {
 }
 
 #[test]
-fn each_teacher_and_each_question_has_its_own_file() {
+fn each_teacher_and_each_kind_of_output_has_its_own_file() {
     let trial = Trial::new();
     let mut config = trial.cached();
     outcome(&config);
@@ -123,9 +124,9 @@ fn each_teacher_and_each_question_has_its_own_file() {
 }
 
 #[test]
-fn a_cache_that_cannot_be_written_is_named() {
+fn an_unwritable_cache_is_an_error_with_its_path() {
     let trial = Trial::new();
     fs::write(trial.directory.path().join("cache"), "no directory").unwrap();
-    let message = distil(&trial.cached()).unwrap_err().to_string();
+    let message = distill(&trial.cached()).unwrap_err().to_string();
     assert!(message.contains("cache: "), "{message}");
 }

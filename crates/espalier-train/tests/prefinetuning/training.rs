@@ -1,4 +1,4 @@
-//! The loop: schedule, weight decay, what a step starts from, and where its batches come from.
+//! The training loop: schedules, weight decay, gradients between steps, and batches.
 
 use crate::corpora::{Corpora, run, trained};
 use espalier_encoder::Compute;
@@ -13,7 +13,7 @@ use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 
 #[test]
-fn learning_rates_rise_and_fall() {
+fn learning_rates_warm_up_and_decrease() {
     let corpora = Corpora::easy();
     let mut config = corpora.config(Strategy::JOINT);
     config.train.warmup = 0.5;
@@ -26,11 +26,10 @@ fn learning_rates_rise_and_fall() {
 fn matrices_decay_and_biases_and_norms_do_not() {
     let corpora = Corpora::easy();
     let mut config = corpora.config(Strategy::NER);
-    config.ner.weight = Some(0.0); // leaves nothing but decay
+    config.ner.weight = Some(0.0); // only weight decay is left
     (config.train.learning_rate, config.train.weight_decay) = (0.1, 0.5);
     let (before, after) = (tiny_bert(), trained(&config).backbone);
-    // Four steps without warm-up, the rate falling from 0.1 on a straight line: 1, 3/4, 1/2 and 1/4
-    // of it.
+    // Four steps without warm-up: the learning rate is 1, 3/4, 1/2 and 1/4 of 0.1.
     let shrunk: f32 =
         [1.0, 0.75, 0.5, 0.25].iter().map(|factor| 1.0 - 0.1 * factor * 0.5).product();
     for spec in &before.encoder.layout.tensors {
@@ -47,9 +46,9 @@ fn matrices_decay_and_biases_and_norms_do_not() {
     }
 }
 
-/// Every batch is the whole corpus and nothing moves, so every step finds the same loss and the
-/// same gradient.
-fn still(corpora: &Corpora) -> PrefinetuneConfig {
+/// Every batch is the whole corpus and all learning rates are zero, so that the loss and the
+/// gradient are the same in every step.
+fn frozen(corpora: &Corpora) -> PrefinetuneConfig {
     let mut config = corpora.config(Strategy::TPL);
     (config.ner.batch, config.tc.batch) = (16, 16);
     config.train.learning_rate = 0.0;
@@ -59,9 +58,9 @@ fn still(corpora: &Corpora) -> PrefinetuneConfig {
 }
 
 #[test]
-fn a_step_forgets_the_gradients_of_the_step_before() {
+fn gradients_are_zero_before_each_step() {
     let corpora = Corpora::long();
-    let (_, reports) = run(&still(&corpora)).unwrap();
+    let (_, reports) = run(&frozen(&corpora)).unwrap();
     for report in &reports[1..] {
         let (norm, first) = (report.gradient_norm, reports[0].gradient_norm);
         assert!((norm - first).abs() < 1e-4 * first, "{norm} after {first}");
@@ -69,10 +68,10 @@ fn a_step_forgets_the_gradients_of_the_step_before() {
 }
 
 #[test]
-fn what_has_a_learning_rate_learns() {
+fn parameters_with_a_learning_rate_are_trained() {
     let corpora = Corpora::long();
-    type Move = fn(&mut PrefinetuneConfig);
-    let cases: [(&str, Move, &[ObjectiveKind]); 4] = [
+    type Set = fn(&mut PrefinetuneConfig);
+    let cases: [(&str, Set, &[ObjectiveKind]); 4] = [
         ("nothing", |_| {}, &[]),
         (
             "theta",
@@ -90,8 +89,8 @@ fn what_has_a_learning_rate_learns() {
             &[ObjectiveKind::Ner],
         ),
     ];
-    for (moving, set, learning) in cases {
-        let mut config = still(&corpora);
+    for (trained, set, learning) in cases {
+        let mut config = frozen(&corpora);
         set(&mut config);
         let (_, reports) = run(&config).unwrap();
         for objective in [ObjectiveKind::Ner, ObjectiveKind::Tc] {
@@ -100,16 +99,16 @@ fn what_has_a_learning_rate_learns() {
             assert_eq!(
                 learned,
                 learning.contains(&objective),
-                "{moving}: {objective:?} from {first} to {last}"
+                "{trained}: {objective:?} from {first} to {last}"
             );
         }
     }
 }
 
-/// Families take turns, and what a family alone trains rests in between: two steps of one family
-/// each leave the adapters where one step of both does.
+/// Adapters are updated only in the steps of their family: two alternating steps give the same
+/// adapters as one step of both.
 #[test]
-fn objectives_may_take_turns() {
+fn objectives_may_alternate() {
     let corpora = Corpora::easy();
     let mut config = corpora.config(Strategy::TPL);
     config.train.composition = Composition::Alternating;
@@ -129,17 +128,20 @@ fn objectives_may_take_turns() {
     let both = adapters(1, Composition::Both);
     let (first, second) =
         (adapters(1, Composition::Alternating), adapters(2, Composition::Alternating));
-    assert!(first[0] == both[0] && first[1] != both[1], "the first step is NER's");
-    assert!(second == both, "the second step is classification's, and its first");
+    assert!(first[0] == both[0] && first[1] != both[1], "the first step trains the NER adapter");
+    assert!(second == both, "the second step trains the classification adapter, as its first");
 }
 
-/// Texts of one source have 3 tokens, of the other 8, so the number of tokens of a batch tells its
-/// sources.
+/// Texts of one source have 3 tokens and those of the other 8, so that the number of tokens of a
+/// batch shows its source.
 #[test]
 fn a_batch_of_pairs_comes_from_one_source() {
     let texts = ["a", "b", "c", "d"]
         .map(|letter| (letter.to_string(), format!("{letter} good bad in to of")));
-    let pair = |text: String, source: &str| json!({"anchor": text, "positive": text.to_uppercase(), "source": source});
+    let pair = |text: String, source: &str| {
+        let positive = text.to_uppercase();
+        json!({"anchor": text, "positive": positive, "source": source})
+    };
     let pairs =
         texts.into_iter().flat_map(|(short, long)| [pair(short, "short"), pair(long, "long")]);
     let corpora = Corpora::of(&[], &pairs.collect::<Vec<_>>());
@@ -150,10 +152,10 @@ fn a_batch_of_pairs_comes_from_one_source() {
     assert_eq!(tokens, BTreeSet::from([6 * 3, 6 * 8]));
 }
 
-/// bf16 rounds each operand to 8 bits, so losses differ by less than a few parts in a thousand at
-/// first and then drift apart as two runs with other noise would; both must learn the same.
+/// bf16 rounds operands to 8 bits, so that the first losses differ by a few parts in a thousand.
+/// Later the runs diverge as with other random numbers, but must reach about the same loss.
 #[test]
-fn bf16_learns_what_f32_learns() {
+fn bf16_reaches_the_loss_of_f32() {
     let corpora = Corpora::easy();
     let losses = |precision| {
         let mut config = corpora.config(Strategy::TPL);

@@ -1,4 +1,4 @@
-//! A short run in a directory.
+//! Short runs in a directory.
 
 use crate::corpora::Corpora;
 use crate::distillation;
@@ -12,7 +12,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
-/// A run of six steps that validates and writes a checkpoint every second step.
+/// A run of six steps, with a validation and a checkpoint in every second step.
 pub struct Trial {
     pub corpora: Corpora,
     pub config: PrefinetuneConfig,
@@ -36,7 +36,7 @@ impl Trial {
         self.path().join(format!("checkpoints/step-{step:08}"))
     }
 
-    /// Trains until the end or until `halt` steps are done; the notes on the way.
+    /// Trains until the end, or until `halt` steps are done. Returns notes of other events.
     pub fn train(
         &self,
         resume: bool,
@@ -46,7 +46,7 @@ impl Trial {
         let (backbone, distills) =
             (tiny_bert(), self.config.ner.objective() == NerObjective::Distill);
         let teacher = distills.then(|| distillation::teacher(&self.config)).transpose()?;
-        let encoders = Encoders { backbone: &backbone, teacher: teacher.as_ref() };
+        let encoders = Encoders::from(&backbone).with_teacher(teacher.as_ref());
         let outcome =
             RunDirectory::new(self.path()).train(encoders, &self.config, resume, |event| {
                 match event {
@@ -55,7 +55,7 @@ impl Trial {
                     RunEvent::Step(report) if Some(report.step) == halt => {
                         return ControlFlow::Break(());
                     }
-                    RunEvent::Step(_) | RunEvent::Checkpoint(_) => {}
+                    _ => {}
                 }
                 ControlFlow::Continue(())
             })?;
@@ -74,7 +74,7 @@ impl Trial {
     }
 }
 
-/// Every file of the model, with its bytes.
+/// The files of the model, with their bytes.
 pub fn model(run: &Path) -> Vec<(String, Vec<u8>)> {
     let mut files =
         vec!["README.md".to_string(), "summary.json".into(), "backbone/model.safetensors".into()];
@@ -90,7 +90,7 @@ pub fn model(run: &Path) -> Vec<(String, Vec<u8>)> {
     files.into_iter().map(|name| (name.clone(), fs::read(run.join(name)).unwrap())).collect()
 }
 
-/// metrics.jsonl but for the times.
+/// The lines of metrics.jsonl, without times.
 pub fn metrics(run: &Path) -> Vec<serde_json::Value> {
     let text = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
     let untimed = |line: &str| {

@@ -1,4 +1,4 @@
-//! The loss and its gradients.
+//! The loss and its gradients, against transformers and against finite differences.
 
 use crate::texts::{Texts, trained};
 use espalier_data::sampling::generator;
@@ -17,7 +17,7 @@ fn words(backbone: &Backbone) -> &[f32] {
     backbone.encoder.layout.embeddings.word_embeddings(backbone.weights())
 }
 
-/// Loss, gradient of all weights and of the head.
+/// The loss, and the gradients of all weights and of the head.
 fn step(
     backbone: &Backbone,
     batch: &Batch,
@@ -47,17 +47,16 @@ fn step(
     (loss, weights, of_head)
 }
 
-/// The recorded masked batch: its tokens, the rows of the hidden ones, and what stood there.
+/// The recorded batch: masked texts, the rows of the masked tokens, and their original ids.
 fn recorded_batch(recorded: &Recorded) -> (Batch, Vec<usize>, Vec<u32>) {
     let labels = recorded.targets("labels").into_iter().enumerate();
     let (rows, targets) = labels.filter_map(|(row, label)| Some((row, label?))).unzip();
     (recorded.batch(), rows, targets)
 }
 
-/// Every gradient as transformers' BertForMaskedLM has it; that of the word embeddings is the sum
-/// of both their uses.
+/// The gradient of the word embeddings is the sum of those of the encoder and of the decoder.
 #[test]
-fn every_gradient_against_transformers() {
+fn all_gradients_match_those_of_transformers() {
     let backbone = Backbone::open(&fixture("mlm/bert/model")).unwrap();
     let recorded = Recorded::at(&fixture("mlm/bert"));
     let (batch, rows, targets) = recorded_batch(&recorded);
@@ -76,9 +75,8 @@ fn every_gradient_against_transformers() {
     assert_close("head", &head, &[parts.concat(), gradient("cls.predictions.bias")].concat());
 }
 
-/// With the decoder's share left out, what remains at the word embeddings is the encoder's own.
 #[test]
-fn the_words_learn_from_both_their_uses_and_not_when_they_are_frozen() {
+fn word_embeddings_have_gradients_from_the_decoder_unless_they_are_frozen() {
     let backbone = Backbone::open(&fixture("mlm/bert/model")).unwrap();
     let (batch, rows, targets) = recorded_batch(&Recorded::at(&fixture("mlm/bert")));
     let (_, frozen, _) = step(&backbone, &batch, &rows, &targets, false);
@@ -86,17 +84,16 @@ fn the_words_learn_from_both_their_uses_and_not_when_they_are_frozen() {
     assert!(frozen[embeddings.clone()].iter().all(|&gradient| gradient == 0.0));
     let (_, both, _) = step(&backbone, &batch, &rows, &targets, true);
     assert_eq!(bits(&frozen[embeddings.end..]), bits(&both[embeddings.end..]));
-    // A token that is neither in the batch nor in its place still has a score, which is to fall.
+    // A token that is neither in the batch nor a target has a gradient from its score alone.
     let absent = (0..backbone.encoder.config.vocab_size as u32)
         .find(|id| !batch.ids.contains(id) && !targets.contains(id));
     let row = absent.unwrap() as usize * backbone.encoder.width();
     assert!(both[row..row + backbone.encoder.width()].iter().any(|&gradient| gradient != 0.0));
 }
 
-/// The same numbers as central differences of the loss alone, which is computed in blocks too:
-/// there are more scores than fit one.
+/// There are more scores than are computed at a time, so that the loss is computed in two blocks.
 #[test]
-fn gradients_against_finite_differences_over_several_blocks() {
+fn gradients_over_several_blocks_match_finite_differences() {
     let bare = tiny_bert();
     let (width, vocabulary) = (4, 1 << 20); // four rows a block
     let config = espalier_encoder::EncoderConfig {
@@ -151,10 +148,9 @@ fn gradients_against_finite_differences_over_several_blocks() {
     }
 }
 
-/// A step moves every part of the encoder, but frozen embeddings stay, for all that their scores
-/// are learnt from.
+/// Frozen embeddings do not change, although the decoder has a gradient for them.
 #[test]
-fn a_step_moves_everything_but_frozen_embeddings() {
+fn a_step_changes_everything_but_frozen_embeddings() {
     let (texts, before) = (Texts::new(), tiny_bert());
     let embeddings = before.encoder.layout.embeddings.all.clone();
     for frozen in [false, true] {

@@ -1,5 +1,5 @@
-//! Masked language modelling: gradients against transformers and finite differences, runs from
-//! scratch and further, what is learnt, and what is refused.
+//! Masked language modelling: gradients, runs from a random and from a trained encoder, and invalid
+//! input.
 
 mod gradients;
 mod pieces;

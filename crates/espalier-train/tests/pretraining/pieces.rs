@@ -1,4 +1,4 @@
-//! Documents in pieces.
+//! Documents are split into pieces.
 
 use espalier_data::{Corpus, Role, TextPiece};
 use espalier_testing::fixtures::tiny_bert;
@@ -12,12 +12,12 @@ fn pieces(path: &Path, max_tokens: usize) -> Vec<TextPiece> {
     pieces
 }
 
-/// The text of pieces, put together, is what the tokenizer makes of the whole.
+/// Together, the pieces have as many tokens as the document.
 #[test]
-fn nothing_of_a_long_document_is_lost() {
+fn pieces_have_all_tokens_of_a_long_document() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("one.txt");
-    // Words of one and of several tokens; the tiny BERT's tokenizer stops at 48 tokens by itself.
+    // Words of one and of several tokens. The tokenizer of the tiny BERT truncates at 48 tokens.
     let text = ["unlightable", "hotel", "trains", "42%", "zzz"].repeat(40).join(" ");
     fs::write(&path, &text).unwrap();
     let backbone = tiny_bert();
@@ -25,28 +25,27 @@ fn nothing_of_a_long_document_is_lost() {
     for max_tokens in [3, 7, 24, 1000] {
         let mut corpus =
             Corpus::texts(&[path.as_path().into()], &backbone.tokenizer, max_tokens, 1).unwrap();
-        let (mut inner, mut ends) = (0, 0);
+        let (mut inner, mut splits) = (0, 0);
         for piece in corpus.batch(corpus.len()).unwrap() {
             let (first, last) = (piece.ids[0], *piece.ids.last().unwrap());
             assert_eq!(
                 (first, last),
                 (whole.ids[0], *whole.ids.last().unwrap()),
-                "its own special tokens"
+                "each piece has special tokens"
             );
             assert!(piece.ids.len() <= max_tokens && piece.ids.len() == piece.roles.len());
             assert_eq!([piece.roles[0], *piece.roles.last().unwrap()], [Role::Special; 2]);
             inner += piece.ids.len() - 2;
-            ends += usize::from(piece.roles[1] == Role::Further);
+            splits += usize::from(piece.roles[1] == Role::Further);
         }
         assert_eq!(inner, whole.ids.len() - 2);
-        // Words are cut only where a single one has no room: "unlightable" has five tokens and
-        // more.
-        assert_eq!(ends > 0, max_tokens < 24, "{ends} pieces begin within a word");
+        // A word is split only if it is longer than a piece: "unlightable" has five tokens or more.
+        assert_eq!(splits > 0, max_tokens < 24, "{splits} pieces begin within a word");
     }
 }
 
 #[test]
-fn tokens_that_are_no_words_have_no_role_in_guessing() {
+fn special_tokens_in_a_text_are_never_selected_for_masking() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("one.txt");
     fs::write(&path, "the [MASK] hotels\n\nlondon").unwrap();

@@ -1,4 +1,4 @@
-//! What cannot be trained on or with, and what is said then.
+//! Invalid settings, corpora and tokenizers.
 
 use crate::texts::Texts;
 use espalier_encoder::Backbone;
@@ -19,7 +19,7 @@ fn expect_error(
 }
 
 #[test]
-fn settings_are_checked_against_the_encoder() {
+fn settings_must_fit_the_encoder() {
     let texts = Texts::new();
     let message = expect_error(&texts, &tiny_bert(), |config| config.mlm.max_tokens = 65);
     assert_eq!(
@@ -47,7 +47,7 @@ fn texts_must_have_words() {
     for (content, expected) in [
         ("", "texts.jsonl: holds no records"),
         ("{\"text\": \"good\"}\n{\"text\": \" \"}\n", "texts.jsonl:2: \"text\" is blank"),
-        // Nothing that a tokenizer keeps.
+        // Text without tokens.
         ("{\"text\": \"\\u200b\\u200b\"}\n", "texts.jsonl: holds no records"),
         (
             "{\"texts\": \"good\"}\n",
@@ -62,7 +62,7 @@ fn texts_must_have_words() {
 }
 
 #[test]
-fn a_tokenizer_must_be_there_and_have_a_mask() {
+fn there_must_be_a_tokenizer_with_a_mask_token() {
     let texts = Texts::new();
     let mut config = texts.scratch();
     config.scratch.tokenizer = fixture("peft-adapter");
@@ -78,9 +78,9 @@ fn a_tokenizer_must_be_there_and_have_a_mask() {
     assert!(message.starts_with("the tokenizer has no token [MASK] or <mask>"), "{message}");
 }
 
-/// Without a look at the machine's memory, allocating these would abort the process.
+/// Without the check of the memory, allocating these would abort the process.
 #[test]
-fn an_encoder_that_no_memory_holds_is_refused_with_its_size() {
+fn an_encoder_larger_than_the_memory_is_refused_with_its_size() {
     let texts = Texts::new();
     let mut config = texts.scratch();
     let shape = &mut config.scratch;

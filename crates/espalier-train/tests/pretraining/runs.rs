@@ -1,4 +1,4 @@
-//! Whole runs: from scratch and further, halted and resumed, and what they learn.
+//! Runs from a random and from a trained encoder: reproducibility, resuming, learning.
 
 use crate::texts::{Texts, trained};
 use espalier_encoder::Backbone;
@@ -13,7 +13,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 #[test]
-fn the_same_seed_gives_the_same_fresh_encoder() {
+fn the_same_seed_gives_the_same_random_encoder() {
     let texts = Texts::new();
     let mut config = texts.scratch();
     let first = fresh_backbone(&config).unwrap();
@@ -25,7 +25,8 @@ fn the_same_seed_gives_the_same_fresh_encoder() {
 #[test]
 fn the_number_of_threads_changes_nothing() {
     let texts = Texts::new();
-    let config = PrefinetuneConfig { seed: 3, ..texts.scratch() };
+    let mut config = texts.scratch();
+    config.seed = 3;
     let with_threads = |threads| {
         let model =
             on_threads(threads, || trained(&fresh_backbone(&config).unwrap(), &config)).backbone;
@@ -34,7 +35,7 @@ fn the_number_of_threads_changes_nothing() {
     assert_eq!(with_threads(1), with_threads(3));
 }
 
-/// Trains in a directory until the end or until `halt` steps are done.
+/// Trains in a directory until the end, or until `halt` steps are done.
 fn train(directory: &Path, config: &PrefinetuneConfig, halt: Option<usize>) -> Outcome {
     let backbone =
         if config.starts_from_scratch() { fresh_backbone(config).unwrap() } else { tiny_bert() };
@@ -51,8 +52,8 @@ fn train(directory: &Path, config: &PrefinetuneConfig, halt: Option<usize>) -> O
     run.unwrap()
 }
 
-/// What must be the same to the bit: the model, its card and the losses.
-fn left(run: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+/// The files of the model, with their bytes.
+fn model(run: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let files = ["backbone/model.safetensors", "backbone/config.json", "README.md", "summary.json"]
         .map(PathBuf::from);
     files.into_iter().map(|file| (file.clone(), fs::read(run.join(file)).unwrap())).collect()
@@ -67,31 +68,29 @@ fn losses(run: &Path) -> Vec<[serde_json::Value; 3]> {
 }
 
 #[test]
-fn halted_and_resumed_is_as_uninterrupted() {
+fn a_resumed_run_gives_the_same_as_an_uninterrupted_one() {
     let texts = Texts::new();
     for (name, mut config) in [("scratch", texts.scratch()), ("further", texts.config())] {
         (config.train.steps, config.train.checkpoint_every) = (6, 0);
         (config.train.validation, config.train.validate_every, config.train.patience) = (8, 2, 9);
         config.mlm.whole_words = name == "further";
-        let [whole, parts] =
-            ["whole", "parts"].map(|run| texts.directory.path().join(name).join(run));
-        assert!(matches!(train(&whole, &config, None), Outcome::Finished(_)));
+        let [uninterrupted, resumed] =
+            ["uninterrupted", "resumed"].map(|run| texts.directory.path().join(name).join(run));
+        assert!(matches!(train(&uninterrupted, &config, None), Outcome::Finished(_)));
         for step in [3, 4] {
-            assert!(
-                matches!(train(&parts, &config, Some(step)), Outcome::Halted { step: halted } if halted == step)
-            );
+            let outcome = train(&resumed, &config, Some(step));
+            assert!(matches!(outcome, Outcome::Halted { step: halted } if halted == step));
         }
-        assert!(matches!(train(&parts, &config, None), Outcome::Finished(_)));
-        assert_eq!(left(&parts), left(&whole), "{name}");
-        assert_eq!(losses(&parts), losses(&whole), "{name}");
-        assert!(losses(&whole)[5][1]["mlm"].is_f64());
+        assert!(matches!(train(&resumed, &config, None), Outcome::Finished(_)));
+        assert_eq!(model(&resumed), model(&uninterrupted), "{name}");
+        assert_eq!(losses(&resumed), losses(&uninterrupted), "{name}");
+        assert!(losses(&uninterrupted)[5][1]["mlm"].is_f64());
     }
 }
 
-/// The corpus is learnt almost by heart, and the run goes on from where another one ended, head
-/// included.
+/// The second run starts from the encoder and the head of the first.
 #[test]
-fn a_fresh_encoder_learns_and_training_goes_on() {
+fn a_random_encoder_learns_and_can_be_trained_further() {
     let texts = Texts::new();
     let mut config = texts.scratch();
     (config.train.steps, config.train.learning_rate, config.train.validation) = (240, 5e-3, 6);
@@ -100,10 +99,10 @@ fn a_fresh_encoder_learns_and_training_goes_on() {
     let directory = texts.directory.path().join("run");
     let Outcome::Finished(summary) = train(&directory, &config, None) else { panic!("halted") };
     let uniform = (fresh_backbone(&config).unwrap().encoder.config.vocab_size as f64).ln();
-    let held_out = summary.validation.values().next().copied().unwrap();
+    let validation = summary.validation.values().next().copied().unwrap();
     assert!(
-        held_out < 0.3 * uniform,
-        "{held_out} on held-out texts, {uniform} for a guess without knowledge"
+        validation < 0.3 * uniform,
+        "{validation} on the validation set, {uniform} with equal probabilities"
     );
 
     let backbone = Backbone::open(&directory.join("backbone")).unwrap();
@@ -111,13 +110,14 @@ fn a_fresh_encoder_learns_and_training_goes_on() {
         .fill_mask("we love the hotel [MASK] london , not that hotel near the station .", 1)
         .unwrap();
     assert_eq!(guesses[0][0].token, "of");
-    let further = PrefinetuneConfig { seed: 1, ..texts.config() };
+    let mut further = texts.config();
+    further.seed = 1;
     let mut first = None;
     prefinetune(&backbone, &further, |report| {
         first.get_or_insert(report.losses.values().sum::<f64>());
     })
     .unwrap();
-    assert!(first.unwrap() < 0.4 * uniform, "{first:?}: the head came along");
+    assert!(first.unwrap() < 0.4 * uniform, "{first:?}: the head is that of the first run");
     let card = fs::read_to_string(directory.join("README.md")).unwrap();
     assert!(card.contains("fill-mask") && !card.contains(fixture("").to_str().unwrap()), "{card}");
 }

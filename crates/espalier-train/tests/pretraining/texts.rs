@@ -1,15 +1,15 @@
-//! Texts in a temporary directory, in words that the tiny BERT knows.
+//! A text corpus in a temporary directory, in words that the tiny BERT knows.
 
 use espalier_encoder::{Backbone, Compute};
 use espalier_testing::fixtures::fixture;
-use espalier_train::config::{MlmConfig, PrefinetuneConfig, SCRATCH, ScratchConfig, TrainConfig};
+use espalier_train::config::{PrefinetuneConfig, SCRATCH};
 use espalier_train::strategy::Strategy;
 use espalier_train::{Prefinetuned, prefinetune};
 use std::fs;
 use std::path::PathBuf;
 use tempfile::TempDir;
 
-/// Documents of some sentences each, in which a word tells the next.
+/// Documents of a few sentences, in which most words can be predicted from the others.
 pub struct Texts {
     pub directory: TempDir,
 }
@@ -37,36 +37,24 @@ impl Texts {
 
     /// A short run on these texts.
     pub fn config(&self) -> PrefinetuneConfig {
-        let mlm = MlmConfig {
-            corpora: vec![self.path().into()],
-            batch: 8,
-            max_tokens: 24,
-            ..MlmConfig::default()
-        };
-        PrefinetuneConfig {
-            strategy: Strategy::PRETRAIN,
-            train: TrainConfig {
-                steps: 4,
-                learning_rate: 1e-3,
-                precision: Compute::F32,
-                ..TrainConfig::default()
-            },
-            mlm,
-            ..PrefinetuneConfig::default()
-        }
+        let mut config = PrefinetuneConfig::default();
+        config.strategy = Strategy::PRETRAIN;
+        (config.train.steps, config.train.learning_rate) = (4, 1e-3);
+        config.train.precision = Compute::F32;
+        config.mlm.corpora = vec![self.path().into()];
+        (config.mlm.batch, config.mlm.max_tokens) = (8, 24);
+        config
     }
 
-    /// The same from scratch.
+    /// The same with a randomly initialized encoder.
     pub fn scratch(&self) -> PrefinetuneConfig {
-        let scratch = ScratchConfig {
-            tokenizer: fixture("tiny-bert"),
-            layers: 2,
-            width: 32,
-            heads: 4,
-            inner: 64,
-            positions: 24,
-        };
-        PrefinetuneConfig { backbone: SCRATCH.into(), scratch, ..self.config() }
+        let mut config = self.config();
+        config.backbone = SCRATCH.into();
+        let scratch = &mut config.scratch;
+        scratch.tokenizer = fixture("tiny-bert");
+        (scratch.layers, scratch.width, scratch.heads) = (2, 32, 4);
+        (scratch.inner, scratch.positions) = (64, 24);
+        config
     }
 }
 

@@ -1,4 +1,4 @@
-//! Cross-stitch: two columns, and what goes between them.
+//! Cross-stitch: two encoders, and the stitches between them.
 
 use crate::corpora::{Corpora, run, trained};
 use espalier_encoder::{Compute, Family};
@@ -11,24 +11,26 @@ use espalier_train::strategy::ObjectiveKind;
 use espalier_train::strategy::Strategy;
 use tempfile::TempDir;
 
-/// Stitches that do nothing, and go on doing nothing.
-const APART: StitchConfig = StitchConfig { own: 1.0, other: 0.0, learning_rate: 0.0 };
-
-fn second(config: &PrefinetuneConfig) -> SecondEncoder {
-    trained(config).second.expect("cross-stitch has a second column")
+fn stitches(own: f32, other: f32, learning_rate: f32) -> StitchConfig {
+    let mut config = StitchConfig::default();
+    (config.own, config.other, config.learning_rate) = (own, other, learning_rate);
+    config
 }
 
-/// The norm that gradients are clipped to is over everything trained, so that it would tell both
-/// families together from each alone.
+fn second(config: &PrefinetuneConfig) -> SecondEncoder {
+    trained(config).second.expect("cross-stitch has a second encoder")
+}
+
+/// Without clipping, because the norm of the gradients depends on both families.
 #[test]
-fn without_exchange_each_column_is_its_family_alone() {
+fn without_mixing_each_encoder_is_trained_as_with_its_family_alone() {
     let corpora = Corpora::easy();
     for (precision, chunk) in [(Compute::F32, 0), (Compute::Bf16, 0), (Compute::F32, 5)] {
         let with = |strategy| {
             let mut config = corpora.config(strategy);
             (config.train.precision, config.train.clip_norm, config.tc.chunk) =
                 (precision, 0.0, chunk);
-            config.stitch = APART;
+            config.stitch = stitches(1.0, 0.0, 0.0);
             run(&config).unwrap()
         };
         let ((stitched, reports), (ner, ner_reports), (tc, tc_reports)) =
@@ -44,60 +46,60 @@ fn without_exchange_each_column_is_its_family_alone() {
     }
 }
 
-/// With stitches that mix, a family trains both columns and the stitches, and the other column
-/// follows through them alone.
+/// One family has weight zero. The other one trains both encoders through the stitches, and the
+/// stitches themselves.
 #[test]
-fn a_family_trains_both_columns_through_the_stitches() {
+fn a_family_trains_both_encoders_through_the_stitches() {
     let corpora = Corpora::easy();
-    for silent in [Family::Ner, Family::Tc] {
+    for off in [Family::Ner, Family::Tc] {
         let mut config = corpora.config(Strategy::CROSS_STITCH);
         config.train.weight_decay = 0.0;
-        match silent {
+        match off {
             Family::Ner => config.ner.weight = Some(0.0),
             Family::Tc => config.tc.weight = 0.0,
         }
         let result = trained(&config);
         let second = result.second.unwrap();
         for weights in [result.backbone.weights(), second.backbone.weights()] {
-            assert_ne!(weights, tiny_bert().weights(), "{silent:?} is silent");
+            assert_ne!(weights, tiny_bert().weights(), "without {off:?}");
         }
         assert_ne!(result.backbone.weights(), second.backbone.weights());
-        let moved: Vec<bool> = second
+        let changed: Vec<bool> = second
             .stitches
             .values
             .iter()
             .zip(Stitches::new(3, 0.9, 0.1).values)
             .map(|(a, b)| *a != b)
             .collect();
-        // Above the last layer a column's row serves its own family only.
-        let silent_row = if silent == Family::Ner { 8..10 } else { 10..12 };
+        // After the last layer, the mixture for the other family's encoder is not used.
+        let unused = if off == Family::Ner { 8..10 } else { 10..12 };
         assert!(
-            (0..12).all(|place| moved[place] != silent_row.contains(&place)),
-            "{silent:?} is silent: {moved:?}"
+            (0..12).all(|index| changed[index] != unused.contains(&index)),
+            "without {off:?}: {changed:?}"
         );
     }
 }
 
 #[test]
-fn stitches_have_a_learning_rate_of_their_own() {
+fn stitches_have_their_own_learning_rate() {
     let corpora = Corpora::easy();
     let mut config = corpora.config(Strategy::CROSS_STITCH);
-    config.stitch = StitchConfig { own: 0.7, other: 0.2, learning_rate: 0.0 };
-    let still = second(&config);
-    assert_eq!(still.stitches, Stitches::new(3, 0.7, 0.2));
-    assert_ne!(still.backbone.weights(), tiny_bert().weights());
+    config.stitch = stitches(0.7, 0.2, 0.0);
+    let frozen = second(&config);
+    assert_eq!(frozen.stitches, Stitches::new(3, 0.7, 0.2));
+    assert_ne!(frozen.backbone.weights(), tiny_bert().weights());
     (config.train.learning_rate, config.stitch.learning_rate) = (0.0, 1e-2);
-    let moved = second(&config);
-    assert_eq!(bits(moved.backbone.weights()), bits(tiny_bert().weights()));
+    let changed = second(&config);
+    assert_eq!(bits(changed.backbone.weights()), bits(tiny_bert().weights()));
     assert!(
-        moved.stitches.values.iter().zip(still.stitches.values).all(|(a, b)| *a != b),
+        changed.stitches.values.iter().zip(frozen.stitches.values).all(|(a, b)| *a != b),
         "{:?}",
-        moved.stitches
+        changed.stitches
     );
 }
 
 #[test]
-fn both_columns_come_back_from_the_disk_and_what_does_not_fit_is_refused() {
+fn both_encoders_can_be_saved_and_opened_and_damaged_stitches_are_refused() {
     let corpora = Corpora::easy();
     let config = corpora.config(Strategy::CROSS_STITCH);
     let (result, directory) = (trained(&config), TempDir::new().unwrap());
@@ -117,7 +119,7 @@ fn both_columns_come_back_from_the_disk_and_what_does_not_fit_is_refused() {
     for (spoiled, expected) in [
         (
             r#"{"format":1,"stitches":[[[1,0],[0,1]]]}"#.to_string(),
-            "a unit of 2 x 2 numbers for each layer",
+            "a matrix of 2 x 2 numbers for each layer",
         ),
         (text.replace("\"format\": 1", "\"format\": 2"), "format 2"),
         (text[..text.len() / 2].to_string(), "stitches.json"),

@@ -1,4 +1,4 @@
-//! Fine-tuning against the obvious version of itself: the whole model in every step, no trunk kept.
+//! Fine-tuning against a simple reference implementation, which runs all layers in every step.
 
 use crate::tasks::{TAGS, sentences};
 use espalier_data::sampling::generator;
@@ -11,13 +11,11 @@ use espalier_testing::fixtures::tiny_bert;
 use espalier_train::Finetuner;
 use espalier_train::finetune::FinetuneConfig;
 use espalier_train::initialization::uniform;
-use espalier_train::optimizer::{
-    Optimizer, OptimizerConfig, OptimizerKind, ParameterGroup, Parameters, Schedule,
-};
+use espalier_train::optimizer::{Optimizer, OptimizerConfig, ParameterGroup, Parameters};
 
-/// Trains on one batch, over and over, by AdamW with decay 0.1, a warm-up of 2 of 8 steps and
-/// clipping to the norm 0.5.
-fn plain_loop(
+/// Trains for 8 steps on the same batch, by AdamW with weight decay 0.1, a warm-up of 2 steps and
+/// clipping to the norm 0.5. Returns the losses too.
+fn reference(
     mut lora: Lora,
     mut head: Head,
     batch: &Batch,
@@ -28,13 +26,9 @@ fn plain_loop(
     let group = |length, rate| ParameterGroup::new(length, rate, vec![(0..length, 0.1)]);
     let (mut lora_group, mut head_group) =
         (group(lora.values.len(), 1e-2), group(head.values.len(), 2e-2));
-    let mut optimizer = Optimizer::new(OptimizerConfig {
-        kind: OptimizerKind::AdamW,
-        schedule: Schedule::Linear,
-        steps: 8,
-        warmup: 2,
-        clip_norm: 0.5,
-    });
+    let mut optimizer = OptimizerConfig::new(8);
+    (optimizer.warmup, optimizer.clip_norm) = (2, 0.5);
+    let mut optimizer = Optimizer::new(optimizer);
     let mut losses = Vec::new();
     for _ in 0..8 {
         let (mut activations, mut scores, mut d_hidden) =
@@ -58,10 +52,10 @@ fn plain_loop(
     (lora, head, losses)
 }
 
-/// One sentence, so that every batch is the same: "smith", "##ville" is one word, whose second
-/// token has no target.
+/// The task is one sentence, so that all batches are the same. "smithville" is one word of two
+/// tokens, "smith" and "##ville"; the second has no target.
 #[test]
-fn one_sentence_is_learned_as_by_a_plain_loop() {
+fn fine_tuning_matches_the_reference() {
     let backbone = tiny_bert();
     let words = ["we", "love", "smithville", "the", "new", "york"];
     let tags = |word: &str| match word {
@@ -70,33 +64,27 @@ fn one_sentence_is_learned_as_by_a_plain_loop() {
         _ => TAGS[0],
     };
     let task = sentences(&[words.to_vec()], tags);
-    let config = FinetuneConfig {
-        steps: 8,
-        learning_rate: 1e-2,
-        head_learning_rate: 2e-2,
-        weight_decay: 0.1,
-        warmup: 0.25,
-        clip_norm: 0.5,
-        ..FinetuneConfig::default()
-    };
+    let mut config = FinetuneConfig::default();
+    (config.steps, config.warmup, config.clip_norm) = (8, 0.25, 0.5);
+    (config.learning_rate, config.head_learning_rate, config.weight_decay) = (1e-2, 2e-2, 0.1);
     let init = random_lora(&backbone, 2, 7);
     let mut rng = generator(config.seed, "head");
     let head = Head::random_init(backbone.encoder.width(), TAGS.len(), uniform(&mut rng));
 
     let text = backbone.tokenizer.encode_words(&words);
-    let first_of = text.first_tokens(words.len());
+    let first_tokens = text.first_tokens(words.len());
     assert_eq!(
-        (text.ids.len(), first_of[3]),
+        (text.ids.len(), first_tokens[3]),
         (9, Some(5)),
         "[CLS], six words of which one has two tokens, [SEP]"
     );
     let mut targets = vec![None; text.ids.len()];
-    for (word, token) in words.iter().zip(first_of) {
+    for (word, token) in words.iter().zip(first_tokens) {
         targets[token.unwrap()] =
             TAGS.iter().position(|tag| *tag == tags(word)).map(|class| class as u32);
     }
     let (mut lora, mut head, losses) =
-        plain_loop(init.clone(), head, &Batch::new([text.ids.as_slice()]), &targets);
+        reference(init.clone(), head, &Batch::new([text.ids.as_slice()]), &targets);
 
     let mut found = Vec::new();
     let adapter = Finetuner::new(&backbone)
