@@ -63,7 +63,8 @@ impl Scores {
 /// };
 /// let examples = [("great music", "good"), ("bad weather", "bad")].map(text);
 /// let examples = Examples::Classification(examples.into());
-/// let config = FinetuneConfig { steps: 2, ..FinetuneConfig::default() };
+/// let mut config = FinetuneConfig::default();
+/// config.steps = 2;
 /// let adapter = Finetuner::new(&backbone).config(config).train(&examples, |_| {})?;
 ///
 /// let scores = evaluate(&backbone, &adapter, &examples)?;
