@@ -32,7 +32,7 @@ impl BackboneArgs {
 
     /// [`BackboneArgs::open`] that also takes the directory of a cross-stitch run, and then returns
     /// its second encoder too.
-    pub fn open_columns(&self) -> anyhow::Result<(AnyBackbone, Option<SecondEncoder>)> {
+    pub fn open_encoders(&self) -> anyhow::Result<(AnyBackbone, Option<SecondEncoder>)> {
         let run = Path::new(&self.backbone);
         if !SecondEncoder::is_in(run) {
             return Ok((self.open()?, None));
@@ -43,10 +43,10 @@ impl BackboneArgs {
         Ok((backbone.into(), Some(second)))
     }
 
-    /// [`BackboneArgs::open_columns`] for training.
-    pub fn open_columns_trainable(&self) -> anyhow::Result<(Backbone, Option<SecondEncoder>)> {
+    /// [`BackboneArgs::open_encoders`] for training.
+    pub fn open_encoders_trainable(&self) -> anyhow::Result<(Backbone, Option<SecondEncoder>)> {
         check_trainable(self.precision)?;
-        let (backbone, second) = self.open_columns()?;
+        let (backbone, second) = self.open_encoders()?;
         Ok((backbone.into_trainable()?, second))
     }
 }

@@ -1,15 +1,14 @@
-//! Label fractions: a smaller training set that is part of every larger one with the same seed.
+//! Label fractions: a smaller training set that is a subset of every larger one with the same seed.
 //!
-//! All examples are put into one order by the seed, and a fraction is what comes first in it. That
-//! makes fractions nested. What "first" means depends on the kind of task, so that no label is lost
-//! needlessly:
+//! The seed puts all examples into one order, and a fraction is the beginning of it. That makes
+//! fractions nested. The beginning depends on the family, so that no label is lost needlessly:
 //!
-//! - Classification: the first `ceil(f n)` examples of each class of `n` examples, so every class
-//!   keeps at least one.
-//! - NER: a sentence that is the first in the order to hold some entity label moves to the front,
-//!   and the first `ceil(f n)` of the `n` sentences are taken. At most one sentence a label moves,
-//!   and every label occurs as soon as those sentences fit into the fraction; all others are a
-//!   plain random sample.
+//! - Classification: the first `ceil(f n)` examples of each class of `n` examples, so that every
+//!   class keeps at least one.
+//! - NER: each sentence that is the first in the order to have some entity label moves to the
+//!   front, and the first `ceil(f n)` of the `n` sentences are taken. At most one sentence per
+//!   label moves, and every label occurs as soon as those sentences fit into the fraction. All
+//!   others are a plain random sample.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,13 +16,27 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-use super::{DataError, Examples};
+use crate::error::DataError;
+use crate::records::examples::Examples;
 
-/// The fraction `f` of the examples, drawn by `seed` as the module describes, in their original
-/// order.
+/// Draws the fraction `f` of the examples by `seed`; they stay in their original order.
+///
+/// The fraction is a subset of every larger one with the same seed. Of each class it has at least
+/// one example; of each entity label it has one as soon as that many sentences fit.
 ///
 /// # Errors
 /// [`DataError::Fraction`] unless `0 < f <= 1`.
+///
+/// # Examples
+/// ```
+/// use espalier_data::{Examples, fraction};
+///
+/// let rows = (0..100).map(|i| (format!("text {i}"), if i < 90 { "often" } else { "seldom" }));
+/// let train = Examples::classification(rows)?;
+/// let tenth = fraction(&train, 0.1, 7)?;
+/// assert_eq!(tenth.label_counts().into_values().collect::<Vec<_>>(), [9, 1]);
+/// # Ok::<(), espalier_data::DataError>(())
+/// ```
 pub fn fraction(examples: &Examples, f: f64, seed: u64) -> Result<Examples, DataError> {
     if !(f > 0.0 && f <= 1.0) {
         return Err(DataError::Fraction(f));
@@ -57,8 +70,8 @@ fn first_with_labels_in_front(examples: &Examples, order: &[usize], f: f64) -> V
     front.into_iter().chain(rest).take(share(f, order.len())).collect()
 }
 
-/// `ceil(f n)`, where a product that rounding put a hair above a whole number (0.07 * 100) counts
-/// as that number.
+/// `ceil(f n)`, at least 1. A product that rounding put slightly above a whole number (0.07 * 100)
+/// counts as that number.
 fn share(f: f64, n: usize) -> usize {
     ((f * n as f64 - 1e-9).ceil().max(1.0) as usize).min(n)
 }
@@ -141,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn the_whole_is_the_whole_in_its_order() {
+    fn the_fraction_one_is_all_examples_in_their_order() {
         for examples in [texts(), sentences()] {
             assert_eq!(fraction(&examples, 1.0, 3).unwrap(), examples);
         }

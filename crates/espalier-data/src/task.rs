@@ -1,35 +1,48 @@
-//! A downstream task: a folder with a file for training and, optionally, one each for choosing
-//! settings and for testing.
+//! A downstream task: a folder with a train split and, optionally, a dev and a test split.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use espalier_encoder::text::first_few;
 
-use super::examples::{Kind, read_examples_of};
-use super::formats::{EXTENSIONS, uncompressed};
-use super::{DataError, Examples};
+use crate::error::DataError;
+use crate::records::examples::Examples;
+use crate::records::read_examples::read_examples_of;
+use crate::splits::find_split;
 
-/// A task with its splits, all of one kind.
+/// A task with its splits, all of one family.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Task {
     /// Name of the folder.
     pub name: String,
-    /// Training examples, at least one.
+    /// The examples to train on, at least one.
     pub train: Examples,
-    /// Examples to choose settings by, where the task has them.
+    /// The examples to choose settings by, if the task has such a split.
     pub dev: Option<Examples>,
-    /// Examples to report scores on, where the task has them.
+    /// The examples to report scores on, if the task has such a split.
     pub test: Option<Examples>,
 }
 
 impl Task {
-    /// Opens a task folder. Each split is a file of its name with the ending of any format,
-    /// `train.jsonl` or `test.conll.gz`; `validation`, `valid` and `val` are other names of `dev`.
+    /// Opens a task folder. Each split is a file of its name with the extension of any format, such
+    /// as `train.jsonl` or `test.conll.gz`; `validation`, `valid` and `val` are other names of
+    /// `dev`.
     ///
     /// # Errors
-    /// No training split; a split without records; the first line that cannot be read, is not
-    /// valid, or is of another kind than the training examples.
+    /// No train split; a split without records; the first line that cannot be read, is not valid,
+    /// or is of another family than the training examples.
+    ///
+    /// # Examples
+    /// ```
+    /// use espalier_data::Task;
+    ///
+    /// let samples = concat!(env!("CARGO_MANIFEST_DIR"), "/../../samples");
+    /// let task = Task::open(format!("{samples}/tasks/banking77").as_ref())?;
+    /// assert_eq!(task.name, "banking77");
+    /// assert_eq!(task.labels().len(), 77);
+    /// assert!(task.dev.is_none() && task.test.is_some());
+    /// # Ok::<(), espalier_data::DataError>(())
+    /// ```
     pub fn open(dir: &Path) -> Result<Task, DataError> {
         let path = find_split(dir, "train")?.ok_or_else(|| missing(dir, "train"))?;
         let train = read_examples_of(&path, None).map_err(|error| match error {
@@ -38,13 +51,13 @@ impl Task {
         })?;
         let optional = |split| {
             let path = find_split(dir, split)?;
-            path.map(|path| read_examples_of(&path, Some(Kind::of(&train)))).transpose()
+            path.map(|path| read_examples_of(&path, Some(train.family()))).transpose()
         };
         let (dev, test) = (optional("dev")?, optional("test")?);
         Ok(Task { name: folder_name(dir), train, dev, test })
     }
 
-    /// Opens one split of a task folder, such as `"test"`, without the others.
+    /// Opens one split of a task folder, such as `"test"`, and no other.
     ///
     /// # Errors
     /// As [`open`](Self::open), for this split.
@@ -53,104 +66,49 @@ impl Task {
         read_examples_of(&path, None)
     }
 
-    /// The labels of the training split, sorted: entity labels for NER, classes for classification.
+    /// The labels of the train split, sorted: entity labels for NER, classes for classification.
     pub fn labels(&self) -> Vec<String> {
         self.train.label_counts().into_keys().collect()
     }
 
-    /// What a person should know before trusting scores on this task, one sentence each: labels
-    /// seen once in training, labels that only dev or test have, test examples that are also in
-    /// training.
+    /// What one should know before trusting scores on this task, one sentence each: labels that
+    /// train has once, labels that only dev or test have, test examples that are also in train.
     pub fn warnings(&self) -> Vec<String> {
         let counts = self.train.label_counts();
         let mut warnings = Vec::new();
-        let once: Vec<&str> = counts
-            .iter()
-            .filter(|&(_, &count)| count == 1)
-            .map(|(label, _)| label.as_str())
-            .collect();
+        let mut warn = |what: String| warnings.push(format!("{}: {what}", self.name));
+        let once = counts.iter().filter(|&(_, &count)| count == 1);
+        let once: Vec<&str> = once.map(|(label, _)| label.as_str()).collect();
         if !once.is_empty() {
-            warnings.push(format!("{}: seen only once in train: {}", self.name, first_few(once)));
+            warn(format!("seen only once in train: {}", first_few(once)));
         }
         for (split, examples) in [("dev", &self.dev), ("test", &self.test)] {
-            let unknown = examples
-                .as_ref()
-                .map(|examples| labels_beyond(examples, &counts))
-                .unwrap_or_default();
+            let Some(examples) = examples else { continue };
+            let unknown = labels_beyond(examples, &counts);
             if !unknown.is_empty() {
-                warnings.push(format!(
-                    "{}: in {split} but never in train: {}",
-                    self.name,
-                    first_few(unknown)
-                ));
+                warn(format!("in {split} but never in train: {}", first_few(unknown)));
             }
         }
-        let shared = self.test.as_ref().map_or(0, |test| test.count_shared_with(&self.train));
-        if shared > 0 {
-            let total = self.test.as_ref().map_or(0, Examples::len);
-            warnings.push(format!(
-                "{}: {shared} of {total} test examples are also in train",
-                self.name
-            ));
+        if let Some(test) = &self.test {
+            let shared = test.count_shared_with(&self.train);
+            if shared > 0 {
+                warn(format!("{shared} of {} test examples are also in train", test.len()));
+            }
         }
         warnings
     }
 }
 
+/// The labels that occur in `examples` and not in `known`.
 fn labels_beyond(examples: &Examples, known: &BTreeMap<String, usize>) -> Vec<String> {
     examples.label_counts().into_keys().filter(|label| !known.contains_key(label)).collect()
-}
-
-/// The file of a split, if there is one.
-pub(super) fn find_split(dir: &Path, split: &str) -> Result<Option<PathBuf>, DataError> {
-    let names = if split == "dev" { &["dev", "validation", "valid", "val"][..] } else { &[split] };
-    let is_split = |name: &str| {
-        let plain = uncompressed(name);
-        EXTENSIONS.iter().any(|(extension, _)| {
-            plain
-                .strip_suffix(extension)
-                .and_then(|rest| rest.strip_suffix('.'))
-                .is_some_and(|stem| names.contains(&stem))
-        })
-    };
-    let failed = |cause| DataError::Open { path: dir.to_owned(), cause };
-    // What is not a folder has no splits; what cannot be looked into is another matter.
-    if !dir.is_dir() {
-        return Ok(None);
-    }
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(dir).map_err(failed)? {
-        let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
-        if is_split(&name) {
-            found.push(name);
-        }
-    }
-    found.sort();
-    match found.as_slice() {
-        [] => Ok(None),
-        [name] => file_of(dir.join(name)).map(Some),
-        [first, second, ..] => Err(DataError::TwoSplits {
-            dir: dir.to_owned(),
-            first: first.clone(),
-            second: second.clone(),
-        }),
-    }
-}
-
-/// The path itself, if it is that of a file or leads to one: a pipe or a device would be waited
-/// for, or have no end.
-fn file_of(path: PathBuf) -> Result<PathBuf, DataError> {
-    match path.metadata() {
-        Ok(metadata) if !metadata.is_file() => Err(DataError::NotAFile { path }),
-        _ => Ok(path),
-    }
 }
 
 fn missing(dir: &Path, split: &str) -> DataError {
     DataError::MissingSplit { dir: dir.to_owned(), split: split.to_owned() }
 }
 
-pub(super) fn folder_name(dir: &Path) -> String {
+fn folder_name(dir: &Path) -> String {
     // `.` and `..` have no name of their own.
     let resolved = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
     let named = if dir.file_name().is_some() { dir } else { &resolved };
@@ -169,7 +127,7 @@ mod tests {
 
     const NER: &str = "{\"tokens\":[\"Ada\"],\"tags\":[\"B-person\"]}\n";
 
-    /// A folder `colours` with the given files, opened; messages without the folder's parent.
+    /// Opens a folder `colours` with the given files; messages are without the folder's parent.
     fn open(files: &[(&str, String)]) -> Result<Task, String> {
         let parent = tempfile::tempdir().unwrap();
         let dir = parent.path().join("colours");
@@ -218,23 +176,6 @@ mod tests {
     }
 
     #[test]
-    fn a_split_that_is_there_twice_is_refused() {
-        let train = || text("sky", "blue");
-        let error = open(&[("train.jsonl", train()), ("train.jsonl.gz", train())]).unwrap_err();
-        assert!(
-            error.starts_with("colours: both train.jsonl and train.jsonl.gz are here"),
-            "{error}"
-        );
-        let error = open(&[
-            ("train.jsonl", train()),
-            ("dev.csv", String::new()),
-            ("val.csv", String::new()),
-        ])
-        .unwrap_err();
-        assert!(error.starts_with("colours: both dev.csv and val.csv are here"), "{error}");
-    }
-
-    #[test]
     fn ner_labels_are_entity_labels() {
         assert_eq!(open(&[("train.jsonl", NER.into())]).unwrap().labels(), ["person"]);
     }
@@ -268,27 +209,13 @@ mod tests {
     }
 
     #[test]
-    fn splits_of_another_kind_are_refused() {
+    fn splits_of_another_family_are_refused() {
         let error =
             open(&[("train.jsonl", text("a", "b")), ("test.jsonl", NER.into())]).unwrap_err();
         assert!(
             error.starts_with("colours/test.jsonl:1: a NER record among classification records"),
             "{error}"
         );
-    }
-
-    #[test]
-    fn what_is_no_file_is_not_read() {
-        let dir = tempfile::tempdir().unwrap();
-        fs::create_dir(dir.path().join("train.jsonl")).unwrap();
-        let error = Task::open(dir.path()).unwrap_err().to_string();
-        assert!(error.contains("train.jsonl: not a file"), "{error}");
-        #[cfg(unix)]
-        {
-            std::os::unix::fs::symlink("/dev/zero", dir.path().join("test.csv")).unwrap();
-            let error = Task::open_split(dir.path(), "test").unwrap_err().to_string();
-            assert!(error.contains("test.csv: not a file"), "{error}");
-        }
     }
 
     #[test]
@@ -318,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn warns_of_weak_data() {
+    fn warns_about_weak_data() {
         let task = open(&[
             ("train.jsonl", text("sky", "blue") + &text("rose", "red") + &text("blood", "red")),
             ("dev.jsonl", text("grass", "green")),
@@ -334,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn does_not_warn_of_sound_data() {
+    fn does_not_warn_about_good_data() {
         let task =
             open(&[("train.jsonl", NER.repeat(2)), ("test.jsonl", NER.replace("Ada", "Bob"))])
                 .unwrap();

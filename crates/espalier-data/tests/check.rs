@@ -1,6 +1,7 @@
 //! What the check of data files finds.
 
-use espalier_data::check::{Kind, Problem, Report, check_file, check_folder};
+use espalier_data::check::{FileKind, Problem, Report, check_file, check_folder};
+use espalier_encoder::Family;
 use std::fs;
 use tempfile::TempDir;
 
@@ -22,7 +23,7 @@ fn lines(report: &Report, file: usize, problem: Problem) -> Vec<usize> {
 }
 
 #[test]
-fn odd_pairs_are_named_by_their_line() {
+fn suspicious_pairs_are_reported_with_their_line() {
     let pair =
         |a: &str, b: &str| format!("{{\"anchor\":{a:?},\"positive\":{b:?},\"negative\":\"n\"}}\n");
     let text = [
@@ -39,7 +40,7 @@ fn odd_pairs_are_named_by_their_line() {
     let file = &report.files[0];
     assert_eq!(
         (file.kind, file.rows, file.groups[0].most.clone()),
-        (Some(Kind::Pairs), 8, vec![("p".to_string(), 7)])
+        (Some(FileKind::Pairs), 8, vec![("p".to_string(), 7)])
     );
     for (problem, expected) in [
         (Problem::Duplicate, 2),
@@ -59,14 +60,14 @@ fn odd_pairs_are_named_by_their_line() {
 }
 
 #[test]
-fn odd_sentences_are_named_by_their_line() {
+fn suspicious_sentences_are_reported_with_their_line() {
     let row = |spans: &str| format!("{{\"tokens\":[\"a\",\"b\",\"c\"],\"spans\":[{spans}]}}\n");
     let overlap = row("[0,2,\"x\"],[1,3,\"y\"]");
     let found = report(
         "c.jsonl",
         &(row("[0,2,\"x\"]") + &overlap + &row("[0,4,\"x\"]") + &row("[0,2,\"x\"]")),
     );
-    assert_eq!(found.files[0].kind, Some(Kind::Concepts));
+    assert_eq!(found.files[0].kind, Some(FileKind::Concepts));
     assert_eq!(lines(&found, 0, Problem::Overlap), [2]);
     assert_eq!(lines(&found, 0, Problem::Conflict), [2]);
     assert_eq!(lines(&found, 0, Problem::Wrong), [3]);
@@ -109,7 +110,7 @@ fn splits_of_a_task_are_compared() {
 }
 
 #[test]
-fn data_that_cannot_be_used_are_said_to_be() {
+fn unusable_data_are_reported() {
     for (name, text, verdict) in [
         ("a.jsonl", "", "no records"),
         ("a.jsonl", "{\"story\":\"a\"}\n", "neither text pairs, nor sentences with concepts"),
@@ -136,27 +137,27 @@ fn data_that_cannot_be_used_are_said_to_be() {
 }
 
 #[test]
-fn running_text_is_known_by_its_key_or_its_look() {
+fn running_text_is_recognised_by_its_key_or_its_lines() {
     let texts = report(
         "t.jsonl",
         "{\"text\":\"one two\"}\n{\"text\":\"one two\"}\n{\"text\":\"?!\"}\n\"three\"\n",
     );
-    assert_eq!((texts.files[0].kind, texts.files[0].rows), (Some(Kind::Texts), 4));
+    assert_eq!((texts.files[0].kind, texts.files[0].rows), (Some(FileKind::Texts), 4));
     assert_eq!(lines(&texts, 0, Problem::Duplicate), [2]);
     assert_eq!(lines(&texts, 0, Problem::NoLetters), [3]);
     assert_eq!(texts.files[0].lengths[0].percentiles, [1, 1, 2, 2, 2], "words, of four documents");
     assert!(texts.usable, "{texts}");
 
     let prose = report("t.txt", &format!("One\ntwo.\n\n{}\n", "word ".repeat(2000)));
-    assert_eq!((prose.files[0].kind, prose.files[0].rows), (Some(Kind::Texts), 2));
+    assert_eq!((prose.files[0].kind, prose.files[0].rows), (Some(FileKind::Texts), 2));
     assert_eq!(
         (prose.files[0].format.as_str(), prose.files[0].lengths[0].percentiles[4]),
         ("plain text", 2000)
     );
-    assert!(
-        prose.verdict.ends_with("nothing odd was found"),
-        "length is no fault of running text: {prose}"
+    assert!(prose.verdict.ends_with("nothing odd was found"), "a document may be long: {prose}");
+    assert_eq!(
+        report("t.txt", "a B-x\nb I-x\n").files[0].kind,
+        Some(FileKind::Task(Some(Family::Ner)))
     );
-    assert_eq!(report("t.txt", "a B-x\nb I-x\n").files[0].kind, Some(Kind::Ner));
     assert!(!report("t.txt", "\n\n").usable);
 }

@@ -5,8 +5,8 @@
 //! Query, key and value weights lie side by side, so that the three maps are one matrix [3H, H]
 //! without copying.
 
-use crate::config::EncoderConfig;
-use crate::lora::Module;
+use crate::architecture::EncoderConfig;
+use crate::architecture::Module;
 use espalier_kernels::Rows;
 use espalier_kernels::attention::BUCKETS;
 use espalier_kernels::embedding::{EmbeddingTables, EmbeddingTablesMut};

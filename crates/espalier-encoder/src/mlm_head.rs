@@ -2,7 +2,7 @@
 //! token of the vocabulary.
 
 use crate::architecture::Architecture;
-use crate::config::EncoderConfig;
+use crate::architecture::EncoderConfig;
 use crate::error::Result;
 use crate::layout::Linear;
 use crate::tensors::TensorFile;

@@ -26,6 +26,9 @@
 //!
 //! This crate prints nothing. Whoever wants a progress bar sets [`Options::on_event`].
 
+// The command line draws progress; a library prints nothing.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod cache;
 mod checksum;
 mod error;

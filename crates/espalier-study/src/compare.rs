@@ -13,32 +13,46 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-/// What is compared.
+/// What is compared. [`ComparisonConfig::default`] is all strategies with three seeds.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct ComparisonConfig {
-    /// The strategies, each a row.
+    /// The strategies, each a row of the report.
     pub strategies: Vec<Strategy>,
     /// Seeds of fine-tuning.
     pub seeds: Vec<u64>,
-    /// Pre-finetuning; its strategy is set in turn.
+    /// Settings of pre-finetuning; the strategy in them is replaced by each of `strategies`.
     pub prefinetune: PrefinetuneConfig,
-    /// Fine-tuning; its seed is set in turn.
+    /// Settings of fine-tuning; the seed in them is replaced by each of `seeds`.
     pub finetune: FinetuneConfig,
+}
+
+impl Default for ComparisonConfig {
+    fn default() -> Self {
+        Self {
+            strategies: Strategy::ALL.to_vec(),
+            seeds: vec![0, 1, 2],
+            prefinetune: PrefinetuneConfig::default(),
+            finetune: FinetuneConfig::default(),
+        }
+    }
 }
 
 /// Progress of a comparison.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub enum Event<'a> {
     /// A step of pre-finetuning.
     Prefinetune(Strategy, &'a StepReport),
     /// A step of fine-tuning on the named task with a seed.
     Finetune(Strategy, &'a str, u64, FinetuneStep),
-    /// A cell is done.
+    /// An adapter was trained and scored.
     Scored(&'a Cell),
 }
 
-/// One adapter's result.
+/// The result of one adapter: a strategy, a task and a seed.
 #[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
 pub struct Cell {
     /// The strategy.
     pub strategy: Strategy,
@@ -52,12 +66,13 @@ pub struct Cell {
     pub seconds: f64,
 }
 
-/// What a strategy left.
+/// The result of one strategy.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Outcome {
     /// The strategy.
     pub strategy: Strategy,
-    /// Its encoder, or two, and family adapters.
+    /// The pre-finetuned encoder, or two, and family adapters.
     pub prefinetuned: Prefinetuned,
     /// The steps of pre-finetuning.
     pub steps: Vec<StepReport>,
@@ -67,16 +82,48 @@ pub struct Outcome {
     pub adapters: BTreeMap<String, Adapter>,
 }
 
-/// All of it.
+/// The result of a comparison.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Comparison {
     /// One per strategy.
     pub outcomes: Vec<Outcome>,
     /// Strategies x tasks x seeds.
     pub cells: Vec<Cell>,
+    /// Duration of everything, seconds.
+    pub seconds: f64,
 }
 
 /// Runs the comparison on tasks that have a test split.
+///
+/// ```
+/// use espalier_data::{Examples, LabelledText, Task};
+/// use espalier_encoder::Backbone;
+/// use espalier_study::report::{Report, table};
+/// use espalier_study::{ComparisonConfig, compare};
+/// use espalier_train::strategy::Strategy;
+/// # use std::path::Path;
+/// # let directory = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/tiny-bert"));
+///
+/// let backbone = Backbone::open(directory)?;
+/// let text = |(text, label): (&str, &str)| {
+///     LabelledText { text: text.into(), label: label.into() }
+/// };
+/// let examples = [("great music", "good"), ("bad weather", "bad")].map(text);
+/// let examples = Examples::Classification(examples.into());
+/// let (train, test) = (examples.clone(), Some(examples));
+/// let tasks = [Task { name: "opinions".into(), train, dev: None, test }];
+///
+/// // The backbone as it is; other strategies need corpora, in `config.prefinetune`.
+/// let mut config = ComparisonConfig::default();
+/// config.strategies = vec![Strategy::NONE];
+/// config.seeds = vec![0, 1];
+/// config.finetune.steps = 2;
+/// let comparison = compare(&backbone, &tasks, &config, |_| {})?;
+/// assert_eq!(comparison.cells.len(), 2);
+/// println!("{}", table(&Report::new(&tasks, &config, &comparison)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Errors
 /// [`TrainError`] from any of its runs, or when a task has no test split.
@@ -89,7 +136,8 @@ pub fn compare(
     for task in tasks {
         test_split(task)?; // before hours of training, not after
     }
-    let mut comparison = Comparison { outcomes: Vec::new(), cells: Vec::new() };
+    let started = Instant::now();
+    let mut comparison = Comparison { outcomes: Vec::new(), cells: Vec::new(), seconds: 0.0 };
     for &strategy in &config.strategies {
         let start = Instant::now();
         let mut steps = Vec::new();
@@ -111,6 +159,7 @@ pub fn compare(
         }
         comparison.outcomes.push(Outcome { strategy, prefinetuned, steps, seconds, adapters });
     }
+    comparison.seconds = started.elapsed().as_secs_f64();
     Ok(comparison)
 }
 
@@ -141,20 +190,20 @@ fn test_split(task: &Task) -> Result<&Examples> {
 }
 
 impl Comparison {
-    /// Headline scores of a strategy on a task, one per seed.
-    pub fn headlines(&self, strategy: Strategy, task: &str) -> Vec<f64> {
+    /// Main scores of a strategy on a task, one per seed.
+    pub fn main_scores(&self, strategy: Strategy, task: &str) -> Vec<f64> {
         let cells = self.cells.iter().filter(|cell| cell.strategy == strategy && cell.task == task);
-        cells.map(|cell| cell.scores.headline()).collect()
+        cells.map(|cell| cell.scores.main_score()).collect()
     }
 }
 
-/// For each seed a strategy's headline score, averaged over the tasks of a family.
-pub fn family_headlines(cells: &[Cell], strategy: Strategy, family: Family) -> BTreeMap<u64, f64> {
+/// For each seed a strategy's main score, averaged over the tasks of a family.
+pub fn family_scores(cells: &[Cell], strategy: Strategy, family: Family) -> BTreeMap<u64, f64> {
     let mut by_seed: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
     for cell in
         cells.iter().filter(|cell| cell.strategy == strategy && cell.scores.family() == family)
     {
-        by_seed.entry(cell.seed).or_default().push(cell.scores.headline());
+        by_seed.entry(cell.seed).or_default().push(cell.scores.main_score());
     }
     by_seed.into_iter().map(|(seed, scores)| (seed, Mean::of(&scores).mean)).collect()
 }

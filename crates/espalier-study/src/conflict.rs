@@ -1,5 +1,5 @@
-//! Where the families fight: measurements of the conflict meter summed up per layer, and where
-//! adapters should start.
+//! Where the families' gradients conflict: measurements per layer summed up, and how many of the
+//! last layers should have adapters of their own.
 
 use crate::statistics::Mean;
 use espalier_encoder::LoraConfig;
@@ -9,17 +9,31 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// Measurements, summed up.
+///
+/// ```
+/// use espalier_study::conflict::ConflictReport;
+/// use espalier_train::strategy::Strategy;
+/// use espalier_train::trainer::{Agreement, Conflict, Part};
+///
+/// // Two measurements of an encoder of three layers, whose last one conflicts.
+/// let layer = |cosine| [(Part::Layer, Agreement { cosine, norm_ratio: 1.0 })].into();
+/// let measured = |last| Conflict { embeddings: None, layers: [0.2, 0.1, last].map(layer).into() };
+/// let measurements = vec![(1, measured(-0.30)), (2, measured(-0.31))];
+/// let report = ConflictReport::new("tiny-bert", Strategy::JOINT, measurements);
+/// assert_eq!(report.suggestion.layers, 1);
+/// ```
 #[derive(Debug, Serialize)]
+#[non_exhaustive]
 pub struct ConflictReport {
-    /// What the encoder was, in words or as a hub id.
+    /// The encoder: a description, a directory or a hub id.
     pub backbone: String,
-    /// The strategy that the batches ran under.
+    /// The strategy that the gradients were computed under.
     pub strategy: Strategy,
     /// The embeddings, unless they are frozen.
     pub embeddings: Option<Summary>,
     /// The layers, first to last.
     pub layers: Vec<Summary>,
-    /// Where adapters should start.
+    /// How many layers should have adapters.
     pub suggestion: Suggestion,
     /// The measurements with their steps (of a run) or numbers (of batches), from 1.
     pub measurements: Vec<(usize, Conflict)>,
@@ -27,6 +41,7 @@ pub struct ConflictReport {
 
 /// Means over the measurements.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Summary {
     /// Cosine between the families' gradients.
     pub cosine: Mean,
@@ -37,18 +52,19 @@ pub struct Summary {
     pub parts: BTreeMap<Part, Mean>,
 }
 
-/// k, the number of last layers to adapt.
+/// How many of the last layers should have adapters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Suggestion {
-    /// k.
+    /// The number of layers, k.
     pub layers: usize,
     /// The lowest layer, from 1, whose families conflict beyond noise.
     pub lowest_conflict: Option<usize>,
 }
 
 impl ConflictReport {
-    /// Sums up measurements. Steps of a run follow each other and are not independent, so that
-    /// their intervals are too narrow; those of separate batches hold.
+    /// Sums up measurements. Successive steps of a run are not independent, so their confidence
+    /// intervals are too narrow; those of separate batches hold.
     pub fn new(backbone: &str, strategy: Strategy, measurements: Vec<(usize, Conflict)>) -> Self {
         let layers = measurements.first().map_or(0, |(_, conflict)| conflict.layers.len());
         let layers: Vec<Summary> = (0..layers)
@@ -82,8 +98,7 @@ impl Summary {
         Self { cosine: cosine(values), norm_ratio: Mean::of(&logarithms).mean.exp(), parts }
     }
 
-    /// Whether the families conflict beyond noise: the whole 95 % interval of the cosine is below
-    /// zero.
+    /// Whether the families conflict beyond noise: all of the cosine's 95 % interval is below zero.
     pub fn conflicts(&self) -> bool {
         self.cosine.half_width.is_some_and(|half_width| self.cosine.mean + half_width < 0.0)
     }
@@ -94,8 +109,8 @@ fn cosine(values: &[Agreement]) -> Mean {
 }
 
 impl Suggestion {
-    /// The smallest k such that no layer below the last k conflicts beyond noise. Where that is
-    /// none of the layers or all of them, which would leave no trunk to share, a third.
+    /// The smallest k such that no layer below the last k conflicts beyond noise. A third of the
+    /// layers if that is none of them, or all of them, which would leave no layers to share.
     fn of(layers: &[Summary]) -> Self {
         let lowest = layers.iter().position(Summary::conflicts);
         let k = match lowest {

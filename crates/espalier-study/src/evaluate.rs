@@ -8,9 +8,10 @@ use espalier_train::finetune::{FrozenEncoder, Predictions, predict};
 use espalier_train::{Result, TrainError};
 use serde::Serialize;
 
-/// Scores by the task's kind.
+/// The scores of an adapter, by the kind of its task.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "lowercase", tag = "kind")]
+#[non_exhaustive]
 pub enum Scores {
     /// Entity-level scores, strict and lenient.
     Ner(NerScores),
@@ -19,8 +20,8 @@ pub enum Scores {
 }
 
 impl Scores {
-    /// The figure that stands for the task: strict micro F1, or accuracy.
-    pub fn headline(&self) -> f64 {
+    /// The score that tasks are compared by, 0 to 1: strict micro F1, or accuracy.
+    pub fn main_score(&self) -> f64 {
         match self {
             Self::Ner(scores) => scores.strict.f1,
             Self::Classification(scores) => scores.accuracy,
@@ -35,8 +36,8 @@ impl Scores {
         }
     }
 
-    /// What [`Scores::headline`] is called.
-    pub fn headline_name(&self) -> &'static str {
+    /// The name of the metric of [`Scores::main_score`].
+    pub fn main_metric(&self) -> &'static str {
         match self {
             Self::Ner(_) => "strict F1",
             Self::Classification(_) => "accuracy",
@@ -44,8 +45,32 @@ impl Scores {
     }
 }
 
-/// Runs the adapter over the examples' texts and compares its answers, those of the runtime, with
-/// the examples'.
+/// Runs the adapter over the examples' texts, as the runtime would, and scores its answers against
+/// the examples' labels.
+///
+/// ```
+/// use espalier_data::{Examples, LabelledText};
+/// use espalier_encoder::Backbone;
+/// use espalier_study::evaluate;
+/// use espalier_train::Finetuner;
+/// use espalier_train::finetune::FinetuneConfig;
+/// # use std::path::Path;
+/// # let directory = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/tiny-bert"));
+///
+/// let backbone = Backbone::open(directory)?;
+/// let text = |(text, label): (&str, &str)| {
+///     LabelledText { text: text.into(), label: label.into() }
+/// };
+/// let examples = [("great music", "good"), ("bad weather", "bad")].map(text);
+/// let examples = Examples::Classification(examples.into());
+/// let config = FinetuneConfig { steps: 2, ..FinetuneConfig::default() };
+/// let adapter = Finetuner::new(&backbone).config(config).train(&examples, |_| {})?;
+///
+/// let scores = evaluate(&backbone, &adapter, &examples)?;
+/// assert_eq!(scores.main_metric(), "accuracy");
+/// assert!((0.0..=1.0).contains(&scores.main_score()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Errors
 /// [`TrainError::Init`] when the adapter is for the other kind of task or has no head.

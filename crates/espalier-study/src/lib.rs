@@ -1,10 +1,11 @@
-//! Proving it: metrics, the comparison of strategies over tasks, and its report.
+//! Evaluation: metrics, the comparison of strategies over tasks, and its report.
 //!
 //! - [`metrics`]: entity F1, accuracy, macro F1
 //! - [`evaluate()`]: an adapter's scores on a task's examples
-//! - [`compare()`]: strategies x tasks x seeds, each cell trained and scored alike
-//! - [`quantize`]: packing in bytes, provided that adapters keep their scores
-//! - [`conflict`]: where the families' gradients conflict, and where adapters should start
+//! - [`compare()`]: strategies x tasks x seeds, each combination trained and scored in the same way
+//! - [`quantize`]: packing a backbone in int8, provided that adapters keep their scores
+//! - [`conflict`]: the layers in which the families' gradients conflict, and how many of the last
+//!   layers should have adapters
 //! - [`statistics`]: means and confidence intervals over seeds
 //! - [`report`]: the result for people (HTML, plain text) and for scripts (JSON)
 
@@ -16,5 +17,5 @@ pub mod quantize;
 pub mod report;
 pub mod statistics;
 
-pub use compare::{Cell, Comparison, ComparisonConfig, Event, Outcome, compare, family_headlines};
+pub use compare::{Cell, Comparison, ComparisonConfig, Event, Outcome, compare, family_scores};
 pub use evaluate::{Scores, evaluate};

@@ -1,21 +1,32 @@
-//! Means over seeds, and how far they can be trusted.
+//! Means over seeds and their confidence intervals.
 
 use serde::Serialize;
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
-/// Mean of n values with the half-width of its 95 % confidence interval.
+/// Mean of n values with the half-width of its 95 % confidence interval: the 97.5 % quantile of
+/// Student's t with n - 1 degrees of freedom, times the standard error of the mean.
+///
+/// ```
+/// use espalier_study::statistics::Mean;
+///
+/// let mean = Mean::of(&[1.0, 2.0, 3.0]);
+/// assert_eq!((mean.mean, mean.n), (2.0, 3));
+/// assert!((mean.half_width.unwrap() - 2.484).abs() < 1e-3); // 4.303 / sqrt 3
+/// assert_eq!(Mean::of(&[5.0]).half_width, None);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Mean {
     /// The mean.
     pub mean: f64,
-    /// Half-width of the 95 % interval by Student's t; `None` for fewer than two values.
+    /// Half-width of the 95 % interval; `None` for fewer than two values.
     pub half_width: Option<f64>,
     /// n.
     pub n: usize,
 }
 
 impl Mean {
-    /// Of these values; of none, NaN.
+    /// The mean of these values; NaN if there are none.
     pub fn of(values: &[f64]) -> Self {
         let n = values.len();
         let mean = values.iter().sum::<f64>() / n as f64;

@@ -29,17 +29,18 @@ fn config(directory: &Path) -> ComparisonConfig {
         |word: &str| format!("{{\"anchor\": \"the {word}\", \"positive\": \"good {word}\"}}\n");
     fs::write(&concepts, ["london", "paris", "berlin"].map(city).concat()).unwrap();
     fs::write(&pairs, ["hotel", "music", "weather"].map(pair).concat()).unwrap();
-    ComparisonConfig {
-        strategies: STRATEGIES.to_vec(),
-        seeds: vec![5, 6],
-        prefinetune: PrefinetuneConfig {
-            train: TrainConfig { steps: STEPS, ..TrainConfig::default() },
-            ner: NerConfig { corpora: vec![concepts.into()], ..NerConfig::default() },
-            tc: TcConfig { corpora: vec![pairs.into()], ..TcConfig::default() },
-            ..PrefinetuneConfig::default()
-        },
-        finetune: FinetuneConfig { steps: FINETUNE_STEPS, batch: 4, ..FinetuneConfig::default() },
-    }
+    let mut config = ComparisonConfig::default();
+    config.strategies = STRATEGIES.to_vec();
+    config.seeds = vec![5, 6];
+    config.prefinetune = PrefinetuneConfig {
+        train: TrainConfig { steps: STEPS, ..TrainConfig::default() },
+        ner: NerConfig { corpora: vec![concepts.into()], ..NerConfig::default() },
+        tc: TcConfig { corpora: vec![pairs.into()], ..TcConfig::default() },
+        ..PrefinetuneConfig::default()
+    };
+    config.finetune =
+        FinetuneConfig { steps: FINETUNE_STEPS, batch: 4, ..FinetuneConfig::default() };
+    config
 }
 
 fn tasks() -> [Task; 2] {
@@ -90,7 +91,7 @@ fn every_strategy_meets_every_task_with_every_seed() {
     }
     assert_eq!(cells, expected);
     for cell in &comparison.cells {
-        assert!((0.0..=1.0).contains(&cell.scores.headline()), "{cell:?}");
+        assert!((0.0..=1.0).contains(&cell.scores.main_score()), "{cell:?}");
         assert_eq!(matches!(cell.scores, Scores::Ner(_)), cell.task == "cities", "{cell:?}");
     }
     let strategies: Vec<Strategy> =
@@ -122,7 +123,7 @@ fn the_adapters_kept_are_those_scored() {
                 .cells
                 .iter()
                 .find(|cell| cell.strategy == outcome.strategy && cell.task == task.name);
-            assert_eq!(scores.headline(), cell.unwrap().scores.headline());
+            assert_eq!(scores.main_score(), cell.unwrap().scores.main_score());
         }
     }
 }
@@ -131,15 +132,18 @@ fn the_adapters_kept_are_those_scored() {
 #[test]
 fn cross_stitch_is_compared_on_both_of_its_columns() {
     let directory = TempDir::new().unwrap();
-    let config =
-        ComparisonConfig { strategies: vec![Strategy::CROSS_STITCH], ..config(directory.path()) };
+    let mut config = config(directory.path());
+    config.strategies = vec![Strategy::CROSS_STITCH];
     let comparison = compared(&config);
     let outcome = &comparison.outcomes[0];
     for task in tasks() {
         let adapter = &outcome.adapters[&task.name];
         assert_eq!(adapter.card.backbone, FrozenEncoder::from(&outcome.prefinetuned).fingerprint());
         let scores = evaluate(&outcome.prefinetuned, adapter, task.test.as_ref().unwrap()).unwrap();
-        assert_eq!(comparison.headlines(Strategy::CROSS_STITCH, &task.name)[0], scores.headline());
+        assert_eq!(
+            comparison.main_scores(Strategy::CROSS_STITCH, &task.name)[0],
+            scores.main_score()
+        );
     }
 }
 
@@ -160,6 +164,7 @@ fn progress_is_told_as_it_happens() {
             scored += 1;
             assert_eq!(finetune, scored * FINETUNE_STEPS);
         }
+        event => panic!("{event:?}"),
     })
     .unwrap();
     assert_eq!((prefinetune, finetune, scored), (STEPS, 8 * FINETUNE_STEPS, 8));
@@ -170,7 +175,12 @@ fn the_report_holds_every_figure() {
     let directory = TempDir::new().unwrap();
     let config = config(directory.path());
     let comparison = compared(&config);
-    let report = Report::new("tiny", &tasks(), &config, &comparison, 1.5);
+    let mut report = Report::new(&tasks(), &config, &comparison);
+    assert_eq!(
+        (&report.backbone, report.seconds),
+        (&config.prefinetune.backbone, comparison.seconds)
+    );
+    (report.backbone, report.seconds) = ("tiny".into(), 1.5);
     let json = serde_json::to_value(&report).unwrap();
     let lengths =
         ["tasks", "strategies", "cells", "seeds"].map(|key| json[key].as_array().unwrap().len());
@@ -181,7 +191,7 @@ fn the_report_holds_every_figure() {
 
     for (row, strategy) in report.strategies.iter().zip(STRATEGIES) {
         for task in ["cities", "opinions"] {
-            let scores = comparison.headlines(strategy, task);
+            let scores = comparison.main_scores(strategy, task);
             let mean = (scores[0] + scores[1]) / 2.0;
             assert!(row.tasks[task].n == 2 && (row.tasks[task].mean - mean).abs() < 1e-12);
         }
@@ -196,7 +206,7 @@ fn the_table_has_a_row_for_each_strategy() {
     let directory = TempDir::new().unwrap();
     let config = config(directory.path());
     let comparison = compared(&config);
-    let report = Report::new("tiny", &tasks(), &config, &comparison, 1.5);
+    let report = Report::new(&tasks(), &config, &comparison);
     let table = table(&report);
     let lines: Vec<Vec<&str>> =
         table.lines().map(|line| line.split_whitespace().collect()).collect();

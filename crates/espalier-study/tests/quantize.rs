@@ -5,7 +5,7 @@ use espalier_encoder::{
     Adapter, AdapterCard, Backbone, Family, Head, Lora, Output, PackedBackbone, Pooling, Precision,
 };
 use espalier_study::evaluate;
-use espalier_study::quantize::{Budget, Quantized, Subject, quantize};
+use espalier_study::quantize::{Quantized, Quantizer, ScoredAdapter};
 use espalier_testing::fixtures::tiny_bert;
 use std::fs;
 use std::path::Path;
@@ -30,7 +30,7 @@ fn texts() -> Vec<String> {
 }
 
 /// A classifier that is right about all its examples in f32, though often by a narrow margin.
-fn subject(backbone: &Backbone) -> Subject {
+fn scored(backbone: &Backbone) -> ScoredAdapter {
     let mut state = 7u32;
     let number = || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -56,16 +56,13 @@ fn subject(backbone: &Backbone) -> Subject {
     };
     let labelled =
         texts().into_iter().zip(labels).map(|(text, label)| LabelledText { text, label });
-    Subject {
-        name: "narrow".into(),
-        adapter,
-        examples: Examples::Classification(labelled.collect()),
-    }
+    ScoredAdapter::new("narrow", adapter, Examples::Classification(labelled.collect()))
 }
 
 fn run(max_drop: f64, mixed: bool, out: &Path) -> Quantized {
     let backbone = tiny_bert();
-    quantize(&backbone, &[subject(&backbone)], Budget { max_drop, mixed }, out, |_| ()).unwrap()
+    let adapters = [scored(&backbone)];
+    Quantizer::new(&backbone, &adapters).max_drop(max_drop).mixed(mixed).pack(out, |_| ()).unwrap()
 }
 
 fn files(directory: &TempDir) -> Vec<String> {
@@ -84,7 +81,7 @@ fn bytes_are_enough_for_a_generous_budget() {
     assert!(quantized.in_bf16.is_empty());
     assert_eq!(std::fs::read(out.with_extension("trial")).unwrap(), b"precious");
     std::fs::remove_file(out.with_extension("trial")).unwrap();
-    assert_eq!((quantized.grades[0].before, quantized.grades[0].examples), (100.0, 400));
+    assert_eq!((quantized.adapters[0].before, quantized.adapters[0].examples), (100.0, 400));
     assert_eq!(quantized.file.unwrap().path, out);
     assert_eq!(files(&directory), ["tiny.espalier"]);
 }
@@ -93,8 +90,8 @@ fn bytes_are_enough_for_a_generous_budget() {
 fn an_adapter_that_loses_too_much_is_named_and_no_file_is_left() {
     let directory = TempDir::new().unwrap();
     let quantized = run(0.0, false, &directory.path().join("tiny.espalier"));
-    assert!(quantized.file.is_none() && quantized.grades[0].drop() > 0.0);
-    assert_eq!(quantized.grades[0].name, "narrow");
+    assert!(quantized.file.is_none() && quantized.adapters[0].drop() > 0.0);
+    assert_eq!(quantized.adapters[0].name, "narrow");
     assert!(files(&directory).is_empty());
 }
 
@@ -103,7 +100,7 @@ fn as_few_matrices_as_will_do_stay_in_bf16() {
     let backbone = tiny_bert();
     let directory = TempDir::new().unwrap();
     let out = directory.path().join("tiny.espalier");
-    let lost = run(0.0, false, &out).grades[0].drop();
+    let lost = run(0.0, false, &out).adapters[0].drop();
     let budget = lost / 2.0;
     let quantized = run(budget, true, &out);
     assert!(!quantized.in_bf16.is_empty() && quantized.in_bf16.len() < backbone.matrices().len());
@@ -111,9 +108,9 @@ fn as_few_matrices_as_will_do_stay_in_bf16() {
     // What was reported is true of the file.
     let file = PackedBackbone::open(&out).unwrap();
     assert_eq!(file.precision(), Precision::Int8);
-    let subject = subject(&backbone);
-    let score = 100.0 * evaluate(&file, &subject.adapter, &subject.examples).unwrap().headline();
-    assert_eq!(score, quantized.grades[0].after);
+    let scored = scored(&backbone);
+    let score = 100.0 * evaluate(&file, &scored.adapter, &scored.examples).unwrap().main_score();
+    assert_eq!(score, quantized.adapters[0].after);
     assert!(100.0 - score <= budget);
     let sections = quantized.file.unwrap().sections;
     for (name, _) in backbone.matrices() {

@@ -64,8 +64,8 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let config = config(&args.backbone, &data, args.strategies);
     let comparison = compare_with_progress(&backbone, &tasks, &config)?;
 
-    let mut report =
-        Report::new(&args.backbone, &tasks, &config, &comparison, start.elapsed().as_secs_f64());
+    let mut report = Report::new(&tasks, &config, &comparison);
+    report.seconds = start.elapsed().as_secs_f64();
     save_last(&comparison, &config, &args.out)?;
     let (example, shown) = answer(&args.out)?;
     report.example = Some(example);
@@ -89,12 +89,12 @@ fn config(backbone: &str, data: &Path, strategies: Vec<Strategy>) -> ComparisonC
     prefinetune.train.steps = 50;
     prefinetune.train.freeze_embeddings = true;
     prefinetune.tc.batch = 32;
-    ComparisonConfig {
-        strategies,
-        seeds: vec![0, 1, 2],
-        prefinetune,
-        finetune: FinetuneConfig { steps: 120, batch: 12, ..FinetuneConfig::default() },
-    }
+    let mut config = ComparisonConfig::default();
+    config.strategies = strategies;
+    config.seeds = vec![0, 1, 2];
+    config.prefinetune = prefinetune;
+    config.finetune = FinetuneConfig { steps: 120, batch: 12, ..FinetuneConfig::default() };
+    config
 }
 
 fn compare_with_progress(
@@ -123,12 +123,13 @@ fn compare_with_progress(
                 .step(step.step, step.steps, || format!("loss {:.4}", step.loss));
         }
         Event::Scored(cell) => {
-            let (name, score) = (cell.scores.headline_name(), 100.0 * cell.scores.headline());
+            let (name, score) = (cell.scores.main_metric(), 100.0 * cell.scores.main_score());
             progress
                 .take()
                 .into_iter()
                 .for_each(|progress| progress.finish(&format!("{name} {score:.1}")));
         }
+        _ => {}
     })?;
     Ok(comparison)
 }
@@ -161,7 +162,7 @@ fn answer(out: &Path) -> anyhow::Result<(Example, String)> {
         .collect();
     let answers = all.iter().flat_map(|one| TASKS.into_iter().zip(&one.answers));
     let answers = answers.map(|(name, answer)| (name.to_string(), describe(answer))).collect();
-    Ok((Example { text: SENTENCE.into(), answers }, shown.join("\n")))
+    Ok((Example::new(SENTENCE, answers), shown.join("\n")))
 }
 
 fn print_next_steps(out: &Path, seconds: f64) -> anyhow::Result<()> {

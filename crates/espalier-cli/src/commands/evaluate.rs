@@ -33,7 +33,7 @@ pub struct Args {
 
 pub fn run(args: Args) -> anyhow::Result<()> {
     let examples = Task::open_split(&args.task, &args.split)?;
-    let (backbone, second) = args.backbone.open_columns()?;
+    let (backbone, second) = args.backbone.open_encoders()?;
     let encoder = FrozenEncoder::new(&backbone, second.as_ref());
     let adapter = encoder.open_adapter(&args.adapter)?;
     if adapter.card.tags_words_of_files() {
@@ -69,6 +69,7 @@ pub fn print_scores(title: &str, scores: &Scores) -> anyhow::Result<()> {
                 100.0 * scores.macro_f1
             )?;
         }
+        _ => say!("{title}: {} {:.1}", scores.main_metric(), 100.0 * scores.main_score())?,
     }
     Ok(())
 }

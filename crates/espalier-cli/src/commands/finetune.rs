@@ -1,4 +1,5 @@
 use super::evaluate::print_scores;
+use super::only_ours;
 use super::training::quoted;
 use crate::output;
 use crate::progress::Progress;
@@ -7,7 +8,7 @@ use espalier_encoder::{Adapter, AdapterCard, files};
 use espalier_study::evaluate;
 use espalier_train::finetune::FrozenEncoder;
 use espalier_train::{FinetuneConfig, Finetuner};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 
 /// Train a LoRA adapter and a head for one task on a frozen backbone
@@ -67,62 +68,81 @@ pub struct Args {
 pub fn run(args: Args) -> anyhow::Result<()> {
     // A directory with an adapter of espalier's, recognised by its card, may hold other files too.
     if files::read_json::<AdapterCard>(&args.out.join("espalier.json")).is_err() {
-        super::only_ours(&args.out, &[], &Adapter::FILES, "an adapter of espalier's")?;
+        only_ours(&args.out, &[], &Adapter::FILES, "an adapter of espalier's")?;
     }
     let task = Task::open(&args.task)?;
     for warning in task.warnings() {
         note!("warning: {}: {warning}", task.name);
     }
-    let (backbone, second) = args.backbone.open_columns_trainable()?;
-    let encoder = FrozenEncoder::new(&backbone, second.as_ref());
+    let (backbone, second) = args.backbone.open_encoders_trainable()?;
     anyhow::ensure!(
         second.is_none() || args.init.is_none(),
         "a cross-stitch run has no adapters to start from: leave out --init"
     );
-    let init = args
-        .init
-        .as_deref()
-        .map(|directory| Adapter::open_lora(directory, &backbone))
-        .transpose()?;
+    let init = args.init.as_deref().map(|directory| Adapter::open_lora(directory, &backbone));
+    let init = init.transpose()?;
     let train = fraction(&task.train, args.fraction, args.seed)?;
-    let config = FinetuneConfig {
+    let encoder = FrozenEncoder::new(&backbone, second.as_ref());
+    let tuner = Finetuner::new(encoder).init(init.as_ref()).config(config(&args));
+    let mut progress = Progress::new(&format!("fine-tuning on {}", task.name), args.steps);
+    let adapter = tuner.train(&train, |step| {
+        progress.step(step.step, step.steps, || format!("loss {:.4}", step.loss));
+    })?;
+    progress.finish(&format!("{} examples, {} steps", train.len(), args.steps));
+    adapter.save(&args.out)?;
+
+    let scores = score(encoder, &adapter, &task, args.json)?;
+    if args.json {
+        return output::json(&json!({
+            "task": task.name,
+            "examples": train.len(),
+            "seed": args.seed,
+            "adapter": args.out,
+            "scores": scores,
+        }));
+    }
+    note!("next: {}", next_command(&args, second.is_some()));
+    Ok(())
+}
+
+fn config(args: &Args) -> FinetuneConfig {
+    FinetuneConfig {
         steps: args.steps,
         batch: args.batch,
         learning_rate: args.learning_rate,
         head_learning_rate: args.head_learning_rate,
         seed: args.seed,
         ..FinetuneConfig::default()
-    };
-    let mut progress = Progress::new(&format!("fine-tuning on {}", task.name), config.steps);
-    let steps = config.steps;
-    let tuner = Finetuner::new(encoder).init(init.as_ref()).config(config);
-    let adapter = tuner.train(&train, |step| {
-        progress.step(step.step, step.steps, || format!("loss {:.4}", step.loss));
-    })?;
-    progress.finish(&format!("{} examples, {} steps", train.len(), steps));
-    adapter.save(&args.out)?;
+    }
+}
 
-    let mut scores = serde_json::Map::new();
+/// The scores on dev and test, for those that the task has. Without `quiet` they are printed too.
+fn score(
+    encoder: FrozenEncoder,
+    adapter: &Adapter,
+    task: &Task,
+    quiet: bool,
+) -> anyhow::Result<Map<String, Value>> {
+    let mut scores = Map::new();
     for (split, examples) in [("dev", &task.dev), ("test", &task.test)] {
         let Some(examples) = examples else { continue };
-        let result = evaluate(encoder, &adapter, examples)?;
-        if !args.json {
+        let result = evaluate(encoder, adapter, examples)?;
+        if !quiet {
             print_scores(&format!("{} {split}", task.name), &result)?;
         }
         scores.insert(split.to_string(), serde_json::to_value(&result)?);
     }
-    if args.json {
-        let result = json!({ "task": task.name, "examples": train.len(), "seed": args.seed, "adapter": args.out, "scores": scores });
-        output::json(&result)?;
-    } else {
-        let backbone = quoted(Path::new(&args.backbone.backbone));
-        let (adapter, task) = (quoted(&args.out), quoted(&args.task));
-        match second {
-            None => note!("next: espalier predict --backbone {backbone} --adapter {adapter}"),
-            Some(_) => note!(
-                "next: espalier evaluate --backbone {backbone} --adapter {adapter} --task {task}"
-            ),
+    Ok(scores)
+}
+
+/// A command that uses the adapter. Cross-stitch's adapters can only be evaluated.
+fn next_command(args: &Args, is_cross_stitch: bool) -> String {
+    let backbone = quoted(Path::new(&args.backbone.backbone));
+    let (adapter, task) = (quoted(&args.out), quoted(&args.task));
+    match is_cross_stitch {
+        false => format!("espalier predict --backbone {backbone} --adapter {adapter}"),
+        true => {
+            format!("espalier evaluate --backbone {backbone} --adapter {adapter} --task {task}")
         }
     }
-    Ok(())
 }

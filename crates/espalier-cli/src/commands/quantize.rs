@@ -3,7 +3,7 @@ use crate::output;
 use anyhow::{Context, bail, ensure};
 use espalier_data::Task;
 use espalier_encoder::{Adapter, Backbone, Compute};
-use espalier_study::quantize::{Budget, Grade, Quantized, Stage, Subject, quantize};
+use espalier_study::quantize::{Quantized, Quantizer, ScoredAdapter};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -56,12 +56,12 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     );
     let backbone = backbone::open_trainable(&args.backbone, Compute::F32)?;
     let pairs = args.adapters.iter().zip(&args.tasks);
-    let subjects =
-        pairs.map(|(adapter, task)| subject(&backbone, adapter, task, args.split.as_deref()));
-    let subjects = subjects.collect::<anyhow::Result<Vec<_>>>()?;
-    let budget = Budget { max_drop: args.max_drop, mixed: !args.bytes_only };
-    let quantized =
-        quantize(&backbone, &subjects, budget, &args.out, |stage| note!("{}", describe(&stage)))?;
+    let adapters =
+        pairs.map(|(adapter, task)| scored(&backbone, adapter, task, args.split.as_deref()));
+    let adapters = adapters.collect::<anyhow::Result<Vec<_>>>()?;
+    let quantizer =
+        Quantizer::new(&backbone, &adapters).max_drop(args.max_drop).mixed(!args.bytes_only);
+    let quantized = quantizer.pack(&args.out, |stage| note!("{stage}"))?;
     let printed = match args.json {
         true => write_result(&quantized, args.max_drop),
         false => print_result(&quantized),
@@ -70,12 +70,12 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     verdict(&quantized, &args).and(printed)
 }
 
-fn subject(
+fn scored(
     backbone: &Backbone,
     adapter: &Path,
     task: &Path,
     split: Option<&str>,
-) -> anyhow::Result<Subject> {
+) -> anyhow::Result<ScoredAdapter> {
     let examples = match split {
         Some(split) => Task::open_split(task, split)?,
         None => {
@@ -89,22 +89,15 @@ fn subject(
     let name = adapter.display().to_string();
     let adapter = Adapter::open(adapter, backbone)
         .with_context(|| format!("cannot open the adapter {name}"))?;
-    Ok(Subject { name, adapter, examples })
-}
-
-fn describe(stage: &Stage) -> String {
-    match stage {
-        Stage::Scoring(None) => "scoring in f32".into(),
-        Stage::Scoring(Some(0)) => "scoring in int8".into(),
-        Stage::Scoring(Some(n)) => format!("scoring with {n} matrices in bf16"),
-        Stage::Ranking => "measuring what each matrix costs in int8".into(),
-    }
+    Ok(ScoredAdapter::new(name, adapter, examples))
 }
 
 fn print_result(quantized: &Quantized) -> anyhow::Result<()> {
-    for Grade { name, score, examples, before, after } in &quantized.grades {
+    for adapter in &quantized.adapters {
+        let (name, metric, examples) = (&adapter.name, adapter.metric, adapter.examples);
+        let (before, after) = (adapter.before, adapter.after);
         say!(
-            "{name}: {score} {before:.2} -> {after:.2} ({:+.2}, {examples} examples)",
+            "{name}: {metric} {before:.2} -> {after:.2} ({:+.2}, {examples} examples)",
             after - before
         )?;
     }
@@ -125,7 +118,7 @@ fn write_result(quantized: &Quantized, max_drop: f64) -> anyhow::Result<()> {
         "bytes": file.map(|file| file.bytes),
         "max_drop": max_drop,
         "in_bf16": quantized.in_bf16,
-        "adapters": quantized.grades,
+        "adapters": quantized.adapters,
     });
     output::json(&result)
 }
@@ -135,9 +128,9 @@ fn verdict(quantized: &Quantized, args: &Args) -> anyhow::Result<()> {
     if quantized.file.is_some() {
         return Ok(());
     }
-    let beyond = quantized.grades.iter().filter(|grade| grade.drop() > args.max_drop);
+    let beyond = quantized.adapters.iter().filter(|adapter| adapter.drop() > args.max_drop);
     let beyond: Vec<String> =
-        beyond.map(|grade| format!("{} loses {:.2}", grade.name, grade.drop())).collect();
+        beyond.map(|adapter| format!("{} loses {:.2}", adapter.name, adapter.drop())).collect();
     let advice = match args.bytes_only {
         true => "; without --bytes-only, some matrices may stay in bf16",
         false => " even with all matrices in bf16: pack the backbone in bf16, or allow more",

@@ -1,29 +1,30 @@
-//! What is wrong or odd, with the rows where it is.
+//! Problems of a data file, with the rows that have them.
 
 use std::collections::BTreeMap;
 
 use espalier_encoder::text::excerpt;
 use serde::Serialize;
 
-/// Rows shown of each finding.
+/// Rows shown for each problem.
 const SHOWN: usize = 3;
 
-/// Characters of each of them: a label may be a text of megabytes.
-const LONGEST: usize = 500;
+/// Characters shown of each row: a label may be a text of megabytes.
+const SHOWN_CHARACTERS: usize = 500;
 
-/// Something that a person should look at.
+/// Something in a data file that one should look at.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Problem {
-    /// Rows that cannot be used at all, so that no training starts.
+    /// A row that cannot be used at all, so that training would not start.
     Wrong,
-    /// A text without anything but white space.
+    /// A text of white space only.
     Empty,
     /// The file has less than training needs.
     TooFew,
     /// The row is the same as an earlier one.
     Duplicate,
-    /// The same text has another label or other entities elsewhere.
+    /// An earlier row has the same text with another label or other entities.
     Conflict,
     /// Anchor and positive are the same text.
     Same,
@@ -43,16 +44,16 @@ pub enum Problem {
     Overlap,
     /// An entity of very many words.
     LongEntity,
-    /// An `I-` that continues nothing.
+    /// An `I-` tag that does not continue an entity.
     StrayTag,
-    /// A label that never occurs in train.
+    /// A label that does not occur in train.
     UnknownLabel,
-    /// A text that is in train too.
+    /// A text that is also in train.
     InTrain,
 }
 
 impl Problem {
-    /// What it means, after a number of rows.
+    /// What it means, to be written after a number of rows.
     pub fn describe(self) -> &'static str {
         match self {
             Problem::Wrong => "cannot be used; training would stop at the first",
@@ -73,13 +74,13 @@ impl Problem {
             Problem::Truncated => "longer than the encoder takes: the end is not read",
             Problem::Overlap => "entities share words",
             Problem::LongEntity => "an entity of more than 20 words",
-            Problem::StrayTag => "an I- tag that continues nothing: read as a B-",
+            Problem::StrayTag => "an I- tag that does not continue an entity: read as a B-",
             Problem::UnknownLabel => "a label that never occurs in train",
-            Problem::InTrain => "the text is in train too: scores flatter",
+            Problem::InTrain => "the text is in train too: scores will be too high",
         }
     }
 
-    /// Whether data with it cannot be used.
+    /// Whether a file that has it cannot be used.
     pub fn is_fatal(self) -> bool {
         matches!(self, Problem::Wrong | Problem::TooFew)
     }
@@ -88,15 +89,15 @@ impl Problem {
 /// How often a problem occurs, with the first rows that have it.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct Finding {
-    /// Which.
+    /// The problem.
     pub problem: Problem,
     /// Number of rows.
     pub rows: u64,
-    /// `file:line: what is there` of the first few.
+    /// The first few rows, as `file:line: what is there`.
     pub examples: Vec<String>,
 }
 
-/// Findings while they are gathered.
+/// Collects findings.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Findings(BTreeMap<Problem, (u64, Vec<String>)>);
 
@@ -105,7 +106,7 @@ impl Findings {
         let (rows, examples) = self.0.entry(problem).or_default();
         *rows += 1;
         if examples.len() < SHOWN {
-            examples.push(excerpt(&example(), LONGEST));
+            examples.push(excerpt(&example(), SHOWN_CHARACTERS));
         }
     }
 

@@ -6,25 +6,29 @@ use std::path::{Path, PathBuf};
 use espalier_encoder::text::{escape_control, excerpt};
 use serde::Serialize;
 
-use super::{Finding, Group, Kind, Lengths};
+use super::file_kind::FileKind;
+use super::findings::Finding;
+use super::statistics::{Group, Lengths};
 
 /// Characters shown of a label.
-const NAME: usize = 60;
+const SHOWN_CHARACTERS: usize = 60;
 
-/// What was found in a file or in a task.
+/// The result of checking a file or a task.
+///
+/// Its `Display` is a report for people; it serializes to the JSON of `data check --json`.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct Report {
     /// The file or the task's folder.
     pub path: PathBuf,
     /// Whether training can use it.
     pub usable: bool,
-    /// The conclusion, one line.
+    /// The conclusion, in one line.
     pub verdict: String,
-    /// Each file.
+    /// The files.
     pub files: Vec<FileReport>,
 }
 
-/// What was found in a file.
+/// The result of checking one file.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct FileReport {
     /// The file.
@@ -33,17 +37,17 @@ pub struct FileReport {
     pub role: Option<&'static str>,
     /// Format and compression.
     pub format: String,
-    /// What the records are, if they are of a kind.
-    pub kind: Option<Kind>,
-    /// Number of records, those that are wrong included.
+    /// What the records are, if they are of a known kind.
+    pub kind: Option<FileKind>,
+    /// Number of records, including invalid ones.
     pub rows: u64,
-    /// How entities were written as tags.
+    /// The scheme of the tags, if there are tags.
     pub scheme: Option<&'static str>,
     /// How long the texts are.
     pub lengths: Vec<Lengths>,
     /// Labels, concepts or sources.
     pub groups: Vec<Group>,
-    /// What is wrong or odd.
+    /// Problems, with the rows that have them.
     pub findings: Vec<Finding>,
 }
 
@@ -75,7 +79,7 @@ impl fmt::Display for Report {
 
 impl fmt::Display for FileReport {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let kind = self.kind.map_or("of no kind known here", Kind::name);
+        let kind = self.kind.map_or("of no kind known here", FileKind::name);
         let scheme = self.scheme.map(|scheme| format!(", tags in {scheme}")).unwrap_or_default();
         writeln!(
             f,
@@ -101,7 +105,7 @@ fn shown(path: &Path) -> String {
     escape_control(&path.display().to_string()).into_owned()
 }
 
-/// A number with its noun, which is given in the plural.
+/// A number with its noun, which is passed in the plural.
 fn counted(number: u64, nouns: &str) -> String {
     let noun = if number == 1 { nouns.strip_suffix('s').unwrap_or(nouns) } else { nouns };
     format!("{number} {noun}")
@@ -109,10 +113,13 @@ fn counted(number: u64, nouns: &str) -> String {
 
 fn write_group(f: &mut fmt::Formatter, group: &Group) -> fmt::Result {
     let joined = |names: &[String]| {
-        names.iter().map(|name| excerpt(name, NAME)).collect::<Vec<_>>().join(", ")
+        names.iter().map(|name| excerpt(name, SHOWN_CHARACTERS)).collect::<Vec<_>>().join(", ")
     };
-    let most: Vec<String> =
-        group.most.iter().map(|(name, count)| format!("{} {count}", excerpt(name, NAME))).collect();
+    let most: Vec<String> = group
+        .most
+        .iter()
+        .map(|(name, count)| format!("{} {count}", excerpt(name, SHOWN_CHARACTERS)))
+        .collect();
     let dots = |shown: usize, all: usize| if shown < all { " ..." } else { "" };
     let (names, mentions) =
         (counted(group.distinct as u64, group.of), counted(group.mentions, "mentions"));

@@ -1,32 +1,40 @@
-//! What is counted and questioned in one valid record of each kind.
+//! The checks of one valid record of each kind.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use espalier_encoder::tags::Entity;
 use espalier_encoder::text::excerpt;
 
 use super::findings::Problem;
 use super::texts::{around, broken_at, fingerprint, has_letters, nearly_same};
-use crate::words::{count_words, word_starts};
-use crate::{AnnotatedText, ConceptSentence, ConceptSpan, LabelledText, TextPair};
+use crate::records::concepts::ConceptSentence;
+use crate::records::examples::{AnnotatedText, LabelledText};
+use crate::records::pairs::TextPair;
+use crate::records::spans::ConceptSpan;
+use crate::records::words::{count_words, word_starts};
 
-const MANY_WORDS: usize = 1000;
-const LONG_ENTITY: usize = 20;
+/// A text of more words is very long.
+const MAX_WORDS: usize = 1000;
 
-/// What a record holds for the check: texts with what they are, names with their length in words,
-/// and problems.
+/// An entity of more words is long.
+const MAX_ENTITY_WORDS: usize = 20;
+
+/// What the check takes from a record.
 #[derive(Default)]
 pub(super) struct Row {
+    /// Texts, each with its role, such as `anchor`.
     pub texts: Vec<(&'static str, Text)>,
+    /// Labels, concepts or the source, each with its length in words.
     pub names: Vec<(String, usize)>,
+    /// Problems, each with an excerpt of what has it.
     pub problems: Vec<(Problem, String)>,
-    /// Stands for what the model reads.
+    /// A fingerprint of what the model reads.
     pub input: u64,
-    /// Stands for what it should answer.
-    pub answer: u64,
+    /// A fingerprint of what it should predict.
+    pub target: u64,
 }
 
-/// A text as it is or in words.
+/// A text, as one string or in words.
 pub(super) enum Text {
     Plain(String),
     Words(Vec<String>),
@@ -48,29 +56,28 @@ impl Text {
     }
 }
 
-/// What is remembered of the training split for the others.
-#[derive(Default)]
+/// What the train split has, for comparison with the other splits.
 pub(super) struct Train {
-    pub inputs: HashMap<u64, u64>,
+    /// Fingerprints of the inputs.
+    pub inputs: HashSet<u64>,
     pub labels: HashSet<String>,
-    pub known: bool,
 }
 
 impl Row {
-    fn new(texts: Vec<(&'static str, Text)>, input: u64, answer: u64) -> Row {
-        let mut row = Row { input, answer, ..Row::default() };
+    fn new(texts: Vec<(&'static str, Text)>, input: u64, target: u64) -> Row {
+        let mut row = Row { input, target, ..Row::default() };
         for (_, text) in &texts {
-            let whole = match text {
+            let full = match text {
                 Text::Plain(text) => text.clone(),
                 Text::Words(words) => words.join(" "),
             };
             let odd = [
-                (Problem::Empty, whole.trim().is_empty()),
-                (Problem::NoLetters, !whole.trim().is_empty() && !has_letters(&whole)),
-                (Problem::VeryLong, text.words() > MANY_WORDS),
+                (Problem::Empty, full.trim().is_empty()),
+                (Problem::NoLetters, !full.trim().is_empty() && !has_letters(&full)),
+                (Problem::VeryLong, text.words() > MAX_WORDS),
             ];
-            if let Some(at) = broken_at(&whole) {
-                row.problems.push((Problem::Broken, excerpt(around(&whole, at), 80)));
+            if let Some(at) = broken_at(&full) {
+                row.problems.push((Problem::Broken, excerpt(around(&full, at), 80)));
             }
             row.problems.extend(
                 odd.into_iter().filter(|odd| odd.1).map(|(problem, _)| (problem, text.excerpt())),
@@ -112,15 +119,15 @@ impl Row {
     }
 
     pub fn of_sentence(sentence: ConceptSentence) -> Row {
-        let answer = fingerprint(
+        let target = fingerprint(
             &sentence.spans.iter().map(|s| (s.start, s.end, &s.concept)).collect::<Vec<_>>(),
         );
         let input = fingerprint(&sentence.tokens);
-        let row = Row::new(vec![("sentence", Text::Words(sentence.tokens))], input, answer);
+        let row = Row::new(vec![("sentence", Text::Words(sentence.tokens))], input, target);
         row.with_spans(sentence.spans)
     }
 
-    /// With spans of words.
+    /// Checks spans over the words of the row's text.
     fn with_spans(self, mut spans: Vec<ConceptSpan>) -> Row {
         let mut row = self;
         spans.sort_by_key(|span| (span.start, span.end));
@@ -129,7 +136,7 @@ impl Row {
                 .map(|span| format!("{}..{} {:?}", span.start, span.end, span.concept));
             row.problems.push((Problem::Overlap, format!("{a} and {b}")));
         }
-        if let Some(span) = spans.iter().find(|span| span.end - span.start > LONG_ENTITY) {
+        if let Some(span) = spans.iter().find(|span| span.end - span.start > MAX_ENTITY_WORDS) {
             row.problems.push((
                 Problem::LongEntity,
                 format!("{} words of {:?}", span.end - span.start, span.concept),
@@ -140,7 +147,7 @@ impl Row {
     }
 
     pub fn of_annotated(AnnotatedText { text, entities }: AnnotatedText) -> Row {
-        let (input, answer) = (fingerprint(&text), fingerprint(&entities));
+        let (input, target) = (fingerprint(&text), fingerprint(&entities));
         let starts = word_starts(&text);
         let words_before = |at: usize| starts.partition_point(|&start| start < at);
         let in_words = |Entity { start, end, label }| ConceptSpan {
@@ -149,7 +156,7 @@ impl Row {
             concept: label,
         };
         let spans = entities.into_iter().map(in_words).collect();
-        Row::new(vec![("sentence", Text::Plain(text))], input, answer).with_spans(spans)
+        Row::new(vec![("sentence", Text::Plain(text))], input, target).with_spans(spans)
     }
 
     pub fn of_document(text: String) -> Row {
@@ -160,8 +167,8 @@ impl Row {
     }
 
     pub fn of_text(text: LabelledText) -> Row {
-        let (input, answer) = (fingerprint(&text.text), fingerprint(&text.label));
-        let row = Row::new(vec![("text", Text::Plain(text.text))], input, answer);
+        let (input, target) = (fingerprint(&text.text), fingerprint(&text.label));
+        let row = Row::new(vec![("text", Text::Plain(text.text))], input, target);
         Row { names: vec![(text.label, 1)], ..row }
     }
 }

@@ -1,13 +1,12 @@
-//! What is odd about a text.
+//! What can be wrong with a text: broken characters, no letters, a near duplicate.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// UTF-8 that was read as Latin-1 or Windows-1252 shows these where accents, quotes and dashes
-/// were.
+/// What accents, quotes and dashes become when UTF-8 is decoded as Latin-1 or Windows-1252.
 const MISREAD: [&str; 13] =
     ["â€", "Ã©", "Ã¨", "Ã¤", "Ã¶", "Ã¼", "Ã±", "Ã¡", "Ã³", "Ã§", "Â ", "Â£", "ï»¿"];
 
-/// Where the first character is that was lost or misread when the text was converted, in bytes.
+/// The byte at which the first character is that was lost or misread when the text was converted.
 pub(super) fn broken_at(text: &str) -> Option<usize> {
     let lost = |c: char| {
         c == '\u{fffd}'
@@ -18,7 +17,7 @@ pub(super) fn broken_at(text: &str) -> Option<usize> {
     text.find(lost).or_else(|| if text.is_ascii() { None } else { misread() })
 }
 
-/// A text from a few words before `at` on.
+/// The text from a few words before `at` on.
 pub(super) fn around(text: &str, at: usize) -> &str {
     let start = text[..at].char_indices().rev().nth(29).map_or(0, |(start, _)| start);
     &text[start..]
@@ -28,19 +27,19 @@ pub(super) fn has_letters(text: &str) -> bool {
     text.chars().any(char::is_alphanumeric)
 }
 
-/// Whether two texts are alike but for case, punctuation and white space.
+/// Whether two texts differ in case, punctuation and white space only.
 pub(super) fn nearly_same(a: &str, b: &str) -> bool {
-    let essence = |text: &'_ str| {
+    let letters = |text: &'_ str| {
         text.chars()
             .filter(|c| c.is_alphanumeric())
             .flat_map(char::to_lowercase)
             .collect::<String>()
     };
-    let a = essence(a);
-    !a.is_empty() && a == essence(b)
+    let a = letters(a);
+    !a.is_empty() && a == letters(b)
 }
 
-/// A number that stands for a value; two values share one by an accident of 1 in 2^64.
+/// A hash of a value. Two values share one with a probability of 2^-64.
 pub(super) fn fingerprint(value: &(impl Hash + ?Sized)) -> u64 {
     let mut hasher = DefaultHasher::new();
     value.hash(&mut hasher);
@@ -52,11 +51,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn broken_texts_are_told_from_foreign_ones() {
-        for sound in
+    fn broken_texts_are_distinguished_from_foreign_ones() {
+        for good in
             ["", "plain", "naïve café", "São Paulo, Ångström", "Ã", "tab\tand\nline", "🙂 你好"]
         {
-            assert_eq!(broken_at(sound), None, "{sound}");
+            assert_eq!(broken_at(good), None, "{good}");
         }
         for (broken, at) in [
             ("donâ€™t", 3),

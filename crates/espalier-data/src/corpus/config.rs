@@ -1,18 +1,19 @@
-//! A corpus file and how much of it is wanted.
+//! A corpus file and its weight, as a configuration writes them.
+
+use std::fmt;
+use std::path::PathBuf;
 
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use std::fmt;
-use std::path::PathBuf;
 
 /// A corpus file with its weight: `"a.jsonl"`, or `{ path = "a.jsonl", weight = 2.0 }`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CorpusConfig {
-    /// The file; a relative path counts from the configuration file, else from the working
-    /// directory.
+    /// The file. A relative path starts at the folder of the configuration file, or at the working
+    /// directory if there is no such file.
     pub path: PathBuf,
-    /// How many times more often than by its size alone it is drawn from; above 0.
+    /// How many times more often it is drawn from than by its size alone; above 0.
     pub weight: f64,
 }
 
@@ -31,7 +32,7 @@ impl fmt::Display for CorpusConfig {
     }
 }
 
-/// The form with a weight.
+/// The form with a weight, as a table.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Weighted {
@@ -55,7 +56,7 @@ impl Serialize for CorpusConfig {
 
 impl<'de> Deserialize<'de> for CorpusConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // Not an untagged enum, whose errors do not say what is wrong.
+        // The errors of an untagged enum would not say what is wrong.
         struct Either;
         impl<'de> Visitor<'de> for Either {
             type Value = CorpusConfig;
@@ -103,8 +104,8 @@ mod tests {
         );
         assert_eq!(
             corpora(
-                "[[corpora]]\npath = \"a.jsonl\"\n[[corpora]]\npath = \"b.csv\"\nweight = \
-                 2.5"
+                "[[corpora]]\npath = \"a.jsonl\"\n[[corpora]]\npath = \"b.csv\"\n\
+                 weight = 2.5"
             ),
             Ok(expected)
         );

@@ -1,20 +1,23 @@
-//! Records that are taken out of a corpus, to validate on.
+//! Takes a validation set out of a corpus.
 
-use super::{Corpus, spooling};
-use crate::DataError;
+use std::collections::HashSet;
+use std::hash::Hash;
+
 use rand::seq::index::sample;
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::collections::HashSet;
-use std::hash::Hash;
+
+use super::{Corpus, Part, spool};
+use crate::error::DataError;
 
 impl<T: Serialize + DeserializeOwned> Corpus<T> {
-    /// Takes `count` records out, but no more than a tenth, and returns them, part after part; they
-    /// are never drawn again. A record whose `key` is that of one of these goes with it. A part
-    /// that would be left with less than two records keeps them all. The drawing begins anew.
+    /// Takes out `count` random records, but at most a tenth of all, and every other record with
+    /// the `key` of one of them. Returns them, part after part; they are never drawn again. A part
+    /// that would be left with fewer than two records keeps all. Drawing starts again from the
+    /// beginning.
     ///
-    /// This reads all records once, if there are any to take out.
+    /// Reads all records once, if there are any to take out.
     ///
     /// # Errors
     /// [`DataError::Spool`].
@@ -37,7 +40,7 @@ impl<T: Serialize + DeserializeOwned> Corpus<T> {
         for part in &mut self.parts {
             let (mut records, mut gaps) = (Vec::new(), Vec::new());
             for index in 0..part.size {
-                let record: T = self.spool.get(part.number, index).map_err(spooling)?;
+                let record: T = self.spool.get(part.number, index).map_err(spool::failed)?;
                 if keys.contains(&key(&record)) {
                     gaps.push(index - records.len());
                     records.push(record);
@@ -51,31 +54,32 @@ impl<T: Serialize + DeserializeOwned> Corpus<T> {
             (part.order, part.gaps) = (part.order.over(part.size), gaps);
             held.extend(records);
         }
-        // What a small part kept is trained on there.
+        // Records that a small part kept are trained on there.
         held.retain(|record| !kept.contains(&key(record)));
         Ok(held)
     }
 
     /// The record with this index over all parts.
     fn record(&mut self, mut index: usize) -> Result<T, DataError> {
-        let fits = |part: &&super::Part| {
+        let fits = |part: &&Part| {
             let fits = index < part.size;
             index -= if fits { 0 } else { part.size };
             fits
         };
         let number = self.parts.iter().find(fits).map_or(0, |part| part.number);
-        self.spool.get(number, index).map_err(spooling)
+        self.spool.get(number, index).map_err(spool::failed)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::sampling::generator;
     use crate::{Annotation, ConceptSentence, TextPair};
-    use serde_json::json;
 
-    /// 100 sentences, of which each comes twice.
+    /// 100 different sentences, each twice.
     fn sentences() -> Corpus<ConceptSentence> {
         let file = tempfile::NamedTempFile::new().unwrap();
         let row =
@@ -97,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_held_out_is_not_drawn_in_any_copy_and_all_else_is() {
+    fn held_out_records_and_their_copies_are_not_drawn_and_all_others_are() {
         let mut corpus = sentences();
         let held = held(&mut corpus, 5, 1);
         assert!(
@@ -124,15 +128,13 @@ mod tests {
     }
 
     #[test]
-    fn small_parts_stay_whole_and_nothing_of_theirs_is_validated_on() {
+    fn small_parts_keep_all_and_none_of_theirs_is_validated_on() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let row = |n: usize| {
             // The source "small" has two pairs, whose anchors are in the large one too.
             let (anchor, source) = if n < 2 { (n, "small") } else { (n - 2, "large") };
-            format!(
-                "{}\n",
-                json!({"anchor": format!("a{anchor}"), "positive": format!("p{n}"), "source": source})
-            )
+            let (anchor, positive) = (format!("a{anchor}"), format!("p{n}"));
+            format!("{}\n", json!({"anchor": anchor, "positive": positive, "source": source}))
         };
         std::fs::write(file.path(), (0..42).map(row).collect::<String>()).unwrap();
         for seed in 0..20 {

@@ -1,30 +1,50 @@
-//! Corpora of any size, drawn at random. Each record is read and checked once and then lies in a
-//! temporary file; what stays in memory does not grow with the number of records.
+//! Corpora of any size, drawn from at random. Each record is read and validated once and then kept
+//! in a temporary file; memory does not grow with the number of records.
 
+mod builder;
 mod config;
 mod hold_out;
+mod pieces;
 mod spool;
 
-use std::collections::HashMap;
-use std::io;
-use std::path::Path;
-
-use espalier_encoder::Tokenizer;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{Annotation, ConceptSentence, DataError, TextPair, TextPiece};
-use crate::sampling::{Position, Shuffled, Weighted, generator};
-use spool::{Spool, SpoolWriter};
+use crate::error::DataError;
+use crate::sampling::{Position, Shuffled, Weighted};
+use spool::Spool;
 
+pub use builder::MAX_SOURCES;
 pub use config::CorpusConfig;
+pub use pieces::{Role, TextPiece};
 pub use spool::read_at;
 
-/// The greatest number of sources that are told apart.
-pub const MAX_SOURCES: usize = 1 << 16;
-
-/// Records in parts. Each part is drawn from in epochs, each in a new order; the parts are drawn in
-/// proportion to size^exponent times weight.
+/// Records of one type, in parts: what is drawn from together. A part is a source of pairs, or all
+/// files of one weight.
+///
+/// Each part is drawn from in epochs, each in a new random order. Parts are drawn in proportion to
+/// their mean weight times size^exponent.
+///
+/// # Examples
+/// ```
+/// use espalier_data::{Corpus, CorpusConfig};
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("faq.csv");
+/// std::fs::write(&path, "question,answer\na,1\nb,2\nc,3\nd,4\n")?;
+/// let files = [CorpusConfig::from(path)];
+/// let mut corpus = Corpus::pairs(&files, 0.5, 7)?;
+/// assert_eq!(corpus.len(), 4);
+/// let first = corpus.batch_of_one_part(2)?;
+/// assert_eq!(first.len(), 2);
+///
+/// // A corpus restored from a position continues as if never interrupted.
+/// let position = corpus.position();
+/// let mut restored = Corpus::pairs(&files, 0.5, 7)?;
+/// restored.seek(&position)?;
+/// assert_eq!(restored.batch_of_one_part(2)?, corpus.batch_of_one_part(2)?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Corpus<T> {
     spool: Spool<T>,
@@ -36,9 +56,10 @@ pub struct Corpus<T> {
 struct Part {
     /// Its number in the spool.
     number: usize,
+    /// Number of records that can be drawn.
     size: usize,
     order: Shuffled,
-    /// For each record held out, ascending, the number of those before it that are not.
+    /// For each record held out, ascending, the number of records before it that are not.
     gaps: Vec<usize>,
 }
 
@@ -49,74 +70,15 @@ impl Part {
     }
 }
 
-/// How far the drawing is.
+/// How far a corpus has been drawn from: what a checkpoint keeps of it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CorpusPosition {
     /// Of the choice of parts.
     pub draw: Position,
-    /// Of each part, with its number of records, which tells another corpus.
+    /// Of each part: its number of records, by which another corpus is recognised, and its
+    /// position.
     pub parts: Vec<(u64, Position)>,
-}
-
-impl Corpus<TextPair> {
-    /// The pairs of several files, a part for each source that has two or more: the other pairs of
-    /// a batch are its negatives. There may be no such source; then nothing can be drawn.
-    ///
-    /// # Errors
-    /// The first record that cannot be read or is not valid, a file without records, more than
-    /// [`MAX_SOURCES`] sources, a full disk.
-    pub fn pairs(files: &[CorpusConfig], exponent: f64, seed: u64) -> Result<Self, DataError> {
-        let mut builder = Builder::new()?;
-        for file in files {
-            builder.add(file, super::pairs::pairs(&file.path)?, |pair: &TextPair| {
-                pair.source.clone()
-            })?;
-        }
-        builder.finish("tc", 2, exponent, seed)
-    }
-}
-
-impl Corpus<ConceptSentence> {
-    /// The sentences of several files. Files of one weight are one part, so that equal weights mean
-    /// epochs over all files.
-    ///
-    /// # Errors
-    /// The first record that cannot be read or is not valid, a file without records, a full disk.
-    pub fn sentences(
-        files: &[CorpusConfig],
-        annotation: Annotation,
-        seed: u64,
-    ) -> Result<Self, DataError> {
-        let mut builder = Builder::new()?;
-        for file in files {
-            builder.add(file, super::concepts::sentences(&file.path, annotation)?, |_| {
-                file.weight.to_string()
-            })?;
-        }
-        builder.finish("ner", 1, 1.0, seed)
-    }
-}
-
-impl Corpus<TextPiece> {
-    /// The documents of several files in tokens, cut into pieces of at most `max_tokens`. Files of
-    /// one weight are one part.
-    ///
-    /// # Errors
-    /// The first record that cannot be read or is not valid, a file without words, a full disk.
-    pub fn texts(
-        files: &[CorpusConfig],
-        tokenizer: &Tokenizer,
-        max_tokens: usize,
-        seed: u64,
-    ) -> Result<Self, DataError> {
-        let mut builder = Builder::new()?;
-        for file in files {
-            let pieces = super::pieces::pieces(&file.path, tokenizer, max_tokens)?;
-            builder.add(file, pieces, |_| file.weight.to_string())?;
-        }
-        builder.finish("mlm", 1, 1.0, seed)
-    }
 }
 
 impl<T: Serialize + DeserializeOwned> Corpus<T> {
@@ -135,8 +97,8 @@ impl<T: Serialize + DeserializeOwned> Corpus<T> {
         self.parts.iter().map(|part| part.size).max().unwrap_or(0)
     }
 
-    /// The next `count` records, or fewer if the part that is drawn is smaller, all of one part and
-    /// none twice.
+    /// The next `count` records, all of one part and none twice; fewer if the part that is drawn is
+    /// smaller.
     ///
     /// # Errors
     /// [`DataError::Spool`].
@@ -148,8 +110,8 @@ impl<T: Serialize + DeserializeOwned> Corpus<T> {
         self.take(part, count)
     }
 
-    /// The next `count` records, each of a part drawn anew; fewer if a part is drawn more often
-    /// than it has records. None comes twice.
+    /// The next `count` records, none twice, each of a part drawn anew; fewer if a part is drawn
+    /// more often than it has records.
     ///
     /// # Errors
     /// [`DataError::Spool`].
@@ -171,28 +133,24 @@ impl<T: Serialize + DeserializeOwned> Corpus<T> {
         let indices = part.order.batch(count);
         indices
             .into_iter()
-            .map(|index| self.spool.get(part.number, part.place(index)).map_err(spooling))
+            .map(|index| self.spool.get(part.number, part.place(index)).map_err(spool::failed))
             .collect()
     }
 
-    /// How far the drawing is.
+    /// How far the corpus has been drawn from.
     pub fn position(&self) -> CorpusPosition {
         let parts =
             self.parts.iter().map(|part| (part.size as u64, part.order.position())).collect();
         CorpusPosition { draw: self.draw.position(), parts }
     }
 
-    /// Goes on from `position` as a corpus of the same files, seed and settings that stood there.
+    /// Continues from `position`, that of a corpus of the same files, seed and settings.
     ///
     /// # Errors
     /// [`DataError::OtherCorpus`] when this one has parts of other sizes.
     pub fn seek(&mut self, position: &CorpusPosition) -> Result<(), DataError> {
-        let same = self
-            .parts
-            .iter()
-            .map(|part| part.size as u64)
-            .eq(position.parts.iter().map(|part| part.0));
-        if !same {
+        let sizes = self.parts.iter().map(|part| part.size as u64);
+        if !sizes.eq(position.parts.iter().map(|part| part.0)) {
             let expected =
                 position.parts.iter().fold(0, |sum: u64, part| sum.saturating_add(part.0));
             return Err(DataError::OtherCorpus { expected, found: self.len() as u64 });
@@ -206,87 +164,6 @@ impl<T: Serialize + DeserializeOwned> Corpus<T> {
     }
 }
 
-/// A corpus while its files are read.
-struct Builder<T> {
-    writer: SpoolWriter<T>,
-    /// Number of each part by its name.
-    numbers: HashMap<String, usize>,
-    /// Names of the parts, and the sum of their records' weights.
-    parts: Vec<(String, f64)>,
-}
-
-impl<T: Serialize + DeserializeOwned> Builder<T> {
-    fn new() -> Result<Self, DataError> {
-        let writer = SpoolWriter::new().map_err(spooling)?;
-        Ok(Self { writer, numbers: HashMap::new(), parts: Vec::new() })
-    }
-
-    fn add(
-        &mut self,
-        file: &CorpusConfig,
-        records: impl Iterator<Item = Result<T, DataError>>,
-        part_of: impl Fn(&T) -> String,
-    ) -> Result<(), DataError> {
-        let mut empty = true;
-        for record in records {
-            let record = record?;
-            let part = self.part(part_of(&record), &file.path)?;
-            self.writer.push(part, &record).map_err(spooling)?;
-            self.parts[part].1 += file.weight;
-            empty = false;
-        }
-        if empty { Err(DataError::Empty { path: file.path.clone() }) } else { Ok(()) }
-    }
-
-    /// The number of a part, which is new if the name is.
-    fn part(&mut self, name: String, path: &Path) -> Result<usize, DataError> {
-        if let Some(&part) = self.numbers.get(&name) {
-            return Ok(part);
-        }
-        if self.parts.len() == MAX_SOURCES {
-            return Err(DataError::Sources { path: path.to_owned(), limit: MAX_SOURCES });
-        }
-        self.parts.push((name.clone(), 0.0));
-        self.numbers.insert(name, self.parts.len() - 1);
-        Ok(self.parts.len() - 1)
-    }
-
-    /// Leaves out parts of fewer than `least` records.
-    fn finish(
-        self,
-        purpose: &str,
-        least: u64,
-        exponent: f64,
-        seed: u64,
-    ) -> Result<Corpus<T>, DataError> {
-        let (mut parts, mut weights) = (Vec::new(), Vec::new());
-        for (number, ((name, weight), &size)) in
-            self.parts.iter().zip(self.writer.counts()).enumerate()
-        {
-            if size >= least {
-                // The mean weight of the part's records, times size^exponent.
-                weights.push(weight * (size as f64).powf(exponent - 1.0));
-                let size = size as usize;
-                let order =
-                    Shuffled::new(size, generator(seed, &format!("{purpose} order {name}")));
-                parts.push(Part { number, size, order, gaps: Vec::new() });
-            }
-        }
-        let spool = self.writer.finish().map_err(spooling)?;
-        // Without parts nothing is drawn.
-        let weights = if weights.is_empty() { vec![0.0] } else { weights };
-        Ok(Corpus {
-            spool,
-            parts,
-            draw: Weighted::new(weights, generator(seed, &format!("{purpose} source"))),
-        })
-    }
-}
-
-fn spooling(cause: io::Error) -> DataError {
-    DataError::Spool { dir: std::env::temp_dir(), cause }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
@@ -295,14 +172,16 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::{Annotation, TextPair};
 
     /// A file of `sizes` pairs of each source, `NAME 0`, `NAME 1` and so on, mixed.
     fn pairs_of(dir: &TempDir, file: &str, sizes: &[(&str, usize)]) -> CorpusConfig {
         let most = sizes.iter().map(|size| size.1).max().unwrap_or(0);
         let rows = (0..most).flat_map(|i| {
             let sources = sizes.iter().filter(move |size| i < size.1);
-            sources
-                .map(move |(source, _)| json!({"anchor": format!("{source} {i}"), "positive": "p", "source": source}))
+            sources.map(move |(source, _)| {
+                json!({"anchor": format!("{source} {i}"), "positive": "p", "source": source})
+            })
         });
         let path = dir.path().join(file);
         std::fs::write(&path, rows.map(|row| format!("{row}\n")).collect::<String>()).unwrap();
@@ -371,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn files_of_one_weight_make_common_epochs() {
+    fn files_of_one_weight_share_their_epochs() {
         let dir = TempDir::new().unwrap();
         let files = [sentences_of(&dir, "a", 7), sentences_of(&dir, "b", 3)];
         let mut corpus = Corpus::sentences(&files, Annotation::Required, 1).unwrap();
@@ -386,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn after_seek_it_goes_on_as_it_would_have() {
+    fn after_seek_it_continues_as_if_never_interrupted() {
         let dir = TempDir::new().unwrap();
         let files = [pairs_of(&dir, "a.jsonl", &[("a", 11), ("b", 5), ("c", 2)])];
         let corpus = || Corpus::pairs(&files, 0.5, 9).unwrap();
@@ -409,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_files_and_countless_sources_are_refused() {
+    fn empty_files_and_too_many_sources_are_refused() {
         let dir = TempDir::new().unwrap();
         let error =
             Corpus::pairs(&[pairs_of(&dir, "a.jsonl", &[])], 0.5, 1).unwrap_err().to_string();

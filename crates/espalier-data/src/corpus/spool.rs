@@ -1,20 +1,20 @@
-//! Records on disk, drawn at random.
+//! Records in temporary files, for random access.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::marker::PhantomData;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// Bytes of an index entry: where a record begins (u64), how long it is (u32), and of which part it
-/// is (u32).
-const ENTRY: usize = 16;
+use crate::error::DataError;
+
+const BUFFER_BYTES: usize = 1 << 16;
 
 /// Bytes of index entries that are gathered for a part before they are written.
-const GATHERED: usize = 64 * ENTRY;
+const GATHERED_BYTES: usize = 64 * Entry::BYTES;
 
-/// Takes records one by one, each of a part that is known by its number.
+/// Takes records one by one, each with the number of its part.
 pub(super) struct SpoolWriter<T> {
     records: BufWriter<File>,
     index: BufWriter<File>,
@@ -24,12 +24,12 @@ pub(super) struct SpoolWriter<T> {
     record: PhantomData<T>,
 }
 
-/// Records of several parts in two files without names, which vanish with the process. What is kept
-/// in memory does not grow with them.
+/// Records of several parts in two unnamed files, which the operating system removes with the
+/// process. Memory does not grow with the number of records.
 #[derive(Debug)]
 pub(super) struct Spool<T> {
     records: File,
-    /// An entry for each record, part after part.
+    /// An entry for each record, sorted by part.
     index: File,
     /// The first entry of each part.
     firsts: Vec<u64>,
@@ -37,9 +37,32 @@ pub(super) struct Spool<T> {
     record: PhantomData<T>,
 }
 
+/// Where a record is.
+#[derive(Clone, Copy)]
+struct Entry {
+    start: u64,
+    length: u32,
+    part: u32,
+}
+
+impl Entry {
+    const BYTES: usize = 16;
+
+    fn to_bytes(self) -> [u8; Self::BYTES] {
+        let Self { start, length, part } = self;
+        (u128::from(start) | u128::from(length) << 64 | u128::from(part) << 96).to_le_bytes()
+    }
+
+    fn from_bytes(bytes: [u8; Self::BYTES]) -> Self {
+        let packed = u128::from_le_bytes(bytes);
+        Self { start: packed as u64, length: (packed >> 64) as u32, part: (packed >> 96) as u32 }
+    }
+}
+
 impl<T: Serialize + DeserializeOwned> SpoolWriter<T> {
     pub fn new() -> io::Result<Self> {
-        let file = || Ok::<_, io::Error>(BufWriter::with_capacity(1 << 16, tempfile::tempfile()?));
+        let file =
+            || Ok::<_, io::Error>(BufWriter::with_capacity(BUFFER_BYTES, tempfile::tempfile()?));
         let (records, index) = (file()?, file()?);
         Ok(Self {
             records,
@@ -58,7 +81,8 @@ impl<T: Serialize + DeserializeOwned> SpoolWriter<T> {
         self.records.write_all(&self.buffer)?;
         let too_large = |_| io::Error::other("a record of 4 GiB or more");
         let length = u32::try_from(self.buffer.len()).map_err(too_large)?;
-        self.index.write_all(&entry(self.end, length, part as u32))?;
+        let entry = Entry { start: self.end, length, part: part as u32 };
+        self.index.write_all(&entry.to_bytes())?;
         self.end += u64::from(length);
         if part >= self.counts.len() {
             self.counts.resize(part + 1, 0);
@@ -77,7 +101,7 @@ impl<T: Serialize + DeserializeOwned> SpoolWriter<T> {
         let starts =
             self.counts.iter().scan(0, |next, count| Some(std::mem::replace(next, *next + count)));
         let firsts: Vec<u64> = starts.collect();
-        let index = if firsts.len() > 1 { by_part(index, &firsts)? } else { index };
+        let index = if firsts.len() > 1 { sort_by_part(index, &firsts)? } else { index };
         Ok(Spool { records, index, firsts, buffer: self.buffer, record: PhantomData })
     }
 }
@@ -85,29 +109,20 @@ impl<T: Serialize + DeserializeOwned> SpoolWriter<T> {
 impl<T: DeserializeOwned> Spool<T> {
     /// Record `index` of a part.
     pub fn get(&mut self, part: usize, index: usize) -> io::Result<T> {
-        let mut entry = [0; ENTRY];
-        read_at(&self.index, (self.firsts[part] + index as u64) * ENTRY as u64, &mut entry)?;
-        let [a, b, c, d, e, f, g, h, i, j, k, l, ..] = entry;
-        let (start, length) =
-            (u64::from_le_bytes([a, b, c, d, e, f, g, h]), u32::from_le_bytes([i, j, k, l]));
+        let mut entry = [0; Entry::BYTES];
+        let place = (self.firsts[part] + index as u64) * Entry::BYTES as u64;
+        read_at(&self.index, place, &mut entry)?;
+        let Entry { start, length, .. } = Entry::from_bytes(entry);
         self.buffer.resize(length as usize, 0);
         read_at(&self.records, start, &mut self.buffer)?;
         postcard::from_bytes(&self.buffer).map_err(io::Error::other)
     }
 }
 
-fn entry(start: u64, length: u32, part: u32) -> [u8; ENTRY] {
-    let mut entry = [0; ENTRY];
-    entry[..8].copy_from_slice(&start.to_le_bytes());
-    entry[8..12].copy_from_slice(&length.to_le_bytes());
-    entry[12..].copy_from_slice(&part.to_le_bytes());
-    entry
-}
-
 /// The same entries, those of part 0 first: a counting sort from file to file.
-fn by_part(mut unsorted: File, firsts: &[u64]) -> io::Result<File> {
+fn sort_by_part(mut unsorted: File, firsts: &[u64]) -> io::Result<File> {
     let mut sorted = tempfile::tempfile()?;
-    let mut next: Vec<u64> = firsts.iter().map(|first| first * ENTRY as u64).collect();
+    let mut next: Vec<u64> = firsts.iter().map(|first| first * Entry::BYTES as u64).collect();
     let mut gathered: Vec<Vec<u8>> = vec![Vec::new(); firsts.len()];
     let mut write = |entries: &mut Vec<u8>, next: &mut u64| {
         sorted.seek(SeekFrom::Start(*next))?;
@@ -117,14 +132,13 @@ fn by_part(mut unsorted: File, firsts: &[u64]) -> io::Result<File> {
         result
     };
     unsorted.rewind()?;
-    let mut reader = io::BufReader::with_capacity(1 << 16, unsorted);
-    let mut entry = [0; ENTRY];
-    while io::BufRead::fill_buf(&mut reader)?.len() >= ENTRY {
+    let mut reader = BufReader::with_capacity(BUFFER_BYTES, unsorted);
+    let mut entry = [0; Entry::BYTES];
+    while reader.fill_buf()?.len() >= Entry::BYTES {
         reader.read_exact(&mut entry)?;
-        let [.., a, b, c, d] = entry;
-        let part = u32::from_le_bytes([a, b, c, d]) as usize;
+        let part = Entry::from_bytes(entry).part as usize;
         gathered[part].extend_from_slice(&entry);
-        if gathered[part].len() >= GATHERED {
+        if gathered[part].len() >= GATHERED_BYTES {
             write(&mut gathered[part], &mut next[part])?;
         }
     }
@@ -132,12 +146,18 @@ fn by_part(mut unsorted: File, firsts: &[u64]) -> io::Result<File> {
     Ok(sorted)
 }
 
-/// Fills `buffer` from the file's bytes after `start`.
+/// The error of a spool: its folder is that for temporary files.
+pub(super) fn failed(cause: io::Error) -> DataError {
+    DataError::Spool { dir: std::env::temp_dir(), cause }
+}
+
+/// Fills `buffer` with the file's bytes from `start` on.
 #[cfg(unix)]
 pub fn read_at(file: &File, start: u64, buffer: &mut [u8]) -> io::Result<()> {
     std::os::unix::fs::FileExt::read_exact_at(file, buffer, start)
 }
 
+/// Fills `buffer` with the file's bytes from `start` on.
 #[cfg(not(unix))]
 pub fn read_at(mut file: &File, start: u64, buffer: &mut [u8]) -> io::Result<()> {
     file.seek(SeekFrom::Start(start))?;
@@ -152,7 +172,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn records_come_back_by_part(records in prop::collection::vec((0usize..5, ".{0,9}"), 0..400)) {
+        fn records_come_back_by_part(
+            records in prop::collection::vec((0usize..5, ".{0,9}"), 0..400)
+        ) {
             let mut writer = SpoolWriter::new().unwrap();
             for (part, record) in &records {
                 writer.push(*part, record).unwrap();
@@ -160,7 +182,8 @@ mod tests {
             let counts = writer.counts().to_vec();
             let mut spool = writer.finish().unwrap();
             for (part, &count) in counts.iter().enumerate() {
-                let expected: Vec<&String> = records.iter().filter(|(p, _)| *p == part).map(|(_, r)| r).collect();
+                let expected = records.iter().filter(|(p, _)| *p == part).map(|(_, record)| record);
+                let expected: Vec<&String> = expected.collect();
                 prop_assert_eq!(count as usize, expected.len());
                 for (index, record) in expected.into_iter().enumerate().rev() {
                     prop_assert_eq!(&spool.get(part, index).unwrap(), record);

@@ -2,72 +2,61 @@
 
 use std::path::Path;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::lines::Lines;
-use crate::scheme::split_tag;
-use crate::{DataError, RecordError};
+use super::format::{Format, Numbered};
+use super::lines::{self, Lines};
+use crate::error::{DataError, RecordError};
 
-/// The sentences of a file, each with its first line, as records with `tokens` and `tags`: the
-/// first and the last column. Columns are separated by tabs where a line has some, by spaces
-/// otherwise. `-DOCSTART-` lines and comments before a sentence are skipped.
-pub(super) struct Conll {
-    pub lines: Lines,
-}
+/// Each sentence is a record with `tokens`, the first column, and `tags`, the last one.
+///
+/// Columns are separated by tabs where a line has a tab, otherwise by spaces. `-DOCSTART-` lines
+/// and comments before a sentence are skipped.
+pub(super) const FORMAT: Format = Format {
+    name: "CoNLL columns",
+    extensions: &["conll", "bio", "iob", "iob2", "txt"],
+    open: |path| lines::records(path, next_sentence),
+};
 
-impl Conll {
-    pub fn open(path: &Path) -> Result<Self, DataError> {
-        Ok(Self { lines: Lines::open(path)? })
-    }
-
-    fn next_sentence(&mut self) -> Result<Option<(usize, Value)>, DataError> {
-        let (mut first, mut tokens, mut tags) = (0, Vec::new(), Vec::new());
-        let mut wrong = None;
-        while let Some(text) = self.lines.next()? {
-            if text.trim().is_empty() || text.starts_with("-DOCSTART-") {
-                if tokens.is_empty() && wrong.is_none() {
-                    self.lines.pass()?;
-                    continue;
-                }
-                break;
+fn next_sentence(lines: &mut Lines) -> Result<Option<Numbered>, DataError> {
+    let (mut first, mut tokens, mut tags) = (0, Vec::new(), Vec::new());
+    let mut invalid_line = None;
+    while let Some(text) = lines.next_line()? {
+        if text.trim().is_empty() || text.starts_with("-DOCSTART-") {
+            if tokens.is_empty() && invalid_line.is_none() {
+                lines.skip()?;
+                continue;
             }
-            match columns(text) {
-                _ if tokens.is_empty() && is_comment(text) => self.lines.pass()?,
-                Some((token, tag)) => {
-                    tokens.push(token.to_owned());
-                    tags.push(tag.to_owned());
-                    self.lines.used();
-                    if tokens.len() == 1 {
-                        first = self.lines.line;
-                    }
-                }
-                None => {
-                    wrong = wrong.or(Some(self.lines.line));
-                    self.lines.used();
+            break;
+        }
+        match columns(text) {
+            _ if tokens.is_empty() && is_comment(text) => lines.skip()?,
+            Some((token, tag)) => {
+                tokens.push(token.to_owned());
+                tags.push(tag.to_owned());
+                lines.used();
+                if tokens.len() == 1 {
+                    first = lines.line;
                 }
             }
+            None => {
+                invalid_line = invalid_line.or(Some(lines.line));
+                lines.used();
+            }
         }
-        match wrong {
-            Some(line) => Err(DataError::Record {
-                path: self.lines.path.clone(),
-                line,
-                problem: RecordError::OneColumn,
-            }),
-            None if tokens.is_empty() => Ok(None),
-            None => Ok(Some((first, json!({"tokens": tokens, "tags": tags})))),
-        }
+    }
+    match invalid_line {
+        Some(line) => Err(DataError::Record {
+            path: lines.path.clone(),
+            line,
+            problem: RecordError::OneColumn,
+        }),
+        None if tokens.is_empty() => Ok(None),
+        None => Ok(Some((first, json!({"tokens": tokens, "tags": tags})))),
     }
 }
 
-impl Iterator for Conll {
-    type Item = Result<(usize, Value), DataError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.next_sentence().transpose()
-    }
-}
-
-/// The first and the last column, where there are two or more.
+/// The first and the last column of a line that has two or more.
 fn columns(line: &str) -> Option<(&str, &str)> {
     let columns = match line.trim_end().split_once('\t') {
         Some((token, rest)) => (token.trim(), rest.rsplit('\t').next()?.trim()),
@@ -79,41 +68,60 @@ fn columns(line: &str) -> Option<(&str, &str)> {
     (!columns.0.is_empty() && !columns.1.is_empty()).then_some(columns)
 }
 
-/// Lines that are looked at before a file is taken for CoNLL or not.
-const LOOKED_AT: usize = 20;
+/// A line that begins with `#` and does not end with a tag, as a line with the word `#` would.
+fn is_comment(line: &str) -> bool {
+    line.starts_with('#') && columns(line).is_none_or(|(_, tag)| split_tag(tag).is_none())
+}
 
-/// Whether most of a file's first lines end with a tag.
+/// The prefix and the label of a tag such as `B-person`; `('O', "")` for `O`. Nothing if the text
+/// is not a tag of any scheme (IOB, IOBES, BILOU).
+pub(crate) fn split_tag(tag: &str) -> Option<(char, &str)> {
+    if tag == "O" {
+        return Some(('O', ""));
+    }
+    let (prefix, label) = tag.split_once('-')?;
+    let mut letters = prefix.chars();
+    match (letters.next(), letters.next()) {
+        (Some(letter @ ('B' | 'I' | 'E' | 'S' | 'L' | 'U')), None) if !label.trim().is_empty() => {
+            Some((letter, label))
+        }
+        _ => None,
+    }
+}
+
+/// Lines by which [`looks_tagged`] decides.
+const INSPECTED_LINES: usize = 20;
+
+/// Whether most of a file's first lines end with a tag. This tells CoNLL columns from plain text
+/// where a `.txt` file may be either.
 pub(crate) fn looks_tagged(path: &Path) -> bool {
     let Ok(mut lines) = Lines::open(path) else { return false };
     let (mut tagged, mut seen) = (0, 0);
-    while seen < LOOKED_AT
-        && let Ok(Some(line)) = lines.next()
+    while seen < INSPECTED_LINES
+        && let Ok(Some(line)) = lines.next_line()
     {
         if !line.trim().is_empty() {
             seen += 1;
             tagged += usize::from(columns(line).is_some_and(|(_, tag)| split_tag(tag).is_some()));
-        } else if lines.pass().is_err() {
+        } else if lines.skip().is_err() {
             break;
         }
     }
     2 * tagged > seen
 }
 
-/// A line that begins with `#` and does not end with a tag, as the word `#` does.
-fn is_comment(line: &str) -> bool {
-    line.starts_with('#') && columns(line).is_none_or(|(_, tag)| split_tag(tag).is_none())
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
     use crate::MAX_LINE_BYTES;
 
-    fn read(text: &str) -> Result<Vec<(usize, Value)>, String> {
+    fn read(text: &str) -> Result<Vec<Numbered>, String> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.conll");
         std::fs::write(&path, text).unwrap();
-        let rows: Result<Vec<_>, _> = Conll::open(&path).and_then(Iterator::collect);
+        let rows: Result<Vec<_>, _> = (FORMAT.open)(&path).and_then(Iterator::collect);
         rows.map_err(|error| error.to_string().replace(&format!("{}/", dir.path().display()), ""))
     }
 
@@ -146,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn comments_are_not_read_without_end() {
+    fn comments_are_limited() {
         let error = read(&"# id\n".repeat(MAX_LINE_BYTES / 5 + 1)).unwrap_err();
         assert!(error.contains(": no record in 16777216 bytes"), "{error}");
     }

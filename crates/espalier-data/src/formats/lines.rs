@@ -1,49 +1,60 @@
 //! Numbered lines of UTF-8 text.
 
 use std::io::{BufRead, Read};
+use std::iter;
 use std::path::{Path, PathBuf};
 
-use super::bytes::{self, Compression, Reader};
-use crate::DataError;
-
-/// The longest line or record that is read, bytes. A file without line ends (or a small compressed
-/// file that unpacks into one) would otherwise fill the memory.
-pub const MAX_LINE_BYTES: usize = 16 << 20;
+use super::compression::{self, Compression, Reader};
+use super::format::{Numbered, Records};
+use super::limits::MAX_LINE_BYTES;
+use crate::error::DataError;
 
 const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 
-/// The lines of a file. After a line that is not text the next one can be read; after any other
+/// The lines of a file. After a line that is not UTF-8 the next one can be read; after any other
 /// error nothing follows.
 pub(super) struct Lines {
     pub path: PathBuf,
-    pub compression: Compression,
     /// Number of the last line read, from 1.
     pub line: usize,
+    compression: Compression,
     reader: Reader,
     buffer: Vec<u8>,
-    broken: bool,
-    /// Bytes of the lines passed over since the last that was of use.
-    passed: usize,
+    /// Whether reading failed, so that nothing can follow.
+    failed: bool,
+    /// Bytes of the lines skipped since the last one used.
+    skipped: usize,
+}
+
+/// Opens a file of lines as records; `next_record` reads as many lines as the next record has.
+pub(super) fn records<F>(path: &Path, mut next_record: F) -> Result<Records, DataError>
+where
+    F: FnMut(&mut Lines) -> Result<Option<Numbered>, DataError> + Send + 'static,
+{
+    let mut lines = Lines::open(path)?;
+    let compression = lines.compression;
+    let records = iter::from_fn(move || next_record(&mut lines).transpose());
+    Ok(Records::new(path, compression, records))
 }
 
 impl Lines {
     pub fn open(path: &Path) -> Result<Self, DataError> {
-        let (reader, compression) =
-            bytes::open(path).map_err(|cause| DataError::Open { path: path.to_owned(), cause })?;
+        let (reader, compression) = compression::open(path)
+            .map_err(|cause| DataError::Open { path: path.to_owned(), cause })?;
         Ok(Self {
             path: path.to_owned(),
-            compression,
             line: 0,
+            compression,
             reader,
             buffer: Vec::new(),
-            broken: false,
-            passed: 0,
+            failed: false,
+            skipped: 0,
         })
     }
 
-    /// The next line without its end, or nothing at the end of the file.
-    pub fn next(&mut self) -> Result<Option<&str>, DataError> {
-        if self.broken || !self.fill()? {
+    /// The next line without its line end, or nothing at the end of the file.
+    pub fn next_line(&mut self) -> Result<Option<&str>, DataError> {
+        if self.failed || !self.fill()? {
             return Ok(None);
         }
         let bytes = match self.buffer.strip_prefix(&BYTE_ORDER_MARK) {
@@ -60,17 +71,17 @@ impl Lines {
         ))
     }
 
-    /// Counts the last line as one of no use, blank or a comment.
+    /// Counts the last line as skipped: blank or a comment.
     ///
     /// # Errors
-    /// After [`MAX_LINE_BYTES`] of such lines: a small compressed file may hold nothing else for
-    /// hours.
-    pub fn pass(&mut self) -> Result<(), DataError> {
-        self.passed += self.buffer.len();
-        if self.passed <= MAX_LINE_BYTES {
+    /// After [`MAX_LINE_BYTES`] of such lines in a row: a small compressed file may hold nothing
+    /// else for hours.
+    pub fn skip(&mut self) -> Result<(), DataError> {
+        self.skipped += self.buffer.len();
+        if self.skipped <= MAX_LINE_BYTES {
             return Ok(());
         }
-        self.broken = true;
+        self.failed = true;
         Err(DataError::NothingThere {
             path: self.path.clone(),
             line: self.line,
@@ -78,16 +89,16 @@ impl Lines {
         })
     }
 
-    /// Counts the last line as one of use.
+    /// Counts the last line as part of a record.
     pub fn used(&mut self) {
-        self.passed = 0;
+        self.skipped = 0;
     }
 
     /// Reads the next line into the buffer; false at the end of the file.
     fn fill(&mut self) -> Result<bool, DataError> {
         self.line += 1;
         self.buffer.clear();
-        self.broken = true; // Until this line is read whole.
+        self.failed = true; // Until the line is complete.
         // One byte more than allowed tells a line of the greatest length from a longer one.
         let mut limited = self.reader.by_ref().take(MAX_LINE_BYTES as u64 + 1);
         let (path, line) = (&self.path, self.line);
@@ -96,7 +107,7 @@ impl Lines {
         if self.buffer.len() > MAX_LINE_BYTES {
             return Err(DataError::LineTooLong { path: path.clone(), line, limit: MAX_LINE_BYTES });
         }
-        self.broken = false;
+        self.failed = false;
         Ok(!self.buffer.is_empty())
     }
 }

@@ -1,143 +1,84 @@
-//! Files of every format as JSON values with their places, so that what a record means is written
-//! once.
+//! From the bytes of a file to JSON records with their places.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `csv.rs`, `json_lines.rs`, `conll.rs`, `plain_text.rs`, `parquet/` | one format each |
+//! | `format.rs` | what a format is to the rest of the crate |
+//! | `lines.rs`, `compression.rs` | numbered lines of UTF-8, and gzip and zstd below them |
+//! | `limits.rs` | sizes beyond which a file is refused |
+//!
+//! What a record means is no matter of its format: see [`records`](crate::records). A new format is
+//! a new file that defines a [`Format`], named in [`FORMATS`].
 
-mod bytes;
-#[cfg(feature = "parquet")]
-mod class_names;
+mod compression;
 mod conll;
-mod delimited;
-mod jsonl;
+mod csv;
+mod format;
+mod json_lines;
+mod limits;
 mod lines;
-mod paragraphs;
-#[cfg(feature = "parquet")]
 mod parquet;
+mod plain_text;
 
-pub(super) use conll::looks_tagged;
-pub use lines::MAX_LINE_BYTES;
+pub(crate) use conll::{looks_tagged, split_tag};
+pub(crate) use format::{Format, Records};
+pub use limits::MAX_LINE_BYTES;
 
 use std::path::Path;
 
-use serde_json::Value;
+use crate::error::DataError;
 
-use super::DataError;
-use bytes::Compression;
-
-/// The format of a file, told by its name.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Format {
-    JsonLines,
-    Csv,
-    Tsv,
-    Conll,
-    Text,
-    Parquet,
-}
-
-/// Name endings and what they stand for. Files with any other are read as JSON lines.
-pub(super) const EXTENSIONS: [(&str, Format); 11] = [
-    ("jsonl", Format::JsonLines),
-    ("ndjson", Format::JsonLines),
-    ("json", Format::JsonLines),
-    ("csv", Format::Csv),
-    ("tsv", Format::Tsv),
-    ("conll", Format::Conll),
-    ("bio", Format::Conll),
-    ("iob", Format::Conll),
-    ("iob2", Format::Conll),
-    ("txt", Format::Conll),
-    ("parquet", Format::Parquet),
+/// All formats. A file is of the first that has its extension, or of the first of all if none has.
+const FORMATS: [&Format; 6] = [
+    &json_lines::FORMAT,
+    &csv::CSV,
+    &csv::TSV,
+    &conll::FORMAT,
+    &parquet::FORMAT,
+    // `.txt` is CoNLL above; see `format_of_documents`.
+    &plain_text::FORMAT,
 ];
 
-impl Format {
-    pub fn of(path: &Path) -> Format {
-        let extension = extension(path);
-        EXTENSIONS
-            .iter()
-            .find(|(known, _)| *known == extension)
-            .map_or(Format::JsonLines, |&(_, format)| format)
-    }
+/// The format of a file, by its name.
+pub(crate) fn format_of(path: &Path) -> &'static Format {
+    let name = file_name(path);
+    let format = split_name(&name).map(|(_, extension)| extension).and_then(with_extension);
+    format.unwrap_or(FORMATS[0])
+}
 
-    /// The format where texts alone are wanted: there, `.txt` is plain text.
-    pub fn of_texts(path: &Path) -> Format {
-        if extension(path) == "txt" { Format::Text } else { Format::of(path) }
-    }
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Format::JsonLines => "JSON lines",
-            Format::Csv => "CSV",
-            Format::Tsv => "TSV",
-            Format::Conll => "CoNLL columns",
-            Format::Text => "plain text",
-            Format::Parquet => "Parquet",
+/// The format of a file that holds documents: `.txt` is plain text here.
+pub(crate) fn format_of_documents(path: &Path) -> &'static Format {
+    match split_name(&file_name(path)) {
+        Some((_, extension)) if plain_text::FORMAT.extensions.contains(&extension) => {
+            &plain_text::FORMAT
         }
+        _ => format_of(path),
     }
 }
 
-fn extension(path: &Path) -> String {
-    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
-    uncompressed(&name).rsplit_once('.').map_or("", |(_, extension)| extension).to_owned()
+/// Opens a file in the format of its name.
+pub(crate) fn open(path: &Path) -> Result<Records, DataError> {
+    (format_of(path).open)(path)
 }
 
-/// A file's name without the ending that says how it is compressed.
-pub(super) fn uncompressed(name: &str) -> &str {
-    [".gz", ".zst"].iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(name)
+/// The stem and the extension of a data file's name, which may also say how the file is compressed:
+/// `train` and `csv` for `train.csv.gz`. Nothing for names without the extension of a format.
+pub(crate) fn split_name(name: &str) -> Option<(&str, &str)> {
+    let (stem, extension) = uncompressed(name).rsplit_once('.')?;
+    with_extension(extension).map(|_| (stem, extension))
 }
 
-/// The records of a file with their places: the line that a record begins on, or, in Parquet, its
-/// row; both from 1. A record that is wrong does not end them; a file that cannot be read on does.
-pub(super) struct Records {
-    pub format: Format,
-    pub compression: Option<&'static str>,
-    rows: Box<dyn Iterator<Item = Result<(usize, Value), DataError>> + Send>,
+/// A file's name without the extension of a compression.
+pub(crate) fn uncompressed(name: &str) -> &str {
+    [".gz", ".zst"].iter().find_map(|extension| name.strip_suffix(extension)).unwrap_or(name)
 }
 
-impl Records {
-    pub fn open(path: &Path) -> Result<Records, DataError> {
-        Self::open_as(path, Format::of(path))
-    }
-
-    pub fn open_as(path: &Path, format: Format) -> Result<Records, DataError> {
-        let opened = |compression: Compression, rows| Records {
-            format,
-            compression: compression.name(),
-            rows,
-        };
-        Ok(match format {
-            Format::JsonLines => {
-                let rows = jsonl::JsonLines::open(path)?;
-                opened(rows.lines.compression, Box::new(rows))
-            }
-            Format::Csv | Format::Tsv => {
-                let rows = delimited::Delimited::open(path, format == Format::Tsv)?;
-                opened(rows.compression, Box::new(rows))
-            }
-            Format::Conll => {
-                let rows = conll::Conll::open(path)?;
-                opened(rows.lines.compression, Box::new(rows))
-            }
-            Format::Text => {
-                let rows = paragraphs::Paragraphs::open(path)?;
-                opened(rows.lines.compression, Box::new(rows))
-            }
-            #[cfg(feature = "parquet")]
-            Format::Parquet => opened(Compression::None, Box::new(parquet::open(path)?)),
-            #[cfg(not(feature = "parquet"))]
-            Format::Parquet => {
-                let problem = "this build does without; build with the feature `parquet`, or \
-                               convert the file to JSON lines";
-                return Err(DataError::Parquet { path: path.to_owned(), problem: problem.into() });
-            }
-        })
-    }
+fn with_extension(extension: &str) -> Option<&'static Format> {
+    FORMATS.into_iter().find(|format| format.extensions.contains(&extension))
 }
 
-impl Iterator for Records {
-    type Item = Result<(usize, Value), DataError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.rows.next()
-    }
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().to_lowercase()
 }
 
 #[cfg(test)]
@@ -147,15 +88,17 @@ mod tests {
     #[test]
     fn the_name_tells_the_format() {
         for (name, format) in [
-            ("a/train.jsonl", Format::JsonLines),
-            ("train.CSV.gz", Format::Csv),
-            ("train.tsv.zst", Format::Tsv),
-            ("a.b.txt", Format::Conll),
-            ("x", Format::JsonLines),
-            ("a.gz", Format::JsonLines),
-            ("p.parquet", Format::Parquet),
+            ("a/train.jsonl", "JSON lines"),
+            ("train.CSV.gz", "CSV"),
+            ("train.tsv.zst", "TSV"),
+            ("a.b.txt", "CoNLL columns"),
+            ("x", "JSON lines"),
+            ("a.gz", "JSON lines"),
+            ("p.parquet", "Parquet"),
         ] {
-            assert_eq!(Format::of(Path::new(name)), format, "{name}");
+            assert_eq!(format_of(Path::new(name)).name, format, "{name}");
         }
+        assert_eq!(format_of_documents(Path::new("a.TXT.gz")).name, "plain text");
+        assert_eq!(format_of_documents(Path::new("a.csv")).name, "CSV");
     }
 }

@@ -1,17 +1,26 @@
-//! A random order of 0..n that is computed place by place, so that it needs no memory of n numbers.
+//! A random order of 0..n that is computed index by index, without memory for n numbers.
 
 use rand::RngCore;
 
-/// Each round sends an index to a random place with probability 1/2, so that after 64 rounds none
-/// is left where it was but by chance.
+/// Each round moves an index to a random place with probability 1/2, so that 64 rounds leave none
+/// in its place except by chance.
 const ROUNDS: usize = 64;
 
 /// A permutation of 0..n: the swap-or-not shuffle (Hoang, Morris, Rogaway: An enciphering scheme
 /// based on a card shuffle, 2012).
 ///
-/// Every round pairs each index x with k - x (mod n) and swaps the two or not, by a bit that hangs
-/// on the pair alone. That is a permutation for any n, without the detours of a cipher on a power
-/// of two.
+/// Every round pairs each index x with k - x (mod n) and swaps the two or not, by a bit that
+/// depends only on the pair. That is a permutation for any n, unlike a cipher on a power of two.
+///
+/// # Examples
+/// ```
+/// use espalier_data::sampling::{Permutation, generator};
+///
+/// let permutation = Permutation::new(5, &mut generator(7, "example"));
+/// let mut order: Vec<usize> = (0..5).map(|place| permutation.at(place)).collect();
+/// order.sort();
+/// assert_eq!(order, [0, 1, 2, 3, 4]);
+/// ```
 #[derive(Clone, Debug)]
 pub struct Permutation {
     n: u64,
@@ -20,21 +29,21 @@ pub struct Permutation {
 
 #[derive(Clone, Copy, Debug)]
 struct Round {
-    /// k: partners add up to it modulo n.
+    /// k: the two indices of a pair add up to it modulo n.
     sum: u64,
-    /// What makes the bits of this round different from those of others.
+    /// Makes the bits of this round different from those of others.
     key: u64,
 }
 
 impl Permutation {
-    /// Numbers of 32 bits that [`new`](Self::new) takes from its generator.
+    /// The 32-bit words that [`new`](Self::new) takes from its generator.
     pub const WORDS: u128 = 4 * ROUNDS as u128;
 
     /// A permutation of 0..n, drawn from `rng`.
     pub fn new(n: usize, rng: &mut impl RngCore) -> Self {
         let n = n as u64;
-        // The upper half of a product is below n without the retries of an exact draw, which would
-        // make WORDS vary.
+        // The upper half of the product is below n. An exact draw would need retries, and WORDS
+        // would not be constant.
         let round = |_| Round {
             sum: ((rng.next_u64() as u128 * n as u128) >> 64) as u64,
             key: rng.next_u64(),
@@ -42,7 +51,7 @@ impl Permutation {
         Self { n, rounds: (0..ROUNDS).map(round).collect() }
     }
 
-    /// The index at a place.
+    /// The index at a place of the order.
     ///
     /// # Panics
     /// If `place` is not below n.
@@ -50,14 +59,14 @@ impl Permutation {
         assert!((place as u64) < self.n, "Permutation: place {place} of {}", self.n);
         let index = self.rounds.iter().fold(place as u64, |x, round| {
             let partner = if round.sum >= x { round.sum - x } else { self.n - (x - round.sum) };
-            if mixed(x.max(partner) ^ round.key) & 1 == 1 { partner } else { x }
+            if mix(x.max(partner) ^ round.key) & 1 == 1 { partner } else { x }
         });
         index as usize
     }
 }
 
-/// The finaliser of SplitMix64: each bit of the result hangs on all bits of x.
-fn mixed(x: u64) -> u64 {
+/// The finalizer of SplitMix64: each bit of the result depends on all bits of x.
+fn mix(x: u64) -> u64 {
     let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     x ^ (x >> 31)
@@ -65,9 +74,10 @@ fn mixed(x: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
     use super::*;
     use crate::sampling::generator;
-    use std::collections::{BTreeMap, BTreeSet};
 
     #[test]
     fn it_visits_every_index_once_whatever_n() {
@@ -95,15 +105,16 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_are_torn_apart_in_a_corpus_of_hundreds_of_millions() {
+    fn neighbours_are_separated_in_a_corpus_of_hundreds_of_millions() {
         let n = 300_000_000;
         let permutation = Permutation::new(n, &mut generator(3, "test"));
         let indices: Vec<usize> = (n - 10_000..n).map(|place| permutation.at(place)).collect();
-        // Two random places are n / 3 apart in the mean; the mean of 10,000 has a standard
+        // Two random places are n / 3 apart on average; the mean of 10,000 has a standard
         // deviation of n / 424.
-        let apart: usize = indices.windows(2).map(|pair| pair[0].abs_diff(pair[1])).sum::<usize>()
-            / (indices.len() - 1);
-        assert!(apart.abs_diff(n / 3) < n / 80, "{apart}");
+        let distance: usize =
+            indices.windows(2).map(|pair| pair[0].abs_diff(pair[1])).sum::<usize>()
+                / (indices.len() - 1);
+        assert!(distance.abs_diff(n / 3) < n / 80, "{distance}");
         assert!(indices.iter().all(|&index| index < n));
         assert_eq!(indices.iter().collect::<BTreeSet<_>>().len(), indices.len());
     }

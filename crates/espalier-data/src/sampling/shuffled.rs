@@ -1,12 +1,13 @@
-//! Epochs over a corpus, each in an order of its own.
+//! Epochs over a corpus, each in a new random order.
 
-use super::{Permutation, Position};
 use rand_chacha::ChaCha8Rng;
 
-/// Indices of a corpus without end: every epoch visits each once, in a new order.
+use super::{Permutation, Position};
+
+/// An endless sequence of indices of a corpus: every epoch visits each once, in a new order.
 ///
-/// The order of an epoch follows from the generator and the epoch's number alone, and takes no
-/// memory that grows with the corpus.
+/// The order of an epoch depends only on the generator and the number of the epoch. Memory does not
+/// grow with the corpus.
 #[derive(Clone, Debug)]
 pub struct Shuffled {
     n: usize,
@@ -16,7 +17,7 @@ pub struct Shuffled {
 }
 
 impl Shuffled {
-    /// Indices 0..n. `rng` as [`generator`](super::generator) gives it.
+    /// Draws from the indices 0..n. `rng` must be new, as from [`generator`](super::generator).
     ///
     /// # Panics
     /// If n is zero.
@@ -25,7 +26,7 @@ impl Shuffled {
         Self { n, position: Position::default(), order: order(n, 0, &rng), rng }
     }
 
-    /// The beginning of the sequence over 0..n with the same generator.
+    /// A new sequence over 0..n with the same generator, from its beginning.
     ///
     /// # Panics
     /// If n is zero.
@@ -33,10 +34,10 @@ impl Shuffled {
         Self::new(n, self.rng.clone())
     }
 
-    /// The next `count` indices, at most n: no index comes twice in one batch.
+    /// The next `count` indices, at most n; no index is twice in one batch. The rest of an epoch
+    /// that is too short for a batch is left out.
     pub fn batch(&mut self, count: usize) -> Vec<usize> {
         let count = count.min(self.n);
-        // The rest of an epoch too short for a batch is left out.
         if self.position.next.saturating_add(count as u64) > self.n as u64 {
             self.seek(Position { epoch: self.position.epoch.wrapping_add(1), next: 0 });
         }
@@ -45,12 +46,12 @@ impl Shuffled {
         (first..first + count).map(|place| self.order.at(place)).collect()
     }
 
-    /// How far the sequence is.
+    /// How far the sequence has been drawn.
     pub fn position(&self) -> Position {
         self.position
     }
 
-    /// Goes on from `position` as a sampler of the same n and generator that stood there.
+    /// Continues from `position`, that of a sampler with the same n and generator.
     pub fn seek(&mut self, position: Position) {
         if position.epoch != self.position.epoch {
             self.order = order(self.n, position.epoch, &self.rng);
@@ -68,10 +69,12 @@ fn order(n: usize, epoch: u64, rng: &ChaCha8Rng) -> Permutation {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
     use super::*;
     use crate::sampling::generator;
-    use proptest::prelude::*;
-    use std::collections::BTreeSet;
 
     proptest! {
         #[test]
@@ -81,15 +84,16 @@ mod tests {
             for epoch in 0..3 {
                 let seen: Vec<usize> = (0..batches).flat_map(|_| shuffled.batch(batch)).collect();
                 prop_assert_eq!(shuffled.position(), Position { epoch, next: seen.len() as u64 });
-                // All but the rest that is too short for a batch.
+                // All except the rest that is too short for a batch.
                 prop_assert_eq!(seen.len(), batches * batch.min(n));
-                let distinct: BTreeSet<usize> = seen.iter().copied().filter(|&index| index < n).collect();
+                let valid = seen.iter().copied().filter(|&index| index < n);
+                let distinct: BTreeSet<usize> = valid.collect();
                 prop_assert_eq!(distinct.len(), seen.len());
             }
         }
 
         #[test]
-        fn no_index_comes_twice_in_a_batch(n in 1usize..50, batch in 1usize..99, seed: u64) {
+        fn no_index_is_twice_in_a_batch(n in 1usize..50, batch in 1usize..99, seed: u64) {
             let mut shuffled = Shuffled::new(n, generator(seed, "test"));
             for _ in 0..10 {
                 let mut picked = shuffled.batch(batch);
@@ -101,7 +105,12 @@ mod tests {
         }
 
         #[test]
-        fn after_seek_it_goes_on_as_it_would_have(n in 1usize..200, before in 0usize..40, batch in 1usize..30, seed: u64) {
+        fn after_seek_it_continues_as_if_never_interrupted(
+            n in 1usize..200,
+            before in 0usize..40,
+            batch in 1usize..30,
+            seed: u64,
+        ) {
             let mut uninterrupted = Shuffled::new(n, generator(seed, "test"));
             (0..before).for_each(|_| drop(uninterrupted.batch(batch)));
             let stored = serde_json::to_string(&uninterrupted.position()).unwrap();

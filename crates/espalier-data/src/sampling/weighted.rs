@@ -1,10 +1,11 @@
 //! Random choice among a few sources.
 
-use super::Position;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
-/// 32-bit numbers of the generator that a draw takes.
+use super::Position;
+
+/// The 32-bit words that a draw takes from the generator.
 const WORDS: u128 = 2;
 
 /// Draws sources in proportion to their weights.
@@ -16,8 +17,8 @@ pub struct Weighted {
 }
 
 impl Weighted {
-    /// One weight per source, each at least 0 and finite. `rng` as [`generator`](super::generator)
-    /// gives it.
+    /// One weight per source, each at least 0 and finite. `rng` must be new, as from
+    /// [`generator`](super::generator).
     ///
     /// # Panics
     /// If there is no source.
@@ -31,7 +32,7 @@ impl Weighted {
         Self { cumulative, drawn: 0, rng }
     }
 
-    /// The next source.
+    /// The index of the next source.
     pub fn draw(&mut self) -> usize {
         self.drawn = self.drawn.wrapping_add(1);
         let last = self.cumulative.len() - 1;
@@ -39,12 +40,12 @@ impl Weighted {
         self.cumulative.partition_point(|&end| end <= point).min(last)
     }
 
-    /// How far the sequence is.
+    /// How many were drawn.
     pub fn position(&self) -> Position {
         Position { epoch: 0, next: self.drawn }
     }
 
-    /// Goes on from `position` as a sampler of the same weights and generator that stood there.
+    /// Continues from `position`, that of a sampler with the same weights and generator.
     pub fn seek(&mut self, position: Position) {
         self.drawn = position.next;
         self.rng.set_word_pos(position.next as u128 * WORDS);
@@ -57,7 +58,7 @@ mod tests {
     use crate::sampling::generator;
 
     #[test]
-    fn sources_come_in_proportion_to_their_weights() {
+    fn sources_are_drawn_in_proportion_to_their_weights() {
         // 4 standard deviations of 11,000 draws are 121.
         let mut weighted = Weighted::new([10.0, 0.0, 1.0], generator(7, "test"));
         let mut counts = [0usize; 3];
@@ -66,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn after_seek_it_goes_on_as_it_would_have() {
+    fn after_seek_it_continues_as_if_never_interrupted() {
         for before in [0, 1, 7, 8, 33] {
             let mut uninterrupted = Weighted::new([1.0; 50], generator(3, "test"));
             (0..before).for_each(|_| _ = uninterrupted.draw());

@@ -2,11 +2,12 @@
 
 use super::card::{AdapterCard, Output};
 use super::sums::Sums;
-use crate::config::EncoderConfig;
+use crate::architecture::EncoderConfig;
+use crate::architecture::Module;
 use crate::error::{EncoderError, Result};
 use crate::files;
 use crate::head::Head;
-use crate::lora::{Lora, LoraSite, Module, SiteSpec};
+use crate::lora::{Lora, LoraSite, SiteSpec};
 use crate::tensors::{FloatType, TensorFile, tensor_bytes};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};

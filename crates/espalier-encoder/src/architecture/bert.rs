@@ -1,5 +1,5 @@
+use super::EncoderConfig;
 use super::{Architecture, Description, MlmNames, Refused, variant};
-use crate::config::EncoderConfig;
 
 pub(super) const BERT: Description = Description {
     model_type: "bert",

@@ -1,5 +1,5 @@
+use super::EncoderConfig;
 use super::{Architecture, Description, MlmNames, Refused, variant};
-use crate::config::EncoderConfig;
 use serde::Deserialize;
 
 pub(super) const DISTILBERT: Description = Description {

@@ -5,13 +5,14 @@
 //! has. Each has one file here.
 
 mod bert;
+mod config;
 mod distilbert;
 mod mpnet;
 mod roberta;
 mod variant;
 
-use crate::config::EncoderConfig;
-use crate::lora::Module;
+pub use config::{EncoderConfig, Module};
+
 use serde::{Deserialize, Serialize};
 
 /// A kind of encoder, named as `model_type` in config.json.

@@ -1,7 +1,7 @@
+use super::EncoderConfig;
 use super::bert::BERT;
 use super::roberta::LM_HEAD;
 use super::{Architecture, Description, MlmNames, Refused, variant};
-use crate::config::EncoderConfig;
 use espalier_kernels::attention::BUCKETS;
 use serde::Deserialize;
 

@@ -1,6 +1,6 @@
+use super::EncoderConfig;
 use super::bert::BERT;
 use super::{Architecture, Description, MlmNames, Refused, variant};
-use crate::config::EncoderConfig;
 use serde::Deserialize;
 
 pub(super) const ROBERTA: Description =

@@ -2,7 +2,7 @@
 
 use super::text_encoder::{TextEncoder, Weights};
 use super::{Backbone, SideFile};
-use crate::config::EncoderConfig;
+use crate::architecture::EncoderConfig;
 use crate::digest::hex;
 use crate::error::{EncoderError, Result};
 use crate::files;

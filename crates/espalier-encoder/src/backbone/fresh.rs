@@ -2,7 +2,7 @@
 
 use super::Backbone;
 use super::directory::side_files;
-use crate::config::EncoderConfig;
+use crate::architecture::EncoderConfig;
 use crate::error::{EncoderError, Result};
 use crate::memory;
 use crate::model::Encoder;

@@ -1,7 +1,7 @@
 //! What stands before a bundle's sections: magic, version, and a header that says what follows.
 
 use super::hash::xxh64;
-use crate::config::EncoderConfig;
+use crate::architecture::EncoderConfig;
 use crate::error::{EncoderError, Result};
 use crate::pooling::TextVectors;
 use serde::{Deserialize, Serialize};

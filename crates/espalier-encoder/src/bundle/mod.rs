@@ -11,7 +11,7 @@ mod write;
 pub(crate) use read::Bundle;
 pub(crate) use write::{Contents, StoredAs, write};
 
-use crate::config::EncoderConfig;
+use crate::architecture::EncoderConfig;
 use espalier_kernels::Precision;
 use header::Type;
 use std::collections::BTreeSet;

@@ -26,7 +26,7 @@ pub use activations::Activations;
 pub use backward::Gradients;
 pub use encode::Adapters;
 
-use crate::config::EncoderConfig;
+use crate::architecture::EncoderConfig;
 use crate::layout::Layout;
 use crate::lora::Lora;
 use crate::packed::PackedWeights;

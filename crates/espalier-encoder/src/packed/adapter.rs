@@ -1,6 +1,7 @@
 //! An adapter's pairs, packed.
 
-use crate::lora::{Lora, Module};
+use crate::architecture::Module;
+use crate::lora::Lora;
 use espalier_kernels::Precision;
 use espalier_kernels::lora::PackedPair;
 

@@ -1,6 +1,6 @@
 //! The linear maps of an encoder, packed.
 
-use crate::config::EncoderConfig;
+use crate::architecture::EncoderConfig;
 use crate::layout::{LayerLayout, LinearLayout};
 use crate::model::Encoder;
 use crate::packed::MappedMatrix;

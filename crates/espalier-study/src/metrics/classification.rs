@@ -1,13 +1,12 @@
 //! Accuracy and macro F1 of text classification.
 
-use std::collections::BTreeMap;
-
-use serde::Serialize;
-
 use super::ratio;
+use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// Scores of predicted classes.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize)]
+#[non_exhaustive]
 pub struct ClassificationScores {
     /// Share of texts with the right class.
     pub accuracy: f64,
@@ -19,6 +18,15 @@ pub struct ClassificationScores {
 }
 
 /// Scores predicted classes against gold ones.
+///
+/// ```
+/// use espalier_study::metrics::classification_scores;
+///
+/// let [gold, predicted] = [["a", "a", "b"], ["a", "b", "b"]].map(|row| row.map(String::from));
+/// let scores = classification_scores(&gold, &predicted);
+/// assert_eq!(scores.accuracy, 2.0 / 3.0);
+/// assert_eq!(scores.macro_f1, 2.0 / 3.0); // F1 is 2 / 3 for both classes
+/// ```
 ///
 /// # Panics
 /// When the two differ in length: the scores would be meaningless.

@@ -1,16 +1,15 @@
-//! Entity-level precision, recall and F1: an entity is correct when its words and its label both
+//! Entity-level precision, recall and F1: an entity is correct when both its span and its label
 //! are.
 
+use super::ratio;
+use espalier_encoder::tags::{Entity, entities_lenient, entities_strict};
+use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::AddAssign;
 
-use espalier_encoder::tags::{Entity, entities_lenient, entities_strict};
-use serde::Serialize;
-
-use super::ratio;
-
 /// Scores over all entities, each counted once (micro average).
 #[derive(Clone, Copy, PartialEq, Debug, Serialize)]
+#[non_exhaustive]
 pub struct EntityScores {
     /// correct / predicted
     pub precision: f64,
@@ -26,18 +25,30 @@ pub struct EntityScores {
     pub correct: usize,
 }
 
-/// Scores by both readings of BIO2 tags.
+/// Scores by both ways to read entities from BIO2 tags.
 #[derive(Clone, PartialEq, Debug, Serialize)]
+#[non_exhaustive]
 pub struct NerScores {
     /// As seqeval with `mode="strict", scheme=IOB2`.
     pub strict: EntityScores,
     /// As conlleval, which is seqeval's default.
     pub lenient: EntityScores,
-    /// Strict F1 of each entity label of the gold or the predicted tags.
+    /// Strict F1 of each entity label that occurs in the gold or the predicted tags.
     pub per_label: BTreeMap<String, f64>,
 }
 
 /// Scores predicted tag sequences against gold ones, sentence by sentence.
+///
+/// ```
+/// use espalier_study::metrics::entity_scores;
+///
+/// let tags = |line: &str| line.split(' ').map(String::from).collect::<Vec<_>>();
+/// let gold = [tags("B-person I-person O B-city")];
+/// let predicted = [tags("B-person O O B-city")]; // the person ends too early
+/// let scores = entity_scores(&gold, &predicted).strict;
+/// assert_eq!((scores.gold, scores.predicted, scores.correct), (2, 2, 1));
+/// assert_eq!(scores.f1, 0.5);
+/// ```
 ///
 /// # Panics
 /// When the two differ in the number of sentences or of tags of a sentence: the scores would be
@@ -61,8 +72,17 @@ pub fn entity_scores(gold: &[Vec<String>], predicted: &[Vec<String>]) -> NerScor
     NerScores::new(strict, lenient)
 }
 
-/// Scores the entities that were answered on texts against the gold ones, text by text. An answer
-/// has its tags repaired already, so that both readings are the same.
+/// Scores predicted entities against gold ones, text by text. Predicted entities come from repaired
+/// tags, so strict and lenient scores are the same.
+///
+/// ```
+/// use espalier_encoder::tags::Entity;
+/// use espalier_study::metrics::answer_scores;
+///
+/// let entity = |start, end| Entity { start, end, label: "city".into() };
+/// let scores = answer_scores(&[vec![entity(0, 6), entity(9, 12)]], &[vec![entity(0, 6)]]);
+/// assert_eq!((scores.strict.precision, scores.strict.recall), (1.0, 0.5));
+/// ```
 ///
 /// # Panics
 /// When the two differ in the number of texts.

@@ -1,23 +1,23 @@
-//! Which matrices suffer most from being rounded to bytes.
+//! Which matrices cause the largest errors when they are rounded to int8.
 
-use super::Subject;
+use super::ScoredAdapter;
 use espalier_encoder::{Backbone, Batch, Encoded, PackedBackbone, TextEncoder};
 use espalier_train::Result;
 
-/// Texts that are looked at.
+/// Number of texts that errors are measured on.
 const TEXTS: usize = 128;
 
-/// The backbone's matrices, those first that do the most harm for their size: how much nearer token
-/// vectors come to those of `reference` when a matrix stays in bf16, per byte that this costs.
-/// `pack` packs with some matrices in bf16.
+/// The backbone's matrices, the most sensitive first: by how much closer token vectors are to those
+/// of `reference` when the matrix stays in bf16, per byte that this costs. `pack` packs with some
+/// matrices in bf16.
 ///
-/// Scores are no good for this: they move by whole examples, and most single matrices move none.
+/// Scores are too coarse for this: a single matrix changes the answer to few examples or to none.
 pub(super) fn by_sensitivity(
     reference: &Backbone,
-    subjects: &[Subject],
+    adapters: &[ScoredAdapter],
     pack: impl Fn(&[String]) -> Result<PackedBackbone>,
 ) -> Result<Vec<String>> {
-    let texts = texts(reference, subjects);
+    let texts = texts(reference, adapters);
     let batch = Batch::from_texts(&texts);
     let vectors = |backbone: &TextEncoder| backbone.model(None).encode(&batch); // [T, H]
     let (wanted, width) = (vectors(reference), reference.encoder.width());
@@ -26,23 +26,23 @@ pub(super) fn by_sensitivity(
         Ok(mean_distance(&wanted, &vectors(&packed), width))
     };
 
-    let in_bytes = error(&[])?;
-    let mut harm = Vec::new();
+    let in_int8 = error(&[])?;
+    let mut gains = Vec::new();
     for (name, elements) in reference.matrices() {
-        let gained = in_bytes - error(std::slice::from_ref(&name))?;
-        harm.push((gained / elements as f64, name));
+        let gain = in_int8 - error(std::slice::from_ref(&name))?;
+        gains.push((gain / elements as f64, name));
     }
-    harm.sort_by(|(a, _), (b, _)| b.total_cmp(a));
-    Ok(harm.into_iter().map(|(_, name)| name).collect())
+    gains.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+    Ok(gains.into_iter().map(|(_, name)| name).collect())
 }
 
-/// Some of the subjects' texts, evenly from each.
-fn texts(backbone: &Backbone, subjects: &[Subject]) -> Vec<Encoded> {
-    let each = TEXTS.div_ceil(subjects.len().max(1));
+/// Some of the adapters' texts, evenly from each.
+fn texts(backbone: &Backbone, adapters: &[ScoredAdapter]) -> Vec<Encoded> {
+    let each = TEXTS.div_ceil(adapters.len().max(1));
     let tokenizer = &backbone.tokenizer;
-    let of_subject = |subject: &Subject| -> Vec<Encoded> {
-        let step = subject.examples.len().div_ceil(each).max(1);
-        subject
+    let of_adapter = |scored: &ScoredAdapter| -> Vec<Encoded> {
+        let step = scored.examples.len().div_ceil(each).max(1);
+        scored
             .examples
             .texts()
             .into_iter()
@@ -50,7 +50,7 @@ fn texts(backbone: &Backbone, subjects: &[Subject]) -> Vec<Encoded> {
             .map(|text| tokenizer.encode(text))
             .collect()
     };
-    subjects.iter().flat_map(of_subject).collect()
+    adapters.iter().flat_map(of_adapter).collect()
 }
 
 /// Mean over rows of one minus the cosine, of x and y [n, H].

@@ -18,7 +18,7 @@ pub use train::{Composition, GroupConfig, TrainConfig};
 use crate::error::{Result, TrainError};
 use crate::strategy::{ObjectiveKind, Strategy};
 use espalier_data::CorpusConfig;
-use espalier_data::check::{Kind, Report, check_file};
+use espalier_data::check::{FileKind, Report, check_file};
 use espalier_encoder::Tokenizer;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -140,12 +140,12 @@ impl PrefinetuneConfig {
     /// Checks the corpora of all objectives, each as what it is used for.
     pub fn check_corpora(&self, tokenizer: Option<&Tokenizer>) -> Vec<Report> {
         let sentences = match self.ner.objective() {
-            NerObjective::Concepts => Kind::Concepts,
-            NerObjective::Distill => Kind::Sentences,
+            NerObjective::Concepts => FileKind::Concepts,
+            NerObjective::Distill => FileKind::Sentences,
         };
         let ner = self.ner.corpora.iter().map(|corpus| (corpus, sentences));
-        let tc = self.tc.corpora.iter().map(|corpus| (corpus, Kind::Pairs));
-        let mlm = self.mlm.corpora.iter().map(|corpus| (corpus, Kind::Texts));
+        let tc = self.tc.corpora.iter().map(|corpus| (corpus, FileKind::Pairs));
+        let mlm = self.mlm.corpora.iter().map(|corpus| (corpus, FileKind::Texts));
         ner.chain(tc)
             .chain(mlm)
             .map(|(corpus, kind)| check_file(&corpus.path, Some(kind), tokenizer))

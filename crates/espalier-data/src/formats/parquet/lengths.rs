@@ -1,6 +1,5 @@
-//! Texts whose lengths are stored as differences: how many there are is said within the page, and
-//! the library makes room for that number. Here it is compared with the page's number of values
-//! first.
+//! Checks delta-encoded text lengths. A page states how many there are, and the library allocates
+//! for that number; here it is first compared with the page's number of values.
 
 use parquet::basic::Encoding;
 use parquet::column::page::{Page, PageMetadata, PageReader};
@@ -12,7 +11,7 @@ use parquet::schema::types::Type;
 
 use super::thrift::{Result, Thrift};
 
-/// A file whose pages are looked at before their values are read.
+/// A file whose pages are checked before their values are read.
 pub(super) struct Checked<R>(pub R);
 
 impl<R: FileReader> FileReader for Checked<R> {
@@ -59,7 +58,7 @@ impl RowGroupReader for CheckedGroup<'_> {
     }
 }
 
-/// The pages of a column, with its greatest levels of repetition and definition.
+/// The pages of a column, with its maximal repetition and definition levels.
 struct CheckedPages {
     pages: Box<dyn PageReader>,
     levels: [i16; 2],
@@ -94,13 +93,13 @@ impl Iterator for CheckedPages {
 fn check(page: &Page, levels: [i16; 2]) -> Result<()> {
     let count = match page.encoding() {
         Encoding::DELTA_LENGTH_BYTE_ARRAY => 1,
-        // The lengths of what each text shares with the one before, then those of the rest.
+        // The lengths of the prefixes shared with the text before, then those of the suffixes.
         Encoding::DELTA_BYTE_ARRAY => 2,
         _ => return Ok(()),
     };
     let mut values = values(page, levels)?;
     for _ in 0..count {
-        let (lengths, rest) = differences(values)?;
+        let (lengths, rest) = deltas(values)?;
         if lengths > u64::from(page.num_values()) {
             return Err(format!("{lengths} texts in a page of {} values", page.num_values()));
         }
@@ -109,7 +108,7 @@ fn check(page: &Page, levels: [i16; 2]) -> Result<()> {
     Ok(())
 }
 
-/// What follows the levels in a page of data.
+/// The values of a data page, which follow its levels.
 fn values(page: &Page, levels: [i16; 2]) -> Result<&[u8]> {
     let damaged = || "a page smaller than its levels".to_owned();
     let skipped = match page {
@@ -132,7 +131,7 @@ fn values(page: &Page, levels: [i16; 2]) -> Result<&[u8]> {
     page.buffer().get(skipped as usize..).ok_or_else(damaged)
 }
 
-/// Bytes of the levels that `rest` begins with.
+/// Bytes of the encoded levels that `rest` begins with.
 fn level_bytes(rest: &[u8], most: i16, values: u32, encoding: Encoding) -> Option<u64> {
     match encoding {
         Encoding::RLE => Some(4 + u64::from(u32::from_le_bytes(*rest.first_chunk()?))),
@@ -140,22 +139,23 @@ fn level_bytes(rest: &[u8], most: i16, values: u32, encoding: Encoding) -> Optio
     }
 }
 
-/// How many differences there are, and what follows them.
-fn differences(bytes: &[u8]) -> Result<(u64, &[u8])> {
+/// The number of delta-encoded integers at the beginning of `bytes`, and what follows them
+/// (DELTA_BINARY_PACKED in the Parquet specification).
+fn deltas(bytes: &[u8]) -> Result<(u64, &[u8])> {
     let mut source = Thrift::new(bytes, bytes.len() as u64);
     let [block, parts, count] = [source.varint()?, source.varint()?, source.varint()?];
-    source.integer()?; // the first number
+    source.integer()?; // The first value.
     let values = block
         .checked_div(parts)
         .filter(|&values| values > 0)
-        .ok_or("differences in blocks of no size")?;
+        .ok_or("delta-encoded blocks of size 0")?;
     let mut left = count.saturating_sub(1);
     while left > 0 {
-        source.integer()?; // the smallest difference of the block
+        source.integer()?; // The smallest delta of the block.
         let widths = (0..parts).map(|_| source.byte()).collect::<Result<Vec<u8>>>()?;
         for width in widths {
             if left > 0 {
-                source.pass((u64::from(width) * values).div_ceil(8))?;
+                source.skip_bytes((u64::from(width) * values).div_ceil(8))?;
                 left = left.saturating_sub(values);
             }
         }
@@ -168,12 +168,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn differences_are_counted_and_passed_over() {
-        // Blocks of 128 in 4 parts; 3 numbers, the first 5; differences from 0, of 2 bits, of which
-        // 32 are stored.
+    fn deltas_are_counted_and_skipped() {
+        // Blocks of 128 values in 4 miniblocks; 3 values, the first 5; minimal delta 0; miniblocks
+        // of 2 bits a value, of which 32 are stored.
         let bytes = [128, 1, 4, 3, 10, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, b'x'];
-        assert_eq!(differences(&bytes), Ok((3, &b"x"[..])));
-        // As many as memory has no room for.
+        assert_eq!(deltas(&bytes), Ok((3, &b"x"[..])));
+        // More than memory has room for.
         let page = |count: &[u8]| Page::DataPage {
             buf: [&[128, 1, 4], count, &[10]].concat().into(),
             num_values: 1,

@@ -1,4 +1,4 @@
-//! The sizes that pages state, checked before the library unpacks them.
+//! Checks the sizes that pages state, before the library decompresses them.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -9,20 +9,21 @@ use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 use parquet::file::reader::{ChunkReader, Length};
 
 use super::thrift::{FALSE, Result, Thrift};
-use crate::formats::bytes::is_plausible;
+use crate::formats::limits::is_plausible;
 
-/// Bytes that a value of a dictionary takes in memory, beside its own.
-const ENTRY: u64 = 32;
+/// Bytes of memory that an entry of a dictionary takes besides its value.
+const ENTRY_BYTES: u64 = 32;
 
-/// Bytes that stand for a value, however well it is packed.
-const VALUE: u64 = 8;
+/// Bytes that a value counts as decompressed, whatever its type.
+const VALUE_BYTES: u64 = 8;
 
-/// The type of a page that holds a dictionary.
-const DICTIONARY: i64 = 2;
+/// The type of a dictionary page.
+const DICTIONARY_PAGE: i64 = 2;
 
-/// Checks the sizes that pages state, and the number of values. Of each column one page is in
-/// memory at a time, with its dictionary: those of a row group together must not be larger than
-/// what is stored of them can honestly become.
+/// Checks the sizes that pages state, and the numbers of rows and values.
+///
+/// Of each column, one page and the dictionary are in memory at a time. Together, those of a row
+/// group must not claim more than their stored bytes can plausibly decompress to.
 pub(super) fn check(file: &File, metadata: &ParquetMetaData) -> Result<()> {
     let stored = Length::len(file);
     let (mut rows, mut values, mut walked) = (0_u64, 0_u64, 0_u64);
@@ -31,7 +32,7 @@ pub(super) fn check(file: &File, metadata: &ParquetMetaData) -> Result<()> {
         rows = rows.saturating_add(stated);
         let mut largest = Sizes::default();
         for column in group.columns() {
-            // Or else a small file could be read a million times.
+            // Overlapping columns could make a small file be read a million times.
             walked = walked.saturating_add(column.byte_range().1);
             if walked > stored {
                 return Err("columns that overlap".into());
@@ -46,14 +47,14 @@ pub(super) fn check(file: &File, metadata: &ParquetMetaData) -> Result<()> {
         }
     }
     for (number, what) in [(rows, "rows"), (values, "values")] {
-        if !is_plausible(number.saturating_mul(VALUE), stored) {
+        if !is_plausible(number.saturating_mul(VALUE_BYTES), stored) {
             return Err(format!("{number} {what} in {stored} bytes"));
         }
     }
     Ok(())
 }
 
-/// Bytes that a page states, and bytes in the file.
+/// Bytes that a page claims to decompress to, and its bytes in the file.
 #[derive(Clone, Copy, Default)]
 struct Sizes {
     stated: u64,
@@ -69,11 +70,11 @@ impl Sizes {
     }
 }
 
-/// What the pages of a column in a row group say of themselves.
+/// What the page headers of a column in a row group state.
 #[derive(Default)]
 struct Chunk {
     dictionary: Sizes,
-    /// The largest of the others.
+    /// The largest page of data.
     page: Sizes,
     values: u64,
 }
@@ -98,7 +99,7 @@ impl Chunk {
                     .ok()
                     .filter(|&levels| levels <= stored.min(stated));
                 let levels = levels.ok_or("a page smaller than its levels")?;
-                unpacks_to(file, start + levels, stored - levels, stated - levels)?;
+                check_gzip(file, start + levels, stored - levels, stated - levels)?;
             }
             at = start + stored;
             chunk.add(&header, column.column_type(), Sizes { stated, stored })?;
@@ -108,13 +109,13 @@ impl Chunk {
 
     fn add(&mut self, header: &Header, kind: Type, sizes: Sizes) -> Result<()> {
         let values = u64::try_from(header.values).map_err(|_| "a page of fewer than 0 values")?;
-        if header.kind == DICTIONARY {
+        if header.kind == DICTIONARY_PAGE {
             // A text has its length before it.
             let least = if kind == Type::BYTE_ARRAY { 4 } else { 1 };
             if values.saturating_mul(least) > sizes.stated {
                 return Err(format!("a dictionary of {values} values in {} bytes", sizes.stated));
             }
-            self.dictionary = Sizes { stated: sizes.stated + ENTRY * values, ..sizes };
+            self.dictionary = Sizes { stated: sizes.stated + ENTRY_BYTES * values, ..sizes };
         } else {
             self.values = self.values.saturating_add(values);
             if sizes.stated > self.page.stated {
@@ -125,16 +126,16 @@ impl Chunk {
     }
 }
 
-/// The header of a page, as far as it is wanted.
+/// The header of a page: the fields that are checked.
 #[derive(Default)]
 struct Header {
     kind: i64,
     uncompressed: i64,
     compressed: i64,
     values: i64,
-    /// Bytes of levels before the values, which are never compressed, in pages of version 2.
+    /// In pages of version 2: bytes of the levels before the values, which are never compressed.
     levels: i64,
-    /// Whether the values are, in such pages.
+    /// In pages of version 2: whether the values are uncompressed too.
     plain: bool,
 }
 
@@ -152,7 +153,7 @@ impl Header {
                         (8, 5 | 6) => {
                             header.levels = header.levels.saturating_add(source.integer()?)
                         }
-                        // The value of a truth value is its type.
+                        // A boolean field has its value in its type.
                         (8, 7) => {
                             header.plain = kind == FALSE;
                             return Ok(false);
@@ -169,14 +170,14 @@ impl Header {
     }
 }
 
-/// The library unpacks gzip to its end, whatever the page states; of other kinds it takes no more
-/// than that.
-fn unpacks_to(file: &File, start: u64, stored: u64, stated: u64) -> Result<()> {
+/// Checks that a gzip page decompresses to no more than it states. The library decompresses gzip to
+/// its end, whatever the page states; of other compressions it takes no more than stated.
+fn check_gzip(file: &File, start: u64, stored: u64, stated: u64) -> Result<()> {
     let source = file.get_read(start).map_err(|error| error.to_string())?.take(stored);
-    let unpacked = io::copy(&mut MultiGzDecoder::new(source).take(stated + 1), &mut io::sink());
-    match unpacked {
-        // What is damaged is refused later, by the library.
-        Ok(unpacked) if unpacked > stated => {
+    let decompressed = io::copy(&mut MultiGzDecoder::new(source).take(stated + 1), &mut io::sink());
+    match decompressed {
+        // Damaged data are refused later, by the library.
+        Ok(decompressed) if decompressed > stated => {
             Err(format!("a page of {stated} bytes unpacks to more"))
         }
         _ => Ok(()),
@@ -192,22 +193,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn gzip_must_not_unpack_to_more_than_the_page_states() {
+    fn gzip_must_not_decompress_to_more_than_the_page_states() {
         let mut gzip = GzEncoder::new(tempfile::tempfile().unwrap(), Default::default());
         gzip.write_all(&[b'a'; 1000]).unwrap();
         let file = gzip.finish().unwrap();
         let stored = Length::len(&file);
-        assert_eq!(unpacks_to(&file, 0, stored, 1000), Ok(()));
+        assert_eq!(check_gzip(&file, 0, stored, 1000), Ok(()));
         assert_eq!(
-            unpacks_to(&file, 0, stored, 999),
+            check_gzip(&file, 0, stored, 999),
             Err("a page of 999 bytes unpacks to more".into())
         );
     }
 
     #[test]
-    fn dictionaries_have_the_values_that_they_state() {
+    fn dictionaries_must_have_room_for_the_values_that_they_state() {
         let add = |values, stated| {
-            let header = Header { kind: DICTIONARY, values, ..Default::default() };
+            let header = Header { kind: DICTIONARY_PAGE, values, ..Default::default() };
             let mut chunk = Chunk::default();
             chunk
                 .add(&header, Type::BYTE_ARRAY, Sizes { stated, stored: 9 })

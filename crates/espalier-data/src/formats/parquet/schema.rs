@@ -1,5 +1,5 @@
-//! The tree of columns, looked at before the library builds it: it asks for memory by the number of
-//! children that a group states, and calls itself for each group within a group.
+//! Checks the tree of columns before the library builds it: the library allocates by the number of
+//! children that a group states, and recurses into each nested group.
 
 use std::fs::File;
 use std::io::Read;
@@ -7,15 +7,15 @@ use std::io::Read;
 use parquet::file::reader::{ChunkReader, Length};
 
 use super::thrift::{Result, Thrift};
-use crate::formats::delimited::MAX_COLUMNS;
+use crate::formats::limits::MAX_COLUMNS;
 
-/// Groups of columns within groups.
-const DEEPEST: usize = 32;
+/// Levels of nested groups.
+const MAX_DEPTH: usize = 32;
 
 /// Length of the metadata and magic bytes, at the end of the file.
 const TAIL: u64 = 8;
 
-/// Checks the tree of columns. What is no Parquet is left for the library to refuse.
+/// Checks the tree of columns. A file that is not Parquet is left for the library to refuse.
 pub(super) fn check(file: &File) -> Result<()> {
     let size = Length::len(file);
     let read = |start, length| file.get_bytes(start, length).map_err(|error| error.to_string());
@@ -52,10 +52,10 @@ fn children(footer: &mut Thrift<impl Read>) -> Result<i64> {
     Ok(children)
 }
 
-/// A tree whose nodes come one by one, parents first.
+/// A tree whose nodes are added one by one, parents first.
 struct Tree {
     elements: u64,
-    /// For each node that is not complete the children that are to come.
+    /// For each node that is not complete, the number of its children still to come.
     open: Vec<u64>,
 }
 
@@ -75,8 +75,8 @@ impl Tree {
                 ));
             }
         }
-        if self.open.len() > DEEPEST {
-            return Err(format!("columns nested more than {DEEPEST} deep"));
+        if self.open.len() > MAX_DEPTH {
+            return Err(format!("columns nested more than {MAX_DEPTH} deep"));
         }
         Ok(())
     }

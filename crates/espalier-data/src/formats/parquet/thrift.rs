@@ -1,13 +1,13 @@
-//! Thrift's compact protocol, as far as Parquet's metadata need it: to look at a few numbers, and
-//! to pass over the rest.
+//! The part of Thrift's compact protocol that Parquet's metadata need: reading a few numbers and
+//! skipping the rest.
 
 use std::io::{self, Read};
 
-/// What is wrong, for a message.
+/// A result whose error is the text of a message.
 pub(super) type Result<T> = std::result::Result<T, String>;
 
-/// Structures within structures: those of Parquet are not that deep.
-const DEEPEST: usize = 24;
+/// Levels of nested values. Those of Parquet are not that deep.
+const MAX_DEPTH: usize = 24;
 
 const TRUE: u8 = 1;
 pub(super) const FALSE: u8 = 2;
@@ -22,15 +22,14 @@ const SET: u8 = 10;
 const MAP: u8 = 11;
 const STRUCT: u8 = 12;
 
-/// Reads values one by one.
+/// Reads values one after the other.
 pub(super) struct Thrift<R> {
     source: R,
     /// Bytes that may still be read.
     left: u64,
 }
 
-/// A field of a structure that is being read: its number, and the type of its value, which comes
-/// next.
+/// A field of a struct: its number and the type of its value, which is the next to read.
 pub(super) type Field = (i16, u8);
 
 impl<R: Read> Thrift<R> {
@@ -44,7 +43,7 @@ impl<R: Read> Thrift<R> {
         self.left
     }
 
-    /// A byte.
+    /// Reads a byte.
     pub fn byte(&mut self) -> Result<u8> {
         let mut byte = [0];
         self.left = self.left.checked_sub(1).ok_or("the metadata break off")?;
@@ -52,7 +51,7 @@ impl<R: Read> Thrift<R> {
         Ok(byte[0])
     }
 
-    /// A number of 7 bits a byte.
+    /// Reads an unsigned varint: 7 bits in each byte.
     pub fn varint(&mut self) -> Result<u64> {
         let mut number = 0;
         for shift in (0..64).step_by(7) {
@@ -65,13 +64,13 @@ impl<R: Read> Thrift<R> {
         Err("a number in the metadata has no end".into())
     }
 
-    /// A whole number.
+    /// Reads a signed integer (zigzag).
     pub fn integer(&mut self) -> Result<i64> {
         let number = self.varint()?;
         Ok((number >> 1) as i64 ^ -((number & 1) as i64))
     }
 
-    /// The next field of a structure, nothing at its end; `last` is the number of the one before.
+    /// The next field of a struct, or nothing at its end; `last` is the number of the field before.
     fn field(&mut self, last: i16) -> Result<Option<Field>> {
         let byte = self.byte()?;
         let (delta, kind) = (byte >> 4, byte & 0xf);
@@ -85,7 +84,8 @@ impl<R: Read> Thrift<R> {
         Ok(Some((number.ok_or("a field in the metadata has no number")?, kind)))
     }
 
-    /// Reads a structure: `read` either reads the value of a field and gives true, or leaves it.
+    /// Reads a struct. `read` either reads the value of a field and returns true, or returns false
+    /// to skip it.
     pub fn structure(
         &mut self,
         mut read: impl FnMut(&mut Self, Field) -> Result<bool>,
@@ -100,7 +100,7 @@ impl<R: Read> Thrift<R> {
         Ok(())
     }
 
-    /// The type and the number of the elements of a list, which come next.
+    /// The type and the number of the elements of a list, which are the next to read.
     pub fn list(&mut self) -> Result<(u8, u64)> {
         let byte = self.byte()?;
         let length = if byte >> 4 == 15 { self.varint()? } else { u64::from(byte >> 4) };
@@ -112,17 +112,17 @@ impl<R: Read> Thrift<R> {
     }
 
     fn skip(&mut self, kind: u8, depth: usize) -> Result<()> {
-        if depth > DEEPEST {
-            return Err(format!("the metadata are nested more than {DEEPEST} deep"));
+        if depth > MAX_DEPTH {
+            return Err(format!("the metadata are nested more than {MAX_DEPTH} deep"));
         }
         match kind {
             TRUE | FALSE => Ok(()),
-            BYTE => self.pass(1),
+            BYTE => self.skip_bytes(1),
             I16 | I32 | I64 => self.varint().map(drop),
-            DOUBLE => self.pass(8),
+            DOUBLE => self.skip_bytes(8),
             BINARY => {
                 let length = self.varint()?;
-                self.pass(length)
+                self.skip_bytes(length)
             }
             LIST | SET => {
                 let (kind, length) = self.list()?;
@@ -148,11 +148,11 @@ impl<R: Read> Thrift<R> {
         }
     }
 
-    /// Passes over bytes.
-    pub fn pass(&mut self, bytes: u64) -> Result<()> {
+    /// Skips bytes.
+    pub fn skip_bytes(&mut self, bytes: u64) -> Result<()> {
         self.left = self.left.checked_sub(bytes).ok_or("the metadata break off")?;
-        let passed = io::copy(&mut self.source.by_ref().take(bytes), &mut io::sink());
-        if passed.is_ok_and(|passed| passed == bytes) {
+        let skipped = io::copy(&mut self.source.by_ref().take(bytes), &mut io::sink());
+        if skipped.is_ok_and(|skipped| skipped == bytes) {
             Ok(())
         } else {
             Err("the metadata break off".into())
@@ -160,8 +160,7 @@ impl<R: Read> Thrift<R> {
     }
 }
 
-/// The type of an element: in a collection a truth value takes a byte, where a field has it in its
-/// type.
+/// The type of an element. A boolean in a collection takes a byte; only a field has it in its type.
 fn element(kind: u8) -> u8 {
     if matches!(kind, TRUE | FALSE) { BYTE } else { kind }
 }
@@ -183,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_read_and_the_rest_is_passed_over() {
+    fn numbers_are_read_and_the_rest_is_skipped() {
         // 1: i32 -3; 2: binary "ab"; 3: list of 2 i16; 4: struct { 1: true }; 20: i32 300.
         let bytes =
             [0x15, 5, 0x18, 2, b'a', b'b', 0x19, 0x24, 2, 4, 0x1c, 0x11, 0, 0x05, 40, 0xd8, 4, 0];
@@ -192,10 +191,10 @@ mod tests {
     }
 
     #[test]
-    fn lengths_and_depths_have_ends() {
+    fn lengths_and_depths_are_limited() {
         for bytes in [
-            // A list of 2^31 structures; a text of 2^40 bytes; a map of 2^60 nothings; a number
-            // without end.
+            // A list of 2^31 structs; a text of 2^40 bytes; a map of 2^60 empty values; a number
+            // without end; structs nested 100,000 deep.
             &[0x19, 0xfc, 0xff, 0xff, 0xff, 0xff, 7][..],
             &[0x18, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 1],
             &[0x1b, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x10, 0x11],

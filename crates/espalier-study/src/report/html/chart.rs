@@ -1,4 +1,4 @@
-//! What the figures share: axes with round ticks, and the frame around them.
+//! Axes with round ticks, and the frame of a figure.
 
 use std::fmt::Write;
 
@@ -12,11 +12,11 @@ pub struct Axis {
     pixels: (f64, f64),
 }
 
-/// About this many steps are on an axis; between half and twice as many in fact.
+/// Steps of an axis, about: there are between half and twice as many.
 const STEPS: f64 = 5.0;
 
 impl Axis {
-    /// An axis that covers these values; `None` if they are too far apart or none is a number.
+    /// An axis that covers these values; `None` if they are too large or none is a finite number.
     pub fn over(values: impl IntoIterator<Item = f64>, pixels: (f64, f64)) -> Option<Self> {
         let finite = values.into_iter().filter(|value| value.is_finite());
         let (min, max) = finite
@@ -24,10 +24,10 @@ impl Axis {
         if !(min.abs() < 1e12 && max.abs() < 1e12) {
             return None;
         }
-        // Equal values get room around them; what is closer than digits can show counts as equal.
-        let room =
+        // Equal values get a margin; so do values that differ by less than the digits shown.
+        let margin =
             if max - min > 1e-6 * (1.0 + max.abs()) { 0.0 } else { 0.05 * (1.0 + max.abs()) };
-        let (min, max) = (min - room, max + room);
+        let (min, max) = (min - margin, max + margin);
         let step = round_step((max - min) / STEPS);
         let (first, last) = ((min / step).floor(), (max / step).ceil());
         Some(Self { low: first * step, step, steps: (last - first) as usize, pixels })
@@ -39,7 +39,7 @@ impl Axis {
         from + (to - from) * (value - self.low) / (self.step * self.steps as f64)
     }
 
-    /// The pixel of a value, or of the end of the axis that is nearer to it.
+    /// The pixel of a value, clamped to the axis.
     pub fn within(&self, value: f64) -> f64 {
         let (from, to) = self.pixels;
         self.at(value).clamp(from.min(to), from.max(to))
@@ -64,9 +64,9 @@ fn round_step(step: f64) -> f64 {
 
 /// A figure's size and the margins of its plot, pixels.
 pub struct Frame {
-    /// Width of all.
+    /// Width of the figure.
     pub width: f64,
-    /// Height of all.
+    /// Height of the figure.
     pub height: f64,
     /// Left end of the plot.
     pub left: f64,
@@ -79,7 +79,7 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// The drawing as an SVG element whose meaning `title` says.
+    /// The drawing as an SVG element, with `title` as its description.
     pub fn svg(&self, title: &str, drawing: &str) -> String {
         let (width, height) = (self.width, self.height);
         format!(
@@ -133,7 +133,8 @@ impl Frame {
         let (x, y) = (left - 46.0, 0.5 * (top + bottom));
         let _ = writeln!(
             out,
-            r#"<text class="title" transform="translate({x:.1} {y:.1}) rotate(-90)" text-anchor="middle">{title}</text>"#
+            "<text class=\"title\" transform=\"translate({x:.1} {y:.1}) rotate(-90)\" \
+             text-anchor=\"middle\">{title}</text>"
         );
         out
     }

@@ -7,8 +7,8 @@ use crate::statistics::Mean;
 use espalier_encoder::Family;
 use espalier_train::strategy::Strategy;
 
-/// What every other strategy has to beat: nothing at all, and the naive way.
-const RIVALS: [Strategy; 2] = [Strategy::NONE, Strategy::JOINT];
+/// The strategies that every other one is compared with: no pre-finetuning, and joint training.
+const BASELINES: [Strategy; 2] = [Strategy::NONE, Strategy::JOINT];
 
 /// The conclusion as HTML.
 pub fn conclusion(report: &Report) -> String {
@@ -56,32 +56,33 @@ fn of_family(report: &Report, family: Family) -> Option<String> {
     ))
 }
 
-/// ` (+3.1 against none, +1.2 against joint)`, as far as these were run and are not the best
+/// ` (+3.1 against none, +1.2 against joint)`, without those that were not run or are the best
 /// themselves.
 fn margins(best: Row, others: &[Row]) -> String {
-    let rivals = RIVALS.iter().filter_map(|rival| others.iter().find(|row| row.0 == *rival));
-    let margins: Vec<String> = rivals
-        .map(|(rival, mean)| {
-            format!("+{} against {}", points(best.1.mean - mean.mean), name(*rival))
+    let baselines =
+        BASELINES.iter().filter_map(|baseline| others.iter().find(|row| row.0 == *baseline));
+    let margins: Vec<String> = baselines
+        .map(|(baseline, mean)| {
+            format!("+{} against {}", points(best.1.mean - mean.mean), name(*baseline))
         })
         .collect();
     if margins.is_empty() { String::new() } else { format!(" ({})", margins.join(", ")) }
 }
 
-/// The names of those whose interval overlaps the best one's, and of those clear of it; `None`
+/// The names of the strategies whose interval overlaps the best one's, and of the others; `None`
 /// without intervals.
 fn by_interval(best: Row, others: &[Row]) -> Option<(Vec<String>, Vec<String>)> {
     let least = best.1.mean - best.1.half_width?;
     let (mut near, mut far) = (Vec::new(), Vec::new());
     for (strategy, mean) in others {
-        // Clear only if surely so: a half-width that is not a number makes it noise.
+        // A half-width that is not a number compares as false: not clear.
         let clear = least > mean.mean + mean.half_width?;
         if clear { &mut far } else { &mut near }.push(name(*strategy));
     }
     Some((near, far))
 }
 
-/// The name, set apart from the words of the sentence.
+/// The name in bold.
 fn name(strategy: Strategy) -> String {
     format!("<b>{strategy}</b>")
 }

@@ -1,4 +1,4 @@
-//! The conflict meter's page: cosines per layer, and over the steps of a run.
+//! The page of a conflict report: cosines per layer, and over the steps of a run.
 
 use super::chart::{Axis, Frame};
 use super::text::escape;
@@ -8,14 +8,14 @@ use crate::statistics::Mean;
 use espalier_train::trainer::Part;
 use std::fmt::Write;
 
-/// Height of a layer's line, pixels.
+/// Height of a layer's row, pixels.
 const ROW: f64 = 26.0;
-/// A map has at most this many columns; of longer runs some measurements are left out.
+/// Most columns of the map of measurements; of longer runs some measurements are left out.
 const COLUMNS: usize = 150;
 
-/// The page.
+/// The report as an HTML page.
 pub fn conflict_html(report: &ConflictReport) -> String {
-    let title = "Where the families fight";
+    let title = "Where the families’ gradients conflict";
     let header = format!(
         "<h1>{title}</h1>\n<p class=\"faint\">{} · {} · {} measurements</p>\n<p \
          class=\"conclusion\">Suggested: adapters on the last <b>{}</b> of {} layers ({}).</p>",
@@ -29,8 +29,8 @@ pub fn conflict_html(report: &ConflictReport) -> String {
     page(title, &header, &[layers(report), map(report)].concat())
 }
 
-/// The page's figures as files of their own, each with a name: of the layers, and of the
-/// measurements one by one. A figure that would be empty is left out.
+/// The page's figures as SVG files, each with its name: the layers, and the measurements one by
+/// one. A figure that would be empty is left out.
 pub fn conflict_figures(report: &ConflictReport) -> Vec<(&'static str, String)> {
     let figures = [
         ("layers.svg", layers_figure(report)),
@@ -72,7 +72,7 @@ fn layers_figure(report: &ConflictReport) -> Option<String> {
     Some(frame.svg("Cosine of both families' gradients on each layer", &out))
 }
 
-/// The layers by name, the embeddings first; without those that have nothing to show.
+/// The embeddings and the layers, with names; without those whose cosine is not a number.
 fn rows(report: &ConflictReport) -> Vec<(String, &Summary)> {
     let layers =
         report.layers.iter().enumerate().map(|(i, summary)| (format!("layer {}", i + 1), summary));
@@ -80,7 +80,7 @@ fn rows(report: &ConflictReport) -> Vec<(String, &Summary)> {
     embeddings.chain(layers).filter(|(_, summary)| summary.cosine.mean.is_finite()).collect()
 }
 
-/// Mean and interval, as far as cosines go.
+/// The interval of a mean, cut to the range of cosines.
 fn interval(mean: &Mean) -> [f64; 2] {
     let half_width = mean.half_width.filter(|half_width| half_width.is_finite()).unwrap_or(0.0);
     [(mean.mean - half_width).max(-1.0), (mean.mean + half_width).min(1.0)]
@@ -100,14 +100,16 @@ fn draw(out: &mut String, frame: &Frame, axis: &Axis, y: f64, (name, summary): (
         let (part, shown) = (part.name(), mean.mean);
         let _ = writeln!(
             out,
-            r#"<circle class="seed" cx="{x:.1}" cy="{y:.1}" r="3.5"><title>{name}, {part}: {shown:.3}</title></circle>"#
+            "<circle class=\"seed\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.5\"><title>{name}, {part}: \
+             {shown:.3}</title></circle>"
         );
     }
     let [low, high] = interval(&summary.cosine).map(|value| axis.within(value));
     let (a, b) = (y - 4.0, y + 4.0);
     let _ = writeln!(
         out,
-        r#"<path class="interval" d="M{low:.1} {a:.1}V{b:.1}M{low:.1} {y:.1}H{high:.1}M{high:.1} {a:.1}V{b:.1}"/>"#
+        "<path class=\"interval\" d=\"M{low:.1} {a:.1}V{b:.1}M{low:.1} {y:.1}H{high:.1}M{high:.1} \
+         {a:.1}V{b:.1}\"/>"
     );
     let (x, top) = (axis.within(summary.cosine.mean), y - 5.5);
     let _ =
@@ -124,8 +126,8 @@ fn map(report: &ConflictReport) -> String {
     )
 }
 
-/// Layers x measurements, and the cosine of the full colour: the stronger the colour, the farther
-/// from a right angle.
+/// The figure of layers x measurements, and the cosine that has the full colour: the larger the
+/// cosine, whatever its sign, the stronger the colour.
 fn map_figure(report: &ConflictReport) -> Option<(String, f64)> {
     let every = report.measurements.len().div_ceil(COLUMNS).max(1);
     let columns: Vec<_> = report.measurements.iter().step_by(every).collect();
@@ -161,7 +163,9 @@ fn map_figure(report: &ConflictReport) -> Option<(String, f64)> {
             let (y, width) = (frame.top + ROW * i as f64, right - left);
             let _ = writeln!(
                 out,
-                r#"<rect class="{class}" x="{left:.1}" y="{y:.1}" width="{width:.2}" height="{ROW}" fill-opacity="{opacity:.2}"><title>{number}, layer {}: {cosine:.3}</title></rect>"#,
+                "<rect class=\"{class}\" x=\"{left:.1}\" y=\"{y:.1}\" width=\"{width:.2}\" \
+                 height=\"{ROW}\" fill-opacity=\"{opacity:.2}\"><title>{number}, layer {}: \
+                 {cosine:.3}</title></rect>",
                 i + 1
             );
         }

@@ -7,7 +7,7 @@ use espalier_encoder::Family;
 use espalier_train::strategy::Strategy;
 use std::fmt::Write;
 
-/// A line has at most this many points; longer runs are averaged in pieces.
+/// A line has at most this many points; of longer runs, consecutive steps are averaged.
 const POINTS: usize = 300;
 
 /// A strategy's losses, (step, loss).
@@ -87,7 +87,7 @@ impl Line {
     }
 }
 
-/// Means of consecutive pieces of equal length, at most `most` of them.
+/// Means of consecutive groups of equal length, at most `most` of them.
 fn thin(points: &[(f64, f64)], most: usize) -> Vec<(f64, f64)> {
     points.chunks(points.len().div_ceil(most).max(1)).map(mean).collect()
 }
@@ -106,7 +106,7 @@ fn mean(points: &[(f64, f64)]) -> (f64, f64) {
     )
 }
 
-/// Each line's strategy beside its end, moved apart where two ends meet.
+/// Each line's strategy next to its end; names that would overlap are moved.
 fn names(lines: &[Line], x: &Axis, y: &Axis) -> String {
     const LINE_HEIGHT: f64 = 15.0;
     let ends = lines.iter().filter_map(|line| {

@@ -1,12 +1,14 @@
 //! The report as one self-contained page: inline style and figures, no scripts, nothing fetched.
-//! The page is also well-formed XML, so that it can be checked and cut up by tools.
+//! The page is also well-formed XML, so that tools can check and take apart what it holds.
+//!
+//! A section of the page is a file, in the order of the page: [`conclusion`], [`scores`],
+//! [`means`], [`curves`], [`settings`]. [`chart`] and [`text`] are what they share.
 
 mod chart;
 mod conclusion;
 mod conflict;
 mod curves;
-mod details;
-mod dots;
+mod means;
 #[cfg(test)]
 mod sample;
 mod scores;
@@ -20,13 +22,13 @@ use text::{counted, duration, escape};
 
 const STYLE: &str = include_str!("style.css");
 
-/// The page.
+/// The report as an HTML page.
 pub fn html(report: &Report) -> String {
     let sections = [
-        scores::section(report),
-        dots::section(report),
+        scores::means(report),
+        means::section(report),
         curves::section(report),
-        details::section(report),
+        scores::every_result(report),
         report.example.as_ref().map_or(String::new(), example),
         settings::section(report),
     ];
@@ -39,7 +41,7 @@ pub fn html(report: &Report) -> String {
     page(title, &header, &sections.concat())
 }
 
-/// A figure of a page as a file of its own, in the same style.
+/// A figure as an SVG file of its own, in the style of the page.
 fn standalone(svg: &str) -> String {
     let svg = svg.replacen("<svg ", "<svg xmlns=\"http://www.w3.org/2000/svg\" ", 1);
     let (start, drawing) = svg.split_once('>').unwrap_or((&svg, ""));
@@ -49,7 +51,7 @@ fn standalone(svg: &str) -> String {
     )
 }
 
-/// A page of this style.
+/// A page with the common style.
 fn page(title: &str, header: &str, sections: &str) -> String {
     format!(
         r#"<!DOCTYPE html>

@@ -55,12 +55,12 @@ pub fn report() -> Report {
     }
 }
 
-/// A score that depends on everything a little, as noise would.
-/// The row of a strategy in the study.
+/// The position of a strategy among all.
 fn place(strategy: Strategy) -> f64 {
     Strategy::ALL.iter().position(|known| *known == strategy).unwrap_or(Strategy::ALL.len()) as f64
 }
 
+/// A score that depends on everything a little, as noise would.
 fn cell(strategy: Strategy, (family, task, base): (Family, &str, f64), seed: u64) -> Cell {
     let gain = match (strategy, family) {
         (Strategy::NER, Family::Ner) => 0.041,
@@ -105,7 +105,7 @@ fn summary(strategy: Strategy, cells: &[Cell]) -> StrategySummary {
         let of_task = cells.iter().filter(|cell| cell.strategy == strategy && cell.task == task);
         of_task
             .filter(|cell| seed.is_none_or(|seed| cell.seed == seed))
-            .map(|cell| cell.scores.headline())
+            .map(|cell| cell.scores.main_score())
             .collect()
     };
     let of_family = |family: Family| {

@@ -1,6 +1,8 @@
-//! The table of strategies and tasks.
+//! The tables of scores: means of strategies and tasks, and every result.
 
 use super::text::{FAMILIES, NOTHING, counted, escape, family_score, family_title, points};
+use crate::compare::Cell;
+use crate::evaluate::Scores;
 use crate::report::Report;
 use crate::statistics::Mean;
 use espalier_encoder::Family;
@@ -13,8 +15,8 @@ struct Column {
     values: Vec<Option<Mean>>,
 }
 
-/// The section.
-pub fn section(report: &Report) -> String {
+/// The section of means over seeds: strategies x tasks.
+pub fn means(report: &Report) -> String {
     let families: Vec<(Family, Vec<Column>)> = FAMILIES
         .into_iter()
         .map(|family| (family, columns(report, family)))
@@ -106,9 +108,92 @@ fn is_best(column: &Column, mean: Mean) -> bool {
     column.values.len() > 1 && best.is_some_and(|best| points(best) == points(mean.mean))
 }
 
+/// The section of every result: strategies x tasks x seeds.
+pub fn every_result(report: &Report) -> String {
+    let tables: String = FAMILIES.into_iter().map(|family| results_table(report, family)).collect();
+    if tables.is_empty() {
+        return tables;
+    }
+    let n = counted(report.cells.len(), "adapter", "adapters");
+    format!(
+        "<section>\n<h2>Every result</h2>\n<details>\n<summary>{n}, one by \
+         one</summary>\n{tables}</details>\n</section>\n"
+    )
+}
+
+fn results_table(report: &Report, family: Family) -> String {
+    let bodies: String = report
+        .tasks
+        .iter()
+        .filter(|task| task.family == family)
+        .map(|task| {
+            results_of_task(&task.name, report.cells.iter().filter(|cell| cell.task == task.name))
+        })
+        .collect();
+    if bodies.is_empty() {
+        return bodies;
+    }
+    let columns: String =
+        titles(family).iter().map(|title| format!("<th scope=\"col\">{title}</th>")).collect();
+    format!(
+        "<h3>{}</h3>\n<div class=\"scroll\"><table class=\"cells\">\n<thead><tr><th \
+         scope=\"col\">strategy</th><th \
+         scope=\"col\">seed</th>{columns}</tr></thead>\n{bodies}</table></div>\n",
+        family_title(family)
+    )
+}
+
+/// Columns after strategy and seed, in the order of [`figures`].
+fn titles(family: Family) -> &'static [&'static str] {
+    match family {
+        Family::Ner => &["strict F1", "precision", "recall", "lenient F1", "entities", "seconds"],
+        Family::Tc => &["accuracy", "macro F1", "texts", "seconds"],
+    }
+}
+
+/// One task's rows under its name.
+fn results_of_task<'a>(task: &str, cells: impl Iterator<Item = &'a Cell>) -> String {
+    let mut width = 0;
+    let mut rows = String::new();
+    for cell in cells {
+        let figures = figures(cell);
+        width = figures.len() + 2;
+        let figures: String = figures.iter().map(|figure| format!("<td>{figure}</td>")).collect();
+        rows += &format!(
+            "<tr><th scope=\"row\">{}</th><td>{}</td>{figures}</tr>\n",
+            cell.strategy, cell.seed
+        );
+    }
+    if rows.is_empty() {
+        return rows;
+    }
+    let task = escape(task);
+    format!(
+        "<tbody>\n<tr class=\"task\"><th scope=\"rowgroup\" \
+         colspan=\"{width}\">{task}</th></tr>\n{rows}</tbody>\n"
+    )
+}
+
+fn figures(cell: &Cell) -> Vec<String> {
+    let seconds =
+        if cell.seconds.abs() < 1e9 { format!("{:.1}", cell.seconds) } else { NOTHING.into() };
+    match &cell.scores {
+        Scores::Ner(scores) => {
+            let (strict, lenient) = (&scores.strict, &scores.lenient);
+            let shown = [strict.f1, strict.precision, strict.recall, lenient.f1].map(points);
+            shown.into_iter().chain([strict.gold.to_string(), seconds]).collect()
+        }
+        Scores::Classification(scores) => {
+            let shown = [scores.accuracy, scores.macro_f1].map(points);
+            shown.into_iter().chain([scores.n.to_string(), seconds]).collect()
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::html::sample;
 
     #[test]
     fn marks_the_highest_and_its_equals() {
@@ -122,5 +207,14 @@ mod tests {
         );
         let alone = Column { values: values[..1].to_vec(), ..column };
         assert_eq!(value(&alone, 0), "61.0");
+    }
+
+    #[test]
+    fn every_cell_fills_its_columns() {
+        for cell in &sample::report().cells {
+            let family =
+                if matches!(cell.scores, Scores::Ner(_)) { Family::Ner } else { Family::Tc };
+            assert_eq!(figures(cell).len(), titles(family).len());
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! How the figures were made: data, settings, machine, and what they cannot show.
+//! How the scores were made: data, settings, machine, and their limits.
 
 use super::text::{FAMILIES, counted, duration, escape, listed, points};
 use crate::report::Report;
@@ -25,7 +25,7 @@ pub fn section(report: &Report) -> String {
     )
 }
 
-/// What a reader might otherwise take the figures for.
+/// The limits of the scores, which a reader might overlook.
 fn caveats(report: &Report) -> String {
     let mut notes = vec![
         format!(
@@ -104,7 +104,7 @@ fn prefinetuning(report: &Report) -> Vec<Setting> {
             "optimizer",
             format!(
                 "{}, weight decay {}, clipped at {}",
-                word(&train.optimizer),
+                variant_name(&train.optimizer),
                 train.weight_decay,
                 train.clip_norm
             ),
@@ -114,7 +114,7 @@ fn prefinetuning(report: &Report) -> Vec<Setting> {
             format!(
                 "{:e}, {} after {} warm-up",
                 train.learning_rate,
-                word(&train.schedule),
+                variant_name(&train.schedule),
                 percent(train.warmup)
             ),
         ),
@@ -132,7 +132,7 @@ fn prefinetuning(report: &Report) -> Vec<Setting> {
         ("NER projections", format!("learning rate {:e}", ner.projection_group.learning_rate)),
         ("NER corpora", corpora(&ner.corpora)),
         ("TC batch", format!("{} pairs, weight {}", tc.batch, tc.weight)),
-        ("TC temperature", format!("{}, {} pooling", tc.temperature, word(&tc.pooling))),
+        ("TC temperature", format!("{}, {} pooling", tc.temperature, variant_name(&tc.pooling))),
         ("TC corpora", format!("{}; drawn by size^{}", corpora(&tc.corpora), tc.source_exponent)),
     ]
 }
@@ -220,11 +220,11 @@ fn lora(lora: &LoraConfig) -> String {
 fn modules(modules: &[Module]) -> String {
     match Module::ALL.iter().all(|module| modules.contains(module)) {
         true => "all linear modules".into(),
-        false => listed(&modules.iter().map(word).collect::<Vec<_>>()),
+        false => listed(&modules.iter().map(variant_name).collect::<Vec<_>>()),
     }
 }
 
-/// File names only: where a corpus lies is nobody else's business.
+/// File names only: directories may be private.
 fn corpora(corpora: &[CorpusConfig]) -> String {
     let names = corpora.iter().map(|corpus| {
         let name = corpus.path.file_name().unwrap_or(corpus.path.as_os_str());
@@ -236,8 +236,8 @@ fn corpora(corpora: &[CorpusConfig]) -> String {
     }
 }
 
-/// A plain variant by the name that it has in configurations.
-fn word(variant: &impl Serialize) -> String {
+/// An enum variant without fields, by its name in configurations.
+fn variant_name(variant: &impl Serialize) -> String {
     match serde_json::to_value(variant) {
         Ok(serde_json::Value::String(name)) => name.replace('_', " "),
         _ => String::new(),

@@ -1,4 +1,4 @@
-//! Text and numbers as the page shows them.
+//! Formatting of texts and numbers for the page.
 
 use crate::statistics::Mean;
 use espalier_encoder::Family;
@@ -7,12 +7,11 @@ use espalier_encoder::text::is_hidden;
 /// The families in the order of the page.
 pub const FAMILIES: [Family; 2] = [Family::Ner, Family::Tc];
 
-/// What stands for a number that there is not.
+/// What is shown for a missing number.
 pub const NOTHING: &str = "–";
 
-/// The text with everything that has a meaning in HTML, between tags or in quoted attributes, taken
-/// out of force. Control characters, which no HTML text may hold, and what else is hidden become
-/// U+FFFD.
+/// Escapes everything that has a meaning in HTML, between tags or in quoted attributes. Control
+/// characters, which HTML does not allow, and other hidden characters become U+FFFD.
 pub fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -33,11 +32,11 @@ pub fn escape(text: &str) -> String {
 
 /// A score as points, `61.3`.
 pub fn points(score: f64) -> String {
-    // A score is at most 100 points: what is far beyond has no meaning and no place in a table.
+    // A score is at most 100 points: numbers far beyond have no meaning, and are too wide to show.
     if score.abs() <= 1e3 { format!("{:.1}", 100.0 * score) } else { NOTHING.into() }
 }
 
-/// A mean in points with its 95 % interval, `61.3 ± 0.8`, which no line break parts.
+/// A mean in points with its 95 % interval, `61.3 ± 0.8`, with spaces that do not break lines.
 pub fn with_interval(mean: &Mean) -> String {
     match mean.half_width {
         Some(half_width) => format!("{}\u{a0}±\u{a0}{}", points(mean.mean), points(half_width)),
@@ -47,16 +46,16 @@ pub fn with_interval(mean: &Mean) -> String {
 
 /// `42 s`, `4 min 10 s`, `1 h 05 min`.
 pub fn duration(seconds: f64) -> String {
-    // A century is surely a mistake, and integers end somewhere.
+    // More than a century is surely an error, and might not fit an integer.
     if !(0.0..=3.2e9).contains(&seconds) {
         return NOTHING.into();
     }
-    let whole = seconds.round() as u64;
-    match whole {
+    let rounded = seconds.round() as u64;
+    match rounded {
         0..10 => format!("{seconds:.1} s"),
-        10..60 => format!("{whole} s"),
-        60..3600 => format!("{} min {:02} s", whole / 60, whole % 60),
-        _ => format!("{} h {:02} min", whole / 3600, whole / 60 % 60),
+        10..60 => format!("{rounded} s"),
+        60..3600 => format!("{} min {:02} s", rounded / 60, rounded % 60),
+        _ => format!("{} h {:02} min", rounded / 3600, rounded / 60 % 60),
     }
 }
 
@@ -74,7 +73,7 @@ pub fn listed(items: &[String]) -> String {
     }
 }
 
-/// A family in words.
+/// The name of a family's kind of task.
 pub fn family_title(family: Family) -> &'static str {
     match family {
         Family::Ner => "Named entity recognition",
@@ -82,7 +81,7 @@ pub fn family_title(family: Family) -> &'static str {
     }
 }
 
-/// The headline figure of a family's tasks.
+/// The main metric of a family's tasks.
 pub fn family_score(family: Family) -> &'static str {
     match family {
         Family::Ner => "strict entity F1",

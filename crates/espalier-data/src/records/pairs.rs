@@ -1,15 +1,15 @@
-//! Corpora of text pairs that mean alike, for contrastive pre-finetuning.
+//! Pairs of texts with the same meaning, for contrastive pre-finetuning.
 
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::formats::{Records, uncompressed};
-use super::row::{Found, Row, filled, list, one_or_more};
-use super::{DataError, RecordError};
+use super::fields::{Field, Fields, filled, list, one_or_more};
+use crate::error::{DataError, RecordError};
+use crate::formats;
 
-/// Texts that belong together, and texts that only seem to.
+/// Texts that belong together, and hard negatives, which only seem to.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct TextPair {
     /// The first text, not blank.
@@ -20,12 +20,12 @@ pub struct TextPair {
     pub positives: Vec<String>,
     /// Hard negatives: texts that look related and do not belong to it, none blank.
     pub negatives: Vec<String>,
-    /// Where the pair comes from. A batch is drawn from one source.
+    /// The data set that the pair comes from. All pairs of a batch are from one source.
     pub source: String,
 }
 
-/// Keys of a first text, each with the keys that its positives may have.
-const KEYS: [(&str, &[&str]); 8] = [
+/// Keys of an anchor, each with the keys that its positives may have.
+const ANCHOR_AND_POSITIVES: [(&str, &[&str]); 8] = [
     ("anchor", &["positive", "positives", "pos"]),
     ("query", &["positive", "positives", "pos", "answer", "passage", "document"]),
     ("question", &["positive", "positives", "answer", "answers", "context"]),
@@ -35,114 +35,120 @@ const KEYS: [(&str, &[&str]); 8] = [
     ("title", &["body", "abstract", "text"]),
     ("summary", &["text", "document"]),
 ];
-/// Further positives of a pair whose first one has a key of its own.
+/// Keys of further positives, where the first one has a key of its own.
 const MORE_POSITIVES: [&str; 2] = ["positives", "pos"];
+/// Keys of hard negatives.
 const NEGATIVES: [&str; 5] = ["negative", "negatives", "hard_negative", "hard_negatives", "neg"];
+/// Keys that say whether the texts of a pair belong together.
+const RELATION: [&str; 3] = ["label", "gold_label", "is_duplicate"];
 
-/// Reads a corpus of text pairs. A pair without a source gets the name of the file (`wiki` for
+const EXPECTED: &str = "\"anchor\" and \"positive\" (or \"query\" and \"positive\", \
+                        \"question\" and \"answer\", \"sentence1\" and \"sentence2\", \
+                        \"text1\" and \"text2\", \"premise\" and \"hypothesis\", \
+                        \"title\" and \"body\", \"set\")";
+
+/// Reads a corpus of text pairs. The source of a pair that names none is the file (`wiki` for
 /// `data/wiki.jsonl.gz`).
 ///
 /// # Errors
-/// The first record that cannot be read, has no two texts, or has a blank one; a file without
-/// records.
+/// The first record that cannot be read, has fewer than two texts, or has a blank one; a file
+/// without records.
+///
+/// # Examples
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("faq.csv");
+/// std::fs::write(&path, "question,answer\nIs it open?,\"Yes, until five.\"\n")?;
+/// let pairs = espalier_data::read_pairs(&path)?;
+/// assert_eq!(pairs[0].anchor, "Is it open?");
+/// assert_eq!(pairs[0].positive, "Yes, until five.");
+/// assert_eq!(pairs[0].source, "faq");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn read_pairs(path: &Path) -> Result<Vec<TextPair>, DataError> {
     let pairs = pairs(path)?.collect::<Result<Vec<_>, _>>()?;
     if pairs.is_empty() { Err(DataError::Empty { path: path.to_owned() }) } else { Ok(pairs) }
 }
 
 /// The pairs of a file one by one.
-pub(super) fn pairs(
+pub(crate) fn pairs(
     path: &Path,
-) -> Result<impl Iterator<Item = Result<TextPair, DataError>>, DataError> {
-    let (owned, source) = (path.to_owned(), stem(path));
-    Ok(Records::open(path)?.map(move |item| {
-        let (line, value) = item?;
-        pair(&value, &source).map_err(|problem| DataError::Record {
-            path: owned.clone(),
-            line,
-            problem,
-        })
-    }))
+) -> Result<impl Iterator<Item = Result<TextPair, DataError>> + use<>, DataError> {
+    let source = default_source(path);
+    Ok(formats::open(path)?.parse(move |_, value| parse_pair(value, &source)))
 }
 
-/// A record as a pair; `source` is that of a record that names none.
-pub(super) fn pair(value: &Value, source: &str) -> Result<TextPair, RecordError> {
+/// Parses a record as a pair; `source` is that of a record that names none.
+pub(crate) fn parse_pair(value: &Value, source: &str) -> Result<TextPair, RecordError> {
     if value.is_array() {
         // [anchor, positive, negative ...], as many collections have it.
-        let mut texts = one_or_more(("record", value))?.into_iter();
-        return assembled(texts.next(), texts.next(), Vec::new(), texts.collect(), source);
+        let mut related = one_or_more(("record", value))?;
+        let negatives = related.split_off(related.len().min(2));
+        return text_pair(related, negatives, source);
     }
-    let row = Row::of(value)?;
-    let source = match row.find(&["source"]) {
-        Some(found) => filled(found)?,
+    let fields = Fields::of(value)?;
+    let source = match fields.find(&["source"]) {
+        Some(source) => filled(source)?,
         None => source,
     };
-    if let Some(set) = row.find(&["set"]) {
+    if let Some(set) = fields.find(&["set"]) {
         list(set)?;
-        let mut texts = one_or_more(set)?.into_iter();
-        return assembled(texts.next(), texts.next(), texts.collect(), Vec::new(), source);
+        return text_pair(one_or_more(set)?, Vec::new(), source);
     }
-    let (anchor, positive) = keys_of(row).ok_or_else(|| row.missing(WANTED))?;
-    belongs_together(row, anchor.0)?;
+    let (anchor, positive) = anchor_and_positive(fields).ok_or_else(|| fields.missing(EXPECTED))?;
+    check_relation(fields, anchor.0)?;
     let mut positives = one_or_more(positive)?;
-    if let Some(more) = row.find(&MORE_POSITIVES).filter(|more| more.0 != positive.0) {
+    if let Some(more) = fields.find(&MORE_POSITIVES).filter(|more| more.0 != positive.0) {
         positives.extend(one_or_more(more)?);
     }
-    let mut positives = positives.into_iter();
-    let negatives = row.find(&NEGATIVES).map(one_or_more).transpose()?.unwrap_or_default();
-    assembled(
-        Some(filled(anchor)?.to_owned()),
-        positives.next(),
-        positives.collect(),
-        negatives,
-        source,
-    )
+    let negatives = fields.find(&NEGATIVES).map(one_or_more).transpose()?.unwrap_or_default();
+    positives.insert(0, filled(anchor)?.to_owned());
+    text_pair(positives, negatives, source)
 }
-
-const WANTED: &str = "\"anchor\" and \"positive\" (or \"query\" and \"positive\", \"question\" and \"answer\", \"sentence1\" and \"sentence2\", \"text1\" and \"text2\", \"premise\" and \"hypothesis\", \"title\" and \"body\", \"set\")";
 
 /// The anchor and its first positive, if the record has such keys.
-pub(super) fn keys_of(row: Row) -> Option<(Found, Found)> {
-    KEYS.iter().find_map(|&(anchor, positives)| Some((row.find(&[anchor])?, row.find(positives)?)))
+pub(crate) fn anchor_and_positive(fields: Fields) -> Option<(Field, Field)> {
+    ANCHOR_AND_POSITIVES
+        .iter()
+        .find_map(|&(anchor, positives)| Some((fields.find(&[anchor])?, fields.find(positives)?)))
 }
 
-fn assembled(
-    anchor: Option<String>,
-    positive: Option<String>,
-    positives: Vec<String>,
+/// The pair of texts that belong together, the anchor first.
+fn text_pair(
+    related: Vec<String>,
     negatives: Vec<String>,
     source: &str,
 ) -> Result<TextPair, RecordError> {
-    match (anchor, positive) {
-        (Some(anchor), Some(positive)) => {
-            Ok(TextPair { anchor, positive, positives, negatives, source: source.to_owned() })
-        }
-        _ => Err(RecordError::TooFewTexts),
-    }
+    let mut related = related.into_iter();
+    let (Some(anchor), Some(positive)) = (related.next(), related.next()) else {
+        return Err(RecordError::TooFewTexts);
+    };
+    let (positives, source) = (related.collect(), source.to_owned());
+    Ok(TextPair { anchor, positive, positives, negatives, source })
 }
 
-/// Sentence pairs of classification data have a label, and only one of its values means that they
-/// belong together.
-fn belongs_together(row: Row, anchor: &str) -> Result<(), RecordError> {
-    let Some((_, label)) = row.find(&["label", "gold_label", "is_duplicate"]) else {
-        return Ok(());
-    };
-    let yes = match label {
+/// Checks a labelled pair, as in data for natural language inference: only one value of the label
+/// means that the texts belong together.
+fn check_relation(fields: Fields, anchor: &str) -> Result<(), RecordError> {
+    let Some((_, label)) = fields.find(&RELATION) else { return Ok(()) };
+    let related = match label {
         Value::String(label) => {
             ["entailment", "1", "true", "paraphrase", "duplicate"].contains(&label.as_str())
         }
         Value::Bool(label) => *label,
-        // In natural language inference numbers are classes, and which is entailment differs from
-        // file to file.
+        // In natural language inference numbers are classes, and which one is entailment differs
+        // from file to file.
         label => anchor != "premise" && label.as_f64() == Some(1.0),
     };
-    if yes { Ok(()) } else { Err(RecordError::NotAlike { label: label.to_string() }) }
+    if related { Ok(()) } else { Err(RecordError::NotAlike { label: label.to_string() }) }
 }
 
-/// The file's name without the endings that say how it is written.
-pub(super) fn stem(path: &Path) -> String {
+/// The source of pairs that name none: the file's name without the extensions of its format and
+/// compression.
+pub(crate) fn default_source(path: &Path) -> String {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    Path::new(uncompressed(&name)).file_stem().unwrap_or_default().to_string_lossy().into_owned()
+    let stem = Path::new(formats::uncompressed(&name)).file_stem().unwrap_or_default();
+    stem.to_string_lossy().into_owned()
 }
 
 #[cfg(test)]
@@ -170,7 +176,8 @@ mod tests {
     #[test]
     fn reads_pairs_and_names_their_source() {
         let pairs = read(
-            "{\"anchor\":\"a\",\"positive\":\"b\"}\n{\"anchor\":\"c\",\"positive\":\"d\",\"source\":\"wiki\"}\n",
+            "{\"anchor\":\"a\",\"positive\":\"b\"}\n\
+             {\"anchor\":\"c\",\"positive\":\"d\",\"source\":\"wiki\"}\n",
         );
         let pair = |a: &str, b: &str, s: &str| TextPair {
             anchor: a.into(),
@@ -183,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn the_customary_keys_are_understood() {
+    fn the_usual_keys_are_understood() {
         for (record, expected) in [
             (json!({"query": "a", "positive": "b"}), json!([["a", "b"], [], []])),
             (json!({"question": "a", "answer": "b", "id": 7}), json!([["a", "b"], [], []])),
@@ -241,7 +248,7 @@ mod tests {
             ("x", "x"),
             ("t.parquet", "t"),
         ] {
-            assert_eq!(stem(Path::new(path)), expected);
+            assert_eq!(default_source(Path::new(path)), expected);
         }
     }
 

@@ -1,40 +1,46 @@
-//! Corpora of running text, for masked language modelling.
+//! Documents of running text, for masked language modelling.
 
 use std::path::Path;
 
 use serde_json::Value;
 
-use super::examples::TEXT;
-use super::formats::{Format, Records};
-use super::row::{Row, filled};
-use super::{DataError, RecordError};
+use super::fields::{Fields, TEXT, filled};
+use crate::error::{DataError, RecordError};
+use crate::formats;
 
-/// The documents of a corpus one by one: the texts of its records or, in a `.txt` file, what stands
-/// between blank lines.
+/// The documents of a file one by one: the texts of its records or, in a `.txt` file, the
+/// paragraphs between blank lines.
 ///
 /// # Errors
-/// When the file cannot be opened; as an item, the record that cannot be read, has no text or a
-/// blank one.
+/// When the file cannot be opened; as an item, a record that cannot be read, has no text or a blank
+/// one.
+///
+/// # Examples
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("book.txt");
+/// std::fs::write(&path, "The first\nparagraph.\n\nThe second.\n")?;
+/// let documents: Vec<String> = espalier_data::documents(&path)?.collect::<Result<_, _>>()?;
+/// assert_eq!(documents, ["The first\nparagraph.", "The second."]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn documents(
     path: &Path,
 ) -> Result<impl Iterator<Item = Result<String, DataError>> + Send + use<>, DataError> {
-    let owned = path.to_owned();
-    Ok(Records::open_as(path, Format::of_texts(path))?.map(move |item| {
-        let (line, value) = item?;
-        document(&value).map_err(|problem| DataError::Record { path: owned.clone(), line, problem })
-    }))
+    let records = (formats::format_of_documents(path).open)(path)?;
+    Ok(records.parse(|_, value| parse_document(value)))
 }
 
-/// A record as a text: a text itself, or an object with one.
-pub(super) fn document(value: &Value) -> Result<String, RecordError> {
+/// Parses a record as a document: a JSON string, or an object with a text.
+pub(crate) fn parse_document(value: &Value) -> Result<String, RecordError> {
     if value.is_string() {
         return Ok(filled(("record", value))?.to_owned());
     }
-    let row = Row::of(value)?;
-    let found = row
+    let fields = Fields::of(value)?;
+    let text = fields
         .find(&TEXT)
-        .ok_or_else(|| row.missing("\"text\" (or \"sentence\", \"utterance\", \"content\")"))?;
-    Ok(filled(found)?.to_owned())
+        .ok_or_else(|| fields.missing("\"text\" (or \"sentence\", \"utterance\", \"content\")"))?;
+    Ok(filled(text)?.to_owned())
 }
 
 #[cfg(test)]
@@ -64,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_text_is_refused_with_its_line() {
+    fn records_without_a_text_are_refused_with_their_line() {
         for (text, message) in [
             (
                 "{\"text\": \" \"}",

@@ -1,15 +1,9 @@
-//! Parquet: rows as JSON objects.
-
-mod lengths;
-mod pages;
-mod schema;
-mod thrift;
+//! Rows of a Parquet file as JSON objects.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use espalier_encoder::catch_panic;
-
 use parquet::file::reader::FileReader;
 use parquet::file::serialized_reader::SerializedFileReader;
 use parquet::record::reader::RowIter;
@@ -17,19 +11,14 @@ use parquet::record::{Field, Row};
 use serde_json::{Map, Value};
 
 use super::class_names::ClassNames;
-use super::lines::MAX_LINE_BYTES;
-use crate::{DataError, RecordError};
-use lengths::Checked;
+use super::{lengths, pages, schema};
+use crate::error::{DataError, RecordError};
+use crate::formats::compression::Compression;
+use crate::formats::format::{Numbered, Records};
+use crate::formats::limits::MAX_LINE_BYTES;
 
-/// The rows of a file, each with its number from 1. Nothing follows an error of reading.
-pub(super) struct Rows {
-    path: PathBuf,
-    rows: Option<RowIter<'static>>,
-    names: ClassNames,
-    row: usize,
-}
-
-pub(super) fn open(path: &Path) -> Result<Rows, DataError> {
+/// Opens a file whose rows become records, numbered from 1. Nothing follows an error of reading.
+pub(super) fn open(path: &Path) -> Result<Records, DataError> {
     let file =
         File::open(path).map_err(|cause| DataError::Open { path: path.to_owned(), cause })?;
     let (rows, names) = guarded(path, || {
@@ -41,24 +30,32 @@ pub(super) fn open(path: &Path) -> Result<Rows, DataError> {
         let names = metadata.and_then(|pairs| {
             pairs.iter().find(|pair| pair.key == "huggingface")?.value.as_deref()
         });
-        let names = ClassNames::of(names.unwrap_or_default());
-        Ok((RowIter::from_file_into(Box::new(Checked(reader))), names))
+        let names = ClassNames::from_metadata(names.unwrap_or_default());
+        Ok((RowIter::from_file_into(Box::new(lengths::Checked(reader))), names))
     })?;
-    Ok(Rows { path: path.to_owned(), rows: Some(rows), names, row: 0 })
+    let rows = Rows { path: path.to_owned(), rows: Some(rows), names, row: 0 };
+    Ok(Records::new(path, Compression::None, rows))
 }
 
-/// Runs a part of the Parquet library, which panics on some files that are damaged or made to
-/// deceive.
+/// Runs a part of the Parquet library, which panics on some damaged or malicious files.
 fn guarded<T>(path: &Path, work: impl FnOnce() -> Result<T, String>) -> Result<T, DataError> {
     let result = catch_panic(work).unwrap_or_else(|| Err("its data contradict themselves".into()));
     result.map_err(|problem| DataError::Parquet { path: path.to_owned(), problem })
 }
 
+struct Rows {
+    path: PathBuf,
+    /// Absent after an error.
+    rows: Option<RowIter<'static>>,
+    names: ClassNames,
+    row: usize,
+}
+
 impl Iterator for Rows {
-    type Item = Result<(usize, Value), DataError>;
+    type Item = Result<Numbered, DataError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        // Put back only after a row that was read.
+        // Put back only after a row was read.
         let mut rows = self.rows.take()?;
         self.row += 1;
         let item =
@@ -69,7 +66,7 @@ impl Iterator for Rows {
         };
         self.rows = Some(rows);
         let mut value = object(&row);
-        self.names.put_into(&mut value);
+        self.names.replace_numbers(&mut value);
         let size = size(&value);
         Some(if size > MAX_LINE_BYTES {
             let problem = RecordError::TooLarge { size, limit: MAX_LINE_BYTES };
@@ -106,12 +103,12 @@ fn json(field: &Field) -> Value {
         Field::Bytes(bytes) => std::str::from_utf8(bytes.data()).map_or(Value::Null, Value::from),
         Field::Group(row) => object(row),
         Field::ListInternal(list) => list.elements().iter().map(json).collect(),
-        // Times, decimals and maps: nothing that a record needs.
+        // Times, decimals and maps: no record needs them.
         _ => Value::Null,
     }
 }
 
-/// Bytes of all texts of a value.
+/// Bytes of all texts of a value; numbers and the like count as 8.
 fn size(value: &Value) -> usize {
     match value {
         Value::String(text) => text.len(),
@@ -191,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn small_files_do_not_become_large() {
+    fn decompression_bombs_are_refused() {
         let text = "message m { REQUIRED BYTE_ARRAY text (UTF8); }";
         let long =
             |size: usize| column::<ByteArrayType>(text, &[ByteArray::from(vec![b'a'; size])]);
@@ -206,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn schemas_have_a_size() {
+    fn schemas_are_limited() {
         let nested = |depth: usize| {
             let (open, close) = ("REQUIRED GROUP g { ".repeat(depth), " }".repeat(depth));
             column::<Int64Type>(
@@ -226,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_by_differences_are_read() {
+    fn delta_encoded_lengths_are_read() {
         for encoding in [Encoding::DELTA_LENGTH_BYTE_ARRAY, Encoding::DELTA_BYTE_ARRAY] {
             for version in [WriterVersion::PARQUET_1_0, WriterVersion::PARQUET_2_0] {
                 let properties =
@@ -256,7 +253,7 @@ mod tests {
         }
     }
 
-    fn read(bytes: &[u8]) -> Result<Vec<(usize, Value)>, DataError> {
+    fn read(bytes: &[u8]) -> Result<Vec<Numbered>, DataError> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.parquet");
         std::fs::write(&path, bytes).unwrap();
@@ -281,14 +278,16 @@ mod tests {
 
     #[test]
     fn damaged_files_are_errors() {
-        let whole = file(Compression::SNAPPY);
-        for bytes in [&b""[..], b"PAR1", &whole[..whole.len() / 2], &whole[..whole.len() - 1]] {
+        let complete = file(Compression::SNAPPY);
+        for bytes in
+            [&b""[..], b"PAR1", &complete[..complete.len() / 2], &complete[..complete.len() - 1]]
+        {
             let error = read(bytes).unwrap_err().to_string();
             assert!(error.contains("a.parquet: cannot be read as Parquet: "), "{error}");
         }
-        // Whatever a changed byte does, it is no panic and nothing without end.
-        for at in 0..whole.len() {
-            let mut bytes = whole.clone();
+        // A changed byte never causes a panic or an endless read.
+        for at in 0..complete.len() {
+            let mut bytes = complete.clone();
             bytes[at] ^= 0xff;
             let _ = read(&bytes).map(|rows| assert!(rows.len() < 1000));
         }

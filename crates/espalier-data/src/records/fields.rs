@@ -1,20 +1,32 @@
-//! A record's keys and values.
+//! The keys and values of a record.
 
 use espalier_encoder::text::{excerpt, first_few};
 use serde_json::{Map, Value};
 
-use super::RecordError;
+use crate::error::RecordError;
+
+/// Keys of a sentence's words.
+pub(crate) const TOKENS: [&str; 3] = ["tokens", "words", "tokenized_text"];
+/// Keys of a sentence's tags.
+pub(crate) const TAGS: [&str; 3] = ["tags", "ner_tags", "bio_tags"];
+/// Keys of spans over words or characters, end exclusive.
+pub(crate) const SPANS: [&str; 2] = ["spans", "entities"];
+/// Keys of a text.
+pub(crate) const TEXT: [&str; 4] = ["text", "sentence", "utterance", "content"];
+/// Keys of a class. Where a class has a name and a number, the name comes first.
+pub(crate) const LABEL: [&str; 7] =
+    ["label_text", "label_name", "label", "intent", "class", "category", "sentiment"];
 
 /// A record with named values. A key whose value is null counts as missing.
 #[derive(Clone, Copy)]
-pub(super) struct Row<'a>(&'a Map<String, Value>);
+pub(crate) struct Fields<'a>(&'a Map<String, Value>);
 
-/// A key that was found, with its value.
-pub(super) type Found<'a> = (&'static str, &'a Value);
+/// A key that a record has, with its value.
+pub(crate) type Field<'a> = (&'static str, &'a Value);
 
-impl<'a> Row<'a> {
-    pub fn of(value: &'a Value) -> Result<Row<'a>, RecordError> {
-        value.as_object().map(Row).ok_or(RecordError::Type {
+impl<'a> Fields<'a> {
+    pub fn of(value: &'a Value) -> Result<Fields<'a>, RecordError> {
+        value.as_object().map(Fields).ok_or(RecordError::Type {
             key: "record",
             expected: "an object with named values",
             found: type_name(value),
@@ -22,10 +34,15 @@ impl<'a> Row<'a> {
     }
 
     /// The first of `keys` that the record has.
-    pub fn find(self, keys: &[&'static str]) -> Option<Found<'a>> {
+    pub fn find(self, keys: &[&'static str]) -> Option<Field<'a>> {
         keys.iter().find_map(|&key| {
             self.0.get(key).filter(|value| !value.is_null()).map(|value| (key, value))
         })
+    }
+
+    /// The class of a text, if the record has one. A list of classes is none.
+    pub fn label(self) -> Option<Field<'a>> {
+        self.find(&LABEL).filter(|(_, label)| !label.is_array())
     }
 
     /// The keys, for messages.
@@ -36,29 +53,30 @@ impl<'a> Row<'a> {
         }
     }
 
+    /// The error of a record that lacks what is described by `wanted`.
     pub fn missing(self, wanted: &'static str) -> RecordError {
         RecordError::Missing { wanted, found: self.keys() }
     }
 }
 
 /// A text, blank or not.
-pub(super) fn text((key, value): Found<'_>) -> Result<&str, RecordError> {
+pub(crate) fn text((key, value): Field<'_>) -> Result<&str, RecordError> {
     value.as_str().ok_or(RecordError::Type { key, expected: "a text", found: type_name(value) })
 }
 
-/// A text that says something.
-pub(super) fn filled(found: Found<'_>) -> Result<&str, RecordError> {
-    let text = text(found)?;
-    if text.trim().is_empty() { Err(RecordError::Blank { key: found.0 }) } else { Ok(text) }
+/// A text that is not blank.
+pub(crate) fn filled(field: Field<'_>) -> Result<&str, RecordError> {
+    let text = text(field)?;
+    if text.trim().is_empty() { Err(RecordError::Blank { key: field.0 }) } else { Ok(text) }
 }
 
 /// A list of texts.
-pub(super) fn texts((key, value): Found) -> Result<Vec<String>, RecordError> {
+pub(crate) fn texts((key, value): Field) -> Result<Vec<String>, RecordError> {
     list((key, value))?.iter().map(|item| text((key, item)).map(str::to_owned)).collect()
 }
 
-/// A text that says something, or a list of such texts.
-pub(super) fn one_or_more((key, value): Found) -> Result<Vec<String>, RecordError> {
+/// A text that is not blank, or a list of such texts.
+pub(crate) fn one_or_more((key, value): Field) -> Result<Vec<String>, RecordError> {
     match value {
         Value::Array(items) => {
             items.iter().map(|item| filled((key, item)).map(str::to_owned)).collect()
@@ -68,12 +86,12 @@ pub(super) fn one_or_more((key, value): Found) -> Result<Vec<String>, RecordErro
 }
 
 /// A list.
-pub(super) fn list((key, value): Found<'_>) -> Result<&Vec<Value>, RecordError> {
+pub(crate) fn list((key, value): Field<'_>) -> Result<&Vec<Value>, RecordError> {
     value.as_array().ok_or(RecordError::Type { key, expected: "a list", found: type_name(value) })
 }
 
 /// A whole number of at least 0.
-pub(super) fn index((key, value): Found) -> Result<usize, RecordError> {
+pub(crate) fn index((key, value): Field) -> Result<usize, RecordError> {
     let number = value.as_u64().and_then(|number| usize::try_from(number).ok());
     number.ok_or(RecordError::Type {
         key,
@@ -82,7 +100,8 @@ pub(super) fn index((key, value): Found) -> Result<usize, RecordError> {
     })
 }
 
-pub(super) fn type_name(value: &Value) -> &'static str {
+/// What a value is, for messages.
+pub(crate) fn type_name(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "true or false",

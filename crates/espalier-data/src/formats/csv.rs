@@ -1,4 +1,4 @@
-//! CSV and TSV with a header, whose names become the keys of the records.
+//! CSV and TSV: tables with a header, whose column names become the keys of the records.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -6,48 +6,78 @@ use std::path::{Path, PathBuf};
 use csv_core::{ReadRecordResult, Reader as Parser, ReaderBuilder};
 use serde_json::{Map, Value};
 
-use super::bytes::{self, Compression, Reader};
-use super::lines::MAX_LINE_BYTES;
-use crate::{DataError, RecordError};
+use super::compression::{self, Reader};
+use super::format::{Format, Numbered, Records};
+use super::limits::{MAX_COLUMNS, MAX_LINE_BYTES};
+use crate::error::{DataError, RecordError};
 
-/// Columns of a table at most, as many as spreadsheets have.
-pub(super) const MAX_COLUMNS: usize = 16_384;
+/// Fields are separated by commas, or by semicolons where the header has semicolons and no comma.
+/// They may be quoted.
+pub(super) const CSV: Format =
+    Format { name: "CSV", extensions: &["csv"], open: |path| Table::open(path, Separator::Comma) };
 
-/// The records of a table, each with the line that it begins on.
-///
-/// CSV is separated by commas, or by semicolons where the header has some and no comma, and fields
-/// may be quoted. TSV knows no quotes. Names in the header are taken in lower case.
-pub(super) struct Delimited {
+/// Fields are separated by tabs. Quotes have no meaning.
+pub(super) const TSV: Format =
+    Format { name: "TSV", extensions: &["tsv"], open: |path| Table::open(path, Separator::Tab) };
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Separator {
+    /// Or a semicolon.
+    Comma,
+    Tab,
+}
+
+/// A table that is being read, row by row.
+struct Table {
     path: PathBuf,
-    pub compression: Compression,
     reader: Reader,
     parser: Parser,
-    header: Vec<String>,
-    /// Line ends that were skipped between records and that the parser has not seen.
+    /// The keys of the records, from the header.
+    keys: Vec<String>,
+    /// Line ends that were skipped between rows and that the parser has not seen.
     skipped: usize,
     done: bool,
 }
 
-impl Delimited {
-    pub fn open(path: &Path, tabs: bool) -> Result<Self, DataError> {
+impl Table {
+    fn open(path: &Path, separator: Separator) -> Result<Records, DataError> {
         let failed = |cause| DataError::Open { path: path.to_owned(), cause };
-        let (mut reader, compression) = bytes::open(path).map_err(failed)?;
+        let (mut reader, compression) = compression::open(path).map_err(failed)?;
+        let tabs = separator == Separator::Tab;
         let delimiter =
             if tabs { b'\t' } else { comma_or_semicolon(reader.fill_buf().map_err(failed)?) };
         let parser = ReaderBuilder::new().delimiter(delimiter).quoting(!tabs).build();
-        let (path, header) = (path.to_owned(), Vec::new());
-        let mut table = Self { path, compression, reader, parser, header, skipped: 0, done: false };
-        let header = table.record()?.map(|(_, names)| names).unwrap_or_default();
-        table.header = header.iter().map(|name| name.trim().to_lowercase()).collect();
-        Ok(table)
+        let (path, keys) = (path.to_owned(), Vec::new());
+        let mut table = Self { path, reader, parser, keys, skipped: 0, done: false };
+        table.read_header()?;
+        Ok(Records::new(&table.path.clone(), compression, table))
     }
 
-    /// The fields of the next record and its line.
-    fn record(&mut self) -> Result<Option<(usize, Vec<String>)>, DataError> {
-        let line = self.skip_line_ends()?;
+    /// Takes the first row as the header: names of columns, which become keys in lower case and
+    /// without white space around them.
+    fn read_header(&mut self) -> Result<(), DataError> {
+        let names = self.next_row()?.map(|(_, names)| names).unwrap_or_default();
+        self.keys = names.iter().map(|name| name.trim().to_lowercase()).collect();
+        Ok(())
+    }
+
+    /// The next row as a record.
+    fn next_record(&mut self) -> Result<Option<Numbered>, DataError> {
+        let Some((line, fields)) = self.next_row()? else { return Ok(None) };
+        if fields.len() != self.keys.len() {
+            let problem = RecordError::Columns { header: self.keys.len(), found: fields.len() };
+            return Err(DataError::Record { path: self.path.clone(), line, problem });
+        }
+        let pairs = self.keys.iter().cloned().zip(fields.into_iter().map(Value::String));
+        Ok(Some((line, Value::Object(pairs.collect::<Map<_, _>>()))))
+    }
+
+    /// The line and the fields of the next row.
+    fn next_row(&mut self) -> Result<Option<(usize, Vec<String>)>, DataError> {
+        let line = self.skip_blank_lines()?;
         let (mut text, mut ends) = (vec![0; 4096], vec![0; 64]);
         let (mut written, mut fields) = (0, 0);
-        let mut beyond = 0; // fields that are counted only
+        let mut beyond = 0; // Fields that are counted only.
         loop {
             let path = &self.path;
             let input = self.reader.fill_buf().map_err(|cause| DataError::Read {
@@ -88,14 +118,12 @@ impl Delimited {
             column: error.valid_up_to() + 1,
         })?;
         let starts = std::iter::once(&0).chain(&ends);
-        Ok(Some((
-            line,
-            starts.zip(&ends[..fields]).map(|(&start, &end)| text[start..end].to_owned()).collect(),
-        )))
+        let fields = starts.zip(&ends[..fields]).map(|(&start, &end)| text[start..end].to_owned());
+        Ok(Some((line, fields.collect())))
     }
 
-    /// The line of the next record, past blank lines.
-    fn skip_line_ends(&mut self) -> Result<usize, DataError> {
+    /// The line of the next row, after blank lines.
+    fn skip_blank_lines(&mut self) -> Result<usize, DataError> {
         for _ in 0..MAX_LINE_BYTES {
             let line = self.parser.line() as usize + self.skipped;
             let read = |cause: io::Error| DataError::Read { path: self.path.clone(), line, cause };
@@ -109,27 +137,17 @@ impl Delimited {
         let line = self.parser.line() as usize + self.skipped;
         Err(DataError::NothingThere { path: self.path.clone(), line, limit: MAX_LINE_BYTES })
     }
-
-    fn next_record(&mut self) -> Result<Option<(usize, Value)>, DataError> {
-        let Some((line, fields)) = self.record()? else { return Ok(None) };
-        if fields.len() != self.header.len() {
-            let problem = RecordError::Columns { header: self.header.len(), found: fields.len() };
-            return Err(DataError::Record { path: self.path.clone(), line, problem });
-        }
-        let pairs = self.header.iter().cloned().zip(fields.into_iter().map(Value::String));
-        Ok(Some((line, Value::Object(pairs.collect::<Map<_, _>>()))))
-    }
 }
 
-impl Iterator for Delimited {
-    type Item = Result<(usize, Value), DataError>;
+impl Iterator for Table {
+    type Item = Result<Numbered, DataError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.done {
             return None;
         }
         let item = self.next_record().transpose();
-        // What comes after a record that is too long or cannot be read has no known beginning.
+        // Where the next row begins is not known after one that is too long or cannot be read.
         self.done = matches!(
             item,
             None | Some(Err(DataError::Read { .. }
@@ -140,6 +158,7 @@ impl Iterator for Delimited {
     }
 }
 
+/// The separator of a CSV file, by its header.
 fn comma_or_semicolon(beginning: &[u8]) -> u8 {
     let header = beginning.split(|&byte| byte == b'\n').next().unwrap_or_default();
     if header.contains(&b';') && !header.contains(&b',') { b';' } else { b',' }
@@ -151,12 +170,12 @@ mod tests {
 
     use super::*;
 
-    fn read(name: &str, text: &[u8]) -> Result<Vec<(usize, Value)>, String> {
+    fn read(name: &str, text: &[u8]) -> Result<Vec<Numbered>, String> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(name);
         std::fs::write(&path, text).unwrap();
-        let rows: Result<Vec<_>, _> =
-            Delimited::open(&path, name.ends_with(".tsv")).and_then(Iterator::collect);
+        let format = if name.ends_with(".tsv") { TSV } else { CSV };
+        let rows: Result<Vec<_>, _> = (format.open)(&path).and_then(Iterator::collect);
         rows.map_err(|error| error.to_string().replace(&format!("{}/", dir.path().display()), ""))
     }
 
@@ -179,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_records_are_named_by_their_line() {
+    fn invalid_rows_are_named_by_their_line() {
         let error = read("a.csv", b"a,b\n1,2\n3\n").unwrap_err();
         assert!(error.starts_with("a.csv:3: 1 column(s) where the header has 2"), "{error}");
         let error = read("a.csv", b"a,b\n1,\xff\n").unwrap_err();
@@ -187,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_and_blank_lines_have_ends() {
+    fn columns_and_blank_lines_are_limited() {
         let header = |columns: usize| ["x"].repeat(columns).join(",");
         assert_eq!(read("a.csv", header(MAX_COLUMNS).as_bytes()), Ok(vec![]));
         for (header, columns) in [(header(MAX_COLUMNS + 1), 16_385), (header(1_000_000), 1_000_000)]

@@ -1,25 +1,48 @@
-//! Tag schemes: IOB1, IOB2, IOBES and BILOU are told apart and read as entities.
+//! Tag schemes: reads IOB1, IOB2, IOBES and BILOU tags as spans, and detects which of them a file
+//! uses.
 //!
 //! `B-x` begins an entity of label x, `I-x` continues it, `E-x` or `L-x` is its last word, `S-x` or
-//! `U-x` its only one. In IOB1 an entity begins with `I-x`, and with `B-x` only right after another
-//! of its label. One reading fits all of them: a tag continues the entity before it if that is
-//! still open, has the same label, and the tag does not begin one; so the scheme need not be known
-//! beforehand, and what is collected meanwhile shows whether all tags of a file are of one.
+//! `U-x` its only one. In IOB1 an entity begins with `I-x`, and with `B-x` only directly after
+//! another entity of its label.
+//!
+//! One rule reads all of them: a tag continues the entity before it if that entity is still open
+//! and has the same label, and the tag is not one that begins an entity. So the scheme need not be
+//! known in advance. What is seen on the way tells the scheme, and whether a file mixes several.
 
-use super::{ConceptSpan, RecordError};
+use serde_json::Value;
+
+use super::fields::{Field, list, texts};
+use super::spans::ConceptSpan;
+use crate::error::RecordError;
+use crate::formats::split_tag;
+
+/// Parses the tags of a sentence of `tokens` words.
+pub(super) fn parse_tags(field: Field, tokens: usize) -> Result<Vec<String>, RecordError> {
+    if list(field)?.iter().any(Value::is_number) {
+        return Err(RecordError::NumericTags);
+    }
+    let tags = texts(field)?;
+    check_count(tokens, tags.len())?;
+    Ok(tags)
+}
+
+/// Checks that there is a tag for each word.
+pub(super) fn check_count(tokens: usize, tags: usize) -> Result<(), RecordError> {
+    if tokens == tags { Ok(()) } else { Err(RecordError::TagCount { tokens, tags }) }
+}
 
 /// How a file writes entities as tags.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Scheme {
+pub(crate) enum Scheme {
     /// `B-` only between adjacent entities of one label.
     Iob1,
     /// Every entity begins with `B-`.
     Iob2,
-    /// As IOB2, but some `I-` follow nothing that they could continue; each is read as a beginning.
+    /// As IOB2, but some `I-` do not follow an entity of their label; each is read as a `B-`.
     IobWithStrays,
-    /// Last words have `E-`, single ones `S-`.
+    /// Last words have `E-`, single words `S-`.
     Iobes,
-    /// Last words have `L-`, single ones `U-`.
+    /// Last words have `L-`, single words `U-`.
     Bilou,
 }
 
@@ -35,37 +58,25 @@ impl Scheme {
     }
 }
 
-/// The prefix and the label of a tag; an empty prefix for `O`.
-pub(super) fn split_tag(tag: &str) -> Option<(char, &str)> {
-    if tag == "O" {
-        return Some(('O', ""));
-    }
-    let (prefix, label) = tag.split_once('-')?;
-    let mut letters = prefix.chars();
-    match (letters.next(), letters.next()) {
-        (Some(letter @ ('B' | 'I' | 'E' | 'S' | 'L' | 'U')), None) if !label.trim().is_empty() => {
-            Some((letter, label))
-        }
-        _ => None,
-    }
-}
-
-/// Reads the sentences of one file, and remembers what it saw of their scheme.
+/// Reads the tags of the sentences of one file, and remembers the evidence for their scheme.
 #[derive(Clone, Debug, Default)]
-pub(super) struct TagReader {
-    /// A tag with `E-` or `S-`, and one with `L-` or `U-`.
+pub(crate) struct TagReader {
+    /// The first tag with `E-` or `S-` (IOBES), and the first with `L-` or `U-` (BILOU).
     closing: [Option<String>; 2],
-    /// A place where an entity of several words, or one that began with `B-`, ended without a
-    /// closing tag.
+    /// The first sentence in which an entity ended without a closing tag.
     unclosed: Option<usize>,
-    /// A place where a tag other than `B-`, `S-` or `U-` began an entity.
+    /// The first sentence in which a tag other than `B-`, `S-` or `U-` began an entity.
     stray: Option<usize>,
     /// Whether a `B-` began an entity that IOB1 would begin with `I-`.
     plain_begin: bool,
 }
 
 impl TagReader {
-    /// The entities of the sentence at `place`.
+    /// The entities of a sentence, as spans over its words. `place` is its line in the file, for
+    /// messages.
+    ///
+    /// # Errors
+    /// A text that is not a tag; a tag of another scheme than those before.
     pub fn read(&mut self, place: usize, tags: &[String]) -> Result<Vec<ConceptSpan>, RecordError> {
         let mut entities: Vec<ConceptSpan> = Vec::new();
         let mut open = false;
@@ -133,12 +144,12 @@ impl TagReader {
         Err(RecordError::MixedSchemes { tag: tag.clone(), scheme: scheme.name(), other })
     }
 
-    /// The place of the first sentence with a tag that continues nothing.
+    /// The place of the first sentence with a tag that should continue an entity and does not.
     pub fn first_stray(&self) -> Option<usize> {
         self.stray
     }
 
-    /// The scheme of what was read so far, if there was an entity.
+    /// The scheme of the tags read so far, if there was an entity.
     pub fn scheme(&self) -> Option<Scheme> {
         match (&self.closing, self.stray.is_some(), self.plain_begin) {
             ([Some(_), _], _, _) => Some(Scheme::Iobes),
@@ -159,8 +170,8 @@ mod tests {
     use crate::AnnotatedText;
     use espalier_encoder::tags::Entity;
 
-    /// The tags of entities in a scheme, written from its definition.
-    fn written(entities: &[ConceptSpan], words: usize, scheme: Scheme) -> Vec<String> {
+    /// Encodes entities as tags, by the definition of the scheme.
+    fn encode(entities: &[ConceptSpan], words: usize, scheme: Scheme) -> Vec<String> {
         let mut tags = vec!["O".to_owned(); words];
         for (n, entity) in entities.iter().enumerate() {
             let adjacent = n > 0
@@ -183,12 +194,12 @@ mod tests {
         tags
     }
 
-    /// Up to eight runs of words, each an entity of one of two labels or none.
+    /// Up to eight groups of words, each an entity of one of two labels, or outside of entities.
     fn sentences() -> impl Strategy<Value = (Vec<ConceptSpan>, usize)> {
-        prop::collection::vec((1usize..4, 0usize..3), 0..8).prop_map(|runs| {
+        prop::collection::vec((1usize..4, 0usize..3), 0..8).prop_map(|groups| {
             let mut at = 0;
             let mut entities = Vec::new();
-            for (length, label) in runs {
+            for (length, label) in groups {
                 let concept = ["", "x", "y-z"][label].to_owned();
                 entities.push(ConceptSpan { start: at, end: at + length, concept });
                 at += length;
@@ -203,10 +214,12 @@ mod tests {
         fn every_scheme_is_read_back((entities, words) in sentences()) {
             for scheme in [Scheme::Iob1, Scheme::Iob2, Scheme::Iobes, Scheme::Bilou] {
                 let mut reader = TagReader::default();
-                prop_assert_eq!(&reader.read(1, &written(&entities, words, scheme)).unwrap(), &entities);
+                let read = reader.read(1, &encode(&entities, words, scheme));
+                prop_assert_eq!(&read.unwrap(), &entities);
             }
             // Words of one character, so that word i is character 2 i of the text.
-            let text = AnnotatedText::from_tags(&vec!["w"; words], &written(&entities, words, Scheme::Iob2));
+            let tags = encode(&entities, words, Scheme::Iob2);
+            let text = AnnotatedText::from_tags(&vec!["w"; words], &tags);
             let in_words = text.entities.into_iter().map(|Entity { start, end, label }| {
                 ConceptSpan { start: start / 2, end: end.div_ceil(2), concept: label }
             });
@@ -218,7 +231,7 @@ mod tests {
             prop_assume!(!entities.is_empty());
             for scheme in [Scheme::Iob1, Scheme::Iob2, Scheme::Iobes, Scheme::Bilou] {
                 let mut reader = TagReader::default();
-                reader.read(1, &written(&entities, words, scheme)).unwrap();
+                reader.read(1, &encode(&entities, words, scheme)).unwrap();
                 prop_assert_eq!(reader.scheme(), Some(scheme));
             }
         }

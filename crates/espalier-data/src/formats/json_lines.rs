@@ -1,50 +1,33 @@
-//! JSON lines: one record on each line.
+//! JSON lines: one record on each line. Blank lines are skipped. A line that is not JSON is an
+//! error of that line only.
 
-use std::path::Path;
+use super::format::{Format, Numbered};
+use super::lines::{self, Lines};
+use crate::error::DataError;
 
-use serde_json::Value;
+pub(super) const FORMAT: Format = Format {
+    name: "JSON lines",
+    extensions: &["jsonl", "ndjson", "json"],
+    open: |path| lines::records(path, next_record),
+};
 
-use super::lines::Lines;
-use crate::DataError;
-
-/// The records of a JSON lines file, each with its line. Blank lines are skipped. After a line that
-/// is no record the next one is read; after a line that cannot be read nothing follows.
-pub(super) struct JsonLines {
-    pub lines: Lines,
-}
-
-impl JsonLines {
-    pub fn open(path: &Path) -> Result<Self, DataError> {
-        Ok(Self { lines: Lines::open(path)? })
-    }
-
-    fn next_record(&mut self) -> Result<Option<(usize, Value)>, DataError> {
-        loop {
-            match self.lines.next()? {
-                None => return Ok(None),
-                Some(text) if text.trim_ascii().is_empty() => self.lines.pass()?,
-                Some(text) => {
-                    let parsed = serde_json::from_str(text);
-                    self.lines.used();
-                    let line = self.lines.line;
-                    return parsed
-                        .map(|value| Some((line, value)))
-                        .map_err(|error| malformed(&error, &self.lines));
-                }
+fn next_record(lines: &mut Lines) -> Result<Option<Numbered>, DataError> {
+    loop {
+        match lines.next_line()? {
+            None => return Ok(None),
+            Some(text) if text.trim_ascii().is_empty() => lines.skip()?,
+            Some(text) => {
+                let parsed = serde_json::from_str(text);
+                lines.used();
+                return parsed
+                    .map(|value| Some((lines.line, value)))
+                    .map_err(|error| not_json(&error, lines));
             }
         }
     }
 }
 
-impl Iterator for JsonLines {
-    type Item = Result<(usize, Value), DataError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.next_record().transpose()
-    }
-}
-
-fn malformed(error: &serde_json::Error, lines: &Lines) -> DataError {
+fn not_json(error: &serde_json::Error, lines: &Lines) -> DataError {
     // The parser saw one line and calls it line 1, which would contradict the file's line number.
     let position = format!(" at line {} column {}", error.line(), error.column());
     let message = error.to_string();
@@ -71,7 +54,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("rows.jsonl");
         std::fs::write(&path, bytes).unwrap();
-        let rows: Result<Vec<_>, _> = JsonLines::open(&path).unwrap().collect();
+        let rows: Result<Vec<_>, _> = (FORMAT.open)(&path).unwrap().collect();
         let folder = format!("{}/", dir.path().display());
         rows.map(|rows| {
             rows.into_iter().map(|(line, row)| (line, row["n"].as_u64().unwrap())).collect()
@@ -90,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn skips_a_byte_order_mark_of_the_first_line_only() {
+    fn skips_a_byte_order_mark_on_the_first_line_only() {
         assert_eq!(read(b"\xef\xbb\xbf{\"n\":1}\n"), Ok(vec![(1, 1)]));
         assert!(
             read(b"{\"n\":1}\n\xef\xbb\xbf{\"n\":1}\n").unwrap_err().starts_with("rows.jsonl:2: ")
@@ -104,13 +87,13 @@ mod tests {
     }
 
     #[test]
-    fn a_truncated_gzip_file_is_an_error_at_the_line_it_broke_off() {
+    fn a_truncated_gzip_file_is_an_error_at_its_last_line() {
         // Stored without compression, so that the first line is in the part that is left.
         let mut encoder = GzEncoder::new(Vec::new(), Compression::none());
         encoder.write_all(&b"{\"n\":1}\n".repeat(4)).unwrap();
-        let whole = encoder.finish().unwrap();
-        let error = read(&whole[..whole.len() - 20]).unwrap_err();
-        assert!(error.starts_with("rows.jsonl:3: cannot be read on: "), "{error}");
+        let complete = encoder.finish().unwrap();
+        let error = read(&complete[..complete.len() - 20]).unwrap_err();
+        assert!(error.starts_with("rows.jsonl:3: cannot be read any further: "), "{error}");
     }
 
     #[test]
@@ -151,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn blank_lines_are_not_read_without_end() {
+    fn blank_lines_are_limited() {
         let record = b"{\"n\":1}\n".to_vec();
         let blank = vec![b'\n'; MAX_LINE_BYTES];
         let lines = MAX_LINE_BYTES + 2;
@@ -167,14 +150,14 @@ mod tests {
     }
 
     #[test]
-    fn reading_goes_on_after_a_wrong_line_but_not_after_one_that_cannot_be_read() {
+    fn an_invalid_line_is_skipped_and_a_failed_read_ends_the_file() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("rows.jsonl");
         let mut bytes = b"[\n{\"n\":1}\n\xff\n{\"n\":2}\n".to_vec();
         bytes.resize(bytes.len() + MAX_LINE_BYTES + 1, b' ');
         std::fs::write(&path, bytes).unwrap();
         let outcomes: Vec<Option<usize>> =
-            JsonLines::open(&path).unwrap().map(|item| item.ok().map(|(line, _)| line)).collect();
+            (FORMAT.open)(&path).unwrap().map(|item| item.ok().map(|(line, _)| line)).collect();
         assert_eq!(outcomes, [None, Some(2), None, Some(4), None]);
     }
 
@@ -182,7 +165,7 @@ mod tests {
     fn a_missing_file_and_a_folder_cannot_be_opened() {
         let dir = tempfile::tempdir().unwrap();
         for path in [dir.path().join("absent.jsonl"), dir.path().to_owned()] {
-            let error = JsonLines::open(&path).err().unwrap();
+            let error = (FORMAT.open)(&path).err().unwrap();
             assert!(
                 error.to_string().starts_with(&format!("{}: cannot be opened: ", path.display())),
                 "{error}"

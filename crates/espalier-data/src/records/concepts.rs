@@ -1,18 +1,19 @@
-//! Corpora of sentences with spans of free-text concepts, for concept-contrastive pre-finetuning.
+//! Sentences with spans of free-text concepts, for concept-contrastive pre-finetuning and for
+//! distillation.
 
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::formats::Records;
-use super::row::{Row, text, texts};
-use super::scheme::TagReader;
-use super::spans::{End, in_words, spans, to_words};
+use super::fields::{Fields, SPANS, TAGS, TOKENS, text, texts};
+use super::schemes::{TagReader, parse_tags};
+use super::spans::{ConceptSpan, End, check_bounds, parse_spans, to_words};
 use super::words::words_at;
-use super::{DataError, RecordError};
+use crate::error::{DataError, RecordError};
+use crate::formats;
 
-/// A sentence in words, with the spans that name something. Spans may overlap.
+/// A sentence in words, with the spans that are instances of concepts. Spans may overlap.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct ConceptSentence {
     /// The words, at least one.
@@ -21,37 +22,38 @@ pub struct ConceptSentence {
     pub spans: Vec<ConceptSpan>,
 }
 
-/// The words `start..end` of a sentence, an instance of `concept`.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct ConceptSpan {
-    /// Index of the first word.
-    pub start: usize,
-    /// Index after the last word.
-    pub end: usize,
-    /// Free text such as "hotel name".
-    pub concept: String,
-}
-
 /// Whether sentences must be annotated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Annotation {
-    /// Those without spans or tags are refused.
+    /// A sentence without spans or tags is an error.
     Required,
-    /// Words or a text are enough; without spans or tags nothing in them is an entity.
+    /// A sentence without spans or tags is one without entities.
     Optional,
 }
 
-pub(super) const TOKENS: [&str; 3] = ["tokens", "words", "tokenized_text"];
-pub(super) const TAGS: [&str; 3] = ["tags", "ner_tags", "bio_tags"];
-/// Spans by words or characters, end exclusive.
-pub(super) const SPANS: [&str; 2] = ["spans", "entities"];
-/// GLiNER's: by words, end inclusive.
-const INCLUSIVE: [&str; 1] = ["ner"];
+/// Key of spans over words with an inclusive end, as in GLiNER's files.
+const INCLUSIVE_SPANS: [&str; 1] = ["ner"];
 
-/// Reads a concept corpus. Every span is within its sentence and holds a word; no concept is blank.
+const EXPECTED: &str = "\"tokens\" and \"spans\" (or \"text\" and \"spans\" or \"entities\", \
+                        \"tokenized_text\" and \"ner\", \"tokens\" and \"tags\")";
+const EXPECTED_WORDS: &str = "\"tokens\" or \"text\" (or \"words\", \"tokenized_text\")";
+
+/// Reads a concept corpus. Every span is within its sentence and covers a word; no concept is
+/// blank.
 ///
 /// # Errors
 /// The first record that cannot be read or is not valid; a file without records.
+///
+/// # Examples
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("hotels.jsonl");
+/// std::fs::write(&path, r#"{"tokens": ["Hotel", "Astoria"], "spans": [[0, 2, "hotel name"]]}"#)?;
+/// let sentences = espalier_data::read_concepts(&path)?;
+/// assert_eq!(sentences[0].tokens, ["Hotel", "Astoria"]);
+/// assert_eq!(sentences[0].spans[0].concept, "hotel name");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn read_concepts(path: &Path) -> Result<Vec<ConceptSentence>, DataError> {
     let sentences = sentences(path, Annotation::Required)?.collect::<Result<Vec<_>, _>>()?;
     if sentences.is_empty() {
@@ -62,74 +64,56 @@ pub fn read_concepts(path: &Path) -> Result<Vec<ConceptSentence>, DataError> {
 }
 
 /// The sentences of a file one by one.
-pub(super) fn sentences(
+pub(crate) fn sentences(
     path: &Path,
     annotation: Annotation,
-) -> Result<impl Iterator<Item = Result<ConceptSentence, DataError>>, DataError> {
-    let (owned, mut tags) = (path.to_owned(), TagReader::default());
-    Ok(Records::open(path)?.map(move |item| {
-        let (line, value) = item?;
-        let problem = |problem| DataError::Record { path: owned.clone(), line, problem };
-        sentence(&value, line, &mut tags, annotation).map_err(problem)
-    }))
+) -> Result<impl Iterator<Item = Result<ConceptSentence, DataError>> + use<>, DataError> {
+    let mut tags = TagReader::default();
+    let records = formats::open(path)?;
+    Ok(records.parse(move |line, value| parse_sentence(value, line, &mut tags, annotation)))
 }
 
-/// A record as a sentence with concepts.
-pub(super) fn sentence(
+/// Parses a record as a sentence.
+pub(crate) fn parse_sentence(
     value: &Value,
     line: usize,
-    reader: &mut TagReader,
+    tags: &mut TagReader,
     annotation: Annotation,
 ) -> Result<ConceptSentence, RecordError> {
-    let row = Row::of(value)?;
-    let Some(tokens) = row.find(&TOKENS) else {
-        let (found, spans) = match (row.find(&["text"]), row.find(&SPANS), annotation) {
-            (Some(found), Some(annotation), _) => (found, spans(annotation, End::Exclusive)?),
-            (Some(found), None, Annotation::Optional) => (found, Vec::new()),
-            (None, _, Annotation::Optional) => return Err(row.missing(WANTED_ANY)),
-            _ => return Err(row.missing(WANTED)),
-        };
-        let text = text(found)?;
-        let (words, spans) = to_words(text, spans)?;
-        return if words.is_empty() {
-            Err(RecordError::Blank { key: "text" })
-        } else {
-            Ok(ConceptSentence { tokens: words_at(text, &words), spans })
-        };
-    };
+    let fields = Fields::of(value)?;
+    let Some(tokens) = fields.find(&TOKENS) else { return parse_text(fields, annotation) };
     let tokens = texts(tokens)?;
     if tokens.is_empty() {
         return Err(RecordError::NoTokens);
     }
-    let spans = if let Some(found) = row.find(&SPANS) {
-        in_words(spans(found, End::Exclusive)?, tokens.len())?
-    } else if let Some(found) = row.find(&INCLUSIVE) {
-        in_words(spans(found, End::Inclusive)?, tokens.len())?
-    } else if let Some(found) = row.find(&TAGS) {
-        reader.read(line, &tags(found, tokens.len())?)?
+    let spans = if let Some(spans) = fields.find(&SPANS) {
+        check_bounds(parse_spans(spans, End::Exclusive)?, tokens.len())?
+    } else if let Some(spans) = fields.find(&INCLUSIVE_SPANS) {
+        check_bounds(parse_spans(spans, End::Inclusive)?, tokens.len())?
+    } else if let Some(field) = fields.find(&TAGS) {
+        tags.read(line, &parse_tags(field, tokens.len())?)?
     } else if annotation == Annotation::Optional {
         Vec::new()
     } else {
-        return Err(row.missing(WANTED));
+        return Err(fields.missing(EXPECTED));
     };
     Ok(ConceptSentence { tokens, spans })
 }
 
-const WANTED: &str = "\"tokens\" and \"spans\" (or \"text\" and \"spans\" or \"entities\", \
-                      \"tokenized_text\" and \"ner\", \"tokens\" and \"tags\")";
-
-const WANTED_ANY: &str = "\"tokens\" or \"text\" (or \"words\", \"tokenized_text\")";
-
-/// The tags of a sentence of `tokens` words.
-pub(super) fn tags(found: super::row::Found, tokens: usize) -> Result<Vec<String>, RecordError> {
-    if super::row::list(found)?.iter().any(Value::is_number) {
-        return Err(RecordError::NumericTags);
-    }
-    let tags = texts(found)?;
-    if tags.len() == tokens {
-        Ok(tags)
+/// Parses a record that has a text instead of words, with spans over its characters.
+fn parse_text(fields: Fields, annotation: Annotation) -> Result<ConceptSentence, RecordError> {
+    let (field, spans) = match (fields.find(&["text"]), fields.find(&SPANS), annotation) {
+        (Some(text), Some(spans), _) => (text, parse_spans(spans, End::Exclusive)?),
+        (Some(text), None, Annotation::Optional) => (text, Vec::new()),
+        (None, _, Annotation::Optional) => return Err(fields.missing(EXPECTED_WORDS)),
+        _ => return Err(fields.missing(EXPECTED)),
+    };
+    let text = text(field)?;
+    let (words, spans) = to_words(text, spans)?;
+    if words.is_empty() {
+        Err(RecordError::Blank { key: "text" })
     } else {
-        Err(RecordError::TagCount { tokens, tags: tags.len() })
+        Ok(ConceptSentence { tokens: words_at(text, &words), spans })
     }
 }
 

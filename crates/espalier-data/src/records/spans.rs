@@ -1,10 +1,22 @@
-//! Annotated spans, in words or in characters of a text.
+//! Annotated spans, over the words or the characters of a text.
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::row::{Found, Row, filled, index, list, type_name};
+use super::fields::{Field, Fields, filled, index, list, type_name};
 use super::words::{WordSpan, word_spans};
-use super::{ConceptSpan, RecordError};
+use crate::error::RecordError;
+
+/// The words `start..end` of a sentence, an instance of `concept`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ConceptSpan {
+    /// Index of the first word.
+    pub start: usize,
+    /// Index after the last word.
+    pub end: usize,
+    /// Free text such as "hotel name".
+    pub concept: String,
+}
 
 const START: [&str; 2] = ["start", "start_offset"];
 const END: [&str; 2] = ["end", "end_offset"];
@@ -19,18 +31,16 @@ pub(super) enum End {
     Inclusive,
 }
 
-/// The spans of a record, objects or `[start, end, label]`; not yet compared with the text.
-pub(super) fn spans(found: Found, end: End) -> Result<Vec<ConceptSpan>, RecordError> {
-    let spans =
-        list(found)?.iter().map(|span| one(found.0, span)).collect::<Result<Vec<_>, _>>()?;
-    let add = usize::from(end == End::Inclusive);
-    Ok(spans
-        .into_iter()
-        .map(|span| ConceptSpan { end: span.end.saturating_add(add), ..span })
-        .collect())
+/// Parses a list of spans: objects, or lists of `[start, end, label]`. Whether they fit the text is
+/// not checked here.
+pub(super) fn parse_spans(field: Field, end: End) -> Result<Vec<ConceptSpan>, RecordError> {
+    let (key, add) = (field.0, usize::from(end == End::Inclusive));
+    let spans = list(field)?.iter().map(|span| parse_span(key, span));
+    let spans = spans.collect::<Result<Vec<_>, _>>()?.into_iter();
+    Ok(spans.map(|span| ConceptSpan { end: span.end.saturating_add(add), ..span }).collect())
 }
 
-fn one(key: &'static str, span: &Value) -> Result<ConceptSpan, RecordError> {
+fn parse_span(key: &'static str, span: &Value) -> Result<ConceptSpan, RecordError> {
     let (start, end, label) = match span {
         Value::Array(parts) => match parts.as_slice() {
             [start, end, label] => (("start", start), ("end", end), ("label", label)),
@@ -43,9 +53,10 @@ fn one(key: &'static str, span: &Value) -> Result<ConceptSpan, RecordError> {
             }
         },
         Value::Object(_) => {
-            let row = Row::of(span)?;
-            let need =
-                |keys: &[&'static str], wanted| row.find(keys).ok_or_else(|| row.missing(wanted));
+            let fields = Fields::of(span)?;
+            let need = |keys: &[&'static str], wanted| {
+                fields.find(keys).ok_or_else(|| fields.missing(wanted))
+            };
             (
                 need(&START, "\"start\" of a span")?,
                 need(&END, "\"end\" of a span")?,
@@ -63,8 +74,8 @@ fn one(key: &'static str, span: &Value) -> Result<ConceptSpan, RecordError> {
     Ok(ConceptSpan { start: index(start)?, end: index(end)?, concept: filled(label)?.to_owned() })
 }
 
-/// Checks that spans of words lie in a sentence of `tokens` words.
-pub(super) fn in_words(
+/// Checks that spans over words are within a sentence of `tokens` words.
+pub(super) fn check_bounds(
     spans: Vec<ConceptSpan>,
     tokens: usize,
 ) -> Result<Vec<ConceptSpan>, RecordError> {
@@ -74,8 +85,8 @@ pub(super) fn in_words(
     }
 }
 
-/// Where the words of a text are, and its spans of characters as spans of words. A word that a span
-/// touches belongs to it.
+/// Splits a text into words and turns spans over its characters into spans over its words. A word
+/// of which a span covers a part belongs to the span.
 pub(super) fn to_words(
     text: &str,
     spans: Vec<ConceptSpan>,
@@ -98,7 +109,7 @@ pub(super) fn to_words(
     Ok((words, spans))
 }
 
-/// Spans of words in their order, each once, of which no two share a word.
+/// Sorts spans over words, removes repeated ones, and checks that no two overlap.
 pub(super) fn disjoint(mut spans: Vec<ConceptSpan>) -> Result<Vec<ConceptSpan>, RecordError> {
     spans.sort_by_key(|span| (span.start, span.end));
     spans.dedup();
@@ -114,7 +125,7 @@ pub(super) fn disjoint(mut spans: Vec<ConceptSpan>) -> Result<Vec<ConceptSpan>, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::words::words_at;
+    use crate::records::words::words_at;
 
     fn span(start: usize, end: usize, concept: &str) -> ConceptSpan {
         ConceptSpan { start, end, concept: concept.into() }
@@ -126,7 +137,7 @@ mod tests {
         let (words, spans) =
             to_words(text, vec![span(0, 3, "a"), span(12, 21, "b"), span(13, 14, "c")]).unwrap();
         assert_eq!(words_at(text, &words), ["Zoë", "flew", "to", "São", "-", "Paulo", "."]);
-        // The last one cuts a word, which then belongs to it.
+        // The last one covers a part of a word, which then belongs to it.
         assert_eq!(spans, [span(0, 1, "a"), span(3, 6, "b"), span(3, 4, "c")]);
     }
 

@@ -1,14 +1,17 @@
-//! Words of plain text, as BERT's tokenizer splits it before it looks at its vocabulary.
+//! Words of plain text, as BERT's tokenizer splits it before it looks words up in its vocabulary.
+//!
+//! Places are counted in characters (Unicode scalar values), not in bytes.
 
-/// First character of a word and the one after its last.
-pub(super) type WordSpan = (usize, usize);
+/// The first character of a word and the character after its last.
+pub(crate) type WordSpan = (usize, usize);
 
-/// The words of a text: between white space, punctuation marks and ideographs on their own.
-pub(super) fn word_spans(text: &str) -> Vec<WordSpan> {
+/// The words of a text: what is between white space; each punctuation mark and ideograph is a word
+/// of its own.
+pub(crate) fn word_spans(text: &str) -> Vec<WordSpan> {
     let mut spans: Vec<WordSpan> = Vec::new();
     let mut open = false;
     for (i, c) in text.chars().enumerate() {
-        let alone = stands_alone(c);
+        let alone = is_word_of_its_own(c);
         match spans.last_mut() {
             _ if c.is_whitespace() => {}
             Some(word) if open && !alone => word.1 = i + 1,
@@ -20,14 +23,14 @@ pub(super) fn word_spans(text: &str) -> Vec<WordSpan> {
 }
 
 /// The words at `spans`.
-pub(super) fn words_at(text: &str, spans: &[WordSpan]) -> Vec<String> {
+pub(crate) fn words_at(text: &str, spans: &[WordSpan]) -> Vec<String> {
     let starts: Vec<usize> =
         text.char_indices().map(|(byte, _)| byte).chain([text.len()]).collect();
     spans.iter().map(|&(start, end)| text[starts[start]..starts[end]].to_owned()).collect()
 }
 
-/// Words with a space between them, and where they are: first character and the one after the last.
-pub(super) fn joined(words: &[String]) -> (String, Vec<WordSpan>) {
+/// The words as a text, with a space between them, and the span of each in it.
+pub(crate) fn joined(words: &[String]) -> (String, Vec<WordSpan>) {
     let mut start = 0;
     let spans = words.iter().map(|word| {
         let span = (start, start + word.chars().count());
@@ -38,8 +41,8 @@ pub(super) fn joined(words: &[String]) -> (String, Vec<WordSpan>) {
     (words.join(" "), spans)
 }
 
-/// The first characters of the words between white space.
-pub(super) fn word_starts(text: &str) -> Vec<usize> {
+/// The first character of each word, where words are separated by white space only.
+pub(crate) fn word_starts(text: &str) -> Vec<usize> {
     let mut before = ' ';
     let starts = text.chars().enumerate().filter_map(|(at, c)| {
         let starts = before.is_whitespace() && !c.is_whitespace();
@@ -49,17 +52,27 @@ pub(super) fn word_starts(text: &str) -> Vec<usize> {
     starts.collect()
 }
 
-/// Number of words between white space.
-pub(super) fn count_words(text: &str) -> usize {
+/// The number of words, where words are separated by white space only.
+pub(crate) fn count_words(text: &str) -> usize {
     text.split_whitespace().count()
 }
 
-fn stands_alone(c: char) -> bool {
-    c.is_ascii_punctuation()
-        || matches!(c, '\u{a1}' | '\u{a7}' | '\u{ab}' | '\u{b6}' | '\u{b7}' | '\u{bb}' | '\u{bf}')
-        || matches!(c, '\u{2010}'..='\u{2027}' | '\u{2030}'..='\u{205e}' | '\u{3001}'..='\u{3003}' | '\u{3008}'..='\u{3011}')
-        || matches!(c, '\u{ff01}'..='\u{ff0f}' | '\u{ff1a}'..='\u{ff20}' | '\u{ff3b}'..='\u{ff40}' | '\u{ff5b}'..='\u{ff65}')
-        || matches!(c, '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{2fa1f}')
+fn is_word_of_its_own(c: char) -> bool {
+    c.is_ascii_punctuation() || is_punctuation(c) || is_ideograph(c)
+}
+
+/// Punctuation marks beyond ASCII.
+fn is_punctuation(c: char) -> bool {
+    matches!(c, '\u{a1}' | '\u{a7}' | '\u{ab}' | '\u{b6}' | '\u{b7}' | '\u{bb}' | '\u{bf}')
+        || matches!(c, '\u{2010}'..='\u{2027}' | '\u{2030}'..='\u{205e}')
+        || matches!(c, '\u{3001}'..='\u{3003}' | '\u{3008}'..='\u{3011}')
+        || matches!(c, '\u{ff01}'..='\u{ff0f}' | '\u{ff1a}'..='\u{ff20}')
+        || matches!(c, '\u{ff3b}'..='\u{ff40}' | '\u{ff5b}'..='\u{ff65}')
+}
+
+fn is_ideograph(c: char) -> bool {
+    matches!(c, '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}')
+        || matches!(c, '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{2fa1f}')
 }
 
 #[cfg(test)]
@@ -67,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn joined_words_are_where_it_says() {
+    fn joined_words_are_at_their_spans() {
         let words = ["Zoë", "", "a b", "."].map(String::from);
         let (text, spans) = joined(&words);
         assert_eq!(text, "Zoë  a b .");

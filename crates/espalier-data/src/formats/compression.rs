@@ -1,5 +1,4 @@
-//! The bytes of a data file, unpacked. How it is compressed is told by its first bytes, whatever
-//! its name.
+//! Opens a data file and decompresses it. Its first bytes tell the compression, whatever its name.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
@@ -11,28 +10,19 @@ use flate2::bufread::MultiGzDecoder;
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
+use super::limits::{MAX_RATIO, is_plausible};
+
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
-/// What data may become when they are unpacked, bytes, whatever their size.
-const HONEST: u64 = 64 << 20;
+const BUFFER_BYTES: usize = 1 << 16;
 
-/// How many times larger they may become beyond that. What people write becomes 2 to 20 times
-/// larger.
-const RATIO: u64 = 100;
-
-/// Whether `packed` bytes can honestly hold `unpacked`. Some kilobytes that are made for it unpack
-/// to what no disk holds.
-pub(super) fn is_plausible(unpacked: u64, packed: u64) -> bool {
-    unpacked <= HONEST.max(packed.saturating_mul(RATIO))
-}
-
-/// A reader of text that may go to another thread.
+/// A buffered reader that can be sent to another thread.
 pub(super) type Reader = Box<dyn BufRead + Send>;
 
 /// How a file is compressed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Compression {
+pub(super) enum Compression {
     None,
     Gzip,
     Zstd,
@@ -48,7 +38,7 @@ impl Compression {
     }
 }
 
-/// Opens a file that is plain or compressed by gzip or zstd.
+/// Opens a file that is plain or compressed by gzip or zstd, to read its decompressed bytes.
 pub(super) fn open(path: &Path) -> io::Result<(Reader, Compression)> {
     let mut file = File::open(path)?;
     let mut magic = Vec::new();
@@ -58,63 +48,65 @@ pub(super) fn open(path: &Path) -> io::Result<(Reader, Compression)> {
         magic if magic == ZSTD_MAGIC => Compression::Zstd,
         _ => Compression::None,
     };
-    // Given back to the front instead of seeking, so that pipes can be read too.
-    let packed = Arc::new(AtomicU64::new(0));
-    let whole = Packed { source: Cursor::new(magic).chain(file), read: Arc::clone(&packed) };
-    let whole = BufReader::with_capacity(1 << 16, whole);
+    // Chaining the bytes already read, instead of seeking back, also works for pipes.
+    let compressed_bytes = Arc::new(AtomicU64::new(0));
+    let source =
+        Counting { source: Cursor::new(magic).chain(file), bytes: Arc::clone(&compressed_bytes) };
+    let source = BufReader::with_capacity(BUFFER_BYTES, source);
     let reader: Reader = match compression {
-        Compression::None => Box::new(whole),
-        Compression::Gzip => unpacked(MultiGzDecoder::new(whole), packed),
-        Compression::Zstd => unpacked(Zstd { frame: None, source: whole }, packed),
+        Compression::None => Box::new(source),
+        Compression::Gzip => limited(MultiGzDecoder::new(source), compressed_bytes),
+        Compression::Zstd => limited(ZstdDecoder { frame: None, source }, compressed_bytes),
     };
     Ok((reader, compression))
 }
 
-fn unpacked(source: impl Read + Send + 'static, packed: Arc<AtomicU64>) -> Reader {
-    Box::new(BufReader::with_capacity(1 << 16, Unpacked { source, packed, read: 0 }))
+fn limited(source: impl Read + Send + 'static, compressed_bytes: Arc<AtomicU64>) -> Reader {
+    let limited = Limited { source, compressed_bytes, bytes: 0 };
+    Box::new(BufReader::with_capacity(BUFFER_BYTES, limited))
 }
 
-/// Counts what is read of a file.
-struct Packed<R> {
+/// Counts the bytes that are read of a file.
+struct Counting<R> {
     source: R,
-    read: Arc<AtomicU64>,
+    bytes: Arc<AtomicU64>,
 }
 
-impl<R: Read> Read for Packed<R> {
+impl<R: Read> Read for Counting<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.source.read(buffer)?;
-        self.read.fetch_add(read as u64, Ordering::Relaxed);
+        self.bytes.fetch_add(read as u64, Ordering::Relaxed);
         Ok(read)
     }
 }
 
-/// What comes out of a file, as long as it is [plausible](is_plausible).
-struct Unpacked<R> {
+/// Decompressed bytes, as long as their number is [plausible](is_plausible).
+struct Limited<R> {
     source: R,
-    packed: Arc<AtomicU64>,
-    read: u64,
+    compressed_bytes: Arc<AtomicU64>,
+    bytes: u64,
 }
 
-impl<R: Read> Read for Unpacked<R> {
+impl<R: Read> Read for Limited<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.source.read(buffer)?;
-        self.read += read as u64;
-        if is_plausible(self.read, self.packed.load(Ordering::Relaxed)) {
+        self.bytes += read as u64;
+        if is_plausible(self.bytes, self.compressed_bytes.load(Ordering::Relaxed)) {
             return Ok(read);
         }
         Err(io::Error::other(format!(
-            "it unpacks to more than {RATIO} times its size, so unpack it before"
+            "it unpacks to more than {MAX_RATIO} times its size, so unpack it before"
         )))
     }
 }
 
-/// The content of a zstd file, frame after frame: parallel compressors write many.
-struct Zstd<R> {
+/// Decodes a zstd file frame by frame: parallel compressors write many.
+struct ZstdDecoder<R> {
     frame: Option<FrameDecoder>,
     source: R,
 }
 
-impl<R: BufRead> Zstd<R> {
+impl<R: BufRead> ZstdDecoder<R> {
     /// Begins the next frame; false at the end of the file.
     fn next_frame(&mut self) -> io::Result<bool> {
         while !self.source.fill_buf()?.is_empty() {
@@ -137,7 +129,7 @@ impl<R: BufRead> Zstd<R> {
     }
 }
 
-impl<R: BufRead> Read for Zstd<R> {
+impl<R: BufRead> Read for ZstdDecoder<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
             let Some(frame) = &mut self.frame else {
@@ -167,8 +159,9 @@ mod tests {
     use flate2::{Compression as Level, write::GzEncoder};
 
     use super::*;
+    use crate::formats::limits::ALWAYS_ALLOWED;
 
-    fn unpacked(bytes: &[u8]) -> io::Result<(String, Compression)> {
+    fn decompressed(bytes: &[u8]) -> io::Result<(String, Compression)> {
         let dir = tempfile::tempdir()?;
         let path = dir.path().join("any.name");
         std::fs::write(&path, bytes)?;
@@ -195,32 +188,32 @@ mod tests {
             (gzip.finish().unwrap(), Compression::Gzip),
             (zstd(&text), Compression::Zstd),
         ] {
-            assert_eq!(unpacked(&bytes).unwrap(), (text.clone(), compression));
+            assert_eq!(decompressed(&bytes).unwrap(), (text.clone(), compression));
         }
-        assert_eq!(unpacked(b"").unwrap(), (String::new(), Compression::None));
-        assert_eq!(unpacked(b"\x1f").unwrap().0, "\u{1f}");
+        assert_eq!(decompressed(b"").unwrap(), (String::new(), Compression::None));
+        assert_eq!(decompressed(b"\x1f").unwrap().0, "\u{1f}");
     }
 
     #[test]
-    fn zstd_files_may_have_many_frames_and_some_to_skip() {
+    fn zstd_files_may_have_many_frames_and_skippable_ones() {
         let skipped = [&0x184d_2a53u32.to_le_bytes()[..], &5u32.to_le_bytes(), b"note!"].concat();
         let bytes = [zstd("a\n"), zstd(""), skipped, zstd("b\n")].concat();
-        assert_eq!(unpacked(&bytes).unwrap().0, "a\nb\n");
+        assert_eq!(decompressed(&bytes).unwrap().0, "a\nb\n");
     }
 
     #[test]
-    fn what_unpacks_without_end_is_refused() {
+    fn decompression_bombs_are_refused() {
         let text = "a line\n".repeat(200_000);
         // Each member of 1.4 MB takes some kilobytes.
         let mut gzip = GzEncoder::new(Vec::new(), Level::best());
         gzip.write_all(text.as_bytes()).unwrap();
         let gzip = gzip.finish().unwrap();
         for (packed, text) in [(gzip, text.len()), (zstd(&text), text.len())] {
-            let members = HONEST as usize / text + 1;
-            let error = unpacked(&packed.repeat(members)).unwrap_err().to_string();
+            let members = ALWAYS_ALLOWED as usize / text + 1;
+            let error = decompressed(&packed.repeat(members)).unwrap_err().to_string();
             assert!(error.contains("more than 100 times its size"), "{error}");
             assert_eq!(
-                unpacked(&packed.repeat(members - 1)).unwrap().0.len(),
+                decompressed(&packed.repeat(members - 1)).unwrap().0.len(),
                 (members - 1) * text
             );
         }
@@ -228,10 +221,10 @@ mod tests {
 
     #[test]
     fn damaged_zstd_is_an_error() {
-        let whole = zstd(&"some words ".repeat(1000));
-        for end in 4..whole.len() {
-            assert!(unpacked(&whole[..end]).is_err(), "{end}");
+        let complete = zstd(&"some words ".repeat(1000));
+        for end in 4..complete.len() {
+            assert!(decompressed(&complete[..end]).is_err(), "{end}");
         }
-        assert!(unpacked(&[&whole[..], b"rubbish"].concat()).is_err());
+        assert!(decompressed(&[&complete[..], b"garbage"].concat()).is_err());
     }
 }

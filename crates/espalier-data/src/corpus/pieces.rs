@@ -1,4 +1,4 @@
-//! Running text in tokens, cut to what an encoder takes.
+//! Documents as token sequences, cut to a length that an encoder takes.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -7,35 +7,34 @@ use espalier_encoder::{Encoded, Tokenizer};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::DataError;
-use super::texts::documents;
+use crate::error::DataError;
+use crate::records::documents::documents;
 
-/// Documents that are tokenised at a time, on all threads.
+/// Documents that are tokenized at a time, on all threads.
 const DOCUMENTS: usize = 64;
 
-/// A stretch of a document as an encoder reads it, with the special tokens around it.
+/// Consecutive tokens of a document, with the special tokens around them: what an encoder reads.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct TextPiece {
     /// Token ids.
     pub ids: Vec<u32>,
-    /// What each token is.
+    /// The role of each token.
     pub roles: Vec<Role>,
 }
 
-/// What a token is in its text.
+/// The role of a token in its text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Role {
-    /// No part of the text: a special token.
+    /// A special token, which is not a part of the text.
     Special,
     /// The first token of a word.
     First,
-    /// A further token of the word before it.
+    /// A further token of the same word.
     Further,
 }
 
-/// The pieces of a file, in the order of its documents, none longer than `max_tokens`. Documents
-/// are cut where they are too long for one, between words if there is a place, and nothing of them
-/// is left out.
+/// The pieces of a file, in the order of its documents, none longer than `max_tokens`. Longer
+/// documents are cut, between words where possible; no token is lost.
 pub(super) fn pieces(
     path: &Path,
     tokenizer: &Tokenizer,
@@ -63,7 +62,7 @@ pub(super) fn pieces(
     }))
 }
 
-/// A text in pieces.
+/// Cuts an encoded document into pieces.
 fn cut(text: &Encoded, tokenizer: &Tokenizer, max_tokens: usize) -> Vec<TextPiece> {
     let special = |word: &Option<u32>| word.is_none();
     let before = text.word_ids.iter().take_while(|word| special(word)).count();

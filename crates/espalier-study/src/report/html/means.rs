@@ -2,7 +2,7 @@
 
 use super::chart::{Axis, Frame};
 use super::text::{FAMILIES, family_score, family_title, points};
-use crate::compare::family_headlines;
+use crate::compare::family_scores;
 use crate::report::Report;
 use crate::statistics::Mean;
 use espalier_encoder::Family;
@@ -70,12 +70,12 @@ fn rows(report: &Report, family: Family) -> Vec<Row> {
 }
 
 fn seed_means(report: &Report, strategy: Strategy, family: Family) -> BTreeMap<u64, f64> {
-    let means = family_headlines(&report.cells, strategy, family).into_iter();
+    let means = family_scores(&report.cells, strategy, family).into_iter();
     means.filter(|(_, mean)| mean.is_finite()).collect()
 }
 
 impl Row {
-    /// The interval in points, as far as scores go.
+    /// The interval in points, cut to the range of scores.
     fn interval(&self) -> Option<(f64, f64)> {
         let half = self.mean.half_width.filter(|half| half.is_finite())?;
         let (low, high) = (self.mean.mean - half, self.mean.mean + half);
@@ -102,7 +102,8 @@ impl Row {
             let (x, shown) = (axis.within(100.0 * score), points(*score));
             let _ = writeln!(
                 out,
-                r#"<circle class="seed" cx="{x:.1}" cy="{:.1}" r="4"><title>{strategy}, seed {seed}: {shown}</title></circle>"#,
+                "<circle class=\"seed\" cx=\"{x:.1}\" cy=\"{:.1}\" r=\"4\"><title>{strategy}, seed \
+                 {seed}: {shown}</title></circle>",
                 y - 6.0
             );
         }
@@ -111,7 +112,8 @@ impl Row {
             let (low, high) = (axis.within(low), axis.within(high));
             let _ = writeln!(
                 out,
-                r#"<path class="interval" d="M{low:.1} {a:.1}V{b:.1}M{low:.1} {y:.1}H{high:.1}M{high:.1} {a:.1}V{b:.1}"/>"#,
+                "<path class=\"interval\" d=\"M{low:.1} {a:.1}V{b:.1}M{low:.1} {y:.1}\
+                 H{high:.1}M{high:.1} {a:.1}V{b:.1}\"/>",
                 a = y - 4.0,
                 b = y + 4.0
             );

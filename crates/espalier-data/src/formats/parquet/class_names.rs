@@ -1,16 +1,16 @@
-//! Names of numbered classes, which Hugging Face's Parquet files carry beside the data.
+//! Names of numbered classes, which Hugging Face's Parquet files hold in their metadata.
 
 use serde_json::Value;
 
-/// For each column of class numbers the names of the classes.
+/// The class names of each column of class numbers.
 #[derive(Default)]
 pub(super) struct ClassNames(Vec<(String, Vec<String>)>);
 
 impl ClassNames {
-    /// From the metadata that the library `datasets` writes: `{"info": {"features": {"label":
-    /// {"names": [...], "_type": "ClassLabel"}}}}`, for lists one level deeper, under `feature`.
+    /// Reads the metadata that the library `datasets` writes: `{"info": {"features": {"label":
+    /// {"names": [...], "_type": "ClassLabel"}}}}`; for lists one level deeper, under `feature`.
     /// Anything else has no names.
-    pub fn of(metadata: &str) -> Self {
+    pub fn from_metadata(metadata: &str) -> Self {
         let Ok(metadata) = serde_json::from_str::<Value>(metadata) else { return Self::default() };
         let features = metadata["info"]["features"].as_object();
         let names = |feature: &Value| -> Option<Vec<String>> {
@@ -25,19 +25,19 @@ impl ClassNames {
         )
     }
 
-    /// Replaces the numbers of a record by their names.
-    pub fn put_into(&self, record: &mut Value) {
+    /// Replaces class numbers in a record by the names of the classes.
+    pub fn replace_numbers(&self, record: &mut Value) {
         for (column, names) in &self.0 {
             match record.get_mut(column) {
-                Some(Value::Array(items)) => items.iter_mut().for_each(|item| put(item, names)),
-                Some(item) => put(item, names),
+                Some(Value::Array(items)) => items.iter_mut().for_each(|item| replace(item, names)),
+                Some(item) => replace(item, names),
                 None => {}
             }
         }
     }
 }
 
-fn put(item: &mut Value, names: &[String]) {
+fn replace(item: &mut Value, names: &[String]) {
     if let Some(name) = item.as_u64().and_then(|number| names.get(usize::try_from(number).ok()?)) {
         *item = name.as_str().into();
     }
@@ -53,18 +53,21 @@ mod tests {
     fn numbers_get_their_names() {
         let metadata = json!({"info": {"features": {
             "label": {"names": ["no", "yes"], "_type": "ClassLabel"},
-            "ner_tags": {"feature": {"names": ["O", "B-x"], "_type": "ClassLabel"}, "_type": "Sequence"},
+            "ner_tags": {
+                "feature": {"names": ["O", "B-x"], "_type": "ClassLabel"},
+                "_type": "Sequence",
+            },
             "text": {"dtype": "string", "_type": "Value"},
         }}});
-        let names = ClassNames::of(&metadata.to_string());
+        let names = ClassNames::from_metadata(&metadata.to_string());
         let mut record = json!({"label": 1, "ner_tags": [1, 0, 7], "text": "1", "other": 1});
-        names.put_into(&mut record);
+        names.replace_numbers(&mut record);
         assert_eq!(
             record,
             json!({"label": "yes", "ner_tags": ["B-x", "O", 7], "text": "1", "other": 1})
         );
         for nothing in ["", "{}", "[]", "{\"info\": 3}"] {
-            assert!(ClassNames::of(nothing).0.is_empty());
+            assert!(ClassNames::from_metadata(nothing).0.is_empty());
         }
     }
 }
