@@ -24,7 +24,7 @@ if has "AVX2 + FMA" true || has "NEON dot product" true; then levels+=(portable)
 if has AVX-512 true; then levels+=(avx2); fi
 if has AVX512_BF16 true || has AVX512_VNNI true; then levels+=(avx512); fi
 if has AMX-BF16 true || has AMX-INT8 true; then levels+=(avx512-bf16); fi
-tests=(gemm operations low_precision stored parity kin mlm_head)
+tests=(gemm operations low_precision stored parity other_architectures mlm_head)
 for level in "${levels[@]}"; do
     run "ESPALIER_INSTRUCTIONS=$level" "${tests[@]/#/--test=}"
 done

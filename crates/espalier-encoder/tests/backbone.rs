@@ -1,4 +1,4 @@
-//! Backbones that are saved and opened again, and the dialects of weight files that are read.
+//! Backbones that are saved and opened again, and the variants of weight files that are read.
 
 use espalier_encoder::{Backbone, Batch, Pooling};
 use espalier_testing::compare::bits;
@@ -50,7 +50,7 @@ fn the_fingerprint_belongs_to_the_weights_and_not_to_the_file() {
     assert_eq!(Backbone::open(directory.path()).unwrap().fingerprint(), tiny_bert().fingerprint());
 }
 
-/// Names as in files of task models (`bert.`, with heads beside them) and as TensorFlow had them
+/// Names as in files of task models (`bert.`, along with heads) and as TensorFlow had them
 /// (`gamma`, `beta`).
 #[test]
 fn other_names_of_the_same_weights_are_known() {
@@ -135,7 +135,8 @@ fn pooling_is_read_in_both_schemas() {
     }
     let directory = copy_of("tiny-bert");
     edit_json(&directory.path().join("modules.json"), |modules| {
-        let normalize = json!({"idx": 2, "name": "2", "path": "2_Normalize", "type": "sentence_transformers.models.Normalize"});
+        let kind = "sentence_transformers.models.Normalize";
+        let normalize = json!({"idx": 2, "name": "2", "path": "2_Normalize", "type": kind});
         modules.as_array_mut().unwrap().push(normalize);
     });
     assert!(Backbone::open(directory.path()).unwrap().text_vectors.normalize);

@@ -1,5 +1,5 @@
 //! A real model: its sentence embeddings against those of sentence-transformers, on 100 plain and
-//! awkward sentences.
+//! unusual sentences.
 //!
 //! ```text
 //! export ESPALIER_MINILM=path/to/all-MiniLM-L6-v2
@@ -9,6 +9,7 @@
 //! The recorded embeddings are those of scripts/make_embedding_fixture.py.
 
 use espalier_encoder::{Backbone, Batch, Tokenizer};
+use espalier_testing::compare::cosine;
 use espalier_testing::fixtures::{fixture, read_json};
 use espalier_testing::tensors;
 use std::path::PathBuf;
@@ -48,12 +49,6 @@ fn embeddings_equal_those_of_sentence_transformers() {
         sentences[worst]
     );
     assert!(cosines[worst] > 0.99999, "cosine {} of {:?}", cosines[worst], sentences[worst]);
-}
-
-fn cosine(a: &[f32], b: &[f32]) -> f64 {
-    let dot =
-        |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(&a, &b)| a as f64 * b as f64).sum::<f64>();
-    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
 }
 
 /// Without tokenizer.json, vocab.txt and tokenizer_config.json make the same tokenizer.

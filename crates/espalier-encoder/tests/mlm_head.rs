@@ -1,5 +1,5 @@
-//! The head of masked language modelling: read from and written as the classes of transformers, and
-//! what it guesses.
+//! The head of masked language modelling: read and written in the format of transformers, and the
+//! tokens that it predicts.
 //!
 //! The recorded numbers are those of scripts/make_mlm_fixtures.py: computed in f64, stored as f32.
 
@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 #[cfg(feature = "tokenizers")]
 const NAMES: [&str; 4] = ["bert", "distilbert", "roberta", "mpnet"];
-/// RoBERTa's tokenizer is not one of our own.
+/// RoBERTa's tokenizer is left to the `tokenizers` library.
 #[cfg(not(feature = "tokenizers"))]
 const NAMES: [&str; 3] = ["bert", "distilbert", "mpnet"];
 
@@ -57,10 +57,10 @@ fn what_is_saved_is_what_transformers_saves() {
     }
 }
 
-/// An encoder that came as a bare one becomes one of the class for masked language modelling when
-/// it gets a head, and the head does not belong to other weights.
+/// With a head, a bare encoder is saved as the class for masked language modelling. Other weights
+/// do not keep the head.
 #[test]
-fn a_head_makes_another_class_of_a_bare_encoder() {
+fn a_bare_encoder_with_a_head_is_saved_as_another_class() {
     let (bare, directory) = (tiny_bert(), TempDir::new().unwrap());
     assert_eq!(bare.mlm_head(), None);
     let head = MlmHead::random_init(&bare.encoder.config, || 0.5);
@@ -82,7 +82,7 @@ fn a_head_makes_another_class_of_a_bare_encoder() {
 }
 
 #[test]
-fn old_names_are_understood_and_a_matrix_of_its_own_is_no_head_of_ours() {
+fn old_names_are_read_and_a_decoder_with_its_own_matrix_is_no_head() {
     let directory = copy_of("mlm/bert/model");
     let file = directory.path().join("model.safetensors");
     let original = open("bert");
@@ -98,7 +98,7 @@ fn old_names_are_understood_and_a_matrix_of_its_own_is_no_head_of_ours() {
     assert_eq!(
         Backbone::open(directory.path()).unwrap().mlm_head(),
         original.mlm_head(),
-        "the same matrix once more"
+        "the decoder repeats the word embeddings"
     );
     tensors::edit(&file, |tensors| {
         tensors.get_mut("cls.predictions.decoder.weight").unwrap().bytes[3] ^= 0x80
@@ -110,9 +110,9 @@ fn old_names_are_understood_and_a_matrix_of_its_own_is_no_head_of_ours() {
     expect_error(Backbone::open(directory.path()), &["cls.predictions.bias", "missing"]);
 }
 
-/// The head's own bias decides where nothing else does.
+/// All scores come from the bias of the head: everything else is zero.
 #[test]
-fn guesses_are_the_likeliest_tokens() {
+fn predictions_are_the_likeliest_tokens() {
     let bare = tiny_bert();
     let mut head = MlmHead::random_init(&bare.encoder.config, || 0.0);
     let (weight, width) = (head.matrix().len(), bare.encoder.width());
@@ -147,7 +147,7 @@ fn small() -> EncoderConfig {
 }
 
 #[test]
-fn a_fresh_encoder_has_as_many_tokens_as_its_tokenizer() {
+fn a_random_encoder_has_the_vocabulary_of_its_tokenizer() {
     let directory = TempDir::new().unwrap();
     let mut next = 0.0;
     let count = || {
@@ -175,7 +175,7 @@ fn a_fresh_encoder_has_as_many_tokens_as_its_tokenizer() {
     assert_eq!(again.tokenizer.max_tokens(), 20);
     assert!(
         !directory.path().join("modules.json").exists(),
-        "nothing of another model but its tokenizer"
+        "only the tokenizer of the other model is saved"
     );
 }
 

@@ -1,4 +1,4 @@
-//! Adapters as PEFT directories: what peft wrote is read, what is written is read back.
+//! Adapters as PEFT directories: those that peft wrote are read; those that are saved open again.
 
 use espalier_encoder::lora::SiteSpec;
 use espalier_encoder::{Adapter, Architecture, Backbone, Head, Lora, LoraConfig, Module, Output};
@@ -27,7 +27,7 @@ fn site(layer: usize, module: Module, rank: usize, alpha: f32) -> SiteSpec {
     SiteSpec { layer, module, rank, alpha, rank_stabilized: false }
 }
 
-/// Adapters of every shape that the configuration file has to describe in its own way.
+/// Adapters of every shape that the configuration file describes differently.
 fn shapes(backbone: &Backbone) -> Vec<(&'static str, Adapter)> {
     let regular = |modules: &[Module]| {
         [1, 2]
@@ -89,7 +89,7 @@ fn a_token_classifier_of_peft_gives_the_recorded_logits() {
 }
 
 #[test]
-fn what_is_written_is_read_back() {
+fn saved_adapters_open_again() {
     let backbone = tiny_bert();
     for (name, adapter) in shapes(&backbone) {
         let directory = TempDir::new().unwrap();
@@ -100,9 +100,9 @@ fn what_is_written_is_read_back() {
     }
 }
 
-/// peft's own files, read and written again: the same tensors by the same names.
+/// peft's own files, opened and saved again: the same tensors under the same names.
 #[test]
-fn what_peft_wrote_is_written_with_the_same_names() {
+fn saving_what_peft_wrote_keeps_the_names() {
     let backbone = tiny_bert();
     let (theirs, ours) = (token_classifier(&backbone), TempDir::new().unwrap());
     Adapter::open(theirs.path(), &backbone).unwrap().save(ours.path()).unwrap();
@@ -157,7 +157,7 @@ fn scales_are_those_of_peft() {
         config["alpha_pattern"] = json!({"bert.encoder.layer.2.attention.self.value": 10})
     };
     assert_eq!(scales(full), [2.0, 5.0]);
-    // A pattern matches whole parts of a name: this is the end of "query", but not a part.
+    // A pattern matches complete parts of a name: this is the end of "query", not a part.
     assert_eq!(scales(|config| config["alpha_pattern"] = json!({"uery": 1.0})), [2.0, 2.0]);
 }
 

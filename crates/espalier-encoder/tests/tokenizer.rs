@@ -1,7 +1,6 @@
 //! Tokenization: against the tokenizers library's own results, and on everything that text can be.
 
-use espalier_encoder::{Encoded, EncoderError, Tokenizer};
-use espalier_testing::compare::expect_error;
+use espalier_encoder::{Encoded, Tokenizer};
 use espalier_testing::fixtures::{copy_of, edit_json, fixture, read_json, tiny_bert};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -56,7 +55,7 @@ fn tokenizer_config_decides_about_case_when_there_is_only_a_vocabulary() {
         config["do_lower_case"] = json!(false)
     });
     let tokenizer = read(directory.path(), UNLIMITED);
-    // The vocabulary is in lower case: "The" as it stands is unknown, id 1.
+    // The vocabulary is in lower case: "The" with its capital is unknown, id 1.
     assert_eq!(tokenizer.encode("The the").ids, [CLS, 1, tokenizer.encode("the").ids[1], SEP]);
 }
 
@@ -130,88 +129,6 @@ fn padding_and_truncation_of_the_file_are_ignored() {
     }
 }
 
-#[test]
-fn a_tokenizer_with_more_tokens_than_word_vectors_is_refused() {
-    let error = Tokenizer::read(&fixture("tiny-bert"), VOCABULARY - 1, 48);
-    let error =
-        expect_error(error, &["tokenizer.json", "highest id is 174", "174 word embeddings"]);
-    assert!(matches!(
-        error,
-        EncoderError::VocabularyMismatch { highest: 174, vocabulary: 174, .. }
-    ));
-
-    let directory = copy_of("tiny-bert");
-    edit_json(&directory.path().join("tokenizer.json"), |tokenizer| {
-        let mut extra = tokenizer["added_tokens"][0].clone();
-        (extra["id"], extra["content"]) = (json!(9999), json!("[EXTRA]"));
-        tokenizer["added_tokens"].as_array_mut().unwrap().push(extra);
-    });
-    let error =
-        expect_error(Tokenizer::read(directory.path(), VOCABULARY, 48), &["tokenizer.json"]);
-    assert!(matches!(error, EncoderError::VocabularyMismatch { .. }));
-}
-
-/// The post-processor names its special tokens' ids itself; they need not be in the vocabulary.
-#[test]
-fn special_tokens_beyond_the_word_vectors_are_refused() {
-    let directory = copy_of("tiny-bert");
-    edit_json(&directory.path().join("tokenizer.json"), |tokenizer| {
-        tokenizer["post_processor"]["special_tokens"]["[CLS]"]["ids"] = json!([40_000]);
-    });
-    let error = expect_error(
-        Tokenizer::read(directory.path(), VOCABULARY, 48),
-        &["tokenizer.json", "40000"],
-    );
-    assert!(matches!(error, EncoderError::VocabularyMismatch { highest: 40_000, .. }));
-}
-
-#[test]
-fn more_special_tokens_than_the_model_takes_are_refused() {
-    let directory = copy_of("tiny-bert");
-    edit_json(&directory.path().join("tokenizer.json"), |tokenizer| {
-        let special = &mut tokenizer["post_processor"]["special_tokens"]["[CLS]"];
-        (special["ids"], special["tokens"]) = (json!(vec![2; 60]), json!(vec!["[CLS]"; 60]));
-    });
-    let error = expect_error(
-        Tokenizer::read(directory.path(), VOCABULARY, 48),
-        &["tokenizer.json", "61", "48"],
-    );
-    assert!(matches!(error, EncoderError::Tokenizer { .. }));
-}
-
-#[test]
-fn a_vocabulary_without_special_tokens_is_refused() {
-    for token in ["[CLS]", "[SEP]", "[UNK]"] {
-        let directory = copy_of("tiny-bert");
-        fs::remove_file(directory.path().join("tokenizer.json")).unwrap();
-        let path = directory.path().join("vocab.txt");
-        fs::write(&path, fs::read_to_string(&path).unwrap().replace(token, "[OTHER]")).unwrap();
-        let error =
-            expect_error(Tokenizer::read(directory.path(), VOCABULARY, 48), &["vocab.txt", token]);
-        assert!(matches!(error, EncoderError::Tokenizer { .. }));
-    }
-}
-
-#[test]
-fn files_that_are_no_tokenizers_are_refused() {
-    for bytes in
-        [b"".as_slice(), b"{}", b"[[[[", b"\xff\xfe", br#"{"model": {"type": "WordPiece"}}"#]
-    {
-        let directory = copy_of("tiny-bert");
-        fs::write(directory.path().join("tokenizer.json"), bytes).unwrap();
-        let error =
-            expect_error(Tokenizer::read(directory.path(), VOCABULARY, 48), &["tokenizer.json"]);
-        assert!(matches!(error, EncoderError::Tokenizer { .. }));
-    }
-    let directory = copy_of("tiny-bert");
-    fs::remove_file(directory.path().join("tokenizer.json")).unwrap();
-    for bytes in [b"".as_slice(), b"\xff\xfe\n", b"\n\n\n"] {
-        fs::write(directory.path().join("vocab.txt"), bytes).unwrap();
-        let error = expect_error(Tokenizer::read(directory.path(), VOCABULARY, 48), &["vocab.txt"]);
-        assert!(matches!(error, EncoderError::Tokenizer { .. }));
-    }
-}
-
 static TOKENIZER: LazyLock<Tokenizer> = LazyLock::new(|| read(&fixture("tiny-bert"), 24));
 
 /// What holds for every text: special tokens around it, ids that have word vectors, spans inside
@@ -266,7 +183,8 @@ proptest! {
         let encoded = TOKENIZER.encode(&text);
         check(&encoded, |_| text.chars().count())?;
         let spans = encoded.word_spans();
-        prop_assert!(spans.iter().all(|&(start, end)| start <= end && end <= text.chars().count()), "{spans:?}");
+        let in_text = |&(start, end): &(usize, usize)| start <= end && end <= text.chars().count();
+        prop_assert!(spans.iter().all(in_text), "{spans:?}");
         prop_assert!(spans.is_sorted(), "{spans:?}");
         prop_assert!(encoded.first_tokens(spans.len()).iter().all(Option::is_some), "{encoded:?}");
     }

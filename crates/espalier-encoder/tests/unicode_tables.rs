@@ -1,6 +1,6 @@
-//! src/tokenizer/wordpiece/tables.rs: made here, by asking the tokenizers library about every
-//! character, and compared with what is there. It changes when a new version of the library brings
-//! another version of Unicode.
+//! Generates src/tokenizer/wordpiece/tables.rs by asking the tokenizers library about every
+//! character, and compares the result with the file. It changes when a new version of the library
+//! uses another version of Unicode.
 
 use std::fmt::{Display, Write};
 use std::path::Path;
@@ -30,7 +30,7 @@ fn characters() -> impl Iterator<Item = char> {
     '\u{80}'..=char::MAX
 }
 
-/// What BERT's normaliser makes of a text when it does nothing but clean it or strip its accents.
+/// The output of BERT's normalizer when all it does is clean a text or strip its accents.
 fn normalized(text: &str, clean: bool, strip: bool) -> String {
     let mut text = NormalizedString::from(text);
     BertNormalizer::new(clean, false, Some(strip), false).normalize(&mut text).unwrap();
@@ -55,8 +55,8 @@ fn is_punctuation(c: char) -> bool {
     text.get_splits(OffsetReferential::Original, OffsetType::Byte).len() == 3
 }
 
-/// The first of each set of marks that keep their order among themselves, in the order that
-/// decomposition gives the sets. The place in it is the rank that the tables give a mark.
+/// The first mark of each set of marks that decomposition does not reorder among themselves; the
+/// sets in the order of decomposition. The index of its set is the rank of a mark in the tables.
 struct Ranks(Vec<char>);
 
 impl Ranks {
@@ -83,14 +83,14 @@ impl Ranks {
     }
 }
 
-/// Whether `a` is put before `b` wherever they stand.
+/// Whether decomposition puts `a` before `b`.
 fn comes_before(a: char, b: char) -> bool {
     let swapped = format!("{b}{a}");
     decomposed(&swapped) != swapped
 }
 
-/// Whether neither the lowest mark, U+0334, nor the highest, U+0345, moves past it; what is
-/// decomposed has no place of its own.
+/// Whether neither the lowest mark, U+0334, nor the highest, U+0345, moves past it. Characters that
+/// are decomposed have no position of their own.
 fn is_fixed(c: char) -> bool {
     decomposed(&c.to_string()) != c.to_string()
         || !comes_before('\u{334}', c) && !comes_before(c, '\u{345}')
@@ -124,7 +124,8 @@ fn classes() -> String {
     )
 }
 
-/// Canonical decompositions but those of Hangul, without the non-spacing marks that are not first.
+/// Canonical decompositions, except those of Hangul, without non-spacing marks after the first
+/// character.
 fn decompositions() -> String {
     let (mut narrow, mut wide) = (Vec::new(), Vec::new());
     for c in characters().filter(|c| !('\u{ac00}'..='\u{d7a3}').contains(c)) {
@@ -148,7 +149,7 @@ fn decompositions() -> String {
     ) + &table("Likewise, one item for each part: character << 32 | part.", "WIDE", "u64", wide)
 }
 
-/// Source text of a table, as many items on a line as fit.
+/// Source code of a table, with as many items on a line as fit.
 fn table(
     what: &str,
     name: &str,

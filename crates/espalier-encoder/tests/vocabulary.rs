@@ -1,5 +1,5 @@
-//! Vocabularies made from texts: the same each time, and a tokenizer that the library and this
-//! crate read alike.
+//! Vocabularies trained on texts: the same each time, and read in the same way by the library and
+//! by this crate.
 #![cfg(feature = "tokenizers")]
 
 use espalier_encoder::{EncoderError, Tokenizer, TrainedTokenizer, VocabularyConfig};
@@ -32,8 +32,8 @@ fn files(trained: &TrainedTokenizer) -> (TempDir, [String; 3]) {
     (directory, contents)
 }
 
-/// The library numbers characters as its hash map of words happens to show them, with another seed
-/// in each process and map.
+/// The library numbers characters in the order of its hash map of words, whose seed differs in each
+/// process and map.
 #[test]
 fn the_same_texts_give_the_same_vocabulary() {
     let (_directory, first) = files(&trained(130, false));
@@ -75,28 +75,26 @@ fn all_files_describe_one_tokenizer() {
 }
 
 #[test]
-fn what_gives_no_vocabulary_is_refused() {
+fn texts_that_give_no_vocabulary_are_refused() {
     let of = |texts: &[&str], size| {
         let texts = texts.iter().map(|text| text.to_string()).collect::<Vec<_>>().into_iter();
         TrainedTokenizer::train(texts, VocabularyConfig { size, cased: false })
     };
     for texts in [&[][..], &["", " \u{200b} "]] {
         let error = of(texts, 100).unwrap_err();
-        assert!(
-            matches!(&error, EncoderError::Vocabulary { reason } if reason == "the texts have no words"),
-            "{error}"
-        );
+        let EncoderError::Vocabulary { reason } = &error else { panic!("{error}") };
+        assert_eq!(reason, "the texts have no words");
     }
     let message = of(&["abc"], 7).unwrap_err().to_string();
     assert_eq!(message, "no vocabulary: 7 tokens are wanted, but the characters alone are 10");
-    assert_eq!(of(&["abc"], 10).unwrap().len(), 10, "nothing comes twice");
+    assert_eq!(of(&["abc"], 10).unwrap().len(), 10, "no token is listed twice");
 }
 
 #[test]
-fn a_tokenizer_replaces_another_as_a_whole() {
+fn a_tokenizer_replaces_all_files_of_another_or_none() {
     let (directory, before) = files(&trained(120, true));
     let (_other, after) = files(&trained(130, false));
-    // A directory in the way of a file: the old tokenizer is not yet touched.
+    // A directory at the path of a file: the old tokenizer is not touched.
     let stuck = directory.path().join("vocab.txt");
     fs::remove_file(&stuck).unwrap();
     fs::create_dir(&stuck).unwrap();

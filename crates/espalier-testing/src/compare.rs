@@ -24,6 +24,14 @@ pub fn assert_close(what: &str, found: &[f32], recorded: &[f32]) {
     }
 }
 
+/// The cosine of the angle between two vectors.
+pub fn cosine(a: &[f32], b: &[f32]) -> f64 {
+    let dot = |a: &[f32], b: &[f32]| {
+        a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum::<f64>()
+    };
+    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+}
+
 /// The error of something that must fail, after checking that its message contains all of `parts`.
 pub fn expect_error<T, E: Display>(result: Result<T, E>, parts: &[&str]) -> E {
     let error =

@@ -9,6 +9,8 @@ pub mod tensors;
 #[cfg(feature = "encoder")]
 pub mod adapters;
 #[cfg(feature = "encoder")]
+pub mod packed_file;
+#[cfg(feature = "encoder")]
 pub mod recorded;
 #[cfg(feature = "encoder")]
 pub mod training_step;

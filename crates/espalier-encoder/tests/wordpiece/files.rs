@@ -1,4 +1,4 @@
-//! Files: BERT's tokenizer as others write it, other tokenizers, and what is no tokenizer.
+//! Files: the forms in which BERT's tokenizer is written, other tokenizers, and invalid files.
 
 use espalier_encoder::{EncoderError, Tokenizer};
 use espalier_testing::compare::expect_error;
@@ -31,24 +31,26 @@ fn changed(pointer: &str, value: Value) -> String {
 
 fn added_token(content: &str, change: &[&str]) -> Value {
     let mut token = json!({
-        "id": 500, "content": content, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false,
-        "special": false
+        "id": 500, "content": content, "single_word": false, "lstrip": false, "rstrip": false,
+        "normalized": false, "special": false
     });
     change.iter().for_each(|&key| token[key] = json!(true));
     token
 }
 
 fn roberta(trim_offsets: bool, add_prefix_space: bool) -> Value {
-    json!({"type": "RobertaProcessing", "sep": ["[SEP]", 3], "cls": ["[CLS]", 2], "trim_offsets": trim_offsets,
-        "add_prefix_space": add_prefix_space})
+    json!({
+        "type": "RobertaProcessing", "sep": ["[SEP]", 3], "cls": ["[CLS]", 2],
+        "trim_offsets": trim_offsets, "add_prefix_space": add_prefix_space
+    })
 }
 
-/// RoBERTa's special tokens around WordPiece; `<unk>` is looked for in the normalised text,
-/// `<mask>` takes spaces along.
+/// RoBERTa's special tokens around WordPiece; `<unk>` is searched in the normalised text, `<mask>`
+/// includes the spaces before it.
 #[test]
 fn the_tokenizer_of_mpnet() {
     let json = fs::read_to_string(fixture("kin/mpnet/model/tokenizer.json")).unwrap();
-    let (whole, cut) = (Pair::from_json(&json, UNLIMITED), Pair::from_json(&json, 5));
+    let (unlimited, short) = (Pair::from_json(&json, UNLIMITED), Pair::from_json(&json, 5));
     for text in [
         TEXTS[1],
         "the <unk> <UNK>ing <\u{fc}nk><<unk>>",
@@ -59,7 +61,7 @@ fn the_tokenizer_of_mpnet() {
         "<unk",
         "",
     ] {
-        for pair in [&whole, &cut] {
+        for pair in [&unlimited, &short] {
             pair.assert_same(text);
             pair.assert_same_words(&[text, "<unk", ">", text]);
         }
@@ -90,8 +92,8 @@ fn the_same_tokenizer_may_be_written_in_other_ways() {
         changed("/normalizer/strip_accents", json!(true)),
         changed("/normalizer/clean_text", json!(false)),
         changed("/added_tokens", json!([])),
-        // Those that the vocabulary does not have get its next ids, whatever the file says; the
-        // longest counts.
+        // Those that the vocabulary does not have get the next ids, whatever the file says; the
+        // longest match counts.
         changed(
             "/added_tokens",
             json!([
@@ -103,7 +105,8 @@ fn the_same_tokenizer_may_be_written_in_other_ways() {
                 plain("e")
             ]),
         ),
-        // Looked for in the normalised text, the longest first, also where a longer one has begun.
+        // Searched in the normalised text, the longest first, also inside the start of a longer
+        // one.
         changed(
             "/added_tokens",
             json!([normalized("THE"), normalized("the<x>"), normalized("\u{c9}e"), plain("<x>")]),
@@ -126,7 +129,7 @@ fn the_same_tokenizer_may_be_written_in_other_ways() {
 }
 
 #[test]
-fn lines_of_a_vocabulary_may_end_in_any_way() {
+fn vocabularies_with_any_line_ends_are_read() {
     let lines =
         "[UNK]\r\n[CLS] \n[SEP]\u{3000}\n\n\n##s\t\nthe\nTrain\ntrain\nthe\n,\r\r\nn\u{e9}e\nto";
     for lower_case in [true, false] {
@@ -159,12 +162,14 @@ fn lines_of_a_vocabulary_may_end_in_any_way() {
     ));
 }
 
-/// Tokenizers that are not BERT's, and what about them is not.
+/// Tokenizers that are not BERT's, and what the error says about each.
 fn others() -> Vec<(String, &'static str)> {
     let bpe = json!({"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": ["a b"]});
     let unigram = json!({"type": "Unigram", "unk_id": 0, "vocab": [["<unk>", 0.0], ["a", -1.0]]});
-    let normalizer = json!({"type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true, "lowercase": true,
-        "strip_accents": null, "other": 1});
+    let normalizer = json!({
+        "type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true,
+        "lowercase": true, "strip_accents": null, "other": 1
+    });
     let added = |rule| changed("/added_tokens/4", added_token("[MASK]", &[rule]));
     vec![
         (changed("/model", bpe), "the model is BPE"),
@@ -201,9 +206,11 @@ fn other_tokenizers_are_left_to_the_library() {
 #[test]
 fn templates_that_the_library_panics_on_are_refused() {
     let second = json!([{"Sequence": {"id": "B", "type_id": 0}}]);
-    let special = json!([{"Sequence": {"id": "A", "type_id": 0}}, {"SpecialToken": {"id": "[MORE]", "type_id": 0}}]);
+    let special = json!([
+        {"Sequence": {"id": "A", "type_id": 0}}, {"SpecialToken": {"id": "[MORE]", "type_id": 0}}
+    ]);
     for single in [second, special] {
-        // What makes it the library's.
+        // With this it is left to the library.
         let mut json: Value =
             serde_json::from_str(&changed("/pre_tokenizer/type", json!("Whitespace"))).unwrap();
         json["post_processor"]["single"] = single;
@@ -223,7 +230,7 @@ fn other_tokenizers_are_refused_by_name() {
 }
 
 #[test]
-fn what_works_nowhere_is_refused() {
+fn invalid_tokenizers_are_refused() {
     let cls = json!({"SpecialToken": {"id": "[CLS]", "type_id": 0}});
     // 400 million special tokens in a file of 1 MB.
     let mut many = read_json(&fixture("tiny-bert/tokenizer.json"))["post_processor"].take();
@@ -260,14 +267,17 @@ fn what_works_nowhere_is_refused() {
     assert!(matches!(error, EncoderError::VocabularyMismatch { .. }));
 }
 
+/// Where a file is damaged, how many bytes are removed, and what is there instead.
+fn damage() -> impl Strategy<Value = (prop::sample::Index, usize, String)> {
+    (any::<prop::sample::Index>(), 0..12usize, "[\\[\\]{}\",:0-9a-zA-Z\u{e9}-]{0,6}")
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Whatever is damaged, a tokenizer is either refused or works.
     #[test]
-    fn damaged_files(
-        damage in prop::collection::vec((any::<prop::sample::Index>(), 0..12usize, "[\\[\\]{}\",:0-9a-zA-Z\u{e9}-]{0,6}"), 1..4),
-    ) {
+    fn damaged_files(damage in prop::collection::vec(damage(), 1..4)) {
         let mut json = fs::read(fixture("tiny-bert/tokenizer.json")).unwrap();
         for (at, length, instead) in damage {
             let at = at.index(json.len());

@@ -1,5 +1,5 @@
-//! BERT's tokenizer against the tokenizers library: every character, awkward texts, and files of
-//! all kinds.
+//! BERT's tokenizer against the tokenizers library: every character, unusual texts, and
+//! files of all kinds.
 
 mod every_character;
 mod files;

@@ -1,4 +1,4 @@
-//! Awkward texts, in one piece and in words, whole and cut.
+//! Unusual texts, as text and as words, complete and truncated.
 
 use espalier_testing::wordpiece::{Pair, UNLIMITED, bert, vocabulary, with_model};
 use proptest::collection::vec;
@@ -43,7 +43,7 @@ fn assert_same(text: &str) {
 }
 
 #[test]
-fn texts_known_for_trouble() {
+fn unusual_texts() {
     for text in [
         "",
         " ",
@@ -61,8 +61,8 @@ fn texts_known_for_trouble() {
         "\u{1f468}\u{200d}\u{1f469}\u{200d}\u{1f467} \u{1f1e9}\u{1f1ea} 1\u{fe0f}\u{20e3}",
         "\u{5e9}\u{5dc}\u{5d5}\u{5dd} \u{202e}abc\u{202c} \
          \u{645}\u{631}\u{62d}\u{628}\u{627}\u{64b}",
-        "\u{d7ff}\u{e000}\u{fffd}\u{fffe}\u{ffff}\u{10ffff}\u{0}\u{7f}\u{85}\u{a0}\u{ad}\u{2028}\\
-         u{3000}\u{feff}",
+        "\u{d7ff}\u{e000}\u{fffd}\u{fffe}\u{ffff}\u{10ffff}\u{0}\u{7f}\u{85}\u{a0}\u{ad}\
+         \u{2028}\u{3000}\u{feff}",
     ] {
         assert_same(text);
         PAIRS.iter().for_each(|pair| pair.assert_same_words(&[text, "", text]));
@@ -71,15 +71,15 @@ fn texts_known_for_trouble() {
 
 #[test]
 fn words_at_the_limits() {
-    // 100 characters are looked up and 101 are not; accents do not count, what letters turn into
-    // does.
+    // 100 characters are looked up and 101 are not. Accents do not count; what a letter is
+    // lowercased to does.
     for length in [2, 3, 4, 99, 100, 101, 5000] {
         assert_same(&"a".repeat(length));
         assert_same(&"a\u{301}".repeat(length));
         assert_same(&"\u{130}".repeat(length));
         assert_same(&format!("{}\u{5d0}", "\u{e9}".repeat(length)));
     }
-    // As many marks as one likes may follow each other.
+    // The number of marks is not limited.
     assert_same(&format!("a{}", "\u{301}\u{302e}\u{323}".repeat(500)));
     for length in 0..30 {
         assert_same(&"a! ".repeat(length));
@@ -95,7 +95,7 @@ fn from(range: RangeInclusive<char>) -> BoxedStrategy<String> {
 
 /// Parts of texts, each kind as likely as the other.
 fn part() -> impl Strategy<Value = String> {
-    let said = [
+    let plain = [
         "the", "abcdab", "ing", "\u{e9}t", "ss", " ", "  ", "\t", "\r\n", "-", "##", "[MASK]",
         "[SEP]", "[", "]",
     ];
@@ -104,7 +104,7 @@ fn part() -> impl Strategy<Value = String> {
         "\u{d7ff}", "\u{e000}",
     ];
     Union::new([
-        prop::sample::select(said.to_vec()).prop_map(String::from).boxed(),
+        prop::sample::select(plain.to_vec()).prop_map(String::from).boxed(),
         prop::sample::select(odd.to_vec()).prop_map(String::from).boxed(),
         from('\0'..='\u{17f}'),
         from('\u{300}'..='\u{36f}'),   // combining marks
@@ -131,7 +131,9 @@ fn text() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 4000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        failure_persistence: None, cases: 4000, ..ProptestConfig::default()
+    })]
 
     #[test]
     fn any_text(text in text()) {
@@ -143,9 +145,12 @@ proptest! {
         PAIRS.iter().for_each(|pair| pair.assert_same_words(&words));
     }
 
-    /// Marks in every order, behind letters that bring marks of their own.
+    /// Marks in every order, after letters that have marks of their own.
     #[test]
-    fn any_order_of_marks(text in "[ae\u{e9}\u{1ea5}\u{344}\u{f73}\u{9cb}\u{1d160}\u{300}-\u{362}\u{5b0}-\u{5c7}\u{8d4}-\u{8e1}\u{302a}-\u{302f}\u{1d165}-\u{1d172}]{0,12}") {
+    fn any_order_of_marks(
+        text in "[ae\u{e9}\u{1ea5}\u{344}\u{f73}\u{9cb}\u{1d160}\u{300}-\u{362}\
+                 \u{5b0}-\u{5c7}\u{8d4}-\u{8e1}\u{302a}-\u{302f}\u{1d165}-\u{1d172}]{0,12}",
+    ) {
         assert_same(&text);
     }
 }

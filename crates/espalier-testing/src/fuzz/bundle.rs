@@ -6,21 +6,17 @@
 
 use super::encode::{TEXTS, vectors};
 use super::files;
+use crate::packed_file::{MAGIC, PREFIX, assemble, checksum, header_end};
 use espalier_encoder::AnyBackbone;
 use espalier_runtime::{Request, Runtime};
 use std::ops::Range;
-use twox_hash::XxHash64;
 
-const MAGIC: &[u8] = b"espalier";
-const VERSION: u32 = 2;
-/// Magic, version, length and checksum of the header.
-const PREFIX: usize = 24;
 const CHECKSUM: &[u8] = b"\"checksum\":\"";
 const DIGITS: usize = 16;
 
 /// Opens a bundle and encodes texts with it.
 pub fn open(input: &[u8]) {
-    let file = if input.starts_with(MAGIC) { input.to_vec() } else { assembled(input) };
+    let file = if input.starts_with(MAGIC) { input.to_vec() } else { of_parts(input) };
     files::in_directory(|directory| {
         files::put(directory, &[("backbone.espalier", &with_checksums(file))]);
         let Ok(backbone) = AnyBackbone::open(&directory.join("backbone.espalier")) else { return };
@@ -30,28 +26,14 @@ pub fn open(input: &[u8]) {
     });
 }
 
-fn assembled(input: &[u8]) -> Vec<u8> {
+fn of_parts(input: &[u8]) -> Vec<u8> {
     let [header, sections] = files::parts(input);
-    let length = header.len() as u32;
-    let mut file = [MAGIC, &VERSION.to_le_bytes(), &length.to_le_bytes(), &[0; 8], header].concat();
-    file.resize(file.len().next_multiple_of(64), 0);
-    file.extend(sections);
-    file
-}
-
-/// The checksum of bundles: XXH64 with seed 0.
-fn checksum(bytes: &[u8]) -> u64 {
-    XxHash64::oneshot(0, bytes)
+    assemble(header, sections)
 }
 
 /// The file with the checksums that it should have.
 fn with_checksums(mut file: Vec<u8>) -> Vec<u8> {
-    let length =
-        file.get(12..16).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_le_bytes);
-    let end = PREFIX + length as usize;
-    if file.len() < end {
-        return file;
-    }
+    let Some(end) = header_end(&file) else { return file };
     let sums: Vec<u64> = sections(&file, PREFIX..end).into_iter().map(checksum).collect();
     let mut at = PREFIX;
     for sum in sums {

@@ -1,6 +1,6 @@
 //! Hidden states and gradients.
 
-use crate::{KIN, backbone, classifier, recorded};
+use crate::{NAMES, backbone, classifier, recorded};
 use espalier_encoder::{Activations, Adapter, Backbone, Batch, Module, Precision};
 use espalier_testing::compare::{bits, on_threads};
 use espalier_testing::recorded::Recorded;
@@ -13,14 +13,14 @@ fn task(recorded: &Recorded, adapter: &Adapter) -> Task {
 
 #[test]
 fn hidden_states_of_every_layer() {
-    for name in KIN {
+    for name in NAMES {
         assert_hidden_states(&recorded(name), &backbone(name));
     }
 }
 
 #[test]
 fn every_gradient_with_lora_on_every_module() {
-    for name in KIN {
+    for name in NAMES {
         let (recorded, backbone) = (recorded(name), backbone(name));
         let (_directory, adapter) = classifier(name, &backbone);
         assert_eq!(adapter.lora.sites.len(), Module::ALL.len());
@@ -45,7 +45,7 @@ fn difference(a: &[f32], b: &[f32]) -> f32 {
 /// bf16 rounds to eight bits: 0.4 % a product, of which a few follow each other here.
 #[test]
 fn bf16_is_near_f32_forward_and_backward() {
-    for name in KIN {
+    for name in NAMES {
         let (recorded, backbone) = (recorded(name), backbone(name));
         let (_directory, adapter) = classifier(name, &backbone);
         let task = task(&recorded, &adapter);
@@ -77,7 +77,7 @@ fn bf16_is_near_f32_forward_and_backward() {
 
 #[test]
 fn encode_is_forward_without_memory_and_knows_no_neighbours() {
-    for name in KIN {
+    for name in NAMES {
         let (batch, backbone) = (recorded(name).batch(), backbone(name));
         for precision in [Precision::F32, Precision::Bf16] {
             let backbone = backbone.clone().with_precision(precision);
@@ -94,7 +94,7 @@ fn encode_is_forward_without_memory_and_knows_no_neighbours() {
 
 #[test]
 fn the_number_of_threads_changes_nothing() {
-    for name in KIN {
+    for name in NAMES {
         let (recorded, backbone) = (recorded(name), backbone(name));
         let (_directory, adapter) = classifier(name, &backbone);
         let task = task(&recorded, &adapter);

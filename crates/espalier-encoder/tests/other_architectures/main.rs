@@ -1,7 +1,8 @@
-//! BERT's kin: the numbers, files and tokenizers of the other architectures.
+//! Architectures other than BERT: numbers, files, adapters and tokenizers.
 //!
 //! The recorded numbers are those of scripts/make_kin_fixtures.py.
 
+mod adapters;
 mod files;
 mod numbers;
 mod tokens;
@@ -13,10 +14,10 @@ use espalier_testing::recorded::Recorded;
 use tempfile::TempDir;
 
 #[cfg(feature = "tokenizers")]
-const KIN: [&str; 3] = ["distilbert", "roberta", "mpnet"];
-/// RoBERTa's tokenizer is not one of our own.
+const NAMES: [&str; 3] = ["distilbert", "roberta", "mpnet"];
+/// RoBERTa's tokenizer is left to the `tokenizers` library.
 #[cfg(not(feature = "tokenizers"))]
-const KIN: [&str; 2] = ["distilbert", "mpnet"];
+const NAMES: [&str; 2] = ["distilbert", "mpnet"];
 
 fn backbone(name: &str) -> Backbone {
     Backbone::open(&fixture(&format!("kin/{name}/model"))).unwrap()

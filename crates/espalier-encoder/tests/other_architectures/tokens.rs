@@ -1,10 +1,10 @@
 //! Tokenizers: ids, words and characters as the tokenizers library has them.
 
-use crate::{KIN, backbone, recorded};
+use crate::{NAMES, backbone, recorded};
 use espalier_encoder::Tokenizer;
-#[cfg(feature = "tokenizers")]
-use espalier_testing::fixtures::edit_json;
 use espalier_testing::fixtures::fixture;
+#[cfg(feature = "tokenizers")]
+use espalier_testing::fixtures::{copy_of, edit_json};
 use serde::Deserialize;
 use serde_json::Value;
 #[cfg(feature = "tokenizers")]
@@ -24,8 +24,8 @@ fn recordings(name: &str, kind: &str) -> Vec<Recording> {
     serde_json::from_value(json["tokenization"][kind].take()).unwrap()
 }
 
-/// Cut as the model cuts, for these recordings are of whole texts.
-fn whole(name: &str) -> Tokenizer {
+/// A tokenizer that does not cut texts as its model does: the recordings are of complete texts.
+fn unlimited(name: &str) -> Tokenizer {
     let directory = fixture(&format!("kin/{name}/model"));
     Tokenizer::read(&directory, backbone(name).encoder.config.vocab_size, 1000).unwrap()
 }
@@ -39,10 +39,10 @@ fn visible(text: &str, (start, end): (usize, usize)) -> String {
 /// before the first, as in a text.
 #[test]
 fn given_words_have_the_recorded_tokens_and_characters() {
-    for name in KIN {
+    for name in NAMES {
         for recording in recordings(name, "words") {
             let words = recording.words_given.unwrap();
-            let encoded = whole(name).encode_words(&words);
+            let encoded = unlimited(name).encode_words(&words);
             let compared = |ids: &[u32], words: &[Option<u32>]| -> Vec<(u32, Option<u32>)> {
                 let all = ids.iter().copied().zip(words.iter().copied());
                 all.filter(|(_, word)| name != "roberta" || *word != Some(0)).collect()
@@ -75,11 +75,11 @@ fn given_words_have_the_recorded_tokens_and_characters() {
 /// has one to itself.
 #[test]
 fn given_words_have_the_tokens_of_the_words_joined_by_spaces() {
-    for name in KIN {
+    for name in NAMES {
         for recording in recordings(name, "words") {
             let mut words = recording.words_given.unwrap();
             words.retain(|word| !word.is_empty() && !word.contains(char::is_whitespace));
-            let tokenizer = whole(name);
+            let tokenizer = unlimited(name);
             assert_eq!(
                 tokenizer.encode_words(&words).ids,
                 tokenizer.encode(&words.join(" ")).ids,
@@ -91,10 +91,10 @@ fn given_words_have_the_tokens_of_the_words_joined_by_spaces() {
 
 #[test]
 fn texts_have_the_recorded_tokens_and_characters() {
-    for name in KIN {
+    for name in NAMES {
         for recording in recordings(name, "texts") {
             let text = recording.text.unwrap();
-            let encoded = whole(name).encode(&text);
+            let encoded = unlimited(name).encode(&text);
             assert_eq!(encoded.ids, recording.ids, "{name}: {text:?}");
             for (found, recorded) in encoded.spans.iter().zip(recording.offsets) {
                 assert_eq!(visible(&text, *found), visible(&text, recorded), "{name}: {text:?}");
@@ -118,7 +118,7 @@ fn byte_level_tokenizers_are_refused_by_name() {
 #[cfg(feature = "tokenizers")]
 #[test]
 fn words_of_a_text_are_without_spaces() {
-    let directory = espalier_testing::fixtures::copy_of("kin/roberta/model");
+    let directory = copy_of("kin/roberta/model");
     let text = " two  hotels\nand it's\u{a0}<mask>, <mask> ";
     let words = ["two", "hotels", "and", "it", "'s", "<mask>", ",", "<mask>"];
     for trim_offsets in [true, false] {
@@ -151,5 +151,5 @@ fn words_of_a_text_are_without_spaces() {
             assert_eq!(encoded.spans[encoded.spans.len() - 2].1, "hotels".len());
         }
     }
-    assert!(whole("roberta").encode(" \n ").word_ids.iter().all(Option::is_none));
+    assert!(unlimited("roberta").encode(" \n ").word_ids.iter().all(Option::is_none));
 }
