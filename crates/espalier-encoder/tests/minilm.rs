@@ -8,7 +8,7 @@
 //!
 //! The recorded embeddings are those of scripts/make_embedding_fixture.py.
 
-use espalier_encoder::{Backbone, Batch, Tokenizer};
+use espalier_encoder::{Backbone, Batch, Tokenizer, TokenizerLimits};
 use espalier_testing::fixtures::{fixture, read_json};
 use espalier_testing::tensors;
 use std::path::PathBuf;
@@ -64,8 +64,8 @@ fn the_vocabulary_alone_gives_the_same_tokens() {
         std::fs::copy(directory().join(file), alone.path().join(file)).unwrap();
     }
     let vocabulary = backbone.encoder.config.vocab_size;
-    let tokenizer =
-        Tokenizer::read(alone.path(), vocabulary, backbone.tokenizer.max_tokens()).unwrap();
+    let limits = TokenizerLimits::new(vocabulary, backbone.tokenizer.max_tokens());
+    let tokenizer = Tokenizer::read(alone.path(), limits).unwrap();
     for sentence in sentences() {
         assert_eq!(
             tokenizer.encode(&sentence),

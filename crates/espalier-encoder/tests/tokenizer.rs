@@ -1,6 +1,6 @@
 //! Tokenization: against the tokenizers library's own results, and on everything that text can be.
 
-use espalier_encoder::{Encoded, EncoderError, Tokenizer};
+use espalier_encoder::{Encoded, EncoderError, Tokenizer, TokenizerLimits};
 use espalier_testing::compare::expect_error;
 use espalier_testing::fixtures::{copy_of, edit_json, fixture, read_json, tiny_bert};
 use proptest::collection::vec;
@@ -19,7 +19,7 @@ const CLS: u32 = 2;
 const SEP: u32 = 3;
 
 fn read(directory: &Path, max_tokens: usize) -> Tokenizer {
-    Tokenizer::read(directory, VOCABULARY, max_tokens).unwrap()
+    Tokenizer::read(directory, TokenizerLimits::new(VOCABULARY, max_tokens)).unwrap()
 }
 
 /// What the tokenizers library recorded in fixtures/parity.json.
@@ -132,7 +132,7 @@ fn padding_and_truncation_of_the_file_are_ignored() {
 
 #[test]
 fn a_tokenizer_with_more_tokens_than_word_vectors_is_refused() {
-    let error = Tokenizer::read(&fixture("tiny-bert"), VOCABULARY - 1, 48);
+    let error = Tokenizer::read(&fixture("tiny-bert"), TokenizerLimits::new(VOCABULARY - 1, 48));
     let error =
         expect_error(error, &["tokenizer.json", "highest id is 174", "174 word embeddings"]);
     assert!(matches!(
@@ -146,8 +146,10 @@ fn a_tokenizer_with_more_tokens_than_word_vectors_is_refused() {
         (extra["id"], extra["content"]) = (json!(9999), json!("[EXTRA]"));
         tokenizer["added_tokens"].as_array_mut().unwrap().push(extra);
     });
-    let error =
-        expect_error(Tokenizer::read(directory.path(), VOCABULARY, 48), &["tokenizer.json"]);
+    let error = expect_error(
+        Tokenizer::read(directory.path(), TokenizerLimits::new(VOCABULARY, 48)),
+        &["tokenizer.json"],
+    );
     assert!(matches!(error, EncoderError::VocabularyMismatch { .. }));
 }
 
@@ -159,7 +161,7 @@ fn special_tokens_beyond_the_word_vectors_are_refused() {
         tokenizer["post_processor"]["special_tokens"]["[CLS]"]["ids"] = json!([40_000]);
     });
     let error = expect_error(
-        Tokenizer::read(directory.path(), VOCABULARY, 48),
+        Tokenizer::read(directory.path(), TokenizerLimits::new(VOCABULARY, 48)),
         &["tokenizer.json", "40000"],
     );
     assert!(matches!(error, EncoderError::VocabularyMismatch { highest: 40_000, .. }));
@@ -173,7 +175,7 @@ fn more_special_tokens_than_the_model_takes_are_refused() {
         (special["ids"], special["tokens"]) = (json!(vec![2; 60]), json!(vec!["[CLS]"; 60]));
     });
     let error = expect_error(
-        Tokenizer::read(directory.path(), VOCABULARY, 48),
+        Tokenizer::read(directory.path(), TokenizerLimits::new(VOCABULARY, 48)),
         &["tokenizer.json", "61", "48"],
     );
     assert!(matches!(error, EncoderError::Tokenizer { .. }));
@@ -186,8 +188,10 @@ fn a_vocabulary_without_special_tokens_is_refused() {
         fs::remove_file(directory.path().join("tokenizer.json")).unwrap();
         let path = directory.path().join("vocab.txt");
         fs::write(&path, fs::read_to_string(&path).unwrap().replace(token, "[OTHER]")).unwrap();
-        let error =
-            expect_error(Tokenizer::read(directory.path(), VOCABULARY, 48), &["vocab.txt", token]);
+        let error = expect_error(
+            Tokenizer::read(directory.path(), TokenizerLimits::new(VOCABULARY, 48)),
+            &["vocab.txt", token],
+        );
         assert!(matches!(error, EncoderError::Tokenizer { .. }));
     }
 }
@@ -199,15 +203,20 @@ fn files_that_are_no_tokenizers_are_refused() {
     {
         let directory = copy_of("tiny-bert");
         fs::write(directory.path().join("tokenizer.json"), bytes).unwrap();
-        let error =
-            expect_error(Tokenizer::read(directory.path(), VOCABULARY, 48), &["tokenizer.json"]);
+        let error = expect_error(
+            Tokenizer::read(directory.path(), TokenizerLimits::new(VOCABULARY, 48)),
+            &["tokenizer.json"],
+        );
         assert!(matches!(error, EncoderError::Tokenizer { .. }));
     }
     let directory = copy_of("tiny-bert");
     fs::remove_file(directory.path().join("tokenizer.json")).unwrap();
     for bytes in [b"".as_slice(), b"\xff\xfe\n", b"\n\n\n"] {
         fs::write(directory.path().join("vocab.txt"), bytes).unwrap();
-        let error = expect_error(Tokenizer::read(directory.path(), VOCABULARY, 48), &["vocab.txt"]);
+        let error = expect_error(
+            Tokenizer::read(directory.path(), TokenizerLimits::new(VOCABULARY, 48)),
+            &["vocab.txt"],
+        );
         assert!(matches!(error, EncoderError::Tokenizer { .. }));
     }
 }

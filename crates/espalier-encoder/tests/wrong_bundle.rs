@@ -334,6 +334,6 @@ fn tokenizers_that_lie_are_refused() {
 fn other_files_are_no_bundles() {
     let spoilt = Spoilt::new(Precision::Int8);
     for bytes in [b"".as_slice(), b"espalie", b"{\"model_type\": \"bert\"}"] {
-        spoilt.refused(bytes, &["does not start as a bundle does"]);
+        spoilt.refused(bytes, &["does not start as a packed backbone does"]);
     }
 }

@@ -189,7 +189,7 @@ fn an_adapter_of_another_architecture_does_not_fit() {
     let (_directory, adapter) = classifier("mpnet", &mpnet);
     assert!(adapter.validate(&mpnet.encoder.config).is_ok());
     let other = espalier_encoder::EncoderConfig {
-        architecture: Architecture::DistilBert,
+        architecture: Architecture::DISTILBERT,
         ..mpnet.encoder.config.clone()
     };
     assert!(adapter.validate(&other).is_err());
@@ -252,7 +252,7 @@ fn a_configuration_without_architecture_is_berts() {
     keys.remove("model_type");
     keys.remove("first_position");
     let config: espalier_encoder::EncoderConfig = serde_json::from_value(config).unwrap();
-    assert_eq!((config.architecture, config.first_position), (Architecture::Bert, 0));
+    assert_eq!((config.architecture, config.first_position), (Architecture::BERT, 0));
 }
 
 #[test]

@@ -113,8 +113,8 @@ impl CrossStitched<'_> {
                 let (kept, d) = (&mut kept[encoder], d[encoder].as_mut_slice());
                 let gradients = gradients[encoder].reborrow();
                 match layer > layers.start {
-                    true => model.backward_to_input(layer..layer + 1, batch, kept, d, gradients),
-                    false => model.backward(layer..layer + 1, batch, kept, d, gradients),
+                    true => model.backward_to_input(batch, kept, d, gradients),
+                    false => model.backward(batch, kept, d, gradients),
                 }
             }
         }

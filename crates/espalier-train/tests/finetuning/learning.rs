@@ -89,7 +89,8 @@ fn training_starts_from_the_adapter_given() {
 
 #[test]
 fn a_fresh_adapter_has_the_shape_asked_for() {
-    let shape = LoraConfig { layers: 2, modules: vec![Module::Value], rank: 3, alpha: 6.0 };
+    let shape =
+        LoraConfig::for_layers(6).with_modules([Module::Value]).with_rank(3).with_alpha(6.0);
     let (adapter, _) =
         trained(None, &opinions(), &FinetuneConfig { steps: 1, lora: Some(shape), ..config() });
     let specs: Vec<SiteSpec> = adapter.lora.sites.iter().map(|site| site.spec).collect();
@@ -106,7 +107,7 @@ fn a_fresh_adapter_has_the_shape_asked_for() {
 /// Adapting no layer leaves the head to be trained on the encoder as it is.
 #[test]
 fn a_head_alone_is_trained_too() {
-    let shape = LoraConfig { layers: 0, ..LoraConfig::for_layers(3) };
+    let shape = LoraConfig::for_layers(3).with_layers(0);
     let (adapter, losses) =
         trained(None, &opinions(), &FinetuneConfig { lora: Some(shape), ..config() });
     assert!(adapter.lora.values.is_empty());

@@ -64,7 +64,7 @@ impl MlmLoss<'_> {
                 let bias = self.head.score_bias_of(head);
                 let decoder = Decoder { weight, d_vectors: &mut d, d_bias: bias, d_words: words };
                 let loss = self.decode(&transformed.vectors, targets, Some(decoder));
-                self.head.transform_backward(vectors, &transformed, self.precision, &mut d, head);
+                self.head.transform_backward(vectors, &transformed, &mut d, head);
                 vectors.copy_from_slice(&d);
                 loss
             }
