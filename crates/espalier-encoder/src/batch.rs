@@ -1,9 +1,18 @@
-//! Ragged batches: the tokens of several texts, one after the other, without padding.
+//! Ragged batches: the tokens of several sequences, one after the other, without padding.
 
 use crate::tokenizer::Encoded;
 use std::ops::Range;
 
 /// T tokens of n sequences.
+///
+/// ```
+/// use espalier_encoder::Batch;
+///
+/// let batch = Batch::new([[101, 7, 102].as_slice(), &[101, 102]]);
+/// assert_eq!((batch.tokens(), batch.sequences()), (5, 2));
+/// assert_eq!(batch.positions, [0, 1, 2, 0, 1]);
+/// assert_eq!(batch.sequence(1), 3..5);
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Batch {
     /// Token ids, `[T]`.
@@ -26,7 +35,7 @@ impl Batch {
         batch
     }
 
-    /// The tokens of encoded texts.
+    /// Concatenates encoded texts.
     pub fn from_texts<'a>(texts: impl IntoIterator<Item = &'a Encoded>) -> Self {
         Self::new(texts.into_iter().map(|text| text.ids.as_slice()))
     }
@@ -46,7 +55,7 @@ impl Batch {
         self.offsets[s]..self.offsets[s + 1]
     }
 
-    /// Some consecutive sequences as a batch of their own.
+    /// Consecutive sequences as a batch of their own.
     pub fn slice(&self, sequences: Range<usize>) -> Self {
         let (start, end) = (self.offsets[sequences.start], self.offsets[sequences.end]);
         let offsets = self.offsets[sequences.start..=sequences.end]

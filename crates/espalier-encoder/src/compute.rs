@@ -1,11 +1,20 @@
-//! The choice of precision as users make it.
+//! How matrix products are computed: in which precision, and whether the thread pool is there.
 
-use espalier_kernels::{Precision, processor};
+use crate::error::{EncoderError, Result};
+use espalier_kernels::{Precision, pool_is_alive, processor};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
-/// What matrix products are computed in, as settings and command lines say it.
+/// The precision of matrix products, as configurations and command lines name it.
+///
+/// ```
+/// use espalier_encoder::{Compute, Precision};
+///
+/// let compute: Compute = "bf16".parse()?;
+/// assert_eq!(compute.precision(), Precision::Bf16);
+/// # Ok::<(), String>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Compute {
@@ -23,7 +32,7 @@ pub enum Compute {
 impl Compute {
     const ALL: [Compute; 4] = [Self::Auto, Self::F32, Self::Bf16, Self::Int8];
 
-    /// Its name in settings and on the command line.
+    /// Its name in configurations and on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Auto => "auto",
@@ -33,7 +42,7 @@ impl Compute {
         }
     }
 
-    /// What it means on this machine.
+    /// The precision on this machine.
     pub fn precision(self) -> Precision {
         match self {
             Self::Auto if processor().fast_bf16 => Precision::Bf16,
@@ -57,4 +66,13 @@ impl FromStr for Compute {
         let found = Self::ALL.into_iter().find(|compute| compute.name() == text);
         found.ok_or_else(|| "give auto, f32, bf16 or int8".into())
     }
+}
+
+/// Checks that the thread pool is alive. It is not in a process that was forked after the pool had
+/// started: a fork copies no threads, and work given to them would never finish.
+///
+/// # Errors
+/// [`EncoderError::Forked`].
+pub fn check_threads() -> Result<()> {
+    if pool_is_alive() { Ok(()) } else { Err(EncoderError::Forked) }
 }

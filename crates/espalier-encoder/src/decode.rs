@@ -1,19 +1,43 @@
-//! Between entities of a text and the BIO2 tags of its words: what a tagger is trained on, what it
-//! answers, and what it is scored by.
+//! Between the entities of a text and the BIO2 tags of its words, for training, prediction and
+//! evaluation.
 //!
-//! There is one rule for all three. A word is what the tokenizer cuts a text into before it looks
-//! at its vocabulary ([`Encoded::word_ids`], `word_ids` in Hugging Face's libraries): for BERT what
-//! stands between white space, and every punctuation mark by itself. A tag is learned and read at a
-//! word's first token.
+//! All three follow the same rule. Words are those that the tokenizer finds before it looks at its
+//! vocabulary ([`Encoded::word_ids`]): for BERT they are separated by whitespace, and every
+//! punctuation mark is a word. The tag of a word belongs to its first token.
+//!
+//! ```
+//! use espalier_encoder::Backbone;
+//! use espalier_encoder::decode::{entities, word_tags};
+//! use espalier_encoder::tags::{Entity, TagSet};
+//!
+//! # fn main() -> Result<(), espalier_encoder::EncoderError> {
+//! # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/tiny-bert");
+//! let backbone = Backbone::open(path.as_ref())?;
+//! let text = backbone.tokenizer.encode("trains to london");
+//! let city = Entity { start: 10, end: 16, label: "city".into() }; // in characters
+//! let tags: Vec<String> =
+//!     word_tags(&[city.clone()], &text).iter().map(|tag| tag.to_string()).collect();
+//! assert_eq!(tags, ["O", "O", "B-city"]);
+//!
+//! let set = TagSet::from_labels(["city"]);
+//! let mut scores = vec![0.0; text.ids.len() * set.len()]; // [T, C], as of a perfect tagger
+//! for (tag, token) in tags.iter().zip(text.first_tokens(3)) {
+//!     scores[token.unwrap() * set.len() + set.id(tag).unwrap()] = 9.0;
+//! }
+//! assert_eq!(entities(&scores, &text, &set)[0].0, city);
+//! # Ok(())
+//! # }
+//! ```
 
 use crate::head::best_class;
 use crate::tags::{Entity, Tag, TagSet, entities_lenient, repair_bio};
 use crate::tokenizer::Encoded;
 
-/// The tag of each word of a text, out of its entities in characters.
+/// The tag of each word of a text, from its entities in characters.
 ///
-/// A word belongs to the entity that it shares a character with; of several, to the one that begins
-/// first. The first word of an entity is its beginning, whichever part of it that is.
+/// A word belongs to the entity with which it has a character in common; of several, to the one
+/// that begins first. The first word of an entity is tagged `B-`, even if the entity begins inside
+/// it.
 pub fn word_tags<'e>(entities: &'e [Entity], encoded: &Encoded) -> Vec<Tag<'e>> {
     let mut before = None;
     let tag = |(start, end): (usize, usize)| {
@@ -30,11 +54,11 @@ pub fn word_tags<'e>(entities: &'e [Entity], encoded: &Encoded) -> Vec<Tag<'e>> 
     encoded.word_spans().into_iter().map(tag).collect()
 }
 
-/// The entities of a text in characters, each with its probability, out of the scores [T, C] of the
+/// The entities of a text in characters, each with its probability, from the scores [T, C] of the
 /// text's tokens.
 ///
-/// Tags are repaired: an `I-` that continues nothing begins an entity. An entity's probability is
-/// the mean of those of its words' tags.
+/// An `I-` that continues nothing begins an entity. The probability of an entity is the mean of
+/// those of its words' tags.
 pub fn entities(scores: &[f32], encoded: &Encoded, tags: &TagSet) -> Vec<(Entity, f32)> {
     let (spans, classes) = (encoded.word_spans(), tags.len());
     let best = encoded.first_tokens(spans.len()).into_iter().map(|token| match token {
@@ -59,7 +83,7 @@ pub fn entities(scores: &[f32], encoded: &Encoded, tags: &TagSet) -> Vec<(Entity
 mod tests {
     use super::*;
 
-    /// A text of these words, one token each, between two special tokens.
+    /// An encoded text whose words have these spans and one token each, between two special tokens.
     fn encoded(spans: &[(usize, usize)]) -> Encoded {
         let words = (0..spans.len() as u32).map(Some);
         Encoded {
@@ -74,7 +98,7 @@ mod tests {
         Entity { start, end, label: label.into() }
     }
 
-    /// `CK-512/x in Oslo`: the given word of the first entity is five words of the tokenizer.
+    /// `CK-512/x in Oslo`: the first entity is one word for people, five for the tokenizer.
     #[test]
     fn every_word_of_an_entity_is_tagged() {
         let text = encoded(&[(0, 2), (2, 3), (3, 6), (6, 7), (7, 8), (9, 11), (12, 16)]);

@@ -1,4 +1,4 @@
-//! A linear head on token vectors or on text vectors.
+//! A linear head on hidden states or on text vectors.
 
 use crate::error::{EncoderError, Result};
 use crate::files;
@@ -9,7 +9,17 @@ use espalier_kernels::linear::linear_parameter_gradients;
 use serde::Deserialize;
 use std::path::Path;
 
-/// A linear map H -> C with its parameters in one flat vector: weight `[C, H]`, then bias `[C]`.
+/// A linear layer H -> C with its parameters in one flat vector: weight [C, H], then bias `[C]`.
+///
+/// ```
+/// use espalier_encoder::{Head, best_class};
+///
+/// let head = Head { classes: 2, values: vec![1.0, 0.0, 0.0, 1.0, 0.0, 0.5] };
+/// let mut scores = Vec::new();
+/// head.forward(&[3.0, 1.0], &mut scores); // [n, H] to [n, C]
+/// assert_eq!(scores, [3.0, 1.5]);
+/// assert_eq!(best_class(&scores).0, 0);
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Head {
     /// C.
@@ -19,7 +29,8 @@ pub struct Head {
 }
 
 impl Head {
-    /// A fresh head: weights drawn by `uniform` (numbers from [-1, 1)) from +-1/sqrt(H), bias zero.
+    /// Random initialisation: weights uniform in +-1/sqrt(H), bias zero. `uniform` returns numbers
+    /// from [-1, 1); `width` is H.
     pub fn random_init(width: usize, classes: usize, mut uniform: impl FnMut() -> f32) -> Self {
         let bound = 1.0 / (width as f32).sqrt();
         let mut values: Vec<f32> = (0..width * classes).map(|_| uniform() * bound).collect();
@@ -27,12 +38,12 @@ impl Head {
         Self { classes, values }
     }
 
-    /// The classifier of a Hugging Face directory for token classification, `classifier.weight` and
-    /// `classifier.bias` beside an encoder of width H; `None` where config.json names another class
-    /// or there is no classifier.
+    /// The classifier in a Hugging Face directory of a model for token classification
+    /// (`classifier.weight` and `classifier.bias`), whose encoder has width H. `None` if
+    /// config.json names another class of models or there is no classifier.
     ///
     /// # Errors
-    /// [`EncoderError`] for files that cannot be read and for a classifier of another shape.
+    /// [`EncoderError`] for files that cannot be read or a classifier of another shape.
     pub fn from_token_classifier(directory: &Path, width: usize) -> Result<Option<Self>> {
         #[derive(Deserialize)]
         struct Config {
@@ -55,7 +66,7 @@ impl Head {
         }
     }
 
-    /// The tensors `NAME.weight` [C, H] and `NAME.bias` `[C]` of a file.
+    /// Reads the tensors `NAME.weight` [C, H] and `NAME.bias` `[C]`.
     pub(crate) fn read(path: &Path, file: &TensorFile, name: &str, width: usize) -> Result<Self> {
         let (weight, bias) = (format!("{name}.weight"), format!("{name}.bias"));
         let classes = file.shape(&weight).and_then(|shape| shape.first().copied()).unwrap_or(0);
@@ -70,17 +81,17 @@ impl Head {
         Ok(Self { classes, values })
     }
 
-    /// H.
+    /// H, the width of its input.
     pub fn width(&self) -> usize {
         self.values.len() / self.classes - 1
     }
 
-    /// Whether it is a head for vectors of `width` numbers.
+    /// Whether its input has this width.
     pub(crate) fn fits(&self, width: usize) -> bool {
         self.classes > 0 && self.values.len() == self.classes * (width + 1)
     }
 
-    /// The map.
+    /// Its parameters.
     pub fn linear(&self) -> Linear<'_> {
         let (weight, bias) = self.values.split_at(self.classes * self.width());
         Linear { weight, bias }
@@ -95,8 +106,8 @@ impl Head {
         gemm(vectors, self.linear().matrix().t(), Start::Bias(bias), scores);
     }
 
-    /// Adds the head's own gradient to `gradient` (laid out as `values`) and writes the gradient at
-    /// the vectors [n, H].
+    /// Adds the gradient of the parameters to `gradient` (laid out as `values`) and writes that at
+    /// the vectors to `d_vectors` [n, H].
     pub fn backward(
         &self,
         vectors: &[f32],
@@ -114,7 +125,7 @@ impl Head {
     }
 }
 
-/// Index of the highest score of a row and its probability under softmax.
+/// The index of the highest score, and its probability under softmax. Of equal scores the first.
 pub fn best_class(scores: &[f32]) -> (usize, f32) {
     let (mut best, mut max) = (0, f32::NEG_INFINITY);
     for (class, &score) in scores.iter().enumerate() {

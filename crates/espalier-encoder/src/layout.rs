@@ -1,12 +1,26 @@
-//! Where each tensor of an encoder lies in one flat vector of parameters.
+//! Where each tensor of an encoder is in one flat vector of parameters.
 //!
-//! All weights are one `Vec<f32>`; gradients and the optimizer's moments are vectors of the same
-//! layout. An update is one pass over memory, a norm is one sum, and a checkpoint is one tensor.
-//! Query, key and value weights lie side by side, so that the three maps are one matrix [3H, H]
-//! without copying.
+//! All weights are one `Vec<f32>`; gradients and optimizer state are vectors of the same layout. An
+//! update is one pass over memory, a norm is one sum, and a checkpoint is one tensor. The weights
+//! of query, key and value are adjacent, so that together they are one matrix [3H, H] without
+//! copying.
+//!
+//! ```
+//! use espalier_encoder::Backbone;
+//!
+//! # fn main() -> Result<(), espalier_encoder::EncoderError> {
+//! # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/tiny-bert");
+//! let backbone = Backbone::open(path.as_ref())?;
+//! let layout = &backbone.encoder.layout;
+//! assert_eq!(layout.tensors[0].name, "embeddings.word_embeddings.weight");
+//! let qkv = layout.layers[0].qkv.view(backbone.weights());
+//! assert_eq!(qkv.weight.len(), 3 * 32 * 32); // [3H, H]
+//! # Ok(())
+//! # }
+//! ```
 
-use crate::architecture::EncoderConfig;
-use crate::architecture::Module;
+use crate::config::EncoderConfig;
+use crate::lora::Module;
 use espalier_kernels::Rows;
 use espalier_kernels::attention::BUCKETS;
 use espalier_kernels::embedding::{EmbeddingTables, EmbeddingTablesMut};
@@ -18,7 +32,7 @@ use std::ops::Range;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TensorSpec {
     /// Name in a Hugging Face checkpoint of the bare encoder: without the prefix (`bert.`, say) of
-    /// task models.
+    /// models with heads.
     pub name: String,
     /// Shape, outermost first.
     pub shape: Vec<usize>,
@@ -27,17 +41,17 @@ pub struct TensorSpec {
 }
 
 impl TensorSpec {
-    /// Whether weight decay applies: to matrices, not to biases (that of relative positions is a
-    /// table) and LayerNorm weights.
+    /// Whether weight decay applies: to matrices, but neither to biases (that by relative position is
+    /// a table, too) nor to LayerNorm weights.
     pub fn decays(&self) -> bool {
         self.shape.len() > 1 && !self.name.ends_with("bias.weight")
     }
 }
 
-/// A linear map y = x W^T + b.
+/// A linear layer y = x W^T + b.
 #[derive(Clone, Copy, Debug)]
 pub struct Linear<'a> {
-    /// W, [out, in] row by row.
+    /// W, [out, in].
     pub weight: &'a [f32],
     /// b, `[out]`.
     pub bias: &'a [f32],
@@ -50,7 +64,7 @@ impl<'a> Linear<'a> {
     }
 }
 
-/// A linear map in the flat vector: its weight, then its bias.
+/// A linear layer in the flat vector: its weight, then its bias.
 #[derive(Clone, Debug)]
 pub struct LinearLayout {
     weight: Range<usize>,
@@ -58,12 +72,12 @@ pub struct LinearLayout {
 }
 
 impl LinearLayout {
-    /// The map, read from `parameters`.
+    /// The layer's parameters.
     pub fn view<'a>(&self, parameters: &'a [f32]) -> Linear<'a> {
         Linear { weight: &parameters[self.weight.clone()], bias: &parameters[self.bias.clone()] }
     }
 
-    /// Weight and bias, to write to.
+    /// Weight and bias, mutable.
     pub fn view_mut<'a>(&self, parameters: &'a mut [f32]) -> (&'a mut [f32], &'a mut [f32]) {
         parameters[self.weight.start..self.bias.end].split_at_mut(self.weight.len())
     }
@@ -81,13 +95,13 @@ impl NormLayout {
         self.weight.len()
     }
 
-    /// The normalisation, read from `parameters`.
+    /// The LayerNorm's parameters.
     pub fn view<'a>(&self, parameters: &'a [f32], eps: f32) -> LayerNorm<'a> {
         let (weight, bias) = (&parameters[self.weight.clone()], &parameters[self.bias.clone()]);
         LayerNorm { weight, bias, eps }
     }
 
-    /// Weight and bias, to write to.
+    /// Weight and bias, mutable.
     pub fn view_mut<'a>(&self, parameters: &'a mut [f32]) -> (&'a mut [f32], &'a mut [f32]) {
         parameters[self.weight.start..self.bias.end].split_at_mut(self.weight.len())
     }
@@ -99,22 +113,21 @@ pub struct EmbeddingsLayout {
     words: Range<usize>,
     /// From the row of a text's first token on.
     positions: Range<usize>,
-    /// The row of the first type; empty without such a table.
+    /// The row of the first token type; empty without such a table.
     token_type: Range<usize>,
     /// LayerNorm of the sum.
     pub norm: NormLayout,
-    /// Everything of the embeddings, the LayerNorm included.
+    /// All parameters of the embeddings, including the LayerNorm.
     pub all: Range<usize>,
 }
 
 impl EmbeddingsLayout {
-    /// The word embeddings [vocabulary, H], read from `parameters`; empty in a layout without
-    /// matrices.
+    /// The word embeddings [V, H]; empty in a layout without matrices.
     pub fn word_embeddings<'a>(&self, parameters: &'a [f32]) -> &'a [f32] {
         &parameters[self.words.clone()]
     }
 
-    /// The tables, read from `parameters`.
+    /// The tables.
     pub fn view<'a>(&self, parameters: &'a [f32]) -> EmbeddingTables<'a> {
         EmbeddingTables {
             width: self.norm.width(),
@@ -124,7 +137,7 @@ impl EmbeddingsLayout {
         }
     }
 
-    /// The tables, to write to.
+    /// The tables, mutable.
     pub fn view_mut<'a>(&self, parameters: &'a mut [f32]) -> EmbeddingTablesMut<'a> {
         let (words, rest) = parameters[self.words.start..].split_at_mut(self.words.len());
         let (positions, rest) =
@@ -138,31 +151,31 @@ impl EmbeddingsLayout {
     }
 }
 
-/// The parts of one transformer layer.
+/// One transformer layer in the flat vector.
 #[derive(Clone, Debug)]
 pub struct LayerLayout {
-    /// Query, key and value as one map H -> 3H.
+    /// Query, key and value as one linear layer H -> 3H.
     pub qkv: LinearLayout,
-    /// Map H -> H after attention.
+    /// Linear layer H -> H after attention.
     pub attention_output: LinearLayout,
     /// LayerNorm after attention.
     pub attention_norm: NormLayout,
-    /// Map H -> F.
+    /// Linear layer H -> F.
     pub intermediate: LinearLayout,
-    /// Map F -> H.
+    /// Linear layer F -> H.
     pub output: LinearLayout,
     /// LayerNorm after the feed-forward block.
     pub output_norm: NormLayout,
 }
 
 impl LayerLayout {
-    /// The linear maps, in the order of computation.
-    pub fn linear_maps(&self) -> [&LinearLayout; 4] {
+    /// The linear layers, in the order of computation.
+    pub fn linear_layers(&self) -> [&LinearLayout; 4] {
         [&self.qkv, &self.attention_output, &self.intermediate, &self.output]
     }
 }
 
-/// The whole encoder.
+/// A whole encoder in the flat vector.
 #[derive(Clone, Debug)]
 pub struct Layout {
     /// Every tensor, in the order of the flat vector, without gaps.
@@ -182,9 +195,9 @@ impl Layout {
         Self::with(config, true)
     }
 
-    /// Lays out what is left when linear weights and word embeddings are kept elsewhere: the ranges
-    /// of these are empty.
-    pub fn without_matrices(config: &EncoderConfig) -> Self {
+    /// The layout without linear weights and word embeddings, whose ranges are empty. Packed
+    /// backbones have them elsewhere.
+    pub(crate) fn without_matrices(config: &EncoderConfig) -> Self {
         Self::with(config, false)
     }
 
@@ -202,7 +215,8 @@ impl Layout {
         self.tensors.last().map_or(0, |tensor| tensor.range.end)
     }
 
-    /// Whether linear weights and word embeddings are in the flat vector.
+    /// Whether linear weights and word embeddings are in the flat vector. They are not in that of a
+    /// packed backbone.
     pub fn has_matrices(&self) -> bool {
         !self.embeddings.words.is_empty()
     }
@@ -213,11 +227,11 @@ impl Layout {
     }
 }
 
-/// Hands out consecutive ranges.
+/// Assigns consecutive ranges.
 struct Writer {
     tensors: Vec<TensorSpec>,
     next: usize,
-    /// Whether linear weights and word embeddings get a place.
+    /// Whether linear weights and word embeddings get a range.
     matrices: bool,
 }
 
@@ -238,7 +252,7 @@ impl Writer {
         NormLayout { weight, bias: self.tensor(format!("{name}.bias"), &[width]) }
     }
 
-    /// Maps of one input that are computed as one: all their weights, then all their biases.
+    /// Linear layers that have their input in common, as one: all weights, then all biases.
     fn linear(&mut self, names: &[String], outputs: usize, inputs: usize) -> LinearLayout {
         let start = self.next;
         for name in names {
@@ -266,7 +280,7 @@ impl Writer {
         EmbeddingsLayout { words, positions, token_type, norm, all: 0..self.next }
     }
 
-    /// Not a matrix that is multiplied: it stays in a layout without those.
+    /// It is not a matrix of a product, so it is in a layout without matrices, too.
     fn relative_bias(&mut self, config: &EncoderConfig) -> Range<usize> {
         match config.architecture.description().relative_bias {
             Some(name) => self.tensor(name.into(), &[BUCKETS, config.num_attention_heads]),

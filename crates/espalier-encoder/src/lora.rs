@@ -1,18 +1,67 @@
-//! LoRA adapters on chosen linear modules of chosen layers, in one flat vector.
+//! LoRA (arXiv 2106.09685) on some linear modules of some layers, with all factors in one flat
+//! vector.
 
 use crate::architecture::Architecture;
-use crate::architecture::{EncoderConfig, Module};
+use crate::config::EncoderConfig;
 use espalier_kernels::lora::{LoraPair, LoraPairMut};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
-/// The shape of a fresh adapter.
+/// The linear modules of a transformer layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Module {
+    /// Query projection of attention, H -> H.
+    Query,
+    /// Key projection of attention, H -> H.
+    Key,
+    /// Value projection of attention, H -> H.
+    Value,
+    /// Projection after attention, H -> H.
+    AttentionOutput,
+    /// First linear layer of the feed-forward block, H -> F.
+    Intermediate,
+    /// Second linear layer of the feed-forward block, F -> H.
+    Output,
+}
+
+impl Module {
+    /// All of them, in the order of computation.
+    pub const ALL: [Module; 6] = [
+        Self::Query,
+        Self::Key,
+        Self::Value,
+        Self::AttentionOutput,
+        Self::Intermediate,
+        Self::Output,
+    ];
+
+    /// Number of inputs and of outputs.
+    pub fn shape(self, config: &EncoderConfig) -> (usize, usize) {
+        let (hidden, inner) = (config.hidden_size, config.intermediate_size);
+        match self {
+            Self::Intermediate => (hidden, inner),
+            Self::Output => (inner, hidden),
+            _ => (hidden, hidden),
+        }
+    }
+}
+
+/// The shape of a new LoRA.
+///
+/// ```
+/// use espalier_encoder::{LoraConfig, Module};
+///
+/// let config = LoraConfig::for_layers(6).with_rank(4);
+/// assert_eq!((config.layers, config.modules.len()), (2, Module::ALL.len()));
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct LoraConfig {
-    /// k: adapters go on the last k layers.
+    /// k: the last k layers are adapted.
     pub layers: usize,
-    /// The modules of each of these layers.
+    /// The adapted modules of each of these layers.
     pub modules: Vec<Module>,
     /// r, the rank of the update.
     pub rank: usize,
@@ -26,9 +75,29 @@ impl LoraConfig {
     pub fn for_layers(layers: usize) -> Self {
         Self { layers: (layers / 3).max(1), modules: Module::ALL.to_vec(), rank: 8, alpha: 16.0 }
     }
+
+    /// On the last `layers` layers.
+    pub fn with_layers(self, layers: usize) -> Self {
+        Self { layers, ..self }
+    }
+
+    /// On these modules.
+    pub fn with_modules(self, modules: impl Into<Vec<Module>>) -> Self {
+        Self { modules: modules.into(), ..self }
+    }
+
+    /// Of this rank.
+    pub fn with_rank(self, rank: usize) -> Self {
+        Self { rank, ..self }
+    }
+
+    /// With updates scaled by alpha / r.
+    pub fn with_alpha(self, alpha: f32) -> Self {
+        Self { alpha, ..self }
+    }
 }
 
-/// The shape of one module's pair.
+/// The shape of the LoRA of one module.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SiteSpec {
     /// Layer, counted from 0.
@@ -44,25 +113,42 @@ pub struct SiteSpec {
 }
 
 impl SiteSpec {
-    /// Factor of the update.
+    /// The factor of the update.
     pub fn scale(&self) -> f32 {
         let rank = self.rank as f32;
         self.alpha / if self.rank_stabilized { rank.sqrt() } else { rank }
     }
 }
 
-/// The adapter of one module.
+/// The LoRA of one module in the flat vector.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LoraSite {
     /// Its shape.
     pub spec: SiteSpec,
-    /// A [r, in] in the flat vector; B follows it.
+    /// A [r, in]. B follows it.
     pub a: Range<usize>,
-    /// B [out, r] in the flat vector.
+    /// B [out, r].
     pub b: Range<usize>,
 }
 
-/// An adapter: where its factors lie, and their values.
+/// The low-rank updates of an adapter: where their factors are, and the values.
+///
+/// ```
+/// use espalier_encoder::{Backbone, Lora, LoraConfig};
+///
+/// # fn main() -> Result<(), espalier_encoder::EncoderError> {
+/// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/tiny-bert");
+/// let backbone = Backbone::open(path.as_ref())?;
+/// let config = LoraConfig::for_layers(backbone.encoder.layers()); // the last of three
+/// let mut random = 0.5f32;
+/// let lora = Lora::random_init(&backbone.encoder.config, &config, || {
+///     random = (random * 7.3).fract();
+///     2.0 * random - 1.0
+/// });
+/// assert_eq!(lora.first_layer(), Some(2));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Lora {
     /// The architecture that has these modules.
@@ -71,12 +157,12 @@ pub struct Lora {
     pub sites: Vec<LoraSite>,
     /// All factors, one after the other.
     pub values: Vec<f32>,
-    /// For each layer and each of [`Module::ALL`] the index of its site.
+    /// For each layer and each of [`Module::ALL`] the index in `sites`.
     index: Vec<[Option<usize>; 6]>,
 }
 
 impl Lora {
-    /// An adapter of this shape, all zeros: it changes nothing.
+    /// A LoRA of this shape, all zeros: its updates are zero.
     ///
     /// # Panics
     /// If a site names a layer that the encoder does not have or has rank zero.
@@ -104,12 +190,12 @@ impl Lora {
         lora
     }
 
-    /// A fresh adapter on the last k layers: A drawn by `uniform` from +-1/sqrt(in) (PEFT's
-    /// Kaiming-uniform with a = sqrt 5), B zero, so that it changes nothing yet. `uniform` gives
-    /// numbers from [-1, 1).
+    /// Random initialisation, as PEFT does it, on the last k layers: A is Kaiming uniform with a =
+    /// sqrt 5, which is uniform in +-1/sqrt(in), and B is zero, so that the update is zero at first.
+    /// `uniform` returns numbers from [-1, 1).
     ///
     /// # Panics
-    /// If the configuration asks for rank zero or for more layers than there are.
+    /// If the rank is zero or there are fewer layers than the configuration says.
     pub fn random_init(
         config: &EncoderConfig,
         lora: &LoraConfig,
@@ -140,19 +226,17 @@ impl Lora {
         adapter
     }
 
-    /// The first layer that carries an adapter; layers below it are the trunk. `None` when nothing
-    /// is adapted.
+    /// The first layer that is adapted, if any is. The layers below it are the trunk.
     pub fn first_layer(&self) -> Option<usize> {
         self.sites.first().map(|site| site.spec.layer)
     }
 
-    /// Number of layers in the trunk: those below the first that carries an adapter, or all when
-    /// nothing is adapted.
+    /// Number of layers in the trunk: those below the first that is adapted, or all of them.
     pub fn trunk_layers(&self) -> usize {
         self.first_layer().unwrap_or(self.index.len())
     }
 
-    /// Whether it is an adapter for encoders of this architecture and shape.
+    /// Whether it is for encoders of this architecture and shape.
     pub fn fits(&self, config: &EncoderConfig) -> bool {
         let fits = |LoraSite { spec, a, b }: &LoraSite| {
             let (inputs, outputs) = spec.module.shape(config);
@@ -164,24 +248,25 @@ impl Lora {
             && self.sites.iter().all(fits)
     }
 
-    /// The pair at one module, if it is adapted.
+    /// The factors of one module, if it is adapted.
     pub fn pair(&self, layer: usize, module: Module) -> Option<LoraPair<'_>> {
         self.index[layer][module as usize].map(|site| self.pair_at(site))
     }
 
-    /// The pair of the site with this index.
+    /// The factors of the site with this index.
     pub(crate) fn pair_at(&self, site: usize) -> LoraPair<'_> {
         let site = &self.sites[site];
         let (a, b) = (&self.values[site.a.clone()], &self.values[site.b.clone()]);
         LoraPair { a, b, rank: site.spec.rank, scale: site.spec.scale() }
     }
 
-    /// For each layer and each of [`Module::ALL`] the index of its site.
+    /// For each layer and each of [`Module::ALL`] the index in `sites`.
     pub(crate) fn index(&self) -> &[[Option<usize>; 6]] {
         &self.index
     }
 
-    /// The pair's place in a gradient vector laid out as [`Lora::values`].
+    /// Where the gradients of a module's factors are in `gradient`, which is laid out as
+    /// [`Lora::values`].
     pub fn pair_mut<'g>(
         &self,
         layer: usize,

@@ -1,9 +1,11 @@
-//! The head of masked language modelling: from the vector of a masked token to a score for each
-//! token of the vocabulary.
+//! The head of masked language modelling: from the hidden state of a masked token to a score for
+//! each token of the vocabulary, and what a backbone with such a head predicts.
 
 use crate::architecture::Architecture;
-use crate::architecture::EncoderConfig;
-use crate::error::Result;
+use crate::backbone::Backbone;
+use crate::batch::Batch;
+use crate::config::EncoderConfig;
+use crate::error::{EncoderError, Result};
 use crate::layout::Linear;
 use crate::tensors::TensorFile;
 use espalier_kernels::Precision;
@@ -14,39 +16,43 @@ use espalier_kernels::layer_norm::{
     layer_norm_parameter_gradients,
 };
 use espalier_kernels::linear::{Gelu, bias_gradient, linear};
+use serde::Serialize;
 use std::ops::Range;
 
-/// BERT's head (arXiv 1810.04805, and transformers' `BertForMaskedLM`), whose last matrix E [V, H]
-/// is that of the word embeddings:
+/// BERT's head (arXiv 1810.04805, and transformers' `BertForMaskedLM`). Its last matrix E [V, H] is
+/// tied to the word embeddings:
 ///
 /// ```text
 /// t = LayerNorm(GELU(h W^T + c))
 /// scores = t E^T + b
 /// ```
 ///
-/// Its own parameters are one vector: W [H, H], c `[H]`, weight and bias of the LayerNorm, `[H]`
+/// Its other parameters are one vector: W [H, H], c `[H]`, weight and bias of the LayerNorm, `[H]`
 /// each, and b `[V]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MlmHead {
-    /// All parameters.
+    /// All parameters but E.
     pub values: Vec<f32>,
     width: usize,
 }
 
-/// What [`MlmHead::transform`] leaves for the way back.
+/// The result of [`MlmHead::transform`], and what its backward pass needs.
 #[derive(Debug, Default)]
 pub struct Transformed {
     /// t, [n, H].
     pub vectors: Vec<f32>,
     /// Before GELU, [n, H].
     inner: Vec<f32>,
-    /// After it, [n, H].
+    /// After GELU, [n, H].
     activated: Vec<f32>,
     stats: Vec<RowStats>,
+    /// That of the forward pass.
+    precision: Option<Precision>,
 }
 
 impl MlmHead {
-    /// A fresh head: W drawn by `normal`, biases zero, the LayerNorm as it is.
+    /// Random initialisation as in BERT: W is drawn by `normal`, biases are zero, and the LayerNorm's
+    /// weight is 1.
     pub fn random_init(config: &EncoderConfig, mut normal: impl FnMut() -> f32) -> Self {
         let mut head = Self::zero(config);
         let [weight, _, norm, ..] = head.ranges();
@@ -60,14 +66,14 @@ impl MlmHead {
         Self { values: vec![0.0; width * (width + 3) + vocabulary], width }
     }
 
-    /// Where W, c, the LayerNorm's weight and bias, and b lie.
+    /// Where W, c, the LayerNorm's weight and bias, and b are.
     fn ranges(&self) -> [Range<usize>; 5] {
         let (h, end) = (self.width, self.values.len());
         let [c, weight, bias, b] = [0, 1, 2, 3].map(|vector| h * (h + vector));
         [0..c, c..weight, weight..bias, bias..b, b..end]
     }
 
-    /// Its matrix, which weight decay applies to; the rest are vectors.
+    /// Where its matrix W is, to which weight decay applies. The other parameters are vectors.
     pub fn matrix(&self) -> Range<usize> {
         0..self.width * self.width
     }
@@ -78,7 +84,7 @@ impl MlmHead {
         &self.values[b]
     }
 
-    /// The gradient of b, in one that is laid out as [`MlmHead::values`].
+    /// The gradient of b in `gradient`, which is laid out as [`MlmHead::values`].
     pub fn score_bias_of<'g>(&self, gradient: &'g mut [f32]) -> &'g mut [f32] {
         let [.., b] = self.ranges();
         &mut gradient[b]
@@ -89,9 +95,10 @@ impl MlmHead {
         Linear { weight: &self.values[weight], bias: &self.values[bias] }
     }
 
-    /// t [n, H] of token vectors `hidden` [n, H].
+    /// t [n, H] of hidden states [n, H]; `eps` is that of the encoder's LayerNorms.
     pub fn transform(&self, hidden: &[f32], eps: f32, precision: Precision, to: &mut Transformed) {
-        let Transformed { vectors, inner, activated, stats } = to;
+        to.precision = Some(precision);
+        let Transformed { vectors, inner, activated, stats, .. } = to;
         for buffer in [&mut *vectors, inner, activated] {
             buffer.resize(hidden.len(), 0.0);
         }
@@ -104,14 +111,13 @@ impl MlmHead {
         layer_norm(activated, norm, vectors, stats);
     }
 
-    /// `d` [n, H], the gradient at the t that [`MlmHead::transform`] gave of `hidden`, becomes that
-    /// at `hidden`. The gradients of all parameters but b are added to `gradient`, laid out as
-    /// [`MlmHead::values`].
+    /// The backward pass of [`MlmHead::transform`] on the same `hidden`. `d` [n, H] is the gradient at
+    /// t on entry and that at `hidden` on return. The gradients of all parameters but b are added to
+    /// `gradient`, which is laid out as [`MlmHead::values`].
     pub fn transform_backward(
         &self,
         hidden: &[f32],
-        kept: &Transformed,
-        precision: Precision,
+        transformed: &Transformed,
         d: &mut [f32],
         gradient: &mut [f32],
     ) {
@@ -119,12 +125,14 @@ impl MlmHead {
         let (d_weight, rest) = gradient.split_at_mut(h * h);
         let (d_bias, rest) = rest.split_at_mut(h);
         let (d_gain, rest) = rest.split_at_mut(h);
-        let saved = SavedLayerNorm { input: &kept.activated, stats: &kept.stats };
+        let Transformed { inner, activated, stats, precision, .. } = transformed;
+        let precision = precision.unwrap_or(Precision::F32);
+        let saved = SavedLayerNorm { input: activated, stats };
         layer_norm_parameter_gradients(saved, d, d_gain, &mut rest[..h]);
         let mut d_inner = vec![0.0; d.len()]; // [n, H]
         let [_, _, gain, ..] = self.ranges();
         layer_norm_backward(saved, &self.values[gain], d, &mut d_inner);
-        gelu_backward(&kept.inner, &mut d_inner);
+        gelu_backward(inner, &mut d_inner);
         bias_gradient(&d_inner, d_bias);
         let d_inner = Matrix::new(&d_inner, n, h);
         let d_weight = MatrixMut::new(d_weight, h, h);
@@ -134,23 +142,24 @@ impl MlmHead {
         gemm_in(precision, d_inner, self.dense().matrix(), Start::Zero, d_hidden);
     }
 
-    /// Scores [n, V] of token vectors `hidden` [n, H], by the word embeddings `words` [V, H].
+    /// Scores [n, V] of hidden states [n, H], with the word embeddings [V, H] and the `eps` of the
+    /// encoder's LayerNorms.
     ///
     /// # Panics
     /// If the shapes do not fit each other.
-    pub fn scores(&self, hidden: &[f32], words: &[f32], eps: f32) -> Vec<f32> {
+    pub fn scores(&self, hidden: &[f32], word_embeddings: &[f32], eps: f32) -> Vec<f32> {
         let mut transformed = Transformed::default();
         self.transform(hidden, eps, Precision::F32, &mut transformed);
         let (n, bias) = (hidden.len() / self.width, self.score_bias());
         let mut scores = vec![0.0; n * bias.len()];
-        let words = Matrix::new(words, bias.len(), self.width);
+        let word_embeddings = Matrix::new(word_embeddings, bias.len(), self.width);
         let vectors = Matrix::new(&transformed.vectors, n, self.width);
         let to = MatrixMut::new(&mut scores, n, bias.len());
-        gemm(vectors, words.t(), Start::Bias(bias), to);
+        gemm(vectors, word_embeddings.t(), Start::Bias(bias), to);
         scores
     }
 
-    /// Names, shapes and values of its tensors in the files of an architecture.
+    /// Names, shapes and values of its tensors in a file of this architecture.
     pub(crate) fn tensors(&self, architecture: Architecture) -> Vec<(String, Vec<usize>, &[f32])> {
         let ranges = self.ranges().into_iter();
         let tensor =
@@ -163,24 +172,24 @@ impl MlmHead {
         if *range == self.matrix() { vec![self.width; 2] } else { vec![range.len()] }
     }
 
-    /// The head in a file of an encoder whose word embeddings are `words`, if there is one and the
-    /// scores' matrix is theirs. `name_in_file` knows the names of old files.
+    /// Reads the head from a file, if it has one and E is tied to the word embeddings.
+    /// `name_in_file` maps a tensor's name to that in old files.
     pub(crate) fn read(
         file: &TensorFile,
         config: &EncoderConfig,
-        words: &[f32],
+        word_embeddings: &[f32],
         name_in_file: impl Fn(&str) -> String,
     ) -> Result<Option<Self>> {
         let names = names(config.architecture).map(|name| name_in_file(&name));
-        // A matrix of that name but of another shape belongs to some other head.
+        // A matrix of that name but of another shape belongs to another kind of head.
         if file.shape(&names[0]) != Some(vec![config.hidden_size; 2]) {
             return Ok(None);
         }
         let decoder = config.architecture.description().mlm.decoder;
         if file.shape(decoder).is_some() {
-            let mut own = vec![0.0; words.len()];
+            let mut own = vec![0.0; word_embeddings.len()];
             file.read_into(decoder, &[config.vocab_size, config.hidden_size], &mut own)?;
-            if own != words {
+            if own != word_embeddings {
                 return Ok(None);
             }
         }
@@ -204,4 +213,84 @@ fn names(architecture: Architecture) -> [String; 5] {
         of(norm, "bias"),
         names.bias.to_string(),
     ]
+}
+
+/// A token that may be at a masked position.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct MaskPrediction {
+    /// The token as it is in the vocabulary: `##s` continues the word before it.
+    pub token: String,
+    /// Its probability among all tokens.
+    pub probability: f32,
+}
+
+impl Backbone {
+    /// For each mask in the text (`[MASK]`, or `<mask>` in tokenizers that call it so) the `top` most
+    /// probable tokens, the most probable first.
+    ///
+    /// ```
+    /// use espalier_encoder::Backbone;
+    ///
+    /// # fn main() -> Result<(), espalier_encoder::EncoderError> {
+    /// let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/mlm/bert/model");
+    /// let backbone = Backbone::open(path.as_ref())?;
+    /// let masks = backbone.fill_mask("a cheap [MASK] in [MASK]", 3)?;
+    /// assert_eq!((masks.len(), masks[0].len()), (2, 3));
+    /// assert!(masks[0][0].probability >= masks[0][1].probability);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`EncoderError::NoMlmHead`] when the backbone has no head of masked language modelling, or its
+    /// tokenizer has no mask token.
+    pub fn fill_mask(&self, text: &str, top: usize) -> Result<Vec<Vec<MaskPrediction>>> {
+        let (Some(head), Some((_, mask))) = (self.mlm_head(), self.tokenizer.mask()) else {
+            return Err(EncoderError::NoMlmHead);
+        };
+        let batch = Batch::from_texts([&self.tokenizer.encode(text)]);
+        let hidden = self.model(None).encode(&batch); // [T, H]
+        let masks = batch
+            .ids
+            .iter()
+            .zip(hidden.chunks_exact(self.encoder.width()))
+            .filter(|(id, _)| **id == mask);
+        let vectors: Vec<f32> = masks.flat_map(|(_, vector)| vector).copied().collect();
+        let embeddings = self.encoder.layout.embeddings.word_embeddings(self.weights());
+        let scores = head.scores(&vectors, embeddings, self.encoder.config.layer_norm_eps); // [n, V]
+        let predictions = |scores: &[f32]| {
+            let token = |id: usize| self.tokenizer.token(id as u32).unwrap_or_default();
+            most_probable(scores, top)
+                .into_iter()
+                .map(|(id, probability)| MaskPrediction { token: token(id), probability })
+                .collect()
+        };
+        Ok(scores.chunks_exact(self.encoder.config.vocab_size).map(predictions).collect())
+    }
+}
+
+/// The indices of the highest scores, with their probabilities under softmax. Of equal scores the
+/// lower index comes first.
+fn most_probable(scores: &[f32], top: usize) -> Vec<(usize, f32)> {
+    let max = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let sum: f32 = scores.iter().map(|score| (score - max).exp()).sum();
+    let mut order: Vec<usize> = (0..scores.len()).collect();
+    order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
+    order.truncate(top);
+    order.into_iter().map(|index| (index, (scores[index] - max).exp() / sum)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::most_probable;
+
+    #[test]
+    fn the_highest_scores_with_their_probabilities() {
+        // e^ln(n) = n: the sum is 1 + 4 + 1 + 2 = 8.
+        let found = most_probable(&[0.0, 4f32.ln(), 0.0, 2f32.ln()], 3);
+        assert_eq!(found.iter().map(|&(index, _)| index).collect::<Vec<_>>(), [1, 3, 0]);
+        for ((_, probability), expected) in found.into_iter().zip([0.5, 0.25, 0.125]) {
+            assert!((probability - expected).abs() < 1e-6, "{probability}");
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! How token vectors become one vector per text, and where sentence-transformers says so.
+//! From hidden states to one vector per text, and the files of sentence-transformers that say how.
 
 use crate::batch::Batch;
 use crate::error::{EncoderError, Result};
@@ -8,19 +8,29 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::path::Path;
 
-/// One vector out of the vectors of a text's tokens.
+/// How the hidden states of a text's tokens become one vector.
+///
+/// ```
+/// use espalier_encoder::{Batch, Pooling};
+///
+/// let batch = Batch::new([[0, 1].as_slice(), &[2]]);
+/// let hidden = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]; // [T, H]
+/// let mut vectors = Vec::new(); // [n, H]
+/// Pooling::Mean.forward(&hidden, &batch, 2, &mut vectors);
+/// assert_eq!(vectors, [2.0, 3.0, 5.0, 6.0]);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Pooling {
     /// The mean over all tokens of the text, special tokens included.
     #[default]
     Mean,
-    /// The vector of the first token, `[CLS]`.
+    /// The hidden state of the first token, `[CLS]`.
     Cls,
 }
 
 impl Pooling {
-    /// Pools token vectors [T, H] into `out` [n, H].
+    /// Pools hidden states [T, H] into `out` [n, H]; `width` is H.
     pub fn forward(self, hidden: &[f32], batch: &Batch, width: usize, out: &mut Vec<f32>) {
         out.resize(batch.sequences() * width, 0.0);
         match self {
@@ -29,8 +39,7 @@ impl Pooling {
         }
     }
 
-    /// Turns the gradient at the pooled vectors [n, H] into the gradient at the token vectors [T,
-    /// H].
+    /// From the gradient at the pooled vectors [n, H] to that at the hidden states [T, H].
     pub fn backward(self, d_pooled: &[f32], batch: &Batch, width: usize, d_hidden: &mut Vec<f32>) {
         d_hidden.resize(batch.tokens() * width, 0.0);
         match self {
@@ -40,7 +49,7 @@ impl Pooling {
     }
 }
 
-/// What a sentence-transformers directory says about text vectors; plain directories get mean
+/// How text vectors are made, as a sentence-transformers directory says. Other directories get mean
 /// pooling.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TextVectors {
@@ -57,12 +66,12 @@ struct ModuleEntry {
     kind: String,
 }
 
-/// The modes of a pooling configuration that are on, of which sentence-transformers concatenates
-/// the vectors: the mode's name in the new schema, one boolean per mode in the old one. What stands
-/// there instead of a boolean counts as on, since it says something.
+/// The pooling modes that a configuration turns on; sentence-transformers concatenates the vectors
+/// of several. The new schema has the mode's name, the old one a boolean per mode, where anything
+/// that is neither null nor false counts as on.
 fn modes(file: &Map<String, Value>) -> Vec<&str> {
     if let Some(mode) = file.get("pooling_mode").filter(|mode| !mode.is_null()) {
-        return vec![mode.as_str().unwrap_or("what is no name")];
+        return vec![mode.as_str().unwrap_or("a mode that is not a name")];
     }
     let on = file.iter().filter(|(_, value)| !value.is_null() && value.as_bool() != Some(false));
     on.filter_map(|(key, _)| key.strip_prefix("pooling_mode_")).collect()
@@ -72,7 +81,7 @@ impl TextVectors {
     /// Reads `modules.json` and the pooling configuration that it names, if the directory has them.
     ///
     /// # Errors
-    /// [`EncoderError::Unsupported`] for a pooling or a module that this engine does not have.
+    /// [`EncoderError::Unsupported`] for a pooling mode or a module that is not implemented.
     pub fn read(directory: &Path) -> Result<Self> {
         let path = directory.join("modules.json");
         if !path.exists() {

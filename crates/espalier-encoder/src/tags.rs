@@ -1,24 +1,33 @@
-//! BIO2 tags: parsing, tag sets, and the entities that a sequence of tags spells.
+//! BIO2 tags: parsing, tag sets, and the entities in a sequence of tags.
 //!
-//! `B-x` begins an entity of label `x`, `I-x` continues it, `O` is outside of all. What an `I-x`
-//! means that continues nothing is a matter of convention, and both conventions of the field are
-//! here: [`entities_strict`] and [`entities_lenient`].
+//! `B-x` begins an entity of label `x`, `I-x` continues it, `O` is outside of all entities. There
+//! are two conventions for an `I-x` that continues nothing: [`entities_strict`] ignores it,
+//! [`entities_lenient`] begins an entity with it.
+//!
+//! ```
+//! use espalier_encoder::tags::{TagSet, entities_strict};
+//!
+//! let tags = TagSet::from_labels(["city", "food"]);
+//! assert_eq!(tags.tags(), ["O", "B-city", "I-city", "B-food", "I-food"]);
+//! let found = entities_strict(&["O", "B-city", "I-city", "O"]);
+//! assert_eq!((found[0].start, found[0].end, found[0].label.as_str()), (1, 3, "city"));
+//! ```
 
 use std::collections::BTreeSet;
 
-/// An entity: where it is, and what it names. The unit is that of whoever made it: the words of a
-/// sequence of tags, or the characters of a text.
+/// A labelled span. It counts words of a sequence of tags, or characters of a text, depending on
+/// where it comes from.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 pub struct Entity {
-    /// Its first word or character.
+    /// The first word or character.
     pub start: usize,
-    /// The word or character after its last.
+    /// The word or character after the last.
     pub end: usize,
-    /// Entity label, without the `B-` or `I-`.
+    /// The label, without `B-` or `I-`.
     pub label: String,
 }
 
-/// One BIO2 tag, borrowed from its text.
+/// A parsed BIO2 tag.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Tag<'a> {
     /// `O`
@@ -40,7 +49,7 @@ impl std::fmt::Display for Tag<'_> {
 }
 
 impl<'a> Tag<'a> {
-    /// The entity label, none for `O`.
+    /// The label, `None` for `O`.
     pub fn label(self) -> Option<&'a str> {
         match self {
             Tag::Outside => None,
@@ -49,31 +58,31 @@ impl<'a> Tag<'a> {
     }
 }
 
-/// Why a tag or a list of tags is refused.
+/// Why a tag or a list of tags is invalid.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum TagError {
-    /// The text is not a BIO2 tag.
+    /// Not a BIO2 tag.
     #[error(
         "tag {tag:?} is not BIO2: tags are \"O\", \"B-<label>\" (first word of an entity) and \
          \"I-<label>\" (its further words)"
     )]
     NotBio2 {
-        /// The text found.
+        /// The text.
         tag: String,
     },
-    /// A tag set lists one tag twice.
+    /// A tag is listed twice.
     #[error("tag {tag:?} is listed twice: every tag of a tag set needs one id")]
     Duplicate {
         /// The repeated tag.
         tag: String,
     },
-    /// A tag set has no tag for words outside of all entities.
+    /// There is no tag for words outside of all entities.
     #[error("the tag set lacks \"O\": words outside of all entities need a tag")]
     NoOutside,
 }
 
-/// Parses one tag. The label is everything after the first hyphen, so that it may hold hyphens
-/// itself.
+/// Parses a tag. The label is everything after the first hyphen, so it may contain hyphens itself.
 ///
 /// # Errors
 /// [`TagError::NotBio2`] for anything but `O`, `B-x` and `I-x` with a label that is not blank.
@@ -86,15 +95,15 @@ pub fn parse_tag(tag: &str) -> Result<Tag<'_>, TagError> {
     }
 }
 
-/// The tags of a token classifier, each at its class id.
+/// The tags of a token classifier, in the order of its classes.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TagSet {
     tags: Vec<String>,
 }
 
 impl TagSet {
-    /// The tag set of entity labels: `O` has id 0, then `B-x` and `I-x` of every label, labels
-    /// sorted and counted once. Labels are not blank, as [`parse_tag`] yields them.
+    /// The tag set of entity labels: first `O`, then `B-x` and `I-x` of each label. Labels are
+    /// sorted, and duplicates are dropped. They must not be blank.
     pub fn from_labels<S: AsRef<str>>(labels: impl IntoIterator<Item = S>) -> TagSet {
         let labels: BTreeSet<String> =
             labels.into_iter().map(|label| label.as_ref().to_owned()).collect();
@@ -102,10 +111,10 @@ impl TagSet {
         TagSet { tags: std::iter::once("O".to_owned()).chain(pairs).collect() }
     }
 
-    /// The tag set of a stored classifier, whose ids are the positions in `tags`.
+    /// The tag set with these tags in this order.
     ///
     /// # Errors
-    /// A tag that is not BIO2, a tag listed twice, no `O`.
+    /// [`TagError`] for a tag that is not BIO2, a tag that is listed twice, or no `O`.
     pub fn from_tags(tags: Vec<String>) -> Result<TagSet, TagError> {
         let mut seen = BTreeSet::new();
         for tag in &tags {
@@ -120,18 +129,18 @@ impl TagSet {
         Ok(TagSet { tags })
     }
 
-    /// Number of tags, which is the number of classes of the classifier.
+    /// Number of tags.
     #[allow(clippy::len_without_is_empty)] // never empty: `O` is always there
     pub fn len(&self) -> usize {
         self.tags.len()
     }
 
-    /// The id of a tag, if the set has it.
+    /// The class of a tag, if the set has it.
     pub fn id(&self, tag: &str) -> Option<usize> {
         self.tags.iter().position(|known| known == tag)
     }
 
-    /// The tag of an id.
+    /// The tag of a class.
     ///
     /// # Panics
     /// When `id` is not below [`len`](Self::len).
@@ -139,7 +148,7 @@ impl TagSet {
         &self.tags[id]
     }
 
-    /// All tags in the order of their ids.
+    /// All tags in the order of the classes.
     pub fn tags(&self) -> &[String] {
         &self.tags
     }
@@ -151,15 +160,15 @@ impl TagSet {
     }
 }
 
-/// The entities of a tag sequence by seqeval's `mode="strict", scheme=IOB2`: an entity begins at a
-/// `B-` and goes on over every `I-` of its label; an `I-` that continues nothing belongs to no
-/// entity. Text that is no BIO2 tag reads as `O`.
+/// The entities in a sequence of tags, as seqeval's `mode="strict", scheme=IOB2` has them: an entity
+/// begins at a `B-` and continues over every `I-` with its label. An `I-` that continues nothing
+/// belongs to no entity. What is not a BIO2 tag counts as `O`.
 pub fn entities_strict(tags: &[impl AsRef<str>]) -> Vec<Entity> {
     entities(tags, false)
 }
 
-/// The entities of a tag sequence by the rules of conlleval (seqeval's default mode): as
-/// [`entities_strict`], but an `I-` that follows `O` or another label begins an entity.
+/// The entities in a sequence of tags, as conlleval (seqeval's default mode) has them: as
+/// [`entities_strict`], but an `I-` after `O` or another label begins an entity.
 pub fn entities_lenient(tags: &[impl AsRef<str>]) -> Vec<Entity> {
     entities(tags, true)
 }
@@ -167,7 +176,7 @@ pub fn entities_lenient(tags: &[impl AsRef<str>]) -> Vec<Entity> {
 fn entities(tags: &[impl AsRef<str>], stray_begins: bool) -> Vec<Entity> {
     let mut entities: Vec<Entity> = Vec::new();
     for (i, tag) in tags.iter().enumerate() {
-        // The last entity is still open exactly when it ends where this word begins.
+        // The last entity can be continued exactly if it ends before this word.
         let open = entities.last_mut().filter(|entity| entity.end == i);
         match (parse_tag(tag.as_ref()).unwrap_or(Tag::Outside), open) {
             (Tag::Inside(label), Some(entity)) if entity.label == label => entity.end = i + 1,
@@ -183,8 +192,8 @@ fn entities(tags: &[impl AsRef<str>], stray_begins: bool) -> Vec<Entity> {
     entities
 }
 
-/// Turns every `I-` that continues nothing into a `B-`, so that the strict reading of the repaired
-/// sequence is the lenient reading of the original.
+/// Turns every `I-` that continues nothing into a `B-`: [`entities_strict`] of the result are
+/// [`entities_lenient`] of the original.
 pub fn repair_bio(tags: &mut [String]) {
     for i in 0..tags.len() {
         let (before, rest) = tags.split_at_mut(i);
@@ -285,7 +294,7 @@ mod tests {
             ("B-a I-b I-a", "a:0:1", "a:0:1 b:1:2 a:2:3"),
             ("B-a I-a I-b I-b", "a:0:2", "a:0:2 b:2:4"),
             ("B-a O I-a", "a:0:1", "a:0:1 a:2:3"),
-            // No BIO2 tag: as O.
+            // Not a BIO2 tag: as O.
             ("B-a E-a I-a", "a:0:1", "a:0:1 a:2:3"),
         ] {
             assert_eq!(spans(entities_strict(&words(tags))), strict, "strict reading of {tags:?}");

@@ -7,15 +7,15 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-/// A safetensors file in memory; its header is checked, its tensors are converted when they are
-/// asked for.
+/// A safetensors file in memory. Its header is checked on parsing; its tensors are converted when
+/// they are read.
 pub struct TensorFile<'a> {
     path: PathBuf,
     tensors: SafeTensors<'a>,
 }
 
 impl<'a> TensorFile<'a> {
-    /// Checks the header of the file's `bytes`; `path` is for messages.
+    /// Parses and checks the header of the file's `bytes`; `path` is named in errors.
     ///
     /// # Errors
     /// [`EncoderError::Safetensors`] when the file is truncated or malformed.
@@ -38,7 +38,7 @@ impl<'a> TensorFile<'a> {
         self.tensors.tensor(name).ok().map(|view| view.shape().to_vec())
     }
 
-    /// Checks that a tensor is there with this shape and a type that can be read.
+    /// Checks that a tensor is there with this shape and a supported dtype.
     ///
     /// # Errors
     /// [`EncoderError::MissingTensor`], [`EncoderError::TensorShape`] or
@@ -97,15 +97,14 @@ impl<'a> TensorFile<'a> {
     }
 }
 
-/// Checks that a tensor holds neither infinities nor what is no number; `number` says what its
-/// elements stand for.
+/// Checks that a tensor holds neither infinities nor NaNs; `number` decodes an element.
 pub(crate) fn check_finite<T: Copy>(
     path: &Path,
     name: &str,
     values: &[T],
     number: impl Fn(T) -> f32,
 ) -> Result<()> {
-    // A block at a time to its end, which is done by vectors, as a search is not.
+    // A whole block at a time: such a loop is vectorised, a search is not.
     let broken = |block: &&[T]| {
         block.iter().fold(false, |broken, &value| broken | !number(value).is_finite())
     };
@@ -136,7 +135,7 @@ fn f16_to_f32(half: u16) -> f32 {
     }
 }
 
-/// The type of numbers in a file that is written.
+/// The dtype of a file that is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FloatType {
     /// Four bytes each.
@@ -146,7 +145,7 @@ pub enum FloatType {
 }
 
 impl FloatType {
-    /// The smaller type, if it holds all of `values` exactly.
+    /// bf16 if it represents all of `values` exactly, else f32.
     pub fn exact<'v>(values: impl IntoIterator<Item = &'v f32>) -> Self {
         let held = |&value: &f32| Bf16::from_f32(value).to_f32().to_bits() == value.to_bits();
         if values.into_iter().all(held) { Self::Bf16 } else { Self::F32 }
@@ -170,8 +169,7 @@ impl FloatType {
     }
 }
 
-/// Writes tensors as one safetensors file in a type, to whose numbers they are rounded; whole or
-/// not at all.
+/// Writes tensors as one safetensors file, rounded to `dtype`; atomically.
 ///
 /// # Errors
 /// [`EncoderError::Io`] when the file cannot be written, [`EncoderError::Safetensors`] when a name
@@ -187,7 +185,7 @@ pub fn write_tensors<'t>(
     files::write_atomic(path, &tensor_bytes(path, dtype, tensors)?)
 }
 
-/// What [`write_tensors`] writes; `path` is for messages.
+/// The bytes that [`write_tensors`] writes; `path` is named in errors.
 pub(crate) fn tensor_bytes<'t>(
     path: &Path,
     dtype: FloatType,

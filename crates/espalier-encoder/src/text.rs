@@ -1,36 +1,49 @@
-//! Text of others in messages, tables and reports: what files, paths and answers of a hub hold,
-//! made safe to show.
+//! Untrusted text in messages, tables and reports, made safe to show: what files, paths and a hub's
+//! answers hold.
 //!
-//! A label may hold the escape sequences of a terminal, a path a line end. Shown as they are, they
-//! clear the screen, turn a line around, or look like a line of the program's own.
+//! A label may hold the escape sequences of a terminal, a path a line break. Shown as they are,
+//! they clear the screen, reverse a line, or look like a line of the program's own output.
 
 use std::borrow::Cow;
 
 /// Names that a message lists at most.
 const LISTED: usize = 10;
 
-/// Characters of each of them.
+/// Characters of each of these names at most.
 const NAME: usize = 60;
 
-/// Whether a character does something where it is shown, instead of being seen: control characters,
-/// line and paragraph separators, and what changes the direction of writing.
+/// Whether a character acts on the display instead of being seen: control characters, line and
+/// paragraph separators, and those that change the direction of writing.
 pub fn is_hidden(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        || matches!(
+            c,
+            '\u{61c}'
+                | '\u{200e}'
+                | '\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2066}'..='\u{2069}'
+        )
 }
 
-/// The text with everything [hidden](is_hidden) spelled out, line ends too: `\n`, `\u{1b}`.
+/// Escapes everything [hidden](is_hidden), line breaks too: `\n`, `\u{1b}`.
+///
+/// ```
+/// use espalier_encoder::text::escape_control;
+///
+/// assert_eq!(escape_control("\u{1b}[31mred\n"), "\\u{1b}[31mred\\n");
+/// ```
 pub fn escape_control(text: &str) -> Cow<'_, str> {
-    escape_but(text, |_| false)
+    escape_except(text, |_| false)
 }
 
-/// [`escape_control`] for text of several lines, whose line ends stay.
+/// [`escape_control`] for text of several lines: keeps its line breaks.
 pub fn escape_control_lines(text: &str) -> Cow<'_, str> {
-    escape_but(text, |c| c == '\n')
+    escape_except(text, |c| c == '\n')
 }
 
-fn escape_but(text: &str, stays: impl Fn(char) -> bool) -> Cow<'_, str> {
-    let escaped = |c: char| is_hidden(c) && !stays(c);
+fn escape_except(text: &str, keep: impl Fn(char) -> bool) -> Cow<'_, str> {
+    let escaped = |c: char| is_hidden(c) && !keep(c);
     if !text.contains(escaped) {
         return Cow::Borrowed(text);
     }
@@ -41,7 +54,7 @@ fn escape_but(text: &str, stays: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// The first `chars` characters of a text, [escaped](escape_control), and `...` where it goes on.
+/// The first `chars` characters of a text, [escaped](escape_control), and `...` if there are more.
 pub fn excerpt(text: &str, chars: usize) -> String {
     match text.char_indices().nth(chars) {
         Some((end, _)) => format!("{}...", escape_control(&text[..end])),
@@ -65,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_hidden_is_spelled_out() {
+    fn hidden_characters_are_escaped() {
         for (text, shown) in [
             ("", ""),
             ("Zürich 東京 🙂", "Zürich 東京 🙂"),
@@ -77,15 +90,11 @@ mod tests {
                 "a\\u{202e}b\\u{2066}c\\u{2069}\\u{200f}\\u{61c}",
             ),
             ("a\u{2028}b\u{2029}", "a\\u{2028}b\\u{2029}"),
-            // Joined emoji and Persian need what joins them.
+            // Joined emoji and Persian need the zero-width joiners.
             ("👩\u{200d}🔬 می\u{200c}خواهم", "👩\u{200d}🔬 می\u{200c}خواهم"),
         ] {
             assert_eq!(escape_control(text), shown);
-            assert_eq!(
-                escape_control(&escape_control(text)),
-                shown,
-                "what is escaped stays as it is"
-            );
+            assert_eq!(escape_control(&escape_control(text)), shown, "escaping again does nothing");
         }
         assert_eq!(escape_control_lines("a\n\u{1b}b\r\n"), "a\n\\u{1b}b\\r\n");
     }

@@ -1,6 +1,9 @@
 //! Backbones that are saved and opened again, and the variants of weight files that are read.
 
-use espalier_encoder::{Backbone, Batch, Pooling};
+use espalier_encoder::{
+    Adapter, AnyBackbone, Backbone, Batch, EncoderError, PackedBackbone, Pooling, TextEncoder,
+    Tokenizer,
+};
 use espalier_testing::compare::bits;
 use espalier_testing::fixtures::{copy_of, edit_json, fixture, tiny_bert};
 use espalier_testing::tensors;
@@ -8,6 +11,18 @@ use safetensors::tensor::Dtype;
 use serde_json::json;
 use std::fs;
 use tempfile::TempDir;
+
+/// Threads may share what programs hold for long.
+const _: () = {
+    const fn is_send_and_sync<T: Send + Sync>() {}
+    is_send_and_sync::<Backbone>();
+    is_send_and_sync::<PackedBackbone>();
+    is_send_and_sync::<AnyBackbone>();
+    is_send_and_sync::<TextEncoder>();
+    is_send_and_sync::<Adapter>();
+    is_send_and_sync::<Tokenizer>();
+    is_send_and_sync::<EncoderError>();
+};
 
 #[test]
 fn what_is_saved_opens_as_the_same_backbone() {

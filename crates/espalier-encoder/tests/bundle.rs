@@ -89,8 +89,7 @@ fn matrices_may_stay_in_bf16_in_a_file_of_bytes() {
     let exact = vectors(&backbone);
     let error = |in_bf16: &[String]| {
         let path = directory.path().join("tiny.espalier");
-        let storage =
-            Storage { dtype: Precision::Int8, in_bf16: in_bf16.iter().cloned().collect() };
+        let storage = Storage::from(Precision::Int8).with_bf16(in_bf16);
         backbone.pack(storage, &path).unwrap();
         let file = PackedBackbone::open(&path).unwrap();
         assert_eq!(file.precision(), Precision::Int8);
@@ -248,7 +247,7 @@ fn a_copied_file_may_be_written_to() {
         fs::write(&path, vec![0x55; length]).unwrap();
         expect_error(
             PackedBackbone::open_copied(&path),
-            &["tiny.espalier", "does not start as a bundle does"],
+            &["tiny.espalier", "does not start as a packed backbone does"],
         );
     }
     let directory = AnyBackbone::open_copied(&fixture("tiny-bert")).unwrap();

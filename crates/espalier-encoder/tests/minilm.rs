@@ -59,8 +59,8 @@ fn the_vocabulary_alone_gives_the_same_tokens() {
         std::fs::copy(directory().join(file), alone.path().join(file)).unwrap();
     }
     let vocabulary = backbone.encoder.config.vocab_size;
-    let tokenizer =
-        Tokenizer::read(alone.path(), vocabulary, backbone.tokenizer.max_tokens()).unwrap();
+    let limits = TokenizerLimits::new(vocabulary, backbone.tokenizer.max_tokens());
+    let tokenizer = Tokenizer::read(alone.path(), limits).unwrap();
     for sentence in sentences() {
         assert_eq!(
             tokenizer.encode(&sentence),

@@ -91,16 +91,10 @@ fn one_layer_at_a_time_is_all_at_once() {
             embeddings: true,
             adapter: Some(&mut adapter),
         };
-        for (layer, activations) in activations.iter_mut().enumerate().skip(1).rev() {
-            model.backward_to_input(
-                layer..layer + 1,
-                &task.batch,
-                activations,
-                &mut d,
-                gradients.reborrow(),
-            );
+        for activations in activations.iter_mut().skip(1).rev() {
+            model.backward_to_input(&task.batch, activations, &mut d, gradients.reborrow());
         }
-        model.backward(0..1, &task.batch, &mut activations[0], &mut d, gradients);
+        model.backward(&task.batch, &mut activations[0], &mut d, gradients);
         assert_eq!(
             (bits(&weights), bits(&adapter)),
             (bits(&expected.weights), bits(&expected.adapter))
@@ -123,7 +117,7 @@ fn a_cached_trunk_changes_nothing_for_the_adapter() {
     model.forward_layers(first..layers, Some(&trunk), &task.batch, &mut activations);
     let (logits, _, _, mut d) = task.head_step(activations.output(), backbone.encoder.width());
     let gradients = Gradients { adapter: Some(&mut adapter), ..Gradients::default() };
-    model.backward(first..layers, &task.batch, &mut activations, &mut d, gradients);
+    model.backward(&task.batch, &mut activations, &mut d, gradients);
 
     let whole = task.step(model);
     assert_eq!(bits(&logits), bits(&whole.logits));
@@ -134,13 +128,12 @@ fn a_cached_trunk_changes_nothing_for_the_adapter() {
 fn frozen_embeddings_get_no_gradient() {
     let (recorded, backbone) = (Recorded::read(), tiny_bert());
     let (task, model) = (Task::sequence(&recorded), backbone.model(None));
-    let layers = backbone.encoder.layers();
     let (mut activations, mut weights) =
         (Activations::default(), vec![0.0; backbone.weights().len()]);
     model.forward(&task.batch, &mut activations);
     let (.., mut d) = task.head_step(activations.output(), backbone.encoder.width());
     let gradients = Gradients { weights: Some(&mut weights), ..Gradients::default() };
-    model.backward(0..layers, &task.batch, &mut activations, &mut d, gradients);
+    model.backward(&task.batch, &mut activations, &mut d, gradients);
 
     let embeddings = backbone.encoder.layout.embeddings.all.clone();
     assert!(weights[embeddings.clone()].iter().all(|&gradient| gradient == 0.0));
@@ -151,15 +144,14 @@ fn frozen_embeddings_get_no_gradient() {
 fn gradients_are_added_to_what_is_there() {
     let (recorded, backbone) = (Recorded::read(), tiny_bert());
     let (lora, task) = (lora(&backbone), Task::sequence(&recorded));
-    let (model, layers) = (backbone.model(Some(&lora)), backbone.encoder.layers());
-    let mut activations = Activations::default();
+    let (model, mut activations) = (backbone.model(Some(&lora)), Activations::default());
     let (mut weights, mut adapter) =
         (vec![1.0; backbone.weights().len()], vec![1.0; lora.values.len()]);
     model.forward(&task.batch, &mut activations);
     let (.., mut d) = task.head_step(activations.output(), backbone.encoder.width());
     let gradients =
         Gradients { weights: Some(&mut weights), embeddings: true, adapter: Some(&mut adapter) };
-    model.backward(0..layers, &task.batch, &mut activations, &mut d, gradients);
+    model.backward(&task.batch, &mut activations, &mut d, gradients);
 
     let alone = task.step(model);
     let plus_one = |values: Vec<f32>| values.iter().map(|value| 1.0 + value).collect::<Vec<f32>>();

@@ -129,7 +129,7 @@ fn targets_name_no_module_that_is_not_adapted() {
             serde_json::from_value(config["layers_to_transform"].clone()).unwrap();
         // peft's rule: the name ends with a target, and the layer is among layers_to_transform.
         let targeted = |&&(layer, module): &&(usize, Module)| {
-            let full = format!("bert.{}", Architecture::Bert.module_name(layer, module));
+            let full = format!("bert.{}", Architecture::BERT.module_name(layer, module));
             layers.contains(&layer)
                 && strings("target_modules").iter().any(|end| full.ends_with(&format!(".{end}")))
         };
@@ -171,7 +171,7 @@ fn the_lora_alone_needs_no_card() {
 #[test]
 fn a_fresh_adapter_changes_nothing_until_it_is_trained() {
     let (backbone, batch) = (tiny_bert(), Recorded::read().batch());
-    let config = LoraConfig { layers: 2, modules: Module::ALL.to_vec(), rank: 3, alpha: 6.0 };
+    let config = LoraConfig::for_layers(6).with_rank(3).with_alpha(6.0);
     let mut random = Random::new(1);
     let lora = Lora::random_init(&backbone.encoder.config, &config, || random.number());
     assert!(lora.values.iter().any(|&value| value != 0.0));

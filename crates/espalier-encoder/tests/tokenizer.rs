@@ -1,6 +1,6 @@
 //! Tokenization: against the tokenizers library's own results, and on everything that text can be.
 
-use espalier_encoder::{Encoded, Tokenizer};
+use espalier_encoder::{Encoded, Tokenizer, TokenizerLimits};
 use espalier_testing::fixtures::{copy_of, edit_json, fixture, read_json, tiny_bert};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -18,7 +18,7 @@ const CLS: u32 = 2;
 const SEP: u32 = 3;
 
 fn read(directory: &Path, max_tokens: usize) -> Tokenizer {
-    Tokenizer::read(directory, VOCABULARY, max_tokens).unwrap()
+    Tokenizer::read(directory, TokenizerLimits::new(VOCABULARY, max_tokens)).unwrap()
 }
 
 /// What the tokenizers library recorded in fixtures/parity.json.

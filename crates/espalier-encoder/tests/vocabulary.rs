@@ -2,7 +2,9 @@
 //! by this crate.
 #![cfg(feature = "tokenizers")]
 
-use espalier_encoder::{EncoderError, Tokenizer, TrainedTokenizer, VocabularyConfig};
+use espalier_encoder::{
+    EncoderError, Tokenizer, TokenizerLimits, TrainedTokenizer, VocabularyConfig,
+};
 use espalier_testing::compare::on_threads;
 use espalier_testing::fixtures::read_json;
 use std::fs;
@@ -20,7 +22,7 @@ const TEXTS: [&str; 6] = [
 
 fn trained(size: usize, cased: bool) -> TrainedTokenizer {
     let texts = TEXTS.iter().cycle().take(60).map(|text| text.to_string());
-    TrainedTokenizer::train(texts, VocabularyConfig { size, cased }).unwrap()
+    TrainedTokenizer::train(texts, VocabularyConfig::new(size).with_cased(cased)).unwrap()
 }
 
 /// The files of a tokenizer.
@@ -54,9 +56,11 @@ fn all_files_describe_one_tokenizer() {
     for cased in [false, true] {
         let (directory, contents) = files(&trained(120, cased));
         let library = tokenizers::Tokenizer::from_bytes(contents[0].as_bytes()).unwrap();
-        let ours = Tokenizer::read(directory.path(), usize::MAX, 512).unwrap();
+        let ours =
+            Tokenizer::read(directory.path(), TokenizerLimits::new(usize::MAX, 512)).unwrap();
         fs::remove_file(directory.path().join("tokenizer.json")).unwrap();
-        let by_lines = Tokenizer::read(directory.path(), usize::MAX, 512).unwrap();
+        let by_lines =
+            Tokenizer::read(directory.path(), TokenizerLimits::new(usize::MAX, 512)).unwrap();
         let others = ["unlightable [MASK] \u{1f642}", "THE Stations of M\u{fc}nchen", "e\u{301}te"];
         for text in TEXTS.into_iter().chain(others) {
             let expected = library.encode(text, true).unwrap().get_ids().to_vec();
@@ -78,7 +82,7 @@ fn all_files_describe_one_tokenizer() {
 fn texts_that_give_no_vocabulary_are_refused() {
     let of = |texts: &[&str], size| {
         let texts = texts.iter().map(|text| text.to_string()).collect::<Vec<_>>().into_iter();
-        TrainedTokenizer::train(texts, VocabularyConfig { size, cased: false })
+        TrainedTokenizer::train(texts, VocabularyConfig::new(size))
     };
     for texts in [&[][..], &["", " \u{200b} "]] {
         let error = of(texts, 100).unwrap_err();

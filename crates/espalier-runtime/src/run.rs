@@ -3,7 +3,7 @@
 use crate::answer::TextAnswers;
 use crate::attached::{Attached, Texts};
 use crate::plan::{Segment, plan};
-use espalier_encoder::{Adapters, Batch, Encoded, PackedLora, TextEncoder};
+use espalier_encoder::{Adapters, Batch, Encoded, LayerInput, PackedLora, TextEncoder};
 use rayon::prelude::*;
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -138,13 +138,8 @@ fn forward(
             on.iter().flat_map(|row| repeat_n(lora(row), texts.len())).collect();
         let input = (layers.start > 0).then_some(hidden.as_slice());
         out.resize(rows * block, 0.0);
-        model.encode_with_adapters(
-            layers.clone(),
-            input,
-            &batch,
-            Adapters::PerSequence(&adapters),
-            &mut out,
-        );
+        let input = LayerInput { layers: layers.clone(), input };
+        model.encode_with_adapters(input, &batch, Adapters::PerSequence(&adapters), &mut out);
         swap(&mut hidden, &mut out);
     }
     hidden

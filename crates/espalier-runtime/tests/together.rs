@@ -61,7 +61,8 @@ fn more_rows_than_share_a_pass_answer_as_alone() {
 }
 
 fn shape(layers: usize, modules: Vec<Module>, rank: usize) -> LoraConfig {
-    LoraConfig { layers, modules, rank, alpha: rank as f32 }
+    let shape = LoraConfig::for_layers(3).with_layers(layers).with_modules(modules);
+    shape.with_rank(rank).with_alpha(rank as f32)
 }
 
 /// An adapter on any number of layers, none included, of any rank, modules and output.

@@ -53,7 +53,8 @@ pub fn token_classifier(backbone: &TextEncoder) -> TempDir {
 /// A LoRA of rank 2 on two modules of the last layers, all of its values random.
 pub fn random_lora(backbone: &TextEncoder, layers: usize, seed: u64) -> Lora {
     let modules = vec![Module::Value, Module::Intermediate];
-    random_lora_of(backbone, &LoraConfig { layers, modules, rank: 2, alpha: 2.0 }, seed)
+    let shape = LoraConfig::for_layers(3).with_layers(layers).with_modules(modules);
+    random_lora_of(backbone, &shape.with_rank(2).with_alpha(2.0), seed)
 }
 
 /// A LoRA of this shape, all of its values random.

@@ -67,7 +67,6 @@ impl Task {
 
     /// Forward and backward through the head and the encoder.
     pub fn step(&self, model: Model) -> Step {
-        let layers = model.encoder.layers();
         let mut activations = Activations::default();
         model.forward(&self.batch, &mut activations);
         let (logits, loss, head, mut d) =
@@ -79,19 +78,18 @@ impl Task {
             embeddings: true,
             adapter: Some(&mut adapter),
         };
-        model.backward(0..layers, &self.batch, &mut activations, &mut d, gradients);
+        model.backward(&self.batch, &mut activations, &mut d, gradients);
         Step { logits, loss, weights, adapter, head }
     }
 
     /// The gradient of the adapter when nothing else is trained.
     pub fn adapter_gradients(&self, model: Model) -> Vec<f32> {
-        let layers = model.encoder.layers();
         let mut activations = Activations::default();
         model.forward(&self.batch, &mut activations);
         let (.., mut d) = self.head_step(activations.output(), model.encoder.width());
         let mut adapter = vec![0.0; model.adapter.map_or(0, |lora| lora.values.len())];
         let gradients = Gradients { adapter: Some(&mut adapter), ..Gradients::default() };
-        model.backward(0..layers, &self.batch, &mut activations, &mut d, gradients);
+        model.backward(&self.batch, &mut activations, &mut d, gradients);
         adapter
     }
 }

@@ -1,6 +1,6 @@
 //! BERT's tokenizer twice: by this project and by the `tokenizers` library.
 
-use espalier_encoder::{Encoded, Tokenizer};
+use espalier_encoder::{Encoded, Tokenizer, TokenizerLimits};
 use std::path::Path;
 use tokenizers::models::wordpiece::WordPiece;
 use tokenizers::normalizers::BertNormalizer;
@@ -28,9 +28,12 @@ impl Pair {
 
     /// Reads both from a tokenizer.json.
     pub fn from_json(json: &str, max_tokens: usize) -> Self {
-        let ours =
-            Tokenizer::from_json(Path::new("tokenizer.json"), json.as_bytes(), ROWS, max_tokens)
-                .unwrap();
+        let ours = Tokenizer::from_json(
+            Path::new("tokenizer.json"),
+            json.as_bytes(),
+            TokenizerLimits::new(ROWS, max_tokens),
+        )
+        .unwrap();
         // Or else the library would be compared with itself.
         assert!(
             format!("{ours:?}").contains("pipeline: WordPiece("),
@@ -44,8 +47,12 @@ impl Pair {
         let truncation = TruncationParams { max_length: ours.max_tokens(), ..Default::default() };
         library.with_padding(None).with_truncation(Some(truncation)).unwrap();
         let stored = ours.serialize().map(|stored| {
-            Tokenizer::from_serialized(Path::new("packed"), &stored, ROWS, ours.max_tokens())
-                .unwrap()
+            Tokenizer::from_serialized(
+                Path::new("packed"),
+                &stored,
+                TokenizerLimits::new(ROWS, ours.max_tokens()),
+            )
+            .unwrap()
         });
         Self { ours: stored.into_iter().chain([ours]).collect(), library }
     }

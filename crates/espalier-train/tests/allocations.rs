@@ -52,7 +52,7 @@ impl Training {
         Pooling::Mean.backward(pooled, batch, encoder.width(), d_hidden);
         let gradients =
             Gradients { weights: Some(&mut group.gradients), embeddings: true, adapter: None };
-        model.backward(0..encoder.layers(), batch, activations, d_hidden, gradients);
+        model.backward(batch, activations, d_hidden, gradients);
         let packed = Some((&*encoder, packed));
         let parameters = Parameters { name: "weights", values: weights, group, packed };
         self.optimizer.step(&mut [parameters]).unwrap();

@@ -36,7 +36,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let (backbone, second) = args.backbone.open_encoders()?;
     let encoder = FrozenEncoder::new(&backbone, second.as_ref());
     let adapter = encoder.open_adapter(&args.adapter)?;
-    if adapter.card.tags_words_of_files() {
+    if adapter.card.trained_on_words_of_files() {
         note!(
             "note: {} was trained by an earlier version, which took words from files as they \
              are; texts are now also split at punctuation (docs/formats.md). Train it again, or \

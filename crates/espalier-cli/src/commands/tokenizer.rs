@@ -69,7 +69,7 @@ fn train(args: Train) -> anyhow::Result<()> {
             None
         }
     });
-    let config = VocabularyConfig { size: args.vocab, cased: args.cased };
+    let config = VocabularyConfig::new(args.vocab).with_cased(args.cased);
     let trained = TrainedTokenizer::train(texts, config);
     if let Some(error) = failed {
         bail!(error);

@@ -41,7 +41,7 @@ fn a_packed_backbone_takes_the_place_of_its_directory() {
         ),
         (
             "encode --backbone run.toml --input run.toml --output x",
-            "does not start as a bundle does",
+            "does not start as a packed backbone does",
         ),
     ]);
 }

@@ -82,7 +82,7 @@ impl Corpus<TextPiece> {
     /// # let path = folder.path().join("book.txt");
     /// std::fs::write(&path, "the hotels in london\n\nthe trains\n")?;
     /// let backbone = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/tiny-bert");
-    /// let tokenizer = Tokenizer::read(backbone.as_ref(), 1000, 24)?;
+    /// let tokenizer = Tokenizer::read(backbone.as_ref(), TokenizerLimits::new(1000, 24))?;
     /// let mut corpus = Corpus::texts(&[path.into()], &tokenizer, 24, 7)?;
     /// for piece in corpus.batch(2)? {
     ///     assert_eq!(piece.roles[..2], [Role::Special, Role::First]);

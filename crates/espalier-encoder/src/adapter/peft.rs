@@ -1,13 +1,11 @@
 //! PEFT's files: adapter_config.json and adapter_model.safetensors.
 
-use super::card::{AdapterCard, Output};
-use super::sums::Sums;
-use crate::architecture::EncoderConfig;
-use crate::architecture::Module;
+use super::card::{AdapterCard, Checksums, Output};
+use crate::config::EncoderConfig;
 use crate::error::{EncoderError, Result};
 use crate::files;
 use crate::head::Head;
-use crate::lora::{Lora, LoraSite, SiteSpec};
+use crate::lora::{Lora, LoraSite, Module, SiteSpec};
 use crate::tensors::{FloatType, TensorFile, tensor_bytes};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,12 +15,12 @@ pub(super) const CONFIG_FILE: &str = "adapter_config.json";
 pub(super) const WEIGHTS_FILE: &str = "adapter_model.safetensors";
 const PREFIX: &str = "base_model.model.";
 
-/// PEFT takes patterns as regular expressions. These characters make more of them than a name (a
-/// dot matches itself).
+/// PEFT's patterns are regular expressions. Those with any of these characters are more than a name
+/// (a dot also matches itself).
 const REGEX: [char; 12] = ['\\', '^', '$', '*', '+', '?', '(', ')', '[', ']', '{', '|'];
 
-/// The keys of adapter_config.json that matter here. Options that change the mathematics and that
-/// this engine does not have are read so that they can be refused.
+/// The keys of adapter_config.json that matter here. Options that change the mathematics and are
+/// not implemented are read so that they can be rejected.
 #[derive(Serialize, Deserialize)]
 struct PeftConfig {
     peft_type: String,
@@ -64,7 +62,8 @@ fn no_bias() -> String {
 }
 
 impl PeftConfig {
-    fn refused(&self) -> Option<String> {
+    /// Why it is not supported, if it is not.
+    fn unsupported(&self) -> Option<String> {
         if self.peft_type != "LORA" {
             return Some(format!(
                 "peft_type {:?} is not supported; supported: \"LORA\"",
@@ -99,7 +98,7 @@ impl PeftConfig {
             .map(|(name, _)| format!("option {name:?} is on, which is not supported"))
     }
 
-    /// alpha of a module, as PEFT picks it: a pattern matches the whole name or its end.
+    /// alpha of a module. As in PEFT, a pattern matches the whole name or its end.
     fn alpha(&self, module: &str) -> f32 {
         let matches = |pattern: &str| module == pattern || module.ends_with(&format!(".{pattern}"));
         self.alpha_pattern
@@ -109,23 +108,23 @@ impl PeftConfig {
     }
 }
 
-/// Reads the LoRA and, where there is one, the classifier, from files with these checksums.
+/// Reads the LoRA and, if there is one, the classifier, from files with these checksums.
 pub(super) fn read(
     directory: &Path,
-    sums: &Sums,
+    checksums: &Checksums,
     encoder: &EncoderConfig,
 ) -> Result<(Lora, Option<Head>)> {
     let config_path = directory.join(CONFIG_FILE);
-    let config = sums.read_file(directory, CONFIG_FILE)?;
+    let config = checksums.read_file(directory, CONFIG_FILE)?;
     let config: PeftConfig =
         serde_json::from_slice(&config).map_err(EncoderError::json(&config_path))?;
-    if let Some(reason) = config.refused() {
+    if let Some(reason) = config.unsupported() {
         return Err(EncoderError::adapter(&config_path, reason));
     }
     let path = directory.join(WEIGHTS_FILE);
-    let bytes = sums.read_file(directory, WEIGHTS_FILE)?;
+    let bytes = checksums.read_file(directory, WEIGHTS_FILE)?;
     let file = TensorFile::parse(&path, &bytes)?;
-    let contents = Contents::of(&path, &file, encoder)?;
+    let contents = Contents::new(&path, &file, encoder)?;
 
     let mut specs = Vec::new();
     for (&(layer, module), name) in &contents.modules {
@@ -170,7 +169,7 @@ pub(super) fn read(
     Ok((lora, head))
 }
 
-/// What the names in a weights file amount to.
+/// What is in a weights file, by the names of the tensors.
 struct Contents {
     /// Adapted modules and their names without `.lora_A.weight`.
     modules: BTreeMap<(usize, Module), String>,
@@ -179,7 +178,7 @@ struct Contents {
 }
 
 impl Contents {
-    fn of(path: &Path, file: &TensorFile, encoder: &EncoderConfig) -> Result<Self> {
+    fn new(path: &Path, file: &TensorFile, encoder: &EncoderConfig) -> Result<Self> {
         let mut contents = Self { modules: BTreeMap::new(), classifier: None };
         for full in file.names() {
             let name = full.strip_prefix(PREFIX).unwrap_or_default();
@@ -209,9 +208,9 @@ impl Contents {
     }
 }
 
-/// The weights and the configuration as PEFT itself would write them for the matching transformers
-/// class: that for token classification, that for sequence classification where its head is a
-/// single linear map, or the bare encoder when there is no head.
+/// The weights and the configuration as PEFT would write them for the matching class of
+/// transformers: that for token classification, that for sequence classification if its head is one
+/// linear layer, or the bare encoder if there is no head.
 pub(super) fn bytes(
     directory: &Path,
     lora: &Lora,
@@ -286,9 +285,9 @@ pub(super) fn bytes(
     Ok((weights, files::json_bytes(&directory.join(CONFIG_FILE), &config)?))
 }
 
-/// Names that PEFT matches against the ends of module names. When every adapted layer has the same
-/// modules these are the modules' names; else every module is named with its layer. In BERT
-/// `output.dense` is also the end of `attention.output.dense`, so it takes its layer along unless
+/// `target_modules`: PEFT adapts modules whose names end with one of these. If every adapted layer
+/// has the same modules, they are the modules' names, else each is named with its layer. In BERT
+/// `output.dense` is also the end of `attention.output.dense`, so it is named with its layer unless
 /// both are adapted.
 fn target_modules(lora: &Lora) -> Vec<String> {
     let name = |module: Module| lora.architecture.description().modules[module as usize];

@@ -1,5 +1,12 @@
-use super::EncoderConfig;
-use super::{Architecture, Description, MlmNames, Refused, variant};
+//! BERT.
+
+use super::{Architecture, ConfigError, Description, MlmNames, check_variant};
+use crate::config::EncoderConfig;
+
+impl Architecture {
+    /// BERT (arXiv 1810.04805). MiniLM and TinyBERT have this architecture.
+    pub const BERT: Self = Self(&BERT);
+}
 
 pub(super) const BERT: Description = Description {
     model_type: "bert",
@@ -27,9 +34,9 @@ pub(super) const BERT: Description = Description {
     config,
 };
 
-/// [`EncoderConfig`] has the keys of this config.json.
-fn config(json: &[u8]) -> Result<EncoderConfig, Refused> {
-    variant::check(json)?;
+/// The fields of [`EncoderConfig`] are the keys of this config.json.
+fn config(json: &[u8]) -> Result<EncoderConfig, ConfigError> {
+    check_variant(json)?;
     let config: EncoderConfig = serde_json::from_slice(json)?;
-    Ok(EncoderConfig { architecture: Architecture::Bert, first_position: 0, ..config })
+    Ok(EncoderConfig { architecture: Architecture::BERT, first_position: 0, ..config })
 }

@@ -1,8 +1,15 @@
-use super::EncoderConfig;
-use super::{Architecture, Description, MlmNames, Refused, variant};
+//! DistilBERT.
+
+use super::{Architecture, ConfigError, Description, MlmNames, check_activation};
+use crate::config::EncoderConfig;
 use serde::Deserialize;
 
-pub(super) const DISTILBERT: Description = Description {
+impl Architecture {
+    /// DistilBERT (arXiv 1910.01108): no token types.
+    pub const DISTILBERT: Self = Self(&DISTILBERT);
+}
+
+const DISTILBERT: Description = Description {
     model_type: "distilbert",
     sizes: ["dim", "n_layers", "n_heads", "hidden_dim"],
     layers: "transformer.layer",
@@ -39,12 +46,12 @@ struct Config {
     activation: Option<String>,
 }
 
-/// Sinusoidal positions need no case of their own: the weights' file holds them like learnt ones.
-fn config(json: &[u8]) -> Result<EncoderConfig, Refused> {
+/// Sinusoidal positions need no special case: the weights' file holds them like learned ones.
+fn config(json: &[u8]) -> Result<EncoderConfig, ConfigError> {
     let config: Config = serde_json::from_slice(json)?;
-    variant::gelu(config.activation.as_deref())?;
+    check_activation(config.activation.as_deref())?;
     Ok(EncoderConfig {
-        architecture: Architecture::DistilBert,
+        architecture: Architecture::DISTILBERT,
         hidden_size: config.dim,
         num_hidden_layers: config.n_layers,
         num_attention_heads: config.n_heads,

@@ -1,11 +1,18 @@
-use super::EncoderConfig;
+//! MPNet.
+
 use super::bert::BERT;
 use super::roberta::LM_HEAD;
-use super::{Architecture, Description, MlmNames, Refused, variant};
+use super::{Architecture, ConfigError, Description, MlmNames, check_variant};
+use crate::config::EncoderConfig;
 use espalier_kernels::attention::BUCKETS;
 use serde::Deserialize;
 
-pub(super) const MPNET: Description = Description {
+impl Architecture {
+    /// MPNet (arXiv 2004.09297): no token types, and a bias by relative position in attention.
+    pub const MPNET: Self = Self(&MPNET);
+}
+
+const MPNET: Description = Description {
     model_type: "mpnet",
     modules: [
         "attention.attn.q",
@@ -24,28 +31,27 @@ pub(super) const MPNET: Description = Description {
     ..BERT
 };
 
-/// The row of a text's first token, whatever config.json says of the padding token: so it is in
-/// transformers.
+/// The row of a text's first token in the position embeddings. As in transformers, it does not
+/// depend on the id of the padding token in config.json.
 const FIRST_POSITION: usize = 2;
 
-#[derive(Deserialize)]
-struct Buckets {
-    relative_attention_num_buckets: Option<usize>,
-}
-
 /// BERT's keys.
-fn config(json: &[u8]) -> Result<EncoderConfig, Refused> {
-    variant::check(json)?;
+fn config(json: &[u8]) -> Result<EncoderConfig, ConfigError> {
+    #[derive(Deserialize)]
+    struct Buckets {
+        relative_attention_num_buckets: Option<usize>,
+    }
+    check_variant(json)?;
     let Buckets { relative_attention_num_buckets } = serde_json::from_slice(json)?;
     if let Some(other) = relative_attention_num_buckets.filter(|&buckets| buckets != BUCKETS) {
         let what = format!(
             "\"relative_attention_num_buckets\" {other} is not supported; supported: {BUCKETS}"
         );
-        return Err(Refused::Unsupported(what));
+        return Err(ConfigError::Unsupported(what));
     }
     let config: EncoderConfig = serde_json::from_slice(json)?;
     Ok(EncoderConfig {
-        architecture: Architecture::Mpnet,
+        architecture: Architecture::MPNET,
         first_position: FIRST_POSITION,
         type_vocab_size: 0,
         ..config

@@ -1,4 +1,4 @@
-//! Either kind of backbone, for those who take both.
+//! Either kind of backbone.
 
 use super::{Backbone, PackedBackbone, TextEncoder};
 use crate::compute::Compute;
@@ -11,43 +11,54 @@ use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
 
-/// A backbone from a directory or from a packed file, whichever a path names.
+/// A backbone from a directory or from a packed file, for programs that take both.
+///
+/// ```
+/// use espalier_encoder::AnyBackbone;
+///
+/// # fn main() -> Result<(), espalier_encoder::EncoderError> {
+/// let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/tiny-bert");
+/// let backbone = AnyBackbone::open(path.as_ref())?;
+/// assert_eq!(backbone.encoder.width(), 32);
+/// let trainable = backbone.into_trainable()?; // fails for a packed file
+/// assert!(!trainable.weights().is_empty());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub enum AnyBackbone {
-    /// From a directory: all weights are in memory.
+    /// From a directory.
     Trainable(Backbone),
-    /// From a packed file, for inference.
+    /// From a packed file.
     Packed(PackedBackbone),
 }
 
 impl AnyBackbone {
-    /// Opens a directory as [`Backbone::open`] does, or a packed file as [`PackedBackbone::open`]
-    /// does.
+    /// Opens a directory as [`Backbone::open`], or a packed file as [`PackedBackbone::open`].
     ///
     /// # Errors
     /// As these.
     pub fn open(path: &Path) -> Result<Self> {
-        Self::open_by(path, Mapped::open)
+        Self::load(path, Mapped::open)
     }
 
-    /// [`AnyBackbone::open`], but a packed file is copied into memory, all of it, and may change
-    /// afterwards. Directories always are.
+    /// As [`AnyBackbone::open`], but a packed file is opened as [`PackedBackbone::open_copied`].
     ///
     /// # Errors
     /// As [`AnyBackbone::open`].
     pub fn open_copied(path: &Path) -> Result<Self> {
-        Self::open_by(path, Mapped::copy)
+        Self::load(path, Mapped::copy)
     }
 
-    fn open_by(path: &Path, bytes: fn(&Path) -> io::Result<Arc<Mapped>>) -> Result<Self> {
+    fn load(path: &Path, load: fn(&Path) -> io::Result<Arc<Mapped>>) -> Result<Self> {
         files::exists(path)?;
         match path.is_dir() {
             true => Backbone::from_directory(path).map(Self::Trainable),
-            false => PackedBackbone::open_by(path, bytes).map(Self::Packed),
+            false => PackedBackbone::load(path, load).map(Self::Packed),
         }
     }
 
-    /// The backbone with all its weights, if it came from a directory.
+    /// The backbone from a directory, which can be trained, saved and packed.
     ///
     /// # Errors
     /// [`EncoderError::InferenceOnly`] for a packed file.
@@ -58,7 +69,7 @@ impl AnyBackbone {
         }
     }
 
-    /// [`AnyBackbone::as_trainable`] by value.
+    /// As [`AnyBackbone::as_trainable`], by value.
     ///
     /// # Errors
     /// [`EncoderError::InferenceOnly`] for a packed file.
@@ -80,7 +91,7 @@ impl AnyBackbone {
         })
     }
 
-    /// [`AnyBackbone::with_precision`] by a setting.
+    /// As [`AnyBackbone::with_precision`].
     ///
     /// # Errors
     /// As [`PackedBackbone::with_compute`].

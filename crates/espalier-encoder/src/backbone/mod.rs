@@ -1,81 +1,84 @@
 //! A backbone: an encoder's weights with its tokenizer and pooling.
 //!
-//! [`Backbone`] holds all weights in f32 in memory, from and to a Hugging Face directory.
-//! [`PackedBackbone`] is one that was packed into a file for inference. [`AnyBackbone`] is either,
-//! and [`TextEncoder`] is what both can do.
+//! [`Backbone`] has all weights in memory, in f32, and is read from and written to a Hugging Face
+//! directory. [`PackedBackbone`] is one that was packed into a file for inference. [`AnyBackbone`]
+//! is either, and [`TextEncoder`] is what both can do.
 
 mod any;
 mod directory;
-mod fresh;
 mod packed;
+mod random_init;
 mod text_encoder;
 
 pub use any::AnyBackbone;
 pub use packed::PackedBackbone;
 pub use text_encoder::TextEncoder;
 
-use crate::bundle::{self, Contents, PackedFile, Storage, StoredAs, TOKENIZER_JSON};
 use crate::compute::Compute;
-use crate::error::{EncoderError, Result};
-use crate::files::{self, Staged};
+use crate::error::Result;
+use crate::files::Staged;
 use crate::mlm_head::MlmHead;
-use crate::tensors::{FloatType, tensor_bytes};
-use directory::fingerprint;
+use crate::packed_file::{self, Contents, PackedFile, Storage, TOKENIZER_JSON, TokenizerContents};
+use directory::{CopiedFile, fingerprint};
 use espalier_kernels::Precision;
-use serde_json::{Map, Value};
-use std::borrow::Cow;
 use std::ops::Deref;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use text_encoder::Weights;
 
-/// The file of the weights.
-const WEIGHTS: &str = "model.safetensors";
-
-/// A backbone with all weights in f32 in memory: it can be run, trained, saved and packed.
+/// A backbone with all weights in memory, in f32. It can be run, trained, saved and packed.
+///
+/// It dereferences to [`TextEncoder`], and is `Send + Sync`: threads may share it.
+///
+/// ```
+/// use espalier_encoder::{Backbone, Batch};
+///
+/// # fn main() -> Result<(), espalier_encoder::EncoderError> {
+/// let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/tiny-bert");
+/// let backbone = Backbone::open(path.as_ref())?;
+/// let text = backbone.tokenizer.encode("a cheap hotel in london");
+/// let hidden = backbone.model(None).encode(&Batch::from_texts([&text])); // [T, H]
+/// assert_eq!(hidden.len(), text.ids.len() * backbone.encoder.width());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Backbone {
     text_encoder: TextEncoder,
-    /// Files of the directory that are carried along unchanged when the backbone is saved.
-    side_files: Arc<Vec<SideFile>>,
-    /// The head of masked language modelling, if the model came with one.
+    /// Files that are copied when the backbone is saved.
+    copied_files: Arc<[CopiedFile]>,
+    /// The head of masked language modelling, if the model has one.
     head: Option<Arc<MlmHead>>,
 }
 
-/// Name and contents of a file beside the weights.
-type SideFile = (&'static str, Vec<u8>);
-
 impl Backbone {
     /// Reads a Hugging Face directory: config.json, model.safetensors, and tokenizer.json or
-    /// vocab.txt; sentence-transformers' modules.json, pooling and sentence_bert_config.json where
-    /// present.
+    /// vocab.txt; sentence-transformers' modules.json, pooling and sentence_bert_config.json if they
+    /// are there.
     ///
     /// # Errors
-    /// [`EncoderError`] naming the file and what is wrong with it, and
-    /// [`EncoderError::InferenceOnly`] for a packed file. Nothing is allocated by a size that has
-    /// not been checked against the weights' file.
+    /// [`EncoderError`](crate::EncoderError) naming the file and what is wrong with it, and
+    /// [`InferenceOnly`](crate::EncoderError::InferenceOnly) for a packed backbone. No size is
+    /// allocated that has not been checked against the weights' file.
     pub fn open(path: &Path) -> Result<Self> {
         AnyBackbone::open(path)?.into_trainable()
     }
 
-    /// The same model with other weights, to which no head belongs.
+    /// The same model with other weights, and without a head.
     ///
     /// # Panics
-    /// If there are more or fewer weights than the architecture has.
+    /// If the number of weights is not that of the architecture.
     pub fn with_weights(&self, weights: Vec<f32>) -> Self {
         let old = &self.text_encoder;
-        assert_eq!(
-            weights.len(),
-            old.encoder.layout.len(),
-            "with_weights: another number of weights"
-        );
+        let expected = old.encoder.layout.len();
+        assert_eq!(weights.len(), expected, "with_weights: another number of weights");
         let text_encoder = TextEncoder {
             fingerprint: fingerprint(&old.encoder, &weights),
             weights: Weights::Memory(Arc::new(weights)),
             packed: OnceLock::new(),
             ..old.clone()
         };
-        Self { text_encoder, side_files: self.side_files.clone(), head: None }
+        Self { text_encoder, copied_files: self.copied_files.clone(), head: None }
     }
 
     /// All weights, laid out as the encoder's layout says.
@@ -83,85 +86,67 @@ impl Backbone {
         self.text_encoder.flat_weights()
     }
 
-    /// The head of masked language modelling, if the model's file holds one whose scores are by the
-    /// word embeddings.
+    /// The head of masked language modelling, if the model has one that is tied to the word
+    /// embeddings.
     pub fn mlm_head(&self) -> Option<&MlmHead> {
         self.head.as_deref()
     }
 
-    /// The same model with a head of masked language modelling, or without one.
+    /// The same model with this head of masked language modelling, or without one.
     pub fn with_mlm_head(self, head: Option<MlmHead>) -> Self {
         Self { head: head.map(Arc::new), ..self }
     }
 
-    /// The same model, computing in another precision. The weights stay f32.
+    /// The same model, computing in another precision. The weights stay in f32.
     pub fn with_precision(self, precision: Precision) -> Self {
         Self { text_encoder: self.text_encoder.with_precision(precision), ..self }
     }
 
-    /// [`Backbone::with_precision`] by a setting.
+    /// As [`Backbone::with_precision`].
     pub fn with_compute(self, compute: Compute) -> Self {
         self.with_precision(compute.precision())
     }
 
-    /// Writes a Hugging Face directory that [`Backbone::open`] and transformers read: with a head
-    /// of masked language modelling one of the class for that (`BertForMaskedLM`), else one of the
-    /// bare encoder.
-    ///
-    /// # Errors
-    /// [`EncoderError::Io`] when a file cannot be written.
-    pub fn save(&self, directory: &Path) -> Result<()> {
-        let (architecture, head) = (self.encoder.config.architecture, self.mlm_head());
-        let mut files: Vec<(&str, Cow<[u8]>)> = Vec::new();
-        for (name, bytes) in self.side_files.iter() {
-            let bytes = match head {
-                Some(_) if *name == "config.json" => {
-                    let path = directory.join(name);
-                    let config = of_class(architecture.description().mlm.class, bytes);
-                    files::json_bytes(&path, &config.map_err(EncoderError::json(&path))?)?.into()
-                }
-                _ => bytes.into(),
-            };
-            files.push((name, bytes));
-        }
-        let prefix = head.map_or(String::new(), |_| format!("{}.", architecture.name()));
-        let (weights, tensors) = (self.weights(), self.encoder.layout.tensors.iter());
-        let tensors = tensors.map(|spec| {
-            (format!("{prefix}{}", spec.name), spec.shape.clone(), &weights[spec.range.clone()])
-        });
-        let head = head.map(|head| head.tensors(architecture)).unwrap_or_default();
-        let path = directory.join(WEIGHTS);
-        // Last: without weights nobody takes the rest for a model.
-        files.push((WEIGHTS, tensor_bytes(&path, FloatType::F32, tensors.chain(head))?.into()));
-        let files: Vec<(&str, &[u8])> =
-            files.iter().map(|(name, bytes)| (*name, bytes.as_ref())).collect();
-        files::write_set(directory, &files)
-    }
-
-    /// Names of the matrices that a packed file stores, each with its number of elements: the word
-    /// embeddings, and the linear maps of each layer.
+    /// Names of the matrices in a packed backbone, each with its number of elements: the word
+    /// embeddings, and the linear layers of each transformer layer.
     pub fn matrices(&self) -> Vec<(String, usize)> {
-        bundle::matrices(&self.encoder.config)
+        packed_file::matrices(&self.encoder.config)
     }
 
-    /// Writes the backbone as one file for inference, its matrices and word embeddings rounded as
-    /// `storage` says: a precision, with or without exceptions. [`PackedBackbone::open`] opens it.
+    /// Packs the backbone into a file for inference, with its matrices rounded to the number types
+    /// of `storage`, which may be just a [`Precision`].
     ///
-    /// The file has this backbone's fingerprint, so that adapters of this backbone attach to it as
-    /// well. It replaces one that is there by another file of its name: whoever has that one mapped
-    /// keeps it.
+    /// The file has this backbone's fingerprint, so adapters of this backbone fit it, too. An
+    /// existing file is replaced and not changed: programs that have it mapped keep the old one.
+    ///
+    /// ```
+    /// use espalier_encoder::{Backbone, PackedBackbone, Precision};
+    ///
+    /// # fn main() -> Result<(), espalier_encoder::EncoderError> {
+    /// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/tiny-bert");
+    /// # let file = std::env::temp_dir().join(format!("packed-{}.espalier", std::process::id()));
+    /// let backbone = Backbone::open(path.as_ref())?;
+    /// backbone.pack(Precision::Int8, &file)?;
+    /// let packed = PackedBackbone::open(&file)?;
+    /// assert_eq!(packed.precision(), Precision::Int8);
+    /// assert_eq!(packed.fingerprint(), backbone.fingerprint());
+    /// # let _ = std::fs::remove_file(file);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
-    /// As [`Backbone::save`], and [`EncoderError::NotFinite`] for weights that are, or are rounded
-    /// to, no finite numbers.
+    /// [`EncoderError::Io`](crate::EncoderError::Io) when the file cannot be written,
+    /// [`NotFinite`](crate::EncoderError::NotFinite) for weights that are not finite, or not finite
+    /// after rounding.
     pub fn pack(&self, storage: impl Into<Storage>, path: &Path) -> Result<PackedFile> {
         let (file, staged) = self.pack_staged(storage, path)?;
         staged.publish()?;
         Ok(file)
     }
 
-    /// [`Backbone::pack`] up to the last step: the file can be opened where it is staged, and has
-    /// no other name until it is published.
+    /// As [`Backbone::pack`], but leaves the file under a temporary name, where it can be opened,
+    /// until it is published.
     ///
     /// # Errors
     /// As [`Backbone::pack`].
@@ -170,17 +155,19 @@ impl Backbone {
         storage: impl Into<Storage>,
         path: &Path,
     ) -> Result<(PackedFile, Staged)> {
-        let json = self.side_files.iter().find(|&&(name, _)| name == TOKENIZER_JSON);
-        let json = json.map_or(&[][..], |(_, bytes)| bytes);
+        let json = || {
+            let file = self.copied_files.iter().find(|&&(name, _)| name == TOKENIZER_JSON);
+            TokenizerContents::Json(file.map_or(&[][..], |(_, bytes)| bytes))
+        };
         let contents = Contents {
             encoder: &self.encoder,
             weights: self.weights(),
             fingerprint: self.fingerprint(),
             text_vectors: self.text_vectors,
             max_tokens: self.tokenizer.max_tokens(),
-            tokenizer: self.tokenizer.serialize().map_or(StoredAs::Json(json), StoredAs::WordPiece),
+            tokenizer: self.tokenizer.serialize().map_or_else(json, TokenizerContents::WordPiece),
         };
-        bundle::write(contents, &storage.into(), path)
+        packed_file::write(contents, &storage.into(), path)
     }
 }
 
@@ -202,13 +189,4 @@ impl From<Backbone> for TextEncoder {
     fn from(backbone: Backbone) -> Self {
         backbone.text_encoder
     }
-}
-
-/// A config.json of this class of transformers, in which the scores' matrix is that of the word
-/// embeddings.
-fn of_class(class: &str, config: &[u8]) -> serde_json::Result<Map<String, Value>> {
-    let mut config: Map<String, Value> = serde_json::from_slice(config)?;
-    config.insert("architectures".into(), [class].into_iter().collect());
-    config.remove("tie_word_embeddings");
-    Ok(config)
 }

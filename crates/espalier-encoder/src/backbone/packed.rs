@@ -1,10 +1,10 @@
-//! A backbone in a packed file.
+//! A backbone from a packed file.
 
 use super::text_encoder::{TextEncoder, Weights};
-use crate::bundle::Bundle;
 use crate::compute::Compute;
 use crate::error::{EncoderError, Result};
 use crate::files;
+use crate::packed_file::{self, MappedWeights};
 use espalier_kernels::Precision;
 use espalier_kernels::mapped::Mapped;
 use std::io;
@@ -12,76 +12,73 @@ use std::ops::Deref;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-/// A backbone that was opened from the one file that [`Backbone::pack`](super::Backbone::pack)
-/// writes. It is for inference: its matrices are packed when a model is first asked for, and its
-/// word embeddings are read in place.
+/// A backbone from a file that [`Backbone::pack`](super::Backbone::pack) wrote, for inference.
+///
+/// Its word embeddings are used in place; its other matrices are read when a model is first asked
+/// for. It dereferences to [`TextEncoder`], and is `Send + Sync`: threads may share it.
 #[derive(Clone, Debug)]
 pub struct PackedBackbone {
     text_encoder: TextEncoder,
-    bundle: Arc<Bundle>,
+    weights: Arc<MappedWeights>,
 }
 
 impl PackedBackbone {
-    /// Maps a packed file into memory and checks all of it.
+    /// Maps a packed file into memory and checks all of it. [`Backbone::pack`](super::Backbone::pack)
+    /// has an example.
     ///
-    /// The file stays mapped and must not be written to meanwhile, only replaced by another of its
-    /// name: see [`espalier_kernels::mapped::Mapped`]. For files that somebody may write to there
-    /// is [`PackedBackbone::open_copied`].
+    /// The file stays mapped. Meanwhile it must not be written to, only replaced by another file of
+    /// its name: see [`Mapped`]. [`PackedBackbone::open_copied`] has no such condition.
     ///
     /// # Errors
     /// [`EncoderError`] naming the file and what is wrong with it.
     pub fn open(path: &Path) -> Result<Self> {
-        Self::open_by(path, Mapped::open)
+        Self::load(path, Mapped::open)
     }
 
-    /// [`PackedBackbone::open`], but the file is copied into memory, all of it, and may change
-    /// afterwards.
+    /// As [`PackedBackbone::open`], but copies the whole file into memory. It may change afterwards.
     ///
     /// # Errors
     /// As [`PackedBackbone::open`].
     pub fn open_copied(path: &Path) -> Result<Self> {
-        Self::open_by(path, Mapped::copy)
+        Self::load(path, Mapped::copy)
     }
 
-    pub(super) fn open_by(
-        path: &Path,
-        bytes: fn(&Path) -> io::Result<Arc<Mapped>>,
-    ) -> Result<Self> {
+    pub(super) fn load(path: &Path, load: fn(&Path) -> io::Result<Arc<Mapped>>) -> Result<Self> {
         files::exists(path)?;
-        let opened = Bundle::open(path, bytes)?;
-        let bundle = Arc::new(opened.bundle);
+        let opened = packed_file::open(path, load)?;
+        let weights = Arc::new(opened.weights);
         let text_encoder = TextEncoder {
             encoder: Arc::new(opened.encoder),
             tokenizer: Arc::new(opened.tokenizer),
             text_vectors: opened.text_vectors,
-            precision: bundle.dtype,
-            weights: Weights::File(bundle.clone()),
+            precision: weights.dtype,
+            weights: Weights::Mapped(weights.clone()),
             fingerprint: opened.fingerprint,
             packed: OnceLock::new(),
         };
-        Ok(Self { text_encoder, bundle })
+        Ok(Self { text_encoder, weights })
     }
 
-    /// The file that it was opened from.
+    /// The file.
     pub fn path(&self) -> &Path {
-        &self.bundle.path
+        &self.weights.path
     }
 
     /// The same model, computing in another precision. Weights can be multiplied in the precision
-    /// that they are stored in, bf16 in f32 too, and f32 in any precision.
+    /// in which they are stored, those in bf16 also in f32, and those in f32 in any.
     ///
     /// # Errors
-    /// [`EncoderError::UnsupportedPrecision`] for a precision that they cannot be multiplied in.
+    /// [`EncoderError::UnsupportedPrecision`] for any other precision.
     pub fn with_precision(self, precision: Precision) -> Result<Self> {
-        if !self.bundle.computes_in(precision) {
-            let (path, stored) = (self.bundle.path.clone(), self.bundle.dtype);
+        if !self.weights.computes_in(precision) {
+            let (path, stored) = (self.weights.path.clone(), self.weights.dtype);
             return Err(EncoderError::UnsupportedPrecision { path, stored, asked: precision });
         }
         Ok(Self { text_encoder: self.text_encoder.with_precision(precision), ..self })
     }
 
-    /// [`PackedBackbone::with_precision`] by a setting; [`Compute::Auto`] leaves a file of bf16 or
-    /// bytes at what it stores.
+    /// As [`PackedBackbone::with_precision`]. [`Compute::Auto`] is the precision in which weights
+    /// are stored, unless that is f32.
     ///
     /// # Errors
     /// As [`PackedBackbone::with_precision`].

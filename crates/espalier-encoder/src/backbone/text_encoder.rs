@@ -1,25 +1,25 @@
-//! What every backbone can do, in whatever form its weights are: run.
+//! What every backbone can do: inference.
 
-use crate::bundle::Bundle;
 use crate::error::{EncoderError, Result};
 use crate::lora::Lora;
 use crate::model::{Encoder, Model};
 use crate::packed::PackedWeights;
+use crate::packed_file::MappedWeights;
 use crate::pooling::TextVectors;
 use crate::tokenizer::Tokenizer;
 use espalier_kernels::Precision;
 use std::sync::{Arc, OnceLock};
 
-/// An encoder with its tokenizer and pooling, ready to run: what [`Backbone`](super::Backbone),
+/// An encoder with its tokenizer and pooling, ready for inference: what [`Backbone`](super::Backbone),
 /// [`PackedBackbone`](super::PackedBackbone) and [`AnyBackbone`](super::AnyBackbone) have in common.
 ///
-/// All three dereference to it, as `String` does to `str`. A function that only runs an encoder
-/// takes a `&TextEncoder`.
+/// All three dereference to it, as `String` does to `str`. Functions that only run an encoder take
+/// a `&TextEncoder`.
 #[derive(Clone, Debug)]
 pub struct TextEncoder {
     /// The architecture.
     pub encoder: Arc<Encoder>,
-    /// Its tokenizer, limited to the length that the model itself declares.
+    /// Its tokenizer, which truncates texts to the length that the model takes.
     pub tokenizer: Arc<Tokenizer>,
     /// How this model's text vectors are made.
     pub text_vectors: TextVectors,
@@ -35,24 +35,24 @@ pub struct TextEncoder {
 pub(super) enum Weights {
     /// In memory, all in f32, laid out as the encoder's layout says.
     Memory(Arc<Vec<f32>>),
-    /// In a packed file, mapped or copied.
-    File(Arc<Bundle>),
+    /// In a packed file, which is mapped or copied.
+    Mapped(Arc<MappedWeights>),
 }
 
 impl TextEncoder {
-    /// What the model computes in: f32, or what a packed file stores, unless `with_precision` has
-    /// set another precision.
+    /// The precision of matrix products: f32 or, in a packed file, that of the stored weights, unless
+    /// it was changed by `with_precision`.
     pub fn precision(&self) -> Precision {
         self.precision
     }
 
-    /// The backbone's identity: a SHA-256 over the names, shapes and values of its tensors, before
-    /// they were packed.
+    /// The backbone's identity: a SHA-256 over the names, shapes and values of its tensors. That of
+    /// a packed backbone is the one of the backbone that was packed.
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
     }
 
-    /// The model, with an adapter or without.
+    /// The model, with an adapter or without. The weights are packed at the first call.
     pub fn model<'a>(&'a self, adapter: Option<&'a Lora>) -> Model<'a> {
         let packed = self.packed.get_or_init(|| Arc::new(self.pack()));
         Model { encoder: &self.encoder, weights: self.flat_weights(), packed, adapter }
@@ -65,16 +65,18 @@ impl TextEncoder {
     pub fn trainable(&self) -> Result<()> {
         match &self.weights {
             Weights::Memory(_) => Ok(()),
-            Weights::File(bundle) => Err(EncoderError::InferenceOnly { path: bundle.path.clone() }),
+            Weights::Mapped(mapped) => {
+                Err(EncoderError::InferenceOnly { path: mapped.path.clone() })
+            }
         }
     }
 
-    /// The flat vector of weights, laid out as the encoder's layout says: without matrices if they
-    /// are in a packed file.
+    /// The flat vector of weights, laid out as the encoder's layout says, which has no matrices for a
+    /// packed file.
     pub(super) fn flat_weights(&self) -> &[f32] {
         match &self.weights {
             Weights::Memory(weights) => weights,
-            Weights::File(bundle) => &bundle.parameters,
+            Weights::Mapped(mapped) => &mapped.parameters,
         }
     }
 
@@ -87,11 +89,11 @@ impl TextEncoder {
     fn pack(&self) -> PackedWeights {
         match &self.weights {
             Weights::Memory(weights) => PackedWeights::new(&self.encoder, weights, self.precision),
-            Weights::File(bundle) => {
-                let (layers, words) = (&bundle.layers, bundle.words.clone());
+            Weights::Mapped(mapped) => {
+                let (config, embeddings) = (&self.encoder.config, mapped.word_embeddings.clone());
                 let packed =
-                    PackedWeights::from_mapped(&self.encoder.config, layers, words, self.precision);
-                bundle.release();
+                    PackedWeights::from_mapped(config, &mapped.layers, embeddings, self.precision);
+                mapped.release();
                 packed
             }
         }

@@ -1,11 +1,11 @@
 //! The backward pass.
 
-use super::activations::{BackwardScratch, Kept, LayerActivations};
+use super::activations::{ActivationGradients, LayerActivations, SavedTensors};
 use super::layer::{QKV, Updates};
 use super::{Activations, Model};
-use crate::architecture::Module;
 use crate::batch::Batch;
 use crate::layout::{LinearLayout, NormLayout};
+use crate::lora::Module;
 use crate::packed::PackedLora;
 use espalier_kernels::attention::{AttentionGradients, AttentionInput, attention_backward};
 use espalier_kernels::embedding::embed_backward;
@@ -20,19 +20,19 @@ use espalier_kernels::lora::LoraActivations;
 use espalier_kernels::{Element, Precision};
 use std::ops::Range;
 
-/// Where gradients are accumulated; what is `None` is frozen.
+/// Where gradients are accumulated. What is `None` is frozen.
 #[derive(Debug, Default)]
 pub struct Gradients<'g> {
-    /// Of the encoder's weights, laid out as they are.
+    /// Gradients of the encoder's weights, in the same layout.
     pub weights: Option<&'g mut [f32]>,
-    /// Whether `weights` includes the embeddings (word, position, type, their LayerNorm).
+    /// Whether those of the embeddings (word, position, token type, their LayerNorm) are computed.
     pub embeddings: bool,
-    /// Of the adapter, laid out as its values.
+    /// Gradients of the adapter, in the layout of its values.
     pub adapter: Option<&'g mut [f32]>,
 }
 
 impl Gradients<'_> {
-    /// The same places, for a while.
+    /// Reborrows the buffers, as `&mut *` does.
     pub fn reborrow(&mut self) -> Gradients<'_> {
         Gradients {
             weights: self.weights.as_deref_mut(),
@@ -56,39 +56,34 @@ impl Gradients<'_> {
     }
 }
 
-/// A walk down through layers, and how it ends.
-struct Walk {
-    layers: Range<usize>,
-    end: End,
-}
-
-/// What the walk down ends with.
+/// Where a backward pass stops, below its lowest layer.
 #[derive(Clone, Copy, PartialEq)]
-enum End {
-    /// The lowest layer's own gradients: nothing needs the one at its input.
-    Layer,
-    /// The gradient at the lowest layer's input.
+enum Stop {
+    /// At the parameters of the lowest layer: the gradient at its input is not needed.
+    Parameters,
+    /// At the input of the lowest layer.
     Input,
-    /// The gradients of the embeddings.
+    /// At the embeddings.
     Embeddings,
 }
 
 impl Model<'_> {
-    /// Adds the gradients of everything trained among `layers`, which the last forward pass ran,
-    /// from the gradient `d` [T, H] at its result. `d` is used up as scratch.
+    /// Adds the gradients of all parameters that are trained, through the layers that the last
+    /// forward pass of `activations` ran, from the gradient `d` [T, H] at its output. Overwrites
+    /// `d`.
     ///
-    /// The walk down stops at the lowest layer that has anything to train.
+    /// It goes down only to the lowest layer that has anything to train.
     ///
     /// # Panics
-    /// As [`Model::forward`].
+    /// If `batch` or the model is not that of the forward pass.
     pub fn backward(
         &self,
-        layers: Range<usize>,
         batch: &Batch,
         activations: &mut Activations,
         d: &mut [f32],
         gradients: Gradients,
     ) {
+        let layers = activations.layers.clone();
         let embeddings = layers.start == 0 && gradients.weights.is_some() && gradients.embeddings;
         let lowest = match (&gradients.weights, &gradients.adapter) {
             (Some(_), _) => layers.start,
@@ -96,190 +91,179 @@ impl Model<'_> {
             (None, None) => layers.end,
         };
         let layers = lowest.max(layers.start)..layers.end;
-        let end = if embeddings { End::Embeddings } else { End::Layer };
-        self.walk(Walk { layers, end }, batch, activations, d, gradients);
+        let stop = if embeddings { Stop::Embeddings } else { Stop::Parameters };
+        self.backward_until(layers, stop, batch, activations, d, gradients);
     }
 
-    /// As [`Model::backward`], but through all of `layers`, whatever is trained, and leaves the
-    /// gradient at their input in `d` [T, H] for whatever that came from. The embeddings are left
-    /// out.
+    /// As [`Model::backward`], but always goes through all layers of the forward pass, and leaves
+    /// the gradient at their input in `d` [T, H]. The embeddings get no gradients.
     ///
     /// # Panics
-    /// As [`Model::forward`].
+    /// As [`Model::backward`].
     pub fn backward_to_input(
         &self,
-        layers: Range<usize>,
         batch: &Batch,
         activations: &mut Activations,
         d: &mut [f32],
         gradients: Gradients,
     ) {
-        self.walk(Walk { layers, end: End::Input }, batch, activations, d, gradients);
+        let layers = activations.layers.clone();
+        self.backward_until(layers, Stop::Input, batch, activations, d, gradients);
     }
 
-    fn walk(
+    fn backward_until(
         &self,
-        walk: Walk,
+        layers: Range<usize>,
+        stop: Stop,
         batch: &Batch,
         activations: &mut Activations,
         d: &mut [f32],
         gradients: Gradients,
     ) {
-        let adapter = activations.adapter.as_ref();
+        let pass = BackwardPass {
+            model: self,
+            batch,
+            adapter: activations.adapter.as_ref(),
+            parameters: gradients,
+        };
         match self.packed.precision() {
-            Precision::Bf16 => {
-                self.walk_down(walk, batch, &mut activations.bf16, adapter, d, gradients)
-            }
-            _ => self.walk_down(walk, batch, &mut activations.f32, adapter, d, gradients),
+            Precision::Bf16 => pass.run(layers, stop, &mut activations.bf16, d),
+            _ => pass.run(layers, stop, &mut activations.f32, d),
         }
     }
+}
 
-    fn walk_down<E: Element>(
-        &self,
-        Walk { layers, end }: Walk,
-        batch: &Batch,
-        kept: &mut Kept<E>,
-        adapter: Option<&PackedLora>,
+/// What a backward pass needs in every layer.
+struct BackwardPass<'a, 'g> {
+    model: &'a Model<'a>,
+    batch: &'a Batch,
+    adapter: Option<&'a PackedLora>,
+    /// The gradients of the parameters.
+    parameters: Gradients<'g>,
+}
+
+impl<'a> BackwardPass<'a, '_> {
+    fn run<E: Element>(
+        mut self,
+        layers: Range<usize>,
+        stop: Stop,
+        saved: &mut SavedTensors<E>,
         d: &mut [f32],
-        mut gradients: Gradients,
     ) {
-        if batch.tokens() == 0 {
+        if self.batch.tokens() == 0 {
             return;
         }
-        let config = &self.encoder.config;
-        let mut scratch = std::mem::take(&mut kept.scratch);
-        scratch.resize(batch.tokens(), config.hidden_size, config.intermediate_size);
+        let config = &self.model.encoder.config;
+        let mut scratch = std::mem::take(&mut saved.gradients);
+        scratch.resize(self.batch.tokens(), config.hidden_size, config.intermediate_size);
         for layer in layers.clone().rev() {
-            let (x, kept) = (kept.layer_input(layer), &kept.layers[layer]);
-            let passes_on = layer > layers.start || end != End::Layer;
-            let mut step = LayerBackward {
-                model: self,
-                layer,
-                adapter,
-                batch,
-                kept,
-                gradients: &mut gradients,
-            };
+            let (x, saved) = (saved.layer_input(layer), &saved.layers[layer]);
+            let to_input = layer > layers.start || stop != Stop::Parameters;
+            let mut step = LayerBackward { pass: &mut self, layer, saved };
             step.feed_forward(d, &mut scratch);
-            step.attention(x, d, &mut scratch, passes_on);
+            step.attention(x, d, &mut scratch, to_input);
         }
-        if end == End::Embeddings {
-            self.embeddings_backward(batch, kept, d, &mut scratch.d_rows, gradients);
+        if stop == Stop::Embeddings {
+            self.embeddings(saved, d, &mut scratch.d_rows);
         }
-        kept.scratch = scratch;
+        saved.gradients = scratch;
     }
 
-    fn embeddings_backward<E: Element>(
-        &self,
-        batch: &Batch,
-        kept: &Kept<E>,
-        d: &mut [f32],
-        d_rows: &mut [E],
-        mut gradients: Gradients,
-    ) {
-        let at = &self.encoder.layout.embeddings;
-        let saved = SavedLayerNorm { input: &kept.embedding_sum, stats: &kept.embedding_stats };
-        gradients.norm(&at.norm, saved, d);
-        layer_norm_backward(saved, at.norm.view(self.weights, 0.0).weight, d, d_rows);
-        if let Some(weights) = gradients.weights {
-            embed_backward(&batch.ids, &batch.positions, d, at.view_mut(weights));
+    /// `d` [T, H]: the gradient at the embeddings after LayerNorm on entry, before it on return.
+    fn embeddings<E: Element>(mut self, saved: &SavedTensors<E>, d: &mut [f32], d_rows: &mut [E]) {
+        let at = &self.model.encoder.layout.embeddings;
+        let norm = SavedLayerNorm { input: &saved.embedding_sum, stats: &saved.embedding_stats };
+        self.parameters.norm(&at.norm, norm, d);
+        layer_norm_backward(norm, at.norm.view(self.model.weights, 0.0).weight, d, d_rows);
+        if let Some(weights) = self.parameters.weights {
+            embed_backward(&self.batch.ids, &self.batch.positions, d, at.view_mut(weights));
         }
     }
 }
 
-/// The way back through one layer.
-struct LayerBackward<'a, 'g, E> {
-    model: &'a Model<'a>,
+/// The backward pass of one layer.
+struct LayerBackward<'p, 'a, 'g, E> {
+    pass: &'p mut BackwardPass<'a, 'g>,
     layer: usize,
-    adapter: Option<&'a PackedLora>,
-    batch: &'a Batch,
-    kept: &'a LayerActivations<E>,
-    gradients: &'a mut Gradients<'g>,
+    saved: &'p LayerActivations<E>,
 }
 
-impl<'a, E: Element> LayerBackward<'a, '_, E> {
-    /// `d` [T, H]: the gradient at the layer's output on entry, at its feed-forward block's input
-    /// on return.
-    fn feed_forward(&mut self, d: &mut [f32], scratch: &mut BackwardScratch<E>) {
-        let (model, kept) = (self.model, self.kept);
+impl<'a, E: Element> LayerBackward<'_, 'a, '_, E> {
+    /// `d` [T, H]: the gradient at the layer's output on entry, at the input of its feed-forward
+    /// block on return.
+    fn feed_forward(&mut self, d: &mut [f32], scratch: &mut ActivationGradients<E>) {
+        let (model, saved) = (self.pass.model, self.saved);
         let (at, packed) =
             (&model.encoder.layout.layers[self.layer], model.packed.layer(self.layer));
         let weights = model.weights;
-        let BackwardScratch { d_rows, d_inner, d_down, .. } = scratch;
+        let ActivationGradients { d_rows, d_inner, d_down, .. } = scratch;
 
-        let saved = SavedLayerNorm { input: &kept.output_sum, stats: &kept.output_stats };
-        self.gradients.norm(&at.output_norm, saved, d);
-        layer_norm_backward(saved, at.output_norm.view(weights, 0.0).weight, d, d_rows);
+        let norm = SavedLayerNorm { input: &saved.output_sum, stats: &saved.output_stats };
+        self.pass.parameters.norm(&at.output_norm, norm, d);
+        layer_norm_backward(norm, at.output_norm.view(weights, 0.0).weight, d, d_rows);
 
-        self.gradients.linear(&at.output, &kept.activated, d_rows);
-        let updates = self.adapted(&[Module::Output], &kept.activated, d_rows, d_down);
-        let output = GeluBackward { x: &kept.intermediate, out: &mut *d_inner }; // [T, F]
+        self.pass.parameters.linear(&at.output, &saved.activated, d_rows);
+        let updates = self.adapted(&[Module::Output], &saved.activated, d_rows, d_down);
+        let output = GeluBackward { x: &saved.intermediate, out: &mut *d_inner }; // [T, F]
         linear(d_rows, packed.output.backward(&at.output, weights), None, &updates, output);
         drop(updates);
 
-        self.gradients.linear(&at.intermediate, &kept.attended, d_inner);
-        let updates = self.adapted(&[Module::Intermediate], &kept.attended, d_inner, d_down);
-        // The residual's gradient and the block's, [T, H].
-        linear(
-            d_inner,
-            packed.intermediate.backward(&at.intermediate, weights),
-            None,
-            &updates,
-            Accumulate(d),
-        );
+        self.pass.parameters.linear(&at.intermediate, &saved.attended, d_inner);
+        let updates = self.adapted(&[Module::Intermediate], &saved.attended, d_inner, d_down);
+        let backward = packed.intermediate.backward(&at.intermediate, weights);
+        // To the residual's gradient that of the block is added, [T, H].
+        linear(d_inner, backward, None, &updates, Accumulate(d));
     }
 
-    /// `d` [T, H]: the gradient at the attention block's output on entry; at its input x [T, H] on
-    /// return, if it `passes_on`.
+    /// `d` [T, H]: the gradient at the output of the attention block on entry; at its input x [T,
+    /// H] on return, if `to_input`.
     fn attention(
         &mut self,
         x: &[E],
         d: &mut [f32],
-        scratch: &mut BackwardScratch<E>,
-        passes_on: bool,
+        scratch: &mut ActivationGradients<E>,
+        to_input: bool,
     ) {
-        let (model, kept) = (self.model, self.kept);
+        let (model, saved) = (self.pass.model, self.saved);
         let (at, packed) =
             (&model.encoder.layout.layers[self.layer], model.packed.layer(self.layer));
         let (weights, config) = (model.weights, &model.encoder.config);
-        let BackwardScratch { d_rows, d_qkv, d_context, d_down, .. } = scratch;
+        let ActivationGradients { d_rows, d_qkv, d_context, d_down, .. } = scratch;
 
-        let saved = SavedLayerNorm { input: &kept.attention_sum, stats: &kept.attention_stats };
-        self.gradients.norm(&at.attention_norm, saved, d);
-        layer_norm_backward(saved, at.attention_norm.view(weights, 0.0).weight, d, d_rows);
+        let norm = SavedLayerNorm { input: &saved.attention_sum, stats: &saved.attention_stats };
+        self.pass.parameters.norm(&at.attention_norm, norm, d);
+        layer_norm_backward(norm, at.attention_norm.view(weights, 0.0).weight, d, d_rows);
 
-        self.gradients.linear(&at.attention_output, &kept.context, d_rows);
-        let updates = self.adapted(&[Module::AttentionOutput], &kept.context, d_rows, d_down);
+        self.pass.parameters.linear(&at.attention_output, &saved.context, d_rows);
+        let updates = self.adapted(&[Module::AttentionOutput], &saved.context, d_rows, d_down);
         let backward = packed.attention_output.backward(&at.attention_output, weights);
         linear(d_rows, backward, None, &updates, Store(&mut *d_context)); // [T, H]
         drop(updates);
 
         let bias_at = &model.encoder.layout.relative_bias;
         let input = AttentionInput {
-            qkv: &kept.qkv,
-            offsets: &self.batch.offsets,
+            qkv: &saved.qkv,
+            offsets: &self.pass.batch.offsets,
             heads: config.num_attention_heads,
             width: config.hidden_size,
             relative_bias: &weights[bias_at.clone()],
         };
-        let d_bias = self
-            .gradients
-            .weights
-            .as_deref_mut()
-            .map_or(&mut [][..], |all| &mut all[bias_at.clone()]);
+        let d_weights = self.pass.parameters.weights.as_deref_mut();
+        let d_bias = d_weights.map_or(&mut [][..], |all| &mut all[bias_at.clone()]);
         let gradients = AttentionGradients { qkv: &mut *d_qkv, relative_bias: d_bias }; // [T, 3H]
-        attention_backward(input, &kept.log_sum, d_context, gradients);
+        attention_backward(input, &saved.log_sum, d_context, gradients);
 
-        self.gradients.linear(&at.qkv, x, d_qkv);
+        self.pass.parameters.linear(&at.qkv, x, d_qkv);
         let updates = self.adapted(&QKV, x, d_qkv, d_down);
-        if passes_on {
-            // The residual's gradient and the block's, [T, H].
+        if to_input {
+            // To the residual's gradient that of the block is added, [T, H].
             linear(d_qkv, packed.qkv.backward(&at.qkv, weights), None, &updates, Accumulate(d));
         }
     }
 
-    /// Adds the gradients of modules that share the input x [T, in] and whose outputs, with
-    /// gradient `dy`, lie side by side; returns the updates of the gradient at x.
+    /// Adds the LoRA gradients of modules that have the input x [T, in] in common and whose
+    /// outputs, with gradient `dy`, are adjacent blocks of columns. Returns the updates of the
+    /// gradient at x.
     fn adapted<'d>(
         &mut self,
         modules: &[Module],
@@ -290,10 +274,10 @@ impl<'a, E: Element> LayerBackward<'a, '_, E> {
     where
         'a: 'd,
     {
-        let (Some(packed), Some(lora)) = (self.adapter, self.model.adapter) else {
+        let (Some(packed), Some(lora)) = (self.pass.adapter, self.pass.model.adapter) else {
             return Updates::new();
         };
-        let tokens = self.batch.tokens();
+        let tokens = self.pass.batch.tokens();
         let (stride, width) = (dy.len() / tokens, dy.len() / tokens / modules.len());
         let mut updates = Updates::new();
         for (part, (&module, d_down)) in modules.iter().zip(d_down).enumerate() {
@@ -302,10 +286,10 @@ impl<'a, E: Element> LayerBackward<'a, '_, E> {
             let dy = Matrix::strided(&dy[part * width..], tokens, width, stride);
             d_down.resize(tokens * pair.rank, 0.0);
             packed.down_gradient(pair, dy, d_down);
-            let gradient = self.gradients.adapter.as_deref_mut();
+            let gradient = self.pass.parameters.adapter.as_deref_mut();
             if let Some(gradient) = gradient.and_then(|all| lora.pair_mut(self.layer, module, all))
             {
-                let down = &self.kept.down[module as usize];
+                let down = &self.saved.down[module as usize];
                 gradient.accumulate(pair.scale, LoraActivations { x, dy, down, d_down });
             }
             updates.push(packed.update_back(pair, d_down));

@@ -1,13 +1,13 @@
-//! Inference: token vectors alone, group by group.
+//! Inference: hidden states alone, group by group.
 //!
-//! A batch is cut into groups of whole sequences that are small enough for a core's own cache, and
-//! each goes through all layers before the next one starts: activations never travel to memory, and
-//! threads meet only at the end. A group of its own is still shared out among threads, product by
-//! product.
+//! A batch is split into groups of sequences that fit into the cache of a core. Each group goes
+//! through all layers before the next one starts, so that activations stay in the cache and threads
+//! synchronise only at the end. If there is only one group, each of its matrix products is shared
+//! among the threads.
 
 use super::Model;
 use super::activations::LayerActivations;
-use super::layer::Branch;
+use super::layer::AdaptedRows;
 use crate::batch::Batch;
 use crate::packed::PackedLora;
 use espalier_kernels::{Bf16, Element, Precision};
@@ -18,14 +18,14 @@ use std::ops::Range;
 /// Tokens of a group, unless a single sequence has more.
 const GROUP: usize = 128;
 
-/// Which adapter is on for which sequences.
+/// Which adapter is active on which sequences of a batch.
 #[derive(Clone, Copy, Debug)]
 pub enum Adapters<'a> {
     /// None.
     None,
-    /// The same for all.
+    /// The same for all sequences.
     One(&'a PackedLora),
-    /// One, or none, per sequence.
+    /// One, or none, for each sequence.
     PerSequence(&'a [Option<&'a PackedLora>]),
 }
 
@@ -38,32 +38,42 @@ impl<'a> Adapters<'a> {
         }
     }
 
-    /// The rows of each adapter in a group: neighbours with the same adapter are one branch.
-    fn branches(&self, batch: &Batch, sequences: Range<usize>) -> Vec<Branch<'a>> {
+    /// The rows of each adapter in a group. Consecutive sequences with the same adapter are one
+    /// range.
+    fn rows(&self, batch: &Batch, sequences: Range<usize>) -> Vec<AdaptedRows<'a>> {
         let start = batch.offsets[sequences.start];
-        let mut branches: Vec<Branch> = Vec::new();
+        let mut adapted: Vec<AdaptedRows> = Vec::new();
         for s in sequences {
             let Some(adapter) = self.of(s) else { continue };
             let rows = batch.offsets[s] - start..batch.offsets[s + 1] - start;
-            match branches.last_mut() {
+            match adapted.last_mut() {
                 Some((last, same)) if std::ptr::eq(*same, adapter) && last.end == rows.start => {
                     last.end = rows.end
                 }
-                _ => branches.push((rows, adapter)),
+                _ => adapted.push((rows, adapter)),
             }
         }
-        branches
+        adapted
     }
 }
 
+/// The layers to run, and what the first of them gets.
+#[derive(Clone, Debug)]
+pub struct LayerInput<'a> {
+    /// The layers.
+    pub layers: Range<usize>,
+    /// Hidden states [T, H], or `None` for the embeddings of the batch.
+    pub input: Option<&'a [f32]>,
+}
+
 impl Model<'_> {
-    /// Runs the whole encoder for its result alone: token vectors [T, H].
+    /// Hidden states [T, H] of all tokens: runs all layers and saves nothing.
     pub fn encode(&self, batch: &Batch) -> Vec<f32> {
         self.encode_layers(0..self.encoder.layers(), None, batch)
     }
 
-    /// Runs some layers for their result alone, on token vectors `input` [T, H] or, without, on the
-    /// embeddings of the batch.
+    /// As [`Model::encode`], but runs only some layers: on the hidden states `input` [T, H] or, if
+    /// `None`, on the embeddings of the batch.
     pub fn encode_layers(
         &self,
         layers: Range<usize>,
@@ -73,19 +83,17 @@ impl Model<'_> {
         let adapter = self.adapter.map(|lora| PackedLora::new(self.packed.precision(), lora));
         let adapters = adapter.as_ref().map_or(Adapters::None, Adapters::One);
         let mut out = vec![0.0; batch.tokens() * self.encoder.width()];
-        self.encode_with_adapters(layers, input, batch, adapters, &mut out);
+        self.encode_with_adapters(LayerInput { layers, input }, batch, adapters, &mut out);
         out
     }
 
-    /// Runs some layers with adapters of the caller's choice; the model's own is left out. `input`
-    /// as in [`Model::encode_layers`]; `out` [T, H].
+    /// Runs some layers with these adapters instead of the model's own, into `out` [T, H].
     ///
     /// # Panics
     /// If the shapes do not fit each other.
     pub fn encode_with_adapters(
         &self,
-        layers: Range<usize>,
-        input: Option<&[f32]>,
+        LayerInput { layers, input }: LayerInput,
         batch: &Batch,
         adapters: Adapters,
         out: &mut [f32],
@@ -105,11 +113,11 @@ impl Model<'_> {
             rest = tail;
         }
         let run = |(sequences, out): (Range<usize>, &mut [f32])| {
-            let branches = adapters.branches(batch, sequences.clone());
+            let adapted = adapters.rows(batch, sequences.clone());
             let input =
                 input.map(|input| &input[batch.offsets[sequences.start] * width..][..out.len()]);
             let group =
-                Group { layers: layers.clone(), input, batch: batch.slice(sequences), branches };
+                Group { layers: layers.clone(), input, batch: batch.slice(sequences), adapted };
             match self.packed.precision() {
                 Precision::Bf16 => BF16.with(|pool| self.run_group(group, pool, out)),
                 _ => F32.with(|pool| self.run_group(group, pool, out)),
@@ -127,17 +135,17 @@ impl Model<'_> {
         pool: &RefCell<Vec<Workspace<E>>>,
         out: &mut [f32],
     ) {
-        let Group { layers, input, batch, branches } = group;
-        // While this thread waits for others inside a product it may be given another group, which
-        // takes another workspace.
+        let Group { layers, input, batch, adapted } = group;
+        // While this thread waits for others in a matrix product, rayon may give it another group,
+        // which needs another workspace.
         let mut workspace = pool.borrow_mut().pop().unwrap_or_default();
-        let Workspace { embedding, hidden, result, layer: kept } = &mut workspace;
+        let Workspace { embedding, hidden, result, layer: saved } = &mut workspace;
         match input {
             Some(input) => {
                 hidden.clear();
                 hidden.extend(input.iter().map(|&x| E::from_f32(x)));
             }
-            None => self.embed(&batch, embedding, &mut kept.output_stats, hidden),
+            None => self.embed(&batch, embedding, &mut saved.output_stats, hidden),
         }
         if layers.is_empty() || batch.tokens() == 0 {
             out.iter_mut().zip(hidden.iter()).for_each(|(out, x)| *out = x.to_f32());
@@ -146,12 +154,12 @@ impl Model<'_> {
             if batch.tokens() == 0 {
                 break;
             }
-            self.layer(layer, hidden, &batch, &branches, kept, false);
+            self.layer(layer, hidden, &batch, &adapted, saved, false);
             if layer + 1 == layers.end {
-                self.finish_layer(layer, kept, result);
+                self.finish_layer(layer, saved, result);
                 out.copy_from_slice(result);
             } else {
-                self.finish_layer(layer, kept, hidden);
+                self.finish_layer(layer, saved, hidden);
             }
         }
         pool.borrow_mut().push(workspace);
@@ -163,10 +171,10 @@ struct Group<'a> {
     layers: Range<usize>,
     input: Option<&'a [f32]>,
     batch: Batch,
-    branches: Vec<Branch<'a>>,
+    adapted: Vec<AdaptedRows<'a>>,
 }
 
-/// Memory that a group works in, kept for the next one.
+/// The buffers of a group, reused for the next one.
 #[derive(Default)]
 struct Workspace<E> {
     embedding: Vec<f32>,
@@ -180,15 +188,15 @@ thread_local! {
     static BF16: RefCell<Vec<Workspace<Bf16>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Cuts a batch into even groups of at most about [`GROUP`] tokens, at least one sequence each: as
-/// many for one thread as for any other.
+/// Splits a batch into groups of about the same size, of at most about [`GROUP`] tokens and at least
+/// one sequence. Their number is a multiple of the number of threads.
 fn groups(batch: &Batch) -> Vec<Range<usize>> {
     let count = match batch.tokens().div_ceil(GROUP) {
         few @ (0 | 1) => few,
         many => many.next_multiple_of(rayon::current_num_threads()),
     };
     let tokens = batch.tokens().div_ceil(count.max(1)).max(1);
-    // A sequence is part of the group in which its middle lies.
+    // A sequence belongs to the group that contains its middle.
     let group = |s: usize| (batch.offsets[s] + batch.offsets[s + 1]) / 2 / tokens;
     let mut groups: Vec<Range<usize>> = Vec::with_capacity(count);
     for s in 0..batch.sequences() {

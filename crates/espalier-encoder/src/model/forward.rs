@@ -1,7 +1,7 @@
-//! The forward pass that keeps what the backward pass needs.
+//! The forward pass that saves what the backward pass needs.
 
-use super::activations::{Activations, Kept, LayerActivations};
-use super::layer::Branch;
+use super::activations::{Activations, LayerActivations, SavedTensors};
+use super::layer::AdaptedRows;
 use super::{Encoder, Model};
 use crate::batch::Batch;
 use crate::packed::PackedLora;
@@ -11,7 +11,7 @@ use espalier_kernels::{Element, Precision};
 use std::ops::Range;
 
 impl Model<'_> {
-    /// Runs the whole encoder and keeps everything for [`Model::backward`]. The result is
+    /// Runs all layers and saves everything that [`Model::backward`] needs. The result is
     /// [`Activations::output`].
     ///
     /// # Panics
@@ -20,8 +20,8 @@ impl Model<'_> {
         self.forward_layers(0..self.encoder.layers(), None, batch, activations);
     }
 
-    /// Runs some layers on token vectors `input` [T, H] (the output of the layer below) or,
-    /// without, on the embeddings of the batch, and keeps everything for [`Model::backward`].
+    /// As [`Model::forward`], but runs only some layers: on the hidden states `input` [T, H] or, if
+    /// `None`, on the embeddings of the batch.
     ///
     /// # Panics
     /// As [`Model::forward`].
@@ -36,52 +36,57 @@ impl Model<'_> {
             self.encoder.layout.has_matrices(),
             "a packed backbone gives no activations to train on"
         );
-        let Activations { f32, bf16, precision, output, adapter } = activations;
+        let Activations { f32, bf16, precision, layers: ran, output, adapter } = activations;
         *precision = Some(self.packed.precision());
+        *ran = layers.clone();
         match self.adapter {
             Some(lora) => PackedLora::pack_into(adapter, self.packed.precision(), lora),
             None => *adapter = None,
         }
         match self.packed.precision() {
-            Precision::F32 => self.keep(layers, input, batch, adapter.as_ref(), f32, output),
-            Precision::Bf16 => self.keep(layers, input, batch, adapter.as_ref(), bf16, output),
+            Precision::F32 => {
+                self.forward_saving(layers, input, batch, adapter.as_ref(), f32, output)
+            }
+            Precision::Bf16 => {
+                self.forward_saving(layers, input, batch, adapter.as_ref(), bf16, output)
+            }
             Precision::Int8 => panic!("weights packed as bytes give no activations to train on"),
         }
     }
 
-    fn keep<E: Element>(
+    fn forward_saving<E: Element>(
         &self,
         layers: Range<usize>,
         input: Option<&[f32]>,
         batch: &Batch,
         adapter: Option<&PackedLora>,
-        kept: &mut Kept<E>,
+        saved: &mut SavedTensors<E>,
         output: &mut Vec<f32>,
     ) {
-        kept.first = layers.start;
+        saved.first = layers.start;
         match input {
             Some(input) => {
-                kept.input.clear();
-                kept.input.extend(input.iter().map(|&x| E::from_f32(x)));
+                saved.input.clear();
+                saved.input.extend(input.iter().map(|&x| E::from_f32(x)));
             }
             None => self.embed(
                 batch,
-                &mut kept.embedding_sum,
-                &mut kept.embedding_stats,
-                &mut kept.input,
+                &mut saved.embedding_sum,
+                &mut saved.embedding_stats,
+                &mut saved.input,
             ),
         }
         if layers.is_empty() || batch.tokens() == 0 {
             output.clear();
-            output.extend(kept.input.iter().map(|x| x.to_f32()));
+            output.extend(saved.input.iter().map(|x| x.to_f32()));
             return;
         }
-        let branch: Option<Branch> = adapter.map(|adapter| (0..batch.tokens(), adapter));
-        kept.layers.resize_with(self.encoder.layers(), LayerActivations::default);
+        let adapted: Option<AdaptedRows> = adapter.map(|adapter| (0..batch.tokens(), adapter));
+        saved.layers.resize_with(self.encoder.layers(), LayerActivations::default);
         for layer in layers.clone() {
-            let (below, rest) = kept.layers.split_at_mut(layer);
-            let x = if layer == layers.start { &kept.input } else { &below[layer - 1].output };
-            self.layer(layer, x, batch, branch.as_slice(), &mut rest[0], true);
+            let (below, rest) = saved.layers.split_at_mut(layer);
+            let x = if layer == layers.start { &saved.input } else { &below[layer - 1].output };
+            self.layer(layer, x, batch, adapted.as_slice(), &mut rest[0], true);
             if layer + 1 == layers.end {
                 self.finish_layer(layer, &mut rest[0], output);
             } else {
@@ -92,8 +97,7 @@ impl Model<'_> {
         }
     }
 
-    /// Token vectors before the first layer: `sum` of the embeddings and `out` after LayerNorm,
-    /// both [T, H].
+    /// The embeddings: their `sum`, and `out` after LayerNorm, both [T, H].
     pub(super) fn embed<E: Element>(
         &self,
         batch: &Batch,

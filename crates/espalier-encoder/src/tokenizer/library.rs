@@ -1,6 +1,6 @@
-//! Tokenizers that are not BERT's, by Hugging Face's library.
+//! All tokenizers but BERT's, run by Hugging Face's `tokenizers` library.
 
-use super::{Encoded, fits, leaves_room};
+use super::{Encoded, TokenizerLimits, check_highest_id, check_special_tokens};
 use crate::error::{EncoderError, Result, catch_panic};
 use std::borrow::Cow;
 use std::path::Path;
@@ -13,61 +13,56 @@ use tokenizers::{
 #[derive(Clone, Debug)]
 pub struct Library {
     tokenizer: Tokenizer,
-    /// For byte-level BPE, in which a space is a part of the word after it: whether one is added
-    /// before a text.
-    adds_space: Option<bool>,
+    /// For byte-level BPE, in which a space belongs to the word after it: whether one is added before
+    /// a text.
+    add_prefix_space: Option<bool>,
 }
 
 impl Library {
-    /// Reads tokenizer.json of any kind.
-    pub fn from_json(
-        path: &Path,
-        json: &[u8],
-        vocabulary: usize,
-        max_tokens: usize,
-    ) -> Result<Self> {
+    /// Parses any tokenizer.json.
+    pub fn from_json(path: &Path, json: &[u8], limits: TokenizerLimits) -> Result<Self> {
         let fail = |reason: String| EncoderError::Tokenizer { path: path.to_path_buf(), reason };
         let mut inner = Tokenizer::from_bytes(json)
             .map_err(|error| fail(format!("not a tokenizer: {error}")))?;
         let highest = inner.get_vocab(true).into_values().max();
-        fits(path, highest.ok_or_else(|| fail("the vocabulary is empty".into()))?, vocabulary)?;
+        let highest = highest.ok_or_else(|| fail("the vocabulary is empty".into()))?;
+        check_highest_id(path, highest, limits)?;
         let special =
             inner.get_post_processor().map_or(0, |processor| processor.added_tokens(false));
-        leaves_room(special, max_tokens).map_err(fail)?;
+        check_special_tokens(special, limits.max_tokens).map_err(fail)?;
         inner.with_padding(None);
         inner
             .with_truncation(Some(TruncationParams {
-                max_length: max_tokens,
+                max_length: limits.max_tokens,
                 ..Default::default()
             }))
             .map_err(|error| fail(error.to_string()))?;
-        let adds_space = inner.get_pre_tokenizer().and_then(byte_level);
-        if adds_space.is_some() {
-            trim_nothing(&mut inner);
+        let add_prefix_space = inner.get_pre_tokenizer().and_then(byte_level);
+        if add_prefix_space.is_some() {
+            keep_spaces_in_offsets(&mut inner);
         }
-        let library = Self { adds_space, tokenizer: inner };
-        // A trial run: what a tokenizer cannot do (a word without an unknown token, say) should
-        // show here. On templates that name what there is not the library panics, which leaves
-        // nothing behind.
+        let library = Self { add_prefix_space, tokenizer: inner };
+        // A trial run, so that a tokenizer that cannot encode (a missing unknown token, say) fails
+        // here. The library panics on templates that name undefined tokens.
         let trial = || library.try_encode("The quick brown fox 1234 \u{4e2d}\u{1f642}");
         let trial = catch_panic(trial)
             .ok_or_else(|| fail("the tokenizers library cannot run it".into()))?;
         let trial = trial.map_err(|error| fail(error.to_string()))?;
-        // The ids of the special tokens around a text are the post-processor's own, whatever the
-        // vocabulary says.
-        fits(path, trial.ids.into_iter().max().unwrap_or(0), vocabulary)?;
+        // The special tokens around a text have ids of the post-processor, which need not be in the
+        // vocabulary.
+        check_highest_id(path, trial.ids.into_iter().max().unwrap_or(0), limits)?;
         Ok(library)
     }
 
-    /// The same tokenizer, which cuts nothing.
+    /// The same tokenizer without truncation.
     pub fn without_truncation(&self) -> Self {
         let mut library = self.clone();
-        // Only a limit can be refused.
+        // Only setting a limit can fail.
         let _ = library.tokenizer.with_truncation(None);
         library
     }
 
-    /// The highest id that a text can get.
+    /// The highest id that a token can have.
     pub fn highest_id(&self) -> u32 {
         self.tokenizer.get_vocab(true).into_values().max().unwrap_or(0)
     }
@@ -82,27 +77,27 @@ impl Library {
         self.tokenizer.get_added_vocabulary().simple_id_to_token(id).is_some()
     }
 
-    /// A token as the vocabulary has it.
+    /// The token with an id, as it is in the vocabulary.
     pub fn token(&self, id: u32) -> Option<String> {
         self.tokenizer.id_to_token(id)
     }
 
-    /// Encodes a text; one that the library refuses becomes an empty one.
+    /// Encodes a text, or an empty one if the library fails on it.
     pub fn encode(&self, text: &str) -> Encoded {
         let mut encoded =
             self.try_encode(text).or_else(|_| self.try_encode("")).unwrap_or_default();
-        if self.adds_space.is_some() {
-            leave_spaces_out(text, &mut encoded);
+        if self.add_prefix_space.is_some() {
+            exclude_spaces(text, &mut encoded);
         }
         encoded
     }
 
-    /// Encodes a text in words. Byte-level BPE knows the words inside a text by the space before
-    /// them, and has other tokens for those without: so every word but the first gets one, and all
-    /// have the tokens that they have in the words joined by spaces.
+    /// Encodes words. Byte-level BPE has different tokens for words with and without a space before
+    /// them. So every word but the first gets one, and all have the same tokens as in the words
+    /// joined by spaces.
     pub fn encode_words(&self, words: &[impl AsRef<str>]) -> Encoded {
         let lacks_space = |word: &str| {
-            self.adds_space == Some(false) && !word.is_empty() && !word.starts_with(' ')
+            self.add_prefix_space == Some(false) && !word.is_empty() && !word.starts_with(' ')
         };
         let spaced = words.iter().map(AsRef::as_ref).enumerate().map(|(index, word)| {
             match lacks_space(word) {
@@ -131,7 +126,7 @@ impl Library {
     }
 }
 
-/// Whether byte-level BPE adds a space before a text, if this is its way of finding words.
+/// Whether a byte-level pre-tokenizer adds a space before a text; `None` for others.
 fn byte_level(pre_tokenizer: &PreTokenizerWrapper) -> Option<bool> {
     match pre_tokenizer {
         PreTokenizerWrapper::ByteLevel(byte_level) => Some(byte_level.add_prefix_space),
@@ -140,9 +135,9 @@ fn byte_level(pre_tokenizer: &PreTokenizerWrapper) -> Option<bool> {
     }
 }
 
-/// Has spaces left in the spans. Where the library takes them off, it takes those that it has
-/// itself added for a character of the text.
-fn trim_nothing(tokenizer: &mut Tokenizer) {
+/// Turns off `trim_offsets`. With it, the library also trims the space that it has added itself,
+/// taking it for a character of the text.
+fn keep_spaces_in_offsets(tokenizer: &mut Tokenizer) {
     let processor = tokenizer.get_post_processor().cloned().map(|processor| match processor {
         PostProcessorWrapper::Roberta(roberta) => {
             PostProcessorWrapper::Roberta(roberta.trim_offsets(false))
@@ -155,8 +150,8 @@ fn trim_nothing(tokenizer: &mut Tokenizer) {
     tokenizer.with_post_processor(processor);
 }
 
-/// Takes spaces off the ends of all spans, and what is nothing but space out of the words.
-fn leave_spaces_out(text: &str, encoded: &mut Encoded) {
+/// Trims spaces from all spans, and removes words that consist of spaces.
+fn exclude_spaces(text: &str, encoded: &mut Encoded) {
     let characters: Vec<char> = text.chars().collect();
     let is_space = |at: usize| characters.get(at).is_some_and(|c| c.is_whitespace());
     let mut visible = Vec::new();

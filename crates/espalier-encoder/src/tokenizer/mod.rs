@@ -1,4 +1,4 @@
-//! From text to token ids, with the way back to words and characters.
+//! Tokenizers: from text to token ids, with the words and characters of the tokens.
 
 mod encoded;
 #[cfg(feature = "tokenizers")]
@@ -17,16 +17,51 @@ use crate::files;
 #[cfg(feature = "tokenizers")]
 use library::Library;
 use std::path::Path;
-use wordpiece::{Refusal, WordPiece};
+use wordpiece::{ParseError, WordPiece};
 
-/// A Hugging Face tokenizer with the model's limit on length.
+/// A Hugging Face tokenizer, with truncation to the length that the model takes.
 ///
-/// BERT's own (`BertNormalizer`, `BertPreTokenizer`, WordPiece) is read and run by this crate;
-/// every other kind is left to the `tokenizers` library, which the feature of that name brings in.
+/// That of BERT (`BertNormalizer`, `BertPreTokenizer`, WordPiece) is implemented in this crate. All
+/// others are run by the `tokenizers` library, with the feature of that name.
+///
+/// ```
+/// use espalier_encoder::{Tokenizer, TokenizerLimits};
+///
+/// # fn main() -> Result<(), espalier_encoder::EncoderError> {
+/// let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/tiny-bert");
+/// let tokenizer = Tokenizer::read(directory.as_ref(), TokenizerLimits::default())?;
+/// let text = tokenizer.encode("a hotel");
+/// let tokens: Vec<_> = text.ids.iter().map(|&id| tokenizer.token(id).unwrap()).collect();
+/// assert_eq!(tokens, ["[CLS]", "a", "hotel", "[SEP]"]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Tokenizer {
     pipeline: Pipeline,
     max_tokens: usize,
+}
+
+/// What a model takes of its tokenizer. The default has no limits.
+#[derive(Clone, Copy, Debug)]
+pub struct TokenizerLimits {
+    /// Rows of the word embeddings: ids must be below.
+    pub vocabulary: usize,
+    /// The longest sequence, including special tokens. Longer ones are truncated.
+    pub max_tokens: usize,
+}
+
+impl TokenizerLimits {
+    /// Ids below `vocabulary`, and sequences of at most `max_tokens` tokens.
+    pub fn new(vocabulary: usize, max_tokens: usize) -> Self {
+        Self { vocabulary, max_tokens }
+    }
+}
+
+impl Default for TokenizerLimits {
+    fn default() -> Self {
+        Self::new(usize::MAX, usize::MAX)
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -43,22 +78,17 @@ impl Tokenizer {
     /// # Errors
     /// [`EncoderError::MissingFile`] when neither is there, and those of [`Tokenizer::from_json`]
     /// and [`Tokenizer::from_vocabulary`].
-    pub fn read(directory: &Path, vocabulary: usize, max_tokens: usize) -> Result<Self> {
+    pub fn read(directory: &Path, limits: TokenizerLimits) -> Result<Self> {
         let path = directory.join("tokenizer.json");
         if path.exists() {
-            return Self::from_json(&path, &files::read_settings(&path)?, vocabulary, max_tokens);
+            return Self::from_json(&path, &files::read_settings(&path)?, limits);
         }
         let path = directory.join("vocab.txt");
         if path.exists() {
             let config = directory.join("tokenizer_config.json");
             let config = config.exists().then(|| files::read_settings(&config)).transpose()?;
-            return Self::from_vocabulary(
-                &path,
-                &files::read_settings(&path)?,
-                config.as_deref(),
-                vocabulary,
-                max_tokens,
-            );
+            let lines = files::read_settings(&path)?;
+            return Self::from_vocabulary(&path, &lines, config.as_deref(), limits);
         }
         Err(EncoderError::MissingFile {
             directory: directory.to_path_buf(),
@@ -66,32 +96,28 @@ impl Tokenizer {
         })
     }
 
-    /// Builds a tokenizer from what is in `tokenizer.json`; `path` is the file that errors name.
+    /// Builds a tokenizer from the bytes of `tokenizer.json`; `path` is named in errors.
     ///
-    /// Padding that it asks for is ignored, and truncation is set to `max_tokens` tokens.
+    /// The file's padding is ignored, and its truncation is replaced.
     ///
     /// # Errors
-    /// [`EncoderError::Tokenizer`] when it cannot be used, [`EncoderError::VocabularyMismatch`]
-    /// when an id of it lies beyond `vocabulary` rows of word embeddings,
-    /// [`EncoderError::Unsupported`] when it is not BERT's and the feature `tokenizers` is off.
-    pub fn from_json(
-        path: &Path,
-        json: &[u8],
-        vocabulary: usize,
-        max_tokens: usize,
-    ) -> Result<Self> {
-        match WordPiece::from_json(json, max_tokens) {
-            Ok(wordpiece) => Self::new(path, wordpiece, vocabulary, max_tokens),
-            Err(Refusal::Broken(reason)) => {
+    /// [`EncoderError::Tokenizer`] when it cannot be used, [`EncoderError::VocabularyMismatch`] when
+    /// it has an id without a word embedding, [`EncoderError::Unsupported`] when it is not BERT's
+    /// and the feature `tokenizers` is off.
+    pub fn from_json(path: &Path, json: &[u8], limits: TokenizerLimits) -> Result<Self> {
+        match WordPiece::from_json(json, limits.max_tokens) {
+            Ok(wordpiece) => Self::new(path, wordpiece, limits),
+            Err(ParseError::Invalid(reason)) => {
                 Err(EncoderError::Tokenizer { path: path.to_path_buf(), reason })
             }
             #[cfg(feature = "tokenizers")]
-            Err(Refusal::NotBert(_)) => {
-                let library = Library::from_json(path, json, vocabulary, max_tokens)?;
-                Ok(Self { pipeline: Pipeline::Library(Box::new(library)), max_tokens })
+            Err(ParseError::NotBert(_)) => {
+                let library = Library::from_json(path, json, limits)?;
+                let pipeline = Pipeline::Library(Box::new(library));
+                Ok(Self { pipeline, max_tokens: limits.max_tokens })
             }
             #[cfg(not(feature = "tokenizers"))]
-            Err(Refusal::NotBert(what)) => Err(EncoderError::Unsupported {
+            Err(ParseError::NotBert(what)) => Err(EncoderError::Unsupported {
                 path: path.to_path_buf(),
                 what: format!(
                     "{what}; for other tokenizers than BERT's, build with the feature `tokenizers`"
@@ -100,44 +126,41 @@ impl Tokenizer {
         }
     }
 
-    /// Builds BERT's tokenizer from what is in `vocab.txt`, one token per line, and in
-    /// `tokenizer_config.json`, if there is one; `path` is the file that errors name.
+    /// Builds BERT's tokenizer from the bytes of `vocab.txt`, which has one token per line, and of
+    /// `tokenizer_config.json`, if there is one; `path` is named in errors.
     ///
     /// # Errors
-    /// [`EncoderError::Tokenizer`] when it cannot be used, [`EncoderError::VocabularyMismatch`]
-    /// when it has more lines than there are rows of word embeddings, `vocabulary`.
+    /// [`EncoderError::Tokenizer`] when it cannot be used, [`EncoderError::VocabularyMismatch`] when
+    /// it has more lines than there are word embeddings.
     pub fn from_vocabulary(
         path: &Path,
         lines: &[u8],
         config: Option<&[u8]>,
-        vocabulary: usize,
-        max_tokens: usize,
+        limits: TokenizerLimits,
     ) -> Result<Self> {
-        match WordPiece::from_vocabulary(lines, config, max_tokens) {
-            Ok(wordpiece) => Self::new(path, wordpiece, vocabulary, max_tokens),
+        match WordPiece::from_vocabulary(lines, config, limits.max_tokens) {
+            Ok(wordpiece) => Self::new(path, wordpiece, limits),
             Err(reason) => Err(EncoderError::Tokenizer { path: path.to_path_buf(), reason }),
         }
     }
 
-    /// Builds the tokenizer that [`Tokenizer::serialize`] described; `path` is the file that errors
-    /// name.
+    /// Builds the tokenizer that [`Tokenizer::serialize`] returned; `path` is named in errors.
     ///
     /// # Errors
-    /// [`EncoderError::Tokenizer`] when it cannot be used, [`EncoderError::VocabularyMismatch`]
-    /// when an id of it lies beyond `vocabulary` rows of word embeddings.
+    /// [`EncoderError::Tokenizer`] when it cannot be used, [`EncoderError::VocabularyMismatch`] when
+    /// it has an id without a word embedding.
     pub fn from_serialized(
         path: &Path,
-        stored: &SerializedTokenizer,
-        vocabulary: usize,
-        max_tokens: usize,
+        serialized: &SerializedTokenizer,
+        limits: TokenizerLimits,
     ) -> Result<Self> {
-        match WordPiece::from_serialized(stored, max_tokens) {
-            Ok(wordpiece) => Self::new(path, wordpiece, vocabulary, max_tokens),
+        match WordPiece::from_serialized(serialized, limits.max_tokens) {
+            Ok(wordpiece) => Self::new(path, wordpiece, limits),
             Err(reason) => Err(EncoderError::Tokenizer { path: path.to_path_buf(), reason }),
         }
     }
 
-    /// What a packed backbone holds of the tokenizer, if it is BERT's.
+    /// The tokenizer as it is in a packed backbone, if it is BERT's.
     pub fn serialize(&self) -> Option<SerializedTokenizer<'_>> {
         match &self.pipeline {
             Pipeline::WordPiece(wordpiece) => Some(wordpiece.serialize()),
@@ -146,17 +169,13 @@ impl Tokenizer {
         }
     }
 
-    fn new(
-        path: &Path,
-        wordpiece: WordPiece,
-        vocabulary: usize,
-        max_tokens: usize,
-    ) -> Result<Self> {
-        fits(path, wordpiece.highest_id(), vocabulary)?;
-        Ok(Self { pipeline: Pipeline::WordPiece(Box::new(wordpiece)), max_tokens })
+    fn new(path: &Path, wordpiece: WordPiece, limits: TokenizerLimits) -> Result<Self> {
+        check_highest_id(path, wordpiece.highest_id(), limits)?;
+        let pipeline = Pipeline::WordPiece(Box::new(wordpiece));
+        Ok(Self { pipeline, max_tokens: limits.max_tokens })
     }
 
-    /// The same tokenizer for texts of any length, of which nothing is cut.
+    /// The same tokenizer without truncation.
     pub fn without_truncation(&self) -> Self {
         let pipeline = match &self.pipeline {
             Pipeline::WordPiece(wordpiece) => Pipeline::WordPiece(wordpiece.clone()),
@@ -166,7 +185,7 @@ impl Tokenizer {
         Self { pipeline, max_tokens: usize::MAX }
     }
 
-    /// The highest id that a text can get.
+    /// The highest id that a token can have.
     pub fn highest_id(&self) -> u32 {
         match &self.pipeline {
             Pipeline::WordPiece(wordpiece) => wordpiece.highest_id(),
@@ -175,14 +194,13 @@ impl Tokenizer {
         }
     }
 
-    /// The token that stands for a hidden one in masked language modelling: `[MASK]` or `<mask>`,
-    /// and its id.
+    /// The mask token of masked language modelling, `[MASK]` or `<mask>`, and its id.
     pub fn mask(&self) -> Option<(&'static str, u32)> {
-        ["[MASK]", "<mask>"].into_iter().find_map(|token| Some((token, self.added(token)?)))
+        ["[MASK]", "<mask>"].into_iter().find_map(|token| Some((token, self.added_id(token)?)))
     }
 
-    /// The id of a token that is itself wherever a text contains it.
-    fn added(&self, token: &str) -> Option<u32> {
+    /// The id of an added token.
+    fn added_id(&self, token: &str) -> Option<u32> {
         match &self.pipeline {
             Pipeline::WordPiece(wordpiece) => wordpiece.added_id(token),
             #[cfg(feature = "tokenizers")]
@@ -190,8 +208,8 @@ impl Tokenizer {
         }
     }
 
-    /// Whether an id is that of a token that is itself wherever a text contains it, as all special
-    /// tokens are.
+    /// Whether an id is that of an added token, which is one token wherever it is in a text. All
+    /// special tokens are added tokens.
     pub fn is_added(&self, id: u32) -> bool {
         match &self.pipeline {
             Pipeline::WordPiece(wordpiece) => wordpiece.is_added(id),
@@ -200,7 +218,7 @@ impl Tokenizer {
         }
     }
 
-    /// A token as the vocabulary has it.
+    /// The token with an id, as it is in the vocabulary.
     pub fn token(&self, id: u32) -> Option<String> {
         match &self.pipeline {
             Pipeline::WordPiece(wordpiece) => wordpiece.token(id).map(str::to_owned),
@@ -209,15 +227,15 @@ impl Tokenizer {
         }
     }
 
-    /// The longest sequence, special tokens included; what is longer is cut.
+    /// The longest sequence, including special tokens. Longer ones are truncated.
     pub fn max_tokens(&self) -> usize {
         self.max_tokens
     }
 
-    /// Encodes one text.
+    /// Encodes a text.
     ///
-    /// A text that the tokenizer refuses becomes an empty one; with the tokenizers that
-    /// [`Tokenizer::read`] accepts this does not happen.
+    /// If the `tokenizers` library fails on it, which does not happen with tokenizers that
+    /// [`Tokenizer::read`] accepts, the text is encoded as an empty one.
     pub fn encode(&self, text: &str) -> Encoded {
         match &self.pipeline {
             Pipeline::WordPiece(wordpiece) => wordpiece.encode(text, self.max_tokens),
@@ -226,8 +244,8 @@ impl Tokenizer {
         }
     }
 
-    /// Encodes a text that is split into words already: the tokens of the words joined by spaces.
-    /// `words` of the result index the words given, and `spans` are within them.
+    /// Encodes a text that is split into words: to the tokens of the words joined by spaces.
+    /// [`Encoded::word_ids`] are indices of the given words, and spans are within them.
     pub fn encode_words(&self, words: &[impl AsRef<str>]) -> Encoded {
         match &self.pipeline {
             Pipeline::WordPiece(wordpiece) => wordpiece.encode_words(words, self.max_tokens),
@@ -237,22 +255,24 @@ impl Tokenizer {
     }
 }
 
-/// Fails when an id has no row in the word embeddings.
-fn fits(path: &Path, highest: u32, vocabulary: usize) -> Result<()> {
-    match (highest as usize) < vocabulary {
+/// Fails if an id has no word embedding.
+fn check_highest_id(path: &Path, highest: u32, limits: TokenizerLimits) -> Result<()> {
+    match (highest as usize) < limits.vocabulary {
         true => Ok(()),
-        false => {
-            Err(EncoderError::VocabularyMismatch { path: path.to_path_buf(), highest, vocabulary })
-        }
+        false => Err(EncoderError::VocabularyMismatch {
+            path: path.to_path_buf(),
+            highest,
+            vocabulary: limits.vocabulary,
+        }),
     }
 }
 
-/// Fails when the special tokens alone are more than a model takes.
-fn leaves_room(special: usize, max_tokens: usize) -> Result<(), String> {
-    match special <= max_tokens {
+/// Fails if the special tokens alone are more than the model takes.
+fn check_special_tokens(count: usize, max_tokens: usize) -> Result<(), String> {
+    match count <= max_tokens {
         true => Ok(()),
         false => Err(format!(
-            "adds {special} special tokens to every text, but the model takes {max_tokens}"
+            "adds {count} special tokens to every text, but the model takes {max_tokens}"
         )),
     }
 }

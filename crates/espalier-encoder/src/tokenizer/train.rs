@@ -1,4 +1,4 @@
-//! Vocabularies for BERT's tokenizer, made from texts by Hugging Face's library.
+//! Training a vocabulary for BERT's tokenizer, by Hugging Face's `tokenizers` library.
 
 use crate::error::{EncoderError, Result};
 use crate::files;
@@ -15,25 +15,49 @@ use tokenizers::{
     PreTokenizedString, PreTokenizer, Tokenizer, Trainer,
 };
 
-/// These come first, in this order.
+/// The first tokens of the vocabulary.
 const SPECIAL: [&str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
-/// The most characters that are tokens; rarer ones are unknown.
+/// Characters that are tokens at most. Rarer ones become unknown tokens.
 const ALPHABET: usize = 1000;
-/// The most tokens: no encoder that can be read has more word vectors.
+/// Tokens at most: no supported encoder has more word embeddings.
 const LARGEST: usize = 1 << 24;
-/// What tokens inside a word begin with.
+/// The prefix of tokens inside a word.
 const PREFIX: &str = "##";
 
-/// What a vocabulary is to be like.
+/// Options for training a vocabulary.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct VocabularyConfig {
-    /// The most tokens.
+    /// Number of tokens at most.
     pub size: usize,
-    /// Whether case and accents matter.
+    /// Whether case and accents are kept.
     pub cased: bool,
 }
 
-/// A WordPiece tokenizer that was made from texts.
+impl VocabularyConfig {
+    /// A vocabulary of at most `size` tokens, uncased.
+    pub fn new(size: usize) -> Self {
+        Self { size, cased: false }
+    }
+
+    /// Whether case and accents are kept.
+    pub fn with_cased(self, cased: bool) -> Self {
+        Self { cased, ..self }
+    }
+}
+
+/// A WordPiece tokenizer whose vocabulary was trained on texts.
+///
+/// ```
+/// use espalier_encoder::{TrainedTokenizer, VocabularyConfig};
+///
+/// # fn main() -> Result<(), espalier_encoder::EncoderError> {
+/// let texts = ["the lower lowers the lowest", "newer and newest"].map(String::from);
+/// let tokenizer = TrainedTokenizer::train(texts.into_iter(), VocabularyConfig::new(60))?;
+/// assert!(tokenizer.len() <= 60);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct TrainedTokenizer {
     tokenizer: Tokenizer,
@@ -44,15 +68,15 @@ impl TrainedTokenizer {
     /// The files that [`TrainedTokenizer::save`] writes.
     pub const FILES: [&str; 3] = ["tokenizer.json", "tokenizer_config.json", "vocab.txt"];
 
-    /// Makes a vocabulary of the most useful pieces of the words in `texts`: the special tokens,
-    /// the most frequent characters, and what merging the most frequent neighbours gives, again and
-    /// again. The same texts give the same vocabulary.
+    /// Trains a vocabulary by byte-pair encoding: it begins with the special tokens and the most
+    /// frequent characters, and merges the most frequent pair of tokens until it has the size. The
+    /// same texts give the same vocabulary.
     ///
-    /// Memory grows with the different words, not with the texts.
+    /// Memory grows with the number of different words, not with the size of the texts.
     ///
     /// # Errors
-    /// [`EncoderError::Vocabulary`] when there are no words, or more characters than tokens are
-    /// wanted, or more tokens than any encoder has.
+    /// [`EncoderError::Vocabulary`] when there are no words, the size is smaller than the number of
+    /// characters, or larger than that of any encoder.
     pub fn train(
         texts: impl Iterator<Item = String> + Send,
         config: VocabularyConfig,
@@ -90,8 +114,8 @@ impl TrainedTokenizer {
         if alphabet.is_empty() {
             return Err(refused("the texts have no words".into()));
         }
-        // Given in order before it starts, since the library numbers characters as its hash map of
-        // words happens to show them.
+        // The characters are given as special tokens, in a fixed order: otherwise their ids would
+        // depend on the order of the library's hash map.
         let first = SPECIAL
             .iter()
             .map(|token| token.to_string())
@@ -110,7 +134,7 @@ impl TrainedTokenizer {
         trainer.set_limit_alphabet(Some(alphabet.len()));
         let mut model = WordPiece::builder().unk_token("[UNK]".into()).build().map_err(failed)?;
         trainer.train(&mut model).map_err(failed)?;
-        let tokenizer = assembled(model, normalizer).map_err(failed)?;
+        let tokenizer = bert_tokenizer(model, normalizer).map_err(failed)?;
         Ok(Self { tokenizer, cased: config.cased })
     }
 
@@ -119,13 +143,13 @@ impl TrainedTokenizer {
         self.tokenizer.get_vocab_size(true)
     }
 
-    /// Whether there is no token (never).
+    /// Whether there are no tokens, which is never the case.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Writes `tokenizer.json`, `vocab.txt` and `tokenizer_config.json`, which transformers loads
-    /// and [`Tokenizer::read`](super::Tokenizer::read) reads.
+    /// Writes `tokenizer.json`, `vocab.txt` and `tokenizer_config.json`, for transformers and
+    /// [`Tokenizer::read`](super::Tokenizer::read).
     ///
     /// # Errors
     /// [`EncoderError::Io`] when a file cannot be written.
@@ -139,18 +163,22 @@ impl TrainedTokenizer {
             "do_lower_case": !self.cased,
             "tokenize_chinese_chars": true,
             "strip_accents": null,
-            "pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]",
+            "pad_token": "[PAD]",
+            "unk_token": "[UNK]",
+            "cls_token": "[CLS]",
+            "sep_token": "[SEP]",
+            "mask_token": "[MASK]",
         });
         let [all, settings_file, vocabulary] = Self::FILES;
         let settings = files::json_bytes(&directory.join(settings_file), &settings)?;
-        // tokenizer.json is first: alone, it is the whole tokenizer.
+        // tokenizer.json is first: it alone is a complete tokenizer.
         let set =
             [(all, json.as_bytes()), (settings_file, &settings), (vocabulary, lines.as_bytes())];
         files::write_set(directory, &set)
     }
 }
 
-/// How often a character is used, and whether inside words.
+/// How often a character occurs, and whether it does inside words.
 #[derive(Clone, Copy, Default)]
 struct Uses {
     count: u64,
@@ -168,7 +196,7 @@ impl Uses {
     }
 }
 
-/// The words of a text as BERT's tokenizer has them.
+/// The words that BERT's tokenizer splits a text into.
 fn words(normalizer: &BertNormalizer, text: &str) -> tokenizers::Result<Vec<String>> {
     let mut text = NormalizedString::from(text);
     normalizer.normalize(&mut text)?;
@@ -178,7 +206,7 @@ fn words(normalizer: &BertNormalizer, text: &str) -> tokenizers::Result<Vec<Stri
     Ok(splits.into_iter().map(|(word, ..)| word.to_owned()).collect())
 }
 
-/// The most frequent characters, in their order, each with whether it is used inside words.
+/// The most frequent characters, sorted, each with whether it occurs inside words.
 fn alphabet(characters: BTreeMap<char, Uses>) -> Vec<(char, bool)> {
     let mut characters: Vec<(char, Uses)> = characters.into_iter().collect();
     characters.sort_by_key(|(_, uses)| std::cmp::Reverse(uses.count));
@@ -187,14 +215,14 @@ fn alphabet(characters: BTreeMap<char, Uses>) -> Vec<(char, bool)> {
     characters.into_iter().map(|(c, uses)| (c, uses.inside)).collect()
 }
 
-/// The tokens of single characters.
+/// The tokens of one character.
 fn single(alphabet: &[(char, bool)]) -> impl Iterator<Item = String> {
     let inside = alphabet.iter().filter(|(_, inside)| *inside).map(|(c, _)| format!("{PREFIX}{c}"));
     alphabet.iter().map(|(c, _)| c.to_string()).chain(inside)
 }
 
 /// BERT's tokenizer with this vocabulary.
-fn assembled(model: WordPiece, normalizer: BertNormalizer) -> tokenizers::Result<Tokenizer> {
+fn bert_tokenizer(model: WordPiece, normalizer: BertNormalizer) -> tokenizers::Result<Tokenizer> {
     let id = |token: &str| (token.to_string(), model.token_to_id(token).unwrap_or_default());
     let processor = TemplateProcessing::builder()
         .try_single("[CLS] $A [SEP]")?

@@ -1,6 +1,6 @@
 //! espalier.json, the card of an adapter, and the files that belong to it.
 
-use espalier_encoder::{Adapter, Backbone, EncoderError, Head, Lora, LoraConfig, Module};
+use espalier_encoder::{Adapter, Backbone, EncoderError, Head, Lora, LoraConfig};
 use espalier_testing::adapters::{CONFIG, WEIGHTS, card, labels, token_classifier};
 use espalier_testing::compare::expect_error;
 use espalier_testing::fixtures::{Edit, edit_json, fixture, tiny_bert};
@@ -95,7 +95,7 @@ fn cards_that_do_not_fit_the_weights_are_refused() {
 /// An adapter on all of the tiny BERT's modules, every number of which is `value`.
 fn constant(backbone: &Backbone, value: f32) -> Adapter {
     let config = &backbone.encoder.config;
-    let shape = LoraConfig { layers: 1, modules: Module::ALL.to_vec(), rank: 2, alpha: 4.0 };
+    let shape = LoraConfig::for_layers(3).with_rank(2).with_alpha(4.0);
     let mut lora = Lora::random_init(config, &shape, || 0.0);
     lora.values.fill(value);
     let head = Head::random_init(config.hidden_size, 2, || value);

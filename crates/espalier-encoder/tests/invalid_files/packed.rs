@@ -266,6 +266,6 @@ fn inconsistent_tokenizers_are_refused() {
 fn files_of_other_kinds_are_refused() {
     let packed = Packed::new(Precision::Int8);
     for bytes in [b"".as_slice(), b"espalie", b"{\"model_type\": \"bert\"}"] {
-        packed.refused(bytes, &["does not start as a bundle does"]);
+        packed.refused(bytes, &["does not start as a packed backbone does"]);
     }
 }

@@ -1,6 +1,6 @@
 //! tokenizer.json and vocab.txt: damaged, or of another model.
 
-use espalier_encoder::{Backbone, EncoderError, Tokenizer};
+use espalier_encoder::{Backbone, EncoderError, Tokenizer, TokenizerLimits};
 use espalier_testing::compare::expect_error;
 use espalier_testing::fixtures::{copy_of, edit_json, fixture};
 use espalier_testing::tensors::{self, RawTensor};
@@ -43,7 +43,7 @@ fn a_model_shorter_than_its_special_tokens_is_refused() {
 
 #[test]
 fn a_tokenizer_with_more_tokens_than_word_vectors_is_refused() {
-    let error = Tokenizer::read(&fixture("tiny-bert"), VOCABULARY - 1, 48);
+    let error = Tokenizer::read(&fixture("tiny-bert"), TokenizerLimits::new(VOCABULARY - 1, 48));
     let error =
         expect_error(error, &["tokenizer.json", "highest id is 174", "174 word embeddings"]);
     assert!(matches!(
@@ -57,8 +57,10 @@ fn a_tokenizer_with_more_tokens_than_word_vectors_is_refused() {
         (extra["id"], extra["content"]) = (json!(9999), json!("[EXTRA]"));
         tokenizer["added_tokens"].as_array_mut().unwrap().push(extra);
     });
-    let error =
-        expect_error(Tokenizer::read(directory.path(), VOCABULARY, 48), &["tokenizer.json"]);
+    let error = expect_error(
+        Tokenizer::read(directory.path(), TokenizerLimits::new(VOCABULARY, 48)),
+        &["tokenizer.json"],
+    );
     assert!(matches!(error, EncoderError::VocabularyMismatch { .. }));
 }
 
@@ -70,7 +72,7 @@ fn special_tokens_beyond_the_word_vectors_are_refused() {
         tokenizer["post_processor"]["special_tokens"]["[CLS]"]["ids"] = json!([40_000]);
     });
     let error = expect_error(
-        Tokenizer::read(directory.path(), VOCABULARY, 48),
+        Tokenizer::read(directory.path(), TokenizerLimits::new(VOCABULARY, 48)),
         &["tokenizer.json", "40000"],
     );
     assert!(matches!(error, EncoderError::VocabularyMismatch { highest: 40_000, .. }));
@@ -84,7 +86,7 @@ fn more_special_tokens_than_the_model_takes_are_refused() {
         (special["ids"], special["tokens"]) = (json!(vec![2; 60]), json!(vec!["[CLS]"; 60]));
     });
     let error = expect_error(
-        Tokenizer::read(directory.path(), VOCABULARY, 48),
+        Tokenizer::read(directory.path(), TokenizerLimits::new(VOCABULARY, 48)),
         &["tokenizer.json", "61", "48"],
     );
     assert!(matches!(error, EncoderError::Tokenizer { .. }));
@@ -97,8 +99,10 @@ fn a_vocabulary_without_special_tokens_is_refused() {
         fs::remove_file(directory.path().join("tokenizer.json")).unwrap();
         let path = directory.path().join("vocab.txt");
         fs::write(&path, fs::read_to_string(&path).unwrap().replace(token, "[OTHER]")).unwrap();
-        let error =
-            expect_error(Tokenizer::read(directory.path(), VOCABULARY, 48), &["vocab.txt", token]);
+        let error = expect_error(
+            Tokenizer::read(directory.path(), TokenizerLimits::new(VOCABULARY, 48)),
+            &["vocab.txt", token],
+        );
         assert!(matches!(error, EncoderError::Tokenizer { .. }));
     }
 }
@@ -110,15 +114,20 @@ fn files_that_are_no_tokenizers_are_refused() {
     {
         let directory = copy_of("tiny-bert");
         fs::write(directory.path().join("tokenizer.json"), bytes).unwrap();
-        let error =
-            expect_error(Tokenizer::read(directory.path(), VOCABULARY, 48), &["tokenizer.json"]);
+        let error = expect_error(
+            Tokenizer::read(directory.path(), TokenizerLimits::new(VOCABULARY, 48)),
+            &["tokenizer.json"],
+        );
         assert!(matches!(error, EncoderError::Tokenizer { .. }));
     }
     let directory = copy_of("tiny-bert");
     fs::remove_file(directory.path().join("tokenizer.json")).unwrap();
     for bytes in [b"".as_slice(), b"\xff\xfe\n", b"\n\n\n"] {
         fs::write(directory.path().join("vocab.txt"), bytes).unwrap();
-        let error = expect_error(Tokenizer::read(directory.path(), VOCABULARY, 48), &["vocab.txt"]);
+        let error = expect_error(
+            Tokenizer::read(directory.path(), TokenizerLimits::new(VOCABULARY, 48)),
+            &["vocab.txt"],
+        );
         assert!(matches!(error, EncoderError::Tokenizer { .. }));
     }
 }

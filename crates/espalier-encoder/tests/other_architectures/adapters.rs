@@ -92,7 +92,7 @@ fn an_adapter_of_another_architecture_does_not_fit() {
     let (_directory, adapter) = classifier("mpnet", &mpnet);
     assert!(adapter.validate(&mpnet.encoder.config).is_ok());
     let other =
-        EncoderConfig { architecture: Architecture::DistilBert, ..mpnet.encoder.config.clone() };
+        EncoderConfig { architecture: Architecture::DISTILBERT, ..mpnet.encoder.config.clone() };
     assert!(adapter.validate(&other).is_err());
     let directory = copy_of("kin/mpnet/adapter");
     expect_error(

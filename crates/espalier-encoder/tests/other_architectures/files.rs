@@ -154,7 +154,7 @@ fn a_configuration_without_architecture_is_berts() {
     keys.remove("model_type");
     keys.remove("first_position");
     let config: EncoderConfig = serde_json::from_value(config).unwrap();
-    assert_eq!((config.architecture, config.first_position), (Architecture::Bert, 0));
+    assert_eq!((config.architecture, config.first_position), (Architecture::BERT, 0));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Tokenizers: ids, words and characters as the tokenizers library has them.
 
 use crate::{NAMES, backbone, recorded};
-use espalier_encoder::Tokenizer;
+use espalier_encoder::{Tokenizer, TokenizerLimits};
 use espalier_testing::fixtures::fixture;
 #[cfg(feature = "tokenizers")]
 use espalier_testing::fixtures::{copy_of, edit_json};
@@ -27,7 +27,11 @@ fn recordings(name: &str, kind: &str) -> Vec<Recording> {
 /// A tokenizer that does not cut texts as its model does: the recordings are of complete texts.
 fn unlimited(name: &str) -> Tokenizer {
     let directory = fixture(&format!("kin/{name}/model"));
-    Tokenizer::read(&directory, backbone(name).encoder.config.vocab_size, 1000).unwrap()
+    Tokenizer::read(
+        &directory,
+        TokenizerLimits::new(backbone(name).encoder.config.vocab_size, 1000),
+    )
+    .unwrap()
 }
 
 /// The characters of a span that can be seen.
@@ -129,7 +133,8 @@ fn words_of_a_text_are_without_spaces() {
                     json[part]["add_prefix_space"] = json!(add_prefix_space);
                 }
             });
-            let tokenizer = Tokenizer::read(directory.path(), 1000, 1000).unwrap();
+            let tokenizer =
+                Tokenizer::read(directory.path(), TokenizerLimits::new(1000, 1000)).unwrap();
             for text in [text, text.trim()] {
                 let encoded = tokenizer.encode(text);
                 let spans = encoded.word_spans();

@@ -1,6 +1,6 @@
 //! Files: the forms in which BERT's tokenizer is written, other tokenizers, and invalid files.
 
-use espalier_encoder::{EncoderError, Tokenizer};
+use espalier_encoder::{EncoderError, Tokenizer, TokenizerLimits};
 use espalier_testing::compare::expect_error;
 use espalier_testing::fixtures::{fixture, read_json};
 use espalier_testing::wordpiece::{Pair, UNLIMITED, with_model};
@@ -19,7 +19,7 @@ const TEXTS: [&str; 4] = [
 ];
 
 fn open(json: impl AsRef<[u8]>) -> Result<Tokenizer, EncoderError> {
-    Tokenizer::from_json(Path::new("some/bundle"), json.as_ref(), 200, 48)
+    Tokenizer::from_json(Path::new("some/bundle"), json.as_ref(), TokenizerLimits::new(200, 48))
 }
 
 /// tokenizer.json of the fixture with one part of it changed.
@@ -136,15 +136,9 @@ fn vocabularies_with_any_line_ends_are_read() {
         let config =
             json!({"do_lower_case": lower_case, "tokenize_chinese_chars": false, "other": 1})
                 .to_string();
-        let (path, max_tokens) = (Path::new("vocab.txt"), UNLIMITED);
-        let ours = Tokenizer::from_vocabulary(
-            path,
-            lines.as_bytes(),
-            Some(config.as_bytes()),
-            20,
-            max_tokens,
-        )
-        .unwrap();
+        let (path, config) = (Path::new("vocab.txt"), Some(config.as_bytes()));
+        let limits = TokenizerLimits::new(20, UNLIMITED);
+        let ours = Tokenizer::from_vocabulary(path, lines.as_bytes(), config, limits).unwrap();
         let model = WordPiece::builder()
             .vocab(WordPiece::read_bytes(lines.as_bytes()).unwrap())
             .build()
@@ -154,8 +148,12 @@ fn vocabularies_with_any_line_ends_are_read() {
         pair.assert_same("Trains to the train, n\u{e9}e N\u{c9}E [MASKS] \u{6771}\u{4eac}");
     }
     let config = Some(b"{".as_slice());
-    let error =
-        Tokenizer::from_vocabulary(Path::new("some/bundle"), lines.as_bytes(), config, 20, 48);
+    let error = Tokenizer::from_vocabulary(
+        Path::new("some/bundle"),
+        lines.as_bytes(),
+        config,
+        TokenizerLimits::new(20, 48),
+    );
     assert!(matches!(
         expect_error(error, &["some/bundle", "tokenizer_config.json"]),
         EncoderError::Tokenizer { .. }

@@ -232,8 +232,7 @@ struct Trial {
 
 impl Trial {
     fn pack(backbone: &Backbone, in_bf16: &[String], out: &Path) -> Result<(Self, PackedBackbone)> {
-        let storage =
-            Storage { dtype: Precision::Int8, in_bf16: in_bf16.iter().cloned().collect() };
+        let storage = Storage::from(Precision::Int8).with_bf16(in_bf16);
         let (file, staged) = backbone.pack_staged(storage, out)?;
         let packed = PackedBackbone::open(staged.partial())?;
         Ok((Self { file, staged }, packed))

@@ -5,7 +5,7 @@
 
 use super::files;
 use crate::wordpiece::Pair;
-use espalier_encoder::{Encoded, Tokenizer};
+use espalier_encoder::{Encoded, Tokenizer, TokenizerLimits};
 use std::path::Path;
 
 /// Rows of the word embeddings.
@@ -18,15 +18,11 @@ pub fn read(input: &[u8]) {
     let text = String::from_utf8_lossy(text);
     let words: Vec<&str> = text.split('\n').collect();
     let path = Path::new("tokenizer.json");
+    let config = (!config.is_empty()).then_some(config);
+    let limits = TokenizerLimits::new(ROWS, MAX_TOKENS);
     let opened = match json.is_empty() {
-        true => Tokenizer::from_vocabulary(
-            path,
-            lines,
-            (!config.is_empty()).then_some(config),
-            ROWS,
-            MAX_TOKENS,
-        ),
-        false => Tokenizer::from_json(path, json, ROWS, MAX_TOKENS),
+        true => Tokenizer::from_vocabulary(path, lines, config, limits),
+        false => Tokenizer::from_json(path, json, limits),
     };
     let Ok(tokenizer) = opened else { return };
     check(&tokenizer.encode(&text), text.chars().count());

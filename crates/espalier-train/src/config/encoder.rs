@@ -76,12 +76,10 @@ impl Default for AdapterConfig {
 impl AdapterConfig {
     /// The shape of an adapter on an encoder of L layers.
     pub fn lora(&self, encoder_layers: usize) -> LoraConfig {
-        let layers = if self.layers == 0 {
-            LoraConfig::for_layers(encoder_layers).layers
-        } else {
-            self.layers
-        };
-        LoraConfig { layers, modules: self.modules.clone(), rank: self.rank, alpha: self.alpha }
+        let default = LoraConfig::for_layers(encoder_layers);
+        let layers = if self.layers == 0 { default.layers } else { self.layers };
+        let shape = default.with_layers(layers).with_modules(self.modules.clone());
+        shape.with_rank(self.rank).with_alpha(self.alpha)
     }
 }
 

@@ -113,8 +113,8 @@ impl CrossStitched<'_> {
                 let (saved, d) = (&mut saved[encoder], d[encoder].as_mut_slice());
                 let gradients = gradients[encoder].reborrow();
                 match layer > layers.start {
-                    true => model.backward_to_input(layer..layer + 1, batch, saved, d, gradients),
-                    false => model.backward(layer..layer + 1, batch, saved, d, gradients),
+                    true => model.backward_to_input(batch, saved, d, gradients),
+                    false => model.backward(batch, saved, d, gradients),
                 }
             }
         }

@@ -123,7 +123,7 @@ impl<'a> Network<'a> {
         match self {
             Self::Single(model) => {
                 let activations = &mut activations.single;
-                model.backward(layers, batch, activations, d_hidden, gradients.own);
+                model.backward(batch, activations, d_hidden, gradients.own);
             }
             Self::CrossStitched(both) => {
                 let activations = &mut activations.cross_stitched;

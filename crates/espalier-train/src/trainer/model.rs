@@ -135,7 +135,7 @@ impl Trainer<'_> {
 pub fn fresh_backbone(config: &PrefinetuneConfig) -> Result<Backbone> {
     let shape = &config.scratch;
     let encoder = EncoderConfig {
-        architecture: Architecture::Bert,
+        architecture: Architecture::BERT,
         hidden_size: shape.width,
         num_hidden_layers: shape.layers,
         num_attention_heads: shape.heads,

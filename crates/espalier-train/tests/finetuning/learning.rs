@@ -72,7 +72,8 @@ fn training_starts_from_the_initial_adapter() {
 #[test]
 fn a_fresh_adapter_has_the_configured_shape() {
     let mut config = config_of_steps(1);
-    config.lora = Some(LoraConfig { layers: 2, modules: vec![Module::Value], rank: 3, alpha: 6.0 });
+    config.lora =
+        Some(LoraConfig::for_layers(6).with_modules([Module::Value]).with_rank(3).with_alpha(6.0));
     let (adapter, _) = trained(&tiny_bert(), None, &opinions(), &config);
     let specs: Vec<SiteSpec> = adapter.lora.sites.iter().map(|site| site.spec).collect();
     let module = Module::Value;
@@ -84,7 +85,7 @@ fn a_fresh_adapter_has_the_configured_shape() {
 #[test]
 fn a_head_can_be_trained_alone() {
     let mut config = config();
-    config.lora = Some(LoraConfig { layers: 0, ..LoraConfig::for_layers(3) });
+    config.lora = Some(LoraConfig::for_layers(3).with_layers(0));
     let (adapter, losses) = trained(&tiny_bert(), None, &opinions(), &config);
     assert!(adapter.lora.values.is_empty());
     assert!(losses[119] < losses[0], "from {} to {}", losses[0], losses[119]);

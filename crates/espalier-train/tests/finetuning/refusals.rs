@@ -22,24 +22,16 @@ fn settings_out_of_range_are_refused() {
         ("batch", |config| config.batch = 0),
         ("batch", |config| config.batch = 1 << 40),
         ("warmup", |config| config.warmup = f32::NAN),
-        ("alpha", |config| {
-            config.lora = Some(LoraConfig { alpha: f32::NAN, ..LoraConfig::for_layers(3) })
-        }),
-        ("alpha", |config| {
-            config.lora = Some(LoraConfig { alpha: f32::INFINITY, ..LoraConfig::for_layers(3) })
-        }),
-        ("rank", |config| {
-            config.lora = Some(LoraConfig { rank: 1 << 40, ..LoraConfig::for_layers(3) })
-        }),
+        ("alpha", |config| config.lora = Some(LoraConfig::for_layers(3).with_alpha(f32::NAN))),
+        ("alpha", |config| config.lora = Some(LoraConfig::for_layers(3).with_alpha(f32::INFINITY))),
+        ("rank", |config| config.lora = Some(LoraConfig::for_layers(3).with_rank(1 << 40))),
         ("learning-rate", |config| config.learning_rate = -1.0),
         ("learning-rate", |config| config.learning_rate = f32::NAN),
         ("head-learning-rate", |config| config.head_learning_rate = f32::INFINITY),
         ("weight-decay", |config| config.weight_decay = f32::NAN),
         ("clip-norm", |config| config.clip_norm = -1.0),
-        ("layers", |config| {
-            config.lora = Some(LoraConfig { layers: 4, ..LoraConfig::for_layers(3) })
-        }),
-        ("rank", |config| config.lora = Some(LoraConfig { rank: 0, ..LoraConfig::for_layers(3) })),
+        ("layers", |config| config.lora = Some(LoraConfig::for_layers(3).with_layers(4))),
+        ("rank", |config| config.lora = Some(LoraConfig::for_layers(3).with_rank(0))),
     ];
     for (expected, spoil) in cases {
         let mut config = config_of_steps(1);

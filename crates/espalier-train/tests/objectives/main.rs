@@ -34,14 +34,7 @@ impl<'a> Pass<'a> {
     pub(crate) fn backward(mut self, d_hidden: &mut [f32]) -> Vec<f32> {
         let mut weights = vec![0.0; self.backbone.weights().len()];
         let gradients = Gradients { weights: Some(&mut weights), embeddings: true, adapter: None };
-        let layers = 0..self.backbone.encoder.layers();
-        self.backbone.model(None).backward(
-            layers,
-            &self.batch,
-            &mut self.activations,
-            d_hidden,
-            gradients,
-        );
+        self.backbone.model(None).backward(&self.batch, &mut self.activations, d_hidden, gradients);
         weights
     }
 }

@@ -63,13 +63,13 @@ pub fn backbone_gradient(
     texts: &[Encoded],
     loss: impl FnOnce(&[f32], &Batch) -> Vec<f32>,
 ) -> Vec<f32> {
-    let (model, layers) = (backbone.model(None), backbone.encoder.layers());
+    let model = backbone.model(None);
     let batch = Batch::new(texts.iter().map(|text| text.ids.as_slice()));
     let mut activations = Activations::default();
     model.forward(&batch, &mut activations);
     let mut d_hidden = loss(activations.output(), &batch);
     let mut weights = vec![0.0; backbone.weights().len()];
     let gradients = Gradients { weights: Some(&mut weights), embeddings: true, adapter: None };
-    model.backward(0..layers, &batch, &mut activations, &mut d_hidden, gradients);
+    model.backward(&batch, &mut activations, &mut d_hidden, gradients);
     weights
 }

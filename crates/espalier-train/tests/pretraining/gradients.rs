@@ -43,7 +43,7 @@ fn step(
         d[row * width..(row + 1) * width].copy_from_slice(vector);
     }
     let gradients = Gradients { weights: Some(&mut weights), embeddings: words_too, adapter: None };
-    model.backward(0..backbone.encoder.layers(), batch, &mut activations, &mut d, gradients);
+    model.backward(batch, &mut activations, &mut d, gradients);
     (loss, weights, of_head)
 }
 

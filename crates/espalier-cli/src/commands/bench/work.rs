@@ -4,7 +4,7 @@ use super::repeat;
 use super::workload::Workload;
 use espalier_data::sampling::generator;
 use espalier_encoder::{
-    Activations, Batch, Gradients, Lora, LoraConfig, Model, Module, PackedWeights, Pooling,
+    Activations, Batch, Gradients, Lora, LoraConfig, Model, PackedWeights, Pooling,
 };
 use espalier_train::initialization::uniform;
 use espalier_train::optimizer::{Optimizer, OptimizerConfig, ParameterGroup, Parameters, Schedule};
@@ -33,7 +33,7 @@ pub(super) fn train(workload: &Workload, freeze_embeddings: bool, steps: usize) 
             embeddings: !freeze_embeddings,
             adapter: None,
         };
-        model.backward(0..encoder.layers(), batch, &mut activations, d_hidden, gradients);
+        model.backward(batch, &mut activations, d_hidden, gradients);
         // Its only error is a gradient that is not finite, which cannot happen here.
         let (values, packed) = (weights.as_mut_slice(), Some((encoder, &mut packed)));
         let _ = optimizer.step(&mut [Parameters {
@@ -50,12 +50,7 @@ pub(super) fn train(workload: &Workload, freeze_embeddings: bool, steps: usize) 
 pub(super) fn finetune(workload: &Workload, cached_trunk: bool, steps: usize) -> Vec<f64> {
     let (encoder, weights) = (&workload.encoder, &workload.weights);
     let layers = encoder.layers();
-    let config = LoraConfig {
-        layers: ADAPTED.min(layers),
-        modules: Module::ALL.to_vec(),
-        rank: 8,
-        alpha: 16.0,
-    };
+    let config = LoraConfig::for_layers(layers).with_layers(ADAPTED.min(layers));
     let mut rng = generator(0, "bench adapter");
     let mut lora = Lora::random_init(&encoder.config, &config, uniform(&mut rng));
     let packed = PackedWeights::new(encoder, weights, workload.precision);
@@ -84,7 +79,7 @@ pub(super) fn finetune(workload: &Workload, cached_trunk: bool, steps: usize) ->
         model.forward_layers(first..layers, Some(input), batch, &mut activations);
         let d_hidden = loss.gradient(activations.output(), batch, encoder.width());
         let gradients = Gradients { adapter: Some(&mut group.gradients), ..Default::default() };
-        model.backward(first..layers, batch, &mut activations, d_hidden, gradients);
+        model.backward(batch, &mut activations, d_hidden, gradients);
         let _ = optimizer.step(&mut [Parameters::new("adapter", &mut lora.values, &mut group)]);
     })
 }

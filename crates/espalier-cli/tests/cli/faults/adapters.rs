@@ -2,7 +2,7 @@
 
 use super::{can_fault, is_killed, kill, partials};
 use crate::workspace::{Workspace, backbone};
-use espalier_encoder::{Adapter, Backbone, Tokenizer};
+use espalier_encoder::{Adapter, Backbone, Tokenizer, TokenizerLimits};
 use std::fs;
 use std::path::Path;
 
@@ -89,7 +89,8 @@ fn a_tokenizer_is_the_old_one_or_the_new_one() {
     };
     workspace.ok(&train("old", "--cased"));
     workspace.ok(&train("new", ""));
-    let read = |name: &str| Tokenizer::read(&workspace.path(name), usize::MAX, 512);
+    let read =
+        |name: &str| Tokenizer::read(&workspace.path(name), TokenizerLimits::new(usize::MAX, 512));
     let ids = |tokenizer: &Tokenizer| tokenizer.encode("The Hotel of London").ids;
     let (old, new) = (ids(&read("old").unwrap()), ids(&read("new").unwrap()));
     assert_ne!(old, new);

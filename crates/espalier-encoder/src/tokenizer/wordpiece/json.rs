@@ -1,23 +1,23 @@
-//! tokenizer.json, when it describes BERT's tokenizer.
+//! Parsing tokenizer.json, if it describes BERT's tokenizer.
 
 use super::normalize::Normalization;
 use super::schema::{
     AddedToken, BertNormalizer, BertProcessing, File, Piece, RobertaProcessing, TemplateProcessing,
 };
 use super::vocabulary::Vocabulary;
-use super::{Refusal, Settings, WordPiece, leaves_room};
+use super::{ParseError, Settings, WordPiece, check_special_tokens};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::collections::HashSet;
 use std::fmt::Display;
 
 impl WordPiece {
-    /// Reads tokenizer.json for a model that takes `max_tokens` tokens.
+    /// Parses tokenizer.json for a model that takes `max_tokens` tokens.
     ///
     /// # Errors
-    /// [`Refusal::NotBert`] when a part of it is not BERT's, [`Refusal::Broken`] when it is no use
-    /// at all.
-    pub fn from_json(json: &[u8], max_tokens: usize) -> Result<Self, Refusal> {
+    /// [`ParseError::NotBert`] when a part of it is not BERT's, [`ParseError::Invalid`] when it is
+    /// not a tokenizer.
+    pub fn from_json(json: &[u8], max_tokens: usize) -> Result<Self, ParseError> {
         if json.len() > Vocabulary::LARGEST {
             return Err(not_a_tokenizer("more than 2 GiB"));
         }
@@ -34,22 +34,24 @@ impl WordPiece {
         let vocabulary = setting(model.vocab, "vocab")?;
         let unk_token = setting(model.unk_token, "unk_token")?;
         let unknown = vocabulary.id(&unk_token);
-        let unknown =
-            unknown.ok_or_else(|| Refusal::Broken(format!("the vocabulary has no {unk_token}")))?;
+        let unknown = unknown
+            .ok_or_else(|| ParseError::Invalid(format!("the vocabulary has no {unk_token}")))?;
         if kind(&pre_tokenizer) != "BertPreTokenizer" {
             return Err(not_bert("pre_tokenizer", kind(&pre_tokenizer)));
         }
-        let normalization = normalization(normalizer)?;
-        let Ends { before, after, trims } = special_tokens(post_processor, max_tokens)?;
+        let normalization = parse_normalizer(normalizer)?;
+        let PostProcessor { before, after, trims } =
+            parse_post_processor(post_processor, max_tokens)?;
         if trims && !normalization.lowercase && !normalization.strip_accents {
-            // It takes the letter by which byte-level BPE writes a space, and which no other
-            // normalisation leaves, for one.
+            // It also trims the letter with which byte-level BPE represents a space. Every other
+            // normalisation changes that letter.
             return Err(not_bert(
                 "post_processor",
                 "RobertaProcessing with trim_offsets for cased text",
             ));
         }
-        let Added { plain, normalized } = added(added_tokens, &vocabulary, normalization, trims)?;
+        let Added { plain, normalized } =
+            parse_added_tokens(added_tokens, &vocabulary, normalization, trims)?;
         let settings = Settings {
             normalization,
             added: plain,
@@ -64,7 +66,7 @@ impl WordPiece {
     }
 }
 
-fn normalization(normalizer: Value) -> Result<Normalization, Refusal> {
+fn parse_normalizer(normalizer: Value) -> Result<Normalization, ParseError> {
     if kind(&normalizer) != "BertNormalizer" {
         return Err(not_bert("normalizer", kind(&normalizer)));
     }
@@ -75,21 +77,24 @@ fn normalization(normalizer: Value) -> Result<Normalization, Refusal> {
 }
 
 /// What the post-processor does.
-struct Ends {
-    /// The ids that stand before every text.
+struct PostProcessor {
+    /// The ids of the special tokens before every text.
     before: Vec<u32>,
-    /// The ids that stand after it.
+    /// The ids of the special tokens after it.
     after: Vec<u32>,
-    /// Whether spaces are no part of a token's characters.
+    /// Whether spaces are trimmed from the spans of tokens.
     trims: bool,
 }
 
-fn special_tokens(post_processor: Value, max_tokens: usize) -> Result<Ends, Refusal> {
+fn parse_post_processor(
+    post_processor: Value,
+    max_tokens: usize,
+) -> Result<PostProcessor, ParseError> {
     match kind(&post_processor) {
         "BertProcessing" => {
             let BertProcessing { cls, sep, .. } = part(post_processor, "post_processor")?;
-            leaves_room(2, max_tokens).map_err(Refusal::Broken)?;
-            Ok(Ends { before: vec![cls.1], after: vec![sep.1], trims: false })
+            check_special_tokens(2, max_tokens).map_err(ParseError::Invalid)?;
+            Ok(PostProcessor { before: vec![cls.1], after: vec![sep.1], trims: false })
         }
         "RobertaProcessing" => {
             let RobertaProcessing { cls, sep, trim_offsets, add_prefix_space, .. } =
@@ -97,58 +102,62 @@ fn special_tokens(post_processor: Value, max_tokens: usize) -> Result<Ends, Refu
             if trim_offsets && add_prefix_space {
                 return Err(not_bert("post_processor", "RobertaProcessing with add_prefix_space"));
             }
-            leaves_room(2, max_tokens).map_err(Refusal::Broken)?;
-            Ok(Ends { before: vec![cls.1], after: vec![sep.1], trims: trim_offsets })
+            check_special_tokens(2, max_tokens).map_err(ParseError::Invalid)?;
+            Ok(PostProcessor { before: vec![cls.1], after: vec![sep.1], trims: trim_offsets })
         }
-        "TemplateProcessing" => template(&part(post_processor, "post_processor")?, max_tokens),
+        "TemplateProcessing" => {
+            parse_template(&part(post_processor, "post_processor")?, max_tokens)
+        }
         other => Err(not_bert("post_processor", other)),
     }
 }
 
-fn template(template: &TemplateProcessing, max_tokens: usize) -> Result<Ends, Refusal> {
+fn parse_template(
+    template: &TemplateProcessing,
+    max_tokens: usize,
+) -> Result<PostProcessor, ParseError> {
     let ids = |piece: &Piece| match piece {
         Piece::SpecialToken { id } => match template.special_tokens.get(id) {
             Some(token) => Ok(token.ids.as_slice()),
-            None => {
-                Err(Refusal::Broken(format!("the template's {id} is not among its special tokens")))
-            }
+            None => Err(ParseError::Invalid(format!(
+                "the template's {id} is not among its special tokens"
+            ))),
         },
         Piece::Sequence { id } => {
             Err(not_bert("post_processor", format_args!("a template with sequence {id}")))
         }
     };
-    let mut sides =
+    let mut parts =
         template.single.split(|piece| matches!(piece, Piece::Sequence { id } if id == "A"));
-    let (Some(before), Some(after), None) = (sides.next(), sides.next(), sides.next()) else {
+    let (Some(before), Some(after), None) = (parts.next(), parts.next(), parts.next()) else {
         return Err(not_bert("post_processor", "a template that does not have the text once"));
     };
     let before = before.iter().map(ids).collect::<Result<Vec<_>, _>>()?;
     let after = after.iter().map(ids).collect::<Result<Vec<_>, _>>()?;
-    // Counted before they are put together: a few lines can name a great many.
+    // Counted before they are concatenated: a small file can name very many.
     let special =
         before.iter().chain(&after).fold(0usize, |sum, ids| sum.saturating_add(ids.len()));
-    leaves_room(special, max_tokens).map_err(Refusal::Broken)?;
-    Ok(Ends { before: before.concat(), after: after.concat(), trims: false })
+    check_special_tokens(special, max_tokens).map_err(ParseError::Invalid)?;
+    Ok(PostProcessor { before: before.concat(), after: after.concat(), trims: false })
 }
 
 /// Added tokens and their ids.
 struct Added {
-    /// Those that are looked for in the text as it stands.
+    /// Those that are searched for in the text as it is.
     plain: Vec<(String, u32)>,
-    /// Those that are looked for when it is normalised, as they are then.
+    /// Those that are searched for in the normalised text, themselves normalised.
     normalized: Vec<(String, u32)>,
 }
 
-/// As in the library, a token that the vocabulary does not have gets the next free id, whatever the
-/// file says. Where the post-processor `trims`, it makes no difference that a token takes the
-/// spaces before it along (`lstrip`): they have no tokens, and the token does not keep their
-/// characters.
-fn added(
+/// As in the library, a token that is not in the vocabulary gets the next free id, whatever the file
+/// says. If the post-processor `trims`, `lstrip` (the token includes the spaces before it) makes no
+/// difference: spaces are not in any token, and are trimmed from the span.
+fn parse_added_tokens(
     tokens: Vec<AddedToken>,
     vocabulary: &Vocabulary,
     normalization: Normalization,
     trims: bool,
-) -> Result<Added, Refusal> {
+) -> Result<Added, ParseError> {
     let (mut seen, mut ids) = (HashSet::new(), vocabulary.len() as u32..);
     let mut added = Added { plain: Vec::new(), normalized: Vec::new() };
     for AddedToken { content, single_word, lstrip, rstrip, normalized } in tokens {
@@ -159,7 +168,7 @@ fn added(
                 format_args!("{content}, which is matched by rules"),
             ));
         }
-        let text = if normalized { normalization.of(&content) } else { content.clone() };
+        let text = if normalized { normalization.normalize(&content) } else { content.clone() };
         if !seen.insert(content.clone()) || text != content && !seen.insert(text.clone()) {
             return Err(not_bert("added token", format_args!("{content} twice")));
         }
@@ -177,7 +186,7 @@ fn added(
     Ok(added)
 }
 
-/// Spaces, and the letter by which byte-level BPE writes one.
+/// Whitespace, and the letter with which byte-level BPE represents a space.
 fn is_space(c: char) -> bool {
     c.is_whitespace() || c == '\u{120}'
 }
@@ -186,18 +195,18 @@ fn kind(part: &Value) -> &str {
     part["type"].as_str().unwrap_or("of no type")
 }
 
-fn part<T: DeserializeOwned>(value: Value, name: &str) -> Result<T, Refusal> {
-    serde_json::from_value(value).map_err(|error| Refusal::NotBert(format!("{name}: {error}")))
+fn part<T: DeserializeOwned>(value: Value, name: &str) -> Result<T, ParseError> {
+    serde_json::from_value(value).map_err(|error| ParseError::NotBert(format!("{name}: {error}")))
 }
 
-fn setting<T>(value: Option<T>, name: &str) -> Result<T, Refusal> {
+fn setting<T>(value: Option<T>, name: &str) -> Result<T, ParseError> {
     value.ok_or_else(|| not_a_tokenizer(format_args!("the model has no {name}")))
 }
 
-fn not_bert(part: &str, found: impl Display) -> Refusal {
-    Refusal::NotBert(format!("the {part} is {found}"))
+fn not_bert(part: &str, found: impl Display) -> ParseError {
+    ParseError::NotBert(format!("the {part} is {found}"))
 }
 
-fn not_a_tokenizer(reason: impl Display) -> Refusal {
-    Refusal::Broken(format!("not a tokenizer: {reason}"))
+fn not_a_tokenizer(reason: impl Display) -> ParseError {
+    ParseError::Invalid(format!("not a tokenizer: {reason}"))
 }

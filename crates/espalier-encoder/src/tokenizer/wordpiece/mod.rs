@@ -1,33 +1,28 @@
-//! BERT's tokenizer: normalisation, words, and the longest tokens of a vocabulary, as the
-//! tokenizers library has them.
+//! BERT's tokenizer: normalisation, words, and the longest tokens of a vocabulary. It gives the same
+//! tokens as the `tokenizers` library.
 //!
-//! A text goes through it one character at a time (`normalize`, `finder`), from which words are
-//! gathered (`words`) and cut into tokens (`tokens`). Nothing is kept but the word at hand, and it
-//! ends as soon as the model's limit on tokens is reached.
+//! A text goes through it one character at a time: added tokens are found (`added_tokens`),
+//! characters are normalised (`normalize`), collected into words and split into tokens (`split`).
+//! Only the current word is buffered, and encoding ends when the limit of tokens is reached.
 
-mod added;
-mod finder;
+mod added_tokens;
 mod json;
-mod lines;
 mod normalize;
 mod schema;
-mod stored;
+mod split;
 mod tables;
-mod tokens;
 mod unicode;
+mod vocab_txt;
 mod vocabulary;
-mod words;
 
-use super::{Encoded, leaves_room};
-pub use stored::SerializedTokenizer;
-
-use added::AddedTokens;
-use finder::{Finder, Found};
+use super::{Encoded, check_special_tokens};
+use added_tokens::{AddedTokens, Found, NormalizedFinder};
 use normalize::{Normalization, Normalizer};
 use serde::{Deserialize, Serialize};
-use tokens::Tokens;
+use split::{TokenCollector, WordSplitter};
+use std::borrow::Cow;
+use std::str;
 use vocabulary::Vocabulary;
-use words::Words;
 
 /// BERT's tokenizer.
 #[derive(Clone, Debug)]
@@ -37,44 +32,44 @@ pub struct WordPiece {
     vocabulary: Vocabulary,
 }
 
-/// All but the vocabulary.
+/// Everything but the vocabulary. Its JSON is part of the format of packed backbones.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Settings {
     normalization: Normalization,
-    /// Tokens that are looked for in the text as it stands, and their ids.
+    /// Added tokens that are searched for in the text as it is, with their ids.
     added: Vec<(String, u32)>,
-    /// Tokens that are looked for in the normalised text, and their ids.
+    /// Added tokens that are searched for in the normalised text, with their ids.
     normalized: Vec<(String, u32)>,
-    /// The id of words that have no tokens.
+    /// The id of the unknown token.
     unknown: u32,
-    /// What tokens inside a word begin with.
+    /// The prefix of tokens inside a word.
     prefix: String,
     /// Words with more characters are unknown.
     longest_word: usize,
-    /// The special tokens before a text.
+    /// The ids of the special tokens before a text.
     before: Vec<u32>,
-    /// The special tokens after a text.
+    /// The ids of the special tokens after a text.
     after: Vec<u32>,
 }
 
-/// Why tokenizer.json is not read.
-pub enum Refusal {
+/// Why a tokenizer.json is not read.
+pub enum ParseError {
     /// It describes another tokenizer than BERT's: what differs.
     #[cfg_attr(feature = "tokenizers", expect(dead_code, reason = "the library reads it then"))]
     NotBert(String),
-    /// It describes no tokenizer that works: what is wrong.
-    Broken(String),
+    /// It does not describe a tokenizer: what is wrong.
+    Invalid(String),
 }
 
 impl WordPiece {
-    /// A tokenizer with these settings, in which no token is empty.
+    /// A tokenizer with these settings, in which no added token may be empty.
     fn new(settings: Settings, vocabulary: Vocabulary) -> Self {
         let added = AddedTokens::new(settings.added.clone());
         Self { settings, added, vocabulary }
     }
 
-    /// The highest id that a text can get.
+    /// The highest id that a token can have.
     pub fn highest_id(&self) -> u32 {
         let Settings { unknown, before, after, .. } = &self.settings;
         let found = self.added().map(|&(_, id)| id).chain(self.vocabulary.highest_id());
@@ -86,14 +81,14 @@ impl WordPiece {
         self.added().find(|(text, _)| text == token).map(|&(_, id)| id)
     }
 
-    /// Whether an id is that of an added token or of one around every text.
+    /// Whether an id is that of an added token or of a special token around every text.
     pub fn is_added(&self, id: u32) -> bool {
         let Settings { before, after, .. } = &self.settings;
         self.added().any(|&(_, added)| added == id)
             || before.iter().chain(after).any(|&special| special == id)
     }
 
-    /// A token as the vocabulary has it.
+    /// The token with an id, as it is in the vocabulary.
     pub fn token(&self, id: u32) -> Option<&str> {
         let added = || self.added().find(|&&(_, added)| added == id).map(|(text, _)| text.as_str());
         self.vocabulary.token(id).or_else(added)
@@ -104,14 +99,14 @@ impl WordPiece {
         self.settings.added.iter().chain(&self.settings.normalized)
     }
 
-    /// Encodes a text, cut to `max_tokens` tokens.
+    /// Encodes a text, truncated to `max_tokens` tokens.
     pub fn encode(&self, text: &str, max_tokens: usize) -> Encoded {
         let mut encoder = Encoder::new(self, max_tokens, text.len());
         encoder.text(text);
         encoder.tokens.finish()
     }
 
-    /// Encodes a text in words, cut to `max_tokens` tokens.
+    /// Encodes words, truncated to `max_tokens` tokens.
     pub fn encode_words(&self, words: &[impl AsRef<str>], max_tokens: usize) -> Encoded {
         let bytes = words.iter().map(|word| word.as_ref().len()).sum();
         let mut encoder = Encoder::new(self, max_tokens, bytes);
@@ -126,13 +121,57 @@ impl WordPiece {
     }
 }
 
-/// One text on its way through the tokenizer.
+/// A tokenizer as it is in a packed backbone: only the settings, which are short, must be parsed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SerializedTokenizer<'a> {
+    /// Everything but the vocabulary, JSON.
+    pub settings: Cow<'a, [u8]>,
+    /// All tokens, one after the other, UTF-8.
+    pub text: Cow<'a, [u8]>,
+    /// For each token the byte of `text` after its last, and its id.
+    pub tokens: Cow<'a, [[u32; 2]]>,
+}
+
+impl WordPiece {
+    /// The tokenizer for a packed backbone.
+    pub fn serialize(&self) -> SerializedTokenizer<'_> {
+        let (text, tokens) = self.vocabulary.pieces();
+        // Numbers and strings can always be serialized.
+        let settings = serde_json::to_vec(&self.settings).unwrap_or_default();
+        SerializedTokenizer {
+            settings: settings.into(),
+            text: text.as_bytes().into(),
+            tokens: tokens.collect(),
+        }
+    }
+
+    /// The inverse of [`WordPiece::serialize`], for a model that takes `max_tokens` tokens.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn from_serialized(
+        serialized: &SerializedTokenizer,
+        max_tokens: usize,
+    ) -> Result<Self, String> {
+        let settings: Settings = serde_json::from_slice(&serialized.settings)
+            .map_err(|error| format!("settings: {error}"))?;
+        check_special_tokens(settings.before.len() + settings.after.len(), max_tokens)?;
+        if settings.added.iter().chain(&settings.normalized).any(|(token, _)| token.is_empty()) {
+            return Err("an added token is empty".into());
+        }
+        let text =
+            str::from_utf8(&serialized.text).map_err(|error| format!("the vocabulary: {error}"))?;
+        Ok(Self::new(settings, Vocabulary::from_pieces(text, &serialized.tokens)?))
+    }
+}
+
+/// The state of encoding one text.
 struct Encoder<'t> {
     added: &'t AddedTokens,
     normalizer: Normalizer,
-    finder: Finder<'t>,
-    words: Words,
-    tokens: Tokens<'t>,
+    finder: NormalizedFinder<'t>,
+    words: WordSplitter,
+    tokens: TokenCollector<'t>,
 }
 
 impl<'t> Encoder<'t> {
@@ -140,29 +179,29 @@ impl<'t> Encoder<'t> {
         Self {
             added: &tokenizer.added,
             normalizer: Normalizer::new(tokenizer.settings.normalization),
-            finder: Finder::new(&tokenizer.settings.normalized),
-            words: Words::new(tokenizer.settings.longest_word),
-            tokens: Tokens::new(tokenizer, max_tokens, bytes),
+            finder: NormalizedFinder::new(&tokenizer.settings.normalized),
+            words: WordSplitter::new(tokenizer.settings.longest_word),
+            tokens: TokenCollector::new(tokenizer, max_tokens, bytes),
         }
     }
 
     fn text(&mut self, text: &str) {
         let (mut rest, mut at) = (text, 0);
         while let Some((range, id)) = self.added.find(rest) {
-            at = self.piece(&rest[..range.start], at);
+            at = self.plain_text(&rest[..range.start], at);
             let end = at + rest[range.clone()].chars().count();
-            self.tokens.added(id, (at, end));
+            self.tokens.added_token(id, (at, end));
             (rest, at) = (&rest[range.end..], end);
             if self.tokens.is_full() {
                 return;
             }
         }
-        self.piece(rest, at);
+        self.plain_text(rest, at);
     }
 
-    /// Takes a text without added tokens, whose first character is at `start`; returns where it
-    /// ends.
-    fn piece(&mut self, text: &str, start: usize) -> usize {
+    /// Encodes text without added tokens that begins at the character `start`; returns the character
+    /// after its last.
+    fn plain_text(&mut self, text: &str, start: usize) -> usize {
         let Self { normalizer, finder, words, tokens, .. } = self;
         let mut at = start;
         for c in text.chars() {
@@ -183,12 +222,12 @@ impl<'t> Encoder<'t> {
     }
 }
 
-fn take(words: &mut Words, tokens: &mut Tokens, found: Found) {
+fn take(words: &mut WordSplitter, tokens: &mut TokenCollector, found: Found) {
     match found {
         Found::Character(c, origin) => words.push(c, origin, &mut |word| tokens.word(word)),
         Found::Token(id, span) => {
             words.flush(&mut |word| tokens.word(word));
-            tokens.added(id, span);
+            tokens.added_token(id, span);
         }
     }
 }

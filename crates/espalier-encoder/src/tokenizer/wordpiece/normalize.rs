@@ -1,25 +1,25 @@
-//! BERT's normalisation, one character at a time, each with the character of the text that it comes
-//! from.
+//! BERT's normalisation, one character at a time, with the character of the text from which each
+//! comes.
 
-use super::unicode::{Class, decompose, is_chinese, is_dropped};
+use super::unicode::{Class, decompose, is_chinese, is_removed};
 use serde::{Deserialize, Serialize};
 
-/// What a tokenizer does to a text before it splits it into words.
+/// What is done to a text before it is split into words.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Normalization {
-    /// Drops control characters.
+    /// Removes control characters.
     pub clean_text: bool,
     /// Puts spaces around Chinese characters.
     pub handle_chinese_chars: bool,
-    /// Decomposes letters and drops their accents.
+    /// Decomposes letters and removes their accents.
     pub strip_accents: bool,
     pub lowercase: bool,
 }
 
 impl Normalization {
-    /// A whole text, normalised.
-    pub fn of(self, text: &str) -> String {
+    /// Normalises a text.
+    pub fn normalize(self, text: &str) -> String {
         let (mut normalizer, mut normalized) = (Normalizer::new(self), String::new());
         let mut emit = |c, _| normalized.push(c);
         text.chars().for_each(|c| normalizer.push(c, 0, &mut emit));
@@ -28,21 +28,23 @@ impl Normalization {
     }
 }
 
-/// Normalises the characters that it is given in order.
+/// Normalises a text that it is given character by character.
 pub struct Normalizer {
     settings: Normalization,
+    /// Marks that are not yet in canonical order.
     marks: Vec<Mark>,
-    /// Where the marks stood, one for each of those that are first in their decomposition.
+    /// Where they come from, one for each mark that is the first of its decomposition.
     origins: Vec<usize>,
-    /// Where the last character before the marks stood.
+    /// Where the last character before the marks comes from.
     before: usize,
 }
 
-/// A character that canonical order may move.
+/// A character that canonical ordering may move.
 struct Mark {
     rank: u8,
-    /// None for an accent, which is dropped but takes part in the order.
+    /// `None` for an accent, which is removed but takes part in the ordering.
     kept: Option<char>,
+    /// Whether it is the first of its decomposition.
     is_first: bool,
 }
 
@@ -51,9 +53,9 @@ impl Normalizer {
         Self { settings, marks: Vec::new(), origins: Vec::new(), before: 0 }
     }
 
-    /// Takes the text's next character, at `origin`, and calls `emit` with what becomes of it.
+    /// Takes the next character, the one at `origin`, and calls `emit` with normalised characters.
     pub fn push(&mut self, c: char, origin: usize, emit: &mut impl FnMut(char, usize)) {
-        if self.settings.clean_text && is_dropped(c) {
+        if self.settings.clean_text && is_removed(c) {
             return;
         }
         if c.is_ascii() {
@@ -67,16 +69,15 @@ impl Normalizer {
         }
     }
 
-    /// Ends the text: gives out what was held back.
+    /// Ends the text: emits the marks.
     pub fn flush(&mut self, emit: &mut impl FnMut(char, usize)) {
-        // Stable, as canonical order asks for.
+        // Canonical ordering is a stable sort.
         self.marks.sort_by_key(|mark| mark.rank);
         let mut origins = self.origins.drain(..);
         let mut origin = self.before;
         let lowercase = self.settings.lowercase;
         for mark in self.marks.drain(..) {
-            // The library counts places, not characters: what has moved gets the origin of the
-            // place that it has moved to.
+            // As in the library, a mark that has moved gets the origin of its new place.
             if mark.is_first {
                 origin = origins.next().unwrap_or(origin);
             }
@@ -86,7 +87,7 @@ impl Normalizer {
         }
     }
 
-    /// Decomposes a character (NFD), puts marks into canonical order and drops accents.
+    /// Decomposes a character (NFD), orders marks canonically and removes accents.
     fn strip(&mut self, c: char, origin: usize, emit: &mut impl FnMut(char, usize)) {
         if !self.settings.strip_accents {
             return self.settle(Some(c), origin, emit);
@@ -108,7 +109,7 @@ impl Normalizer {
         });
     }
 
-    /// Takes a character that no mark moves past; None for an accent, which is dropped.
+    /// Takes a character that marks do not move past; `None` for an accent, which is removed.
     fn settle(&mut self, kept: Option<char>, origin: usize, emit: &mut impl FnMut(char, usize)) {
         if !self.marks.is_empty() {
             self.flush(emit);

@@ -1,4 +1,4 @@
-//! What tokenizer.json looks like, as far as BERT's tokenizer needs it.
+//! The schema of tokenizer.json, as far as BERT's tokenizer needs it.
 
 use super::vocabulary::Vocabulary;
 use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -8,8 +8,8 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 
-/// The whole file. The parts that depend on the kind of tokenizer are read when that is known; what
-/// there is about padding, truncation and decoding is of no use here.
+/// The file. Parts that depend on the kind of tokenizer are parsed once that is known. Padding,
+/// truncation and decoder are ignored.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct File {
@@ -40,7 +40,7 @@ pub struct AddedToken {
     pub normalized: bool,
 }
 
-/// A model of any kind. Only a vocabulary can be large, so it is read in place.
+/// A model of any kind. Only the vocabulary can be large, so it is parsed without a copy.
 #[derive(Deserialize)]
 pub struct Model {
     pub r#type: Option<String>,
@@ -126,7 +126,7 @@ impl<'de> Visitor<'de> for VocabularyVisitor {
         Ok(vocabulary)
     }
 
-    /// The form that Unigram models have.
+    /// The vocabulary of Unigram models, which are not supported here.
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Vocabulary, A::Error> {
         while items.next_element::<IgnoredAny>()?.is_some() {}
         Ok(Vocabulary::default())

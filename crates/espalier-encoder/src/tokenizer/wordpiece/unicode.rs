@@ -1,12 +1,12 @@
-//! What BERT's normalisation asks about a character.
+//! The properties of characters that BERT's normalisation needs.
 //!
-//! The answers are those of the tokenizers library, which knows an older Unicode than the standard
-//! library does: another version would split some texts differently than the model saw them in
-//! training.
+//! They are those of the `tokenizers` library, which uses an older version of Unicode than the
+//! standard library. With another version, some texts would be split in another way than in the
+//! model's training.
 
 use super::tables::{CLASSES, NARROW, WIDE};
 
-/// What happens to a character beyond ASCII, as one byte.
+/// The properties of a character beyond ASCII, in one byte.
 #[derive(Clone, Copy)]
 pub struct Class(u8);
 
@@ -16,8 +16,8 @@ impl Class {
         Self(CLASSES[after - 1] as u8) // The first change is at '\0'.
     }
 
-    /// Control, format and private-use characters and U+FFFD.
-    fn is_dropped(self) -> bool {
+    /// Control, format and private-use characters, and U+FFFD.
+    fn is_removed(self) -> bool {
         self.0 == 1
     }
 
@@ -25,43 +25,49 @@ impl Class {
         self.0 == 2
     }
 
-    /// Non-spacing marks (general category Mn), which are accents and their like.
+    /// Non-spacing marks (general category Mn), such as accents.
     pub fn is_accent(self) -> bool {
         self.0 & 0x80 != 0
     }
 
-    /// The place of the character's canonical combining class among all; 0 for characters that
+    /// The rank of the character's canonical combining class among all classes; 0 for characters that
     /// marks do not move past.
     pub fn rank(self) -> u8 {
         if self.0 & 0xc0 == 0 { 0 } else { self.0 & 0x3f }
     }
 }
 
-/// Whether cleaning a text drops this character. It also turns white space into spaces, which makes
-/// no difference later.
-pub fn is_dropped(c: char) -> bool {
+/// Whether cleaning a text removes this character. Cleaning also turns whitespace into spaces, which
+/// makes no difference here.
+pub fn is_removed(c: char) -> bool {
     match c {
         '\t' | '\n' | '\r' => false,
         _ if c.is_ascii() => c.is_ascii_control(),
-        _ => Class::of(c).is_dropped(),
+        _ => Class::of(c).is_removed(),
     }
 }
 
-/// Whether this character is a word of its own.
+/// Whether this character is a word by itself.
 pub fn is_punctuation(c: char) -> bool {
     if c.is_ascii() { c.is_ascii_punctuation() } else { Class::of(c).is_punctuation() }
 }
 
-/// Whether BERT takes this character for Chinese: the blocks of CJK ideographs as its authors knew
-/// them.
+/// Whether a character is Chinese for BERT: the blocks of CJK ideographs in its original code.
 pub fn is_chinese(c: char) -> bool {
-    matches!(c,
-        '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{2a6df}'
-        | '\u{2a700}'..='\u{2b81f}' | '\u{2b920}'..='\u{2ceaf}' | '\u{2f800}'..='\u{2fa1f}')
+    matches!(
+        c,
+        '\u{3400}'..='\u{4dbf}'
+            | '\u{4e00}'..='\u{9fff}'
+            | '\u{f900}'..='\u{faff}'
+            | '\u{20000}'..='\u{2a6df}'
+            | '\u{2a700}'..='\u{2b81f}'
+            | '\u{2b920}'..='\u{2ceaf}'
+            | '\u{2f800}'..='\u{2fa1f}'
+    )
 }
 
-/// Calls `part` with the canonical decomposition of a character, but without the accents that are
-/// not its first part: they would be stripped next.
+/// Calls `part` with the characters of the canonical decomposition, without accents that are not the
+/// first: they would be removed next.
 pub fn decompose(c: char, mut part: impl FnMut(char)) {
     let code = c as u32;
     if let Some(syllable) = code.checked_sub(0xac00).filter(|&syllable| syllable < 11_172) {
@@ -82,8 +88,8 @@ pub fn decompose(c: char, mut part: impl FnMut(char)) {
     }
 }
 
-/// The syllable's leading consonant, vowel and, for most, trailing consonant (the Unicode standard,
-/// 3.12).
+/// The leading consonant, vowel and, for most, trailing consonant of a syllable (the Unicode
+/// standard, 3.12).
 fn decompose_hangul(syllable: u32, mut part: impl FnMut(char)) {
     let (vowels, trailing) = (21, 28);
     let letters = [

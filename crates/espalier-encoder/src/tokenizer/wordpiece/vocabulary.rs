@@ -1,17 +1,17 @@
-//! The tokens of a vocabulary: all their text in one piece, and a hash table that finds them in it.
+//! A vocabulary: the text of all tokens in one string, and a hash table to find them.
 
 use std::fmt;
 
 /// Tokens and their ids.
 #[derive(Clone, Default)]
 pub struct Vocabulary {
-    /// All tokens, one after the other.
+    /// The text of all tokens, one after the other.
     text: String,
     tokens: Vec<Token>,
-    /// Open addressing with linear probing: 1 + the index of a token, or 0. The length is a power
-    /// of two, and at least half of it is free.
+    /// Hash table with open addressing and linear probing: 1 + the index of a token, or 0. The length
+    /// is a power of two, and at most half of the slots are used.
     slots: Vec<u32>,
-    /// Bytes of the longest token.
+    /// Length of the longest token in bytes.
     longest: usize,
 }
 
@@ -24,14 +24,14 @@ struct Token {
 }
 
 impl Vocabulary {
-    /// The most text that a vocabulary can be made of, in bytes.
+    /// The largest text of a vocabulary in bytes.
     pub const LARGEST: usize = u32::MAX as usize / 2;
 
-    /// A vocabulary of a text's pieces: for each the byte after its last, and its id.
+    /// The inverse of [`Vocabulary::pieces`].
     ///
     /// # Errors
     /// What is wrong with the pieces.
-    pub fn of_pieces(text: &str, pieces: &[[u32; 2]]) -> Result<Self, String> {
+    pub fn from_pieces(text: &str, pieces: &[[u32; 2]]) -> Result<Self, String> {
         if text.len() > Self::LARGEST {
             return Err("the vocabulary is longer than 2 GiB".into());
         }
@@ -52,13 +52,13 @@ impl Vocabulary {
         }
     }
 
-    /// The text of all tokens, one after the other, and for each the byte after its last, and its
-    /// id.
+    /// The text of all tokens, one after the other, and for each token the byte after its last, and
+    /// its id.
     pub fn pieces(&self) -> (&str, impl Iterator<Item = [u32; 2]>) {
         (&self.text, self.tokens.iter().map(|token| [token.start + token.length, token.id]))
     }
 
-    /// Adds a token, or gives the token another id. All tokens together must not be longer than
+    /// Adds a token, or changes its id. All tokens together must not be longer than
     /// [`Self::LARGEST`].
     pub fn insert(&mut self, token: &str, id: u32) {
         if 2 * (self.tokens.len() + 1) > self.slots.len() {
@@ -83,7 +83,7 @@ impl Vocabulary {
         self.tokens.len()
     }
 
-    /// The highest id, if there is any token.
+    /// The highest id, if there are tokens.
     pub fn highest_id(&self) -> Option<u32> {
         self.tokens.iter().map(|token| token.id).max()
     }
@@ -93,16 +93,16 @@ impl Vocabulary {
         self.find(Hash::new().bytes(token.as_bytes()).finish(), token.as_bytes(), &[])
     }
 
-    /// The token with an id, by a look at all of them.
+    /// The token with an id, by linear search.
     pub fn token(&self, id: u32) -> Option<&str> {
         let token = self.tokens.iter().find(|token| token.id == id)?;
         self.text.get(token.start as usize..(token.start + token.length) as usize)
     }
 
-    /// The longest token that consists of `prefix` and a beginning of `text`: its id and the bytes
-    /// of `text` that it takes.
+    /// The longest token that consists of `prefix` and the beginning of `text`: its id, and how many
+    /// bytes of `text` it takes.
     ///
-    /// `hashes` is room to work in, which keeps its memory from call to call.
+    /// `hashes` is a buffer, which is reused from call to call.
     pub fn longest(&self, prefix: &str, text: &str, hashes: &mut Vec<u32>) -> Option<(u32, usize)> {
         let most = text.len().min(self.longest.saturating_sub(prefix.len()));
         let mut hash = Hash::new().bytes(prefix.as_bytes());
@@ -127,7 +127,7 @@ impl Vocabulary {
         }
     }
 
-    /// The slot that holds the token `prefix` + `rest`, or the free one that would.
+    /// The slot of the token `prefix` + `rest`, or the free slot for it.
     fn slot(&self, hash: u32, prefix: &[u8], rest: &[u8]) -> usize {
         let mask = self.slots.len() - 1;
         let mut slot = hash as usize & mask;
@@ -148,8 +148,8 @@ impl Vocabulary {
             return false;
         }
         let bytes = &self.text.as_bytes()[token.start as usize..][..length];
-        // Byte by byte: a word has just been written byte by byte, and a wider read would wait for
-        // all of it to arrive.
+        // Byte by byte: the word has just been written byte by byte, and a wider load would wait
+        // for these stores.
         bytes.iter().zip(prefix.iter().chain(rest)).all(|(a, b)| a == b)
     }
 
@@ -172,8 +172,7 @@ impl fmt::Debug for Vocabulary {
     }
 }
 
-/// A hash that takes one byte after the other, so that all beginnings of a text are hashed on one
-/// way through it.
+/// A hash that is updated byte by byte, so that one pass hashes all prefixes of a text.
 #[derive(Clone, Copy)]
 struct Hash(u64);
 
@@ -187,8 +186,8 @@ impl Hash {
     }
 
     fn byte(self, byte: u8) -> Self {
-        // Odd, and its bits are those of the golden ratio: no byte is lost, and each reaches all
-        // higher bits.
+        // Fibonacci hashing: the factor is odd, so that no information is lost, and its bits are
+        // those of the golden ratio, so that each byte affects all higher bits.
         Self((self.0 ^ byte as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15))
     }
 

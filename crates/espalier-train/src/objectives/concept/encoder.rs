@@ -106,12 +106,11 @@ impl<'a> Trained<'a> {
         if d_vectors.is_empty() {
             return; // a batch without entities has no concepts
         }
-        let (width, layers) = (self.backbone.encoder.width(), self.backbone.encoder.layers());
-        let mut d_hidden = Vec::new();
+        let (width, mut d_hidden) = (self.backbone.encoder.width(), Vec::new());
         Pooling::Mean.backward(d_vectors, &self.batch, width, &mut d_hidden);
         let (model, weights) = self.encoder.model(None);
         let gradients = Gradients { weights, embeddings: self.embeddings, adapter: None };
-        model.backward(0..layers, &self.batch, &mut self.activations, &mut d_hidden, gradients);
+        model.backward(&self.batch, &mut self.activations, &mut d_hidden, gradients);
     }
 }
 

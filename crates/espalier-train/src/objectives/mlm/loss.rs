@@ -81,7 +81,7 @@ impl MlmLoss<'_> {
                 let d_bias = self.head.score_bias_of(head);
                 let gradients = DecoderGradients { weight, d_t: &mut d, d_bias, d_words: words };
                 let loss = self.decode(&transformed.vectors, targets, Some(gradients));
-                self.head.transform_backward(hidden, &transformed, self.precision, &mut d, head);
+                self.head.transform_backward(hidden, &transformed, &mut d, head);
                 hidden.copy_from_slice(&d);
                 loss
             }

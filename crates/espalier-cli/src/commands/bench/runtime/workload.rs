@@ -74,7 +74,10 @@ pub(super) fn random_adapter(
         Modules::All => Module::ALL.to_vec(),
         Modules::QueryValue => vec![Module::Query, Module::Value],
     };
-    let shape = LoraConfig { layers: args.layers, modules, rank: RANK, alpha: 16.0 };
+    let shape = LoraConfig::for_layers(args.layers)
+        .with_layers(args.layers)
+        .with_modules(modules)
+        .with_rank(RANK);
     let mut rng = generator(number as u64, "bench adapter");
     let mut uniform = uniform(&mut rng);
     let mut lora = Lora::random_init(config, &shape, || 0.0);

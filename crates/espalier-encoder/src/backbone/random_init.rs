@@ -1,52 +1,66 @@
-//! A backbone that has not learnt anything yet.
+//! Random initialisation of a backbone.
 
 use super::Backbone;
-use super::directory::side_files;
-use crate::architecture::EncoderConfig;
+use super::directory::read_copied;
+use crate::config::EncoderConfig;
 use crate::error::{EncoderError, Result};
 use crate::memory;
 use crate::model::Encoder;
 use crate::pooling::TextVectors;
-use crate::tokenizer::Tokenizer;
+use crate::tokenizer::{Tokenizer, TokenizerLimits};
 use serde_json::{Map, Value, json};
 use std::path::Path;
 
-/// A tokenizer's files.
+/// The files of a tokenizer.
 const TOKENIZER_FILES: [&str; 4] =
     ["tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json"];
 
 impl Backbone {
-    /// A BERT of this shape with the tokenizer in a directory, whose number of tokens is that of
-    /// the word embeddings whatever `config` says. As in BERT, matrices and embeddings are drawn by
-    /// `normal`, biases are zero and LayerNorms do nothing.
+    /// A BERT of this shape with random weights and the tokenizer in a directory. `vocab_size` is
+    /// ignored: there are as many word embeddings as the tokenizer has tokens. As in BERT, matrices
+    /// and embeddings are drawn by `normal`, biases are zero, and LayerNorm weights are one.
+    ///
+    /// ```
+    /// use espalier_encoder::{Backbone, EncoderConfig};
+    ///
+    /// # fn main() -> Result<(), espalier_encoder::EncoderError> {
+    /// let tokenizer = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/tiny-bert");
+    /// let config = EncoderConfig::read(format!("{tokenizer}/config.json").as_ref())?;
+    /// let config = EncoderConfig { num_hidden_layers: 1, ..config };
+    /// let backbone = Backbone::random_init(config, tokenizer.as_ref(), || 0.02)?;
+    /// assert_eq!(backbone.encoder.layers(), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
-    /// Those of [`Tokenizer::read`], [`EncoderError::Unsupported`] for sizes that make no model,
-    /// and [`EncoderError::Memory`] for those that make one which no memory here holds.
+    /// Those of [`Tokenizer::read`], [`EncoderError::Unsupported`] for sizes that make no model, and
+    /// [`EncoderError::Memory`] for more parameters than there is memory for.
     pub fn random_init(
         config: EncoderConfig,
         tokenizer: &Path,
         mut normal: impl FnMut() -> f32,
     ) -> Result<Self> {
         let max_tokens = config.max_tokens();
-        let unlimited = Tokenizer::read(tokenizer, usize::MAX, max_tokens)?;
-        let config = EncoderConfig { vocab_size: unlimited.highest_id() as usize + 1, ..config };
-        config.validate().map_err(|what| EncoderError::unsupported(tokenizer, what))?;
+        let limits = TokenizerLimits { max_tokens, ..TokenizerLimits::default() };
+        let (directory, tokenizer) = (tokenizer, Tokenizer::read(tokenizer, limits)?);
+        let config = EncoderConfig { vocab_size: tokenizer.highest_id() as usize + 1, ..config };
+        config.validate().map_err(|what| EncoderError::unsupported(directory, what))?;
         let parameters = config.parameters();
         memory::check(
-            format!("a fresh encoder of {parameters} parameters"),
+            format!("an encoder of {parameters} parameters"),
             parameters * size_of::<f32>() as u64,
         )?;
-        let mut files = side_files(tokenizer, &TOKENIZER_FILES)?;
+        let mut files = read_copied(directory, &TOKENIZER_FILES)?;
         let mut settings = Map::new();
         if let Some(at) = files.iter().position(|(name, _)| *name == "tokenizer_config.json") {
-            let path = tokenizer.join("tokenizer_config.json");
+            let path = directory.join("tokenizer_config.json");
             settings =
                 serde_json::from_slice(&files.remove(at).1).map_err(EncoderError::json(&path))?;
         }
         settings.insert("model_max_length".into(), max_tokens.into());
         files.push(("tokenizer_config.json", indented(&Value::Object(settings))));
-        files.push(("config.json", indented(&description(&config))));
+        files.push(("config.json", indented(&config_json(&config))));
 
         let encoder = Encoder::new(config);
         let mut weights = vec![0.0; encoder.layout.len()];
@@ -58,13 +72,14 @@ impl Backbone {
                 _ => values.fill_with(&mut normal),
             }
         }
-        Ok(Self::of_parts(encoder, unlimited, TextVectors::default(), weights, files))
+        let text_encoder = Self::text_encoder(encoder, tokenizer, TextVectors::default(), weights);
+        Ok(Self { text_encoder, copied_files: files.into(), head: None })
     }
 }
 
-/// config.json of a BERT that was trained without dropout.
-fn description(config: &EncoderConfig) -> Value {
-    // In the digits that a person would write, not in those of the double nearest to it.
+/// The config.json of a BERT without dropout.
+fn config_json(config: &EncoderConfig) -> Value {
+    // Through the shortest decimal: 1e-12 and not the double that is nearest to the f32.
     let eps =
         config.layer_norm_eps.to_string().parse::<f64>().unwrap_or(config.layer_norm_eps.into());
     json!({

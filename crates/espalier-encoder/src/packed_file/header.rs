@@ -1,22 +1,22 @@
-//! What stands before a bundle's sections: magic, version, and a header that says what follows.
+//! The start of the file: magic, version, and a header that describes the sections.
 
-use super::hash::xxh64;
-use crate::architecture::EncoderConfig;
+use super::xxh64::xxh64;
+use crate::config::EncoderConfig;
 use crate::error::{EncoderError, Result};
 use crate::pooling::TextVectors;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use std::path::Path;
 
-/// The first bytes of every bundle.
+/// The first bytes of the file.
 const MAGIC: [u8; 8] = *b"espalier";
 /// The version that is written and read.
 const VERSION: u32 = 2;
 /// Magic, version, length and checksum of the header.
 const PREFIX: usize = 24;
-/// No header is longer: those of the largest encoders have some hundred kilobytes.
+/// The longest header in bytes. Those of the largest encoders have some hundred kilobytes.
 const LONGEST: usize = 1 << 20;
-/// Sections start at multiples of this: a cache line.
+/// Sections start at multiples of this, a cache line.
 pub(super) const ALIGNMENT: usize = 64;
 
 /// The number type of a section.
@@ -40,8 +40,8 @@ impl Type {
     }
 }
 
-/// One section: where it lies, counted from the first multiple of [`ALIGNMENT`] after the header,
-/// and what it holds.
+/// One section: what it holds, and where it is, counted from the first multiple of [`ALIGNMENT`]
+/// after the header.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Section {
@@ -55,20 +55,20 @@ pub(super) struct Section {
 }
 
 impl Section {
-    /// Whether the length is what type and shape say.
-    fn is_whole(&self) -> bool {
+    /// Whether the length fits type and shape.
+    fn has_right_length(&self) -> bool {
         let elements = self.shape.iter().try_fold(1usize, |all, &size| all.checked_mul(size));
         elements.and_then(|elements| elements.checked_mul(self.dtype.bytes())) == Some(self.length)
     }
 }
 
-/// Everything about a bundle but its numbers.
+/// Everything about a packed backbone but its numbers.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Header {
-    /// What matrices and word embeddings are stored in: the name of a precision.
+    /// The number type of matrices and word embeddings: the name of a precision.
     pub dtype: String,
-    /// Of the backbone that was packed.
+    /// That of the backbone that was packed.
     pub fingerprint: String,
     pub config: EncoderConfig,
     pub text_vectors: TextVectors,
@@ -76,13 +76,13 @@ pub(super) struct Header {
     pub sections: Vec<Section>,
 }
 
-/// How a section's checksum is written.
+/// The checksum of a section.
 pub(super) fn checksum(bytes: &[u8]) -> String {
     format!("{:016x}", xxh64(bytes))
 }
 
 impl Header {
-    /// The bytes before the sections.
+    /// The bytes before the first section; `path` is named in errors.
     pub fn to_bytes(&self, path: &Path) -> Result<Vec<u8>> {
         let header = serde_json::to_vec(self).map_err(EncoderError::json(path))?;
         if header.len() > LONGEST {
@@ -97,20 +97,20 @@ impl Header {
         Ok(bytes)
     }
 
-    /// Reads the header of a file's `bytes`, and where each of its sections lies in them.
-    pub fn read(path: &Path, bytes: &[u8]) -> Result<(Self, Vec<Range<usize>>)> {
+    /// Parses the header of a file's `bytes`, and finds the range of each section in them.
+    pub fn parse(path: &Path, bytes: &[u8]) -> Result<(Self, Vec<Range<usize>>)> {
         let broken = |reason: String| EncoderError::PackedFile { path: path.to_path_buf(), reason };
         let truncated =
             || broken(format!("it ends after {} bytes, within the header", bytes.len()));
         let rest = bytes
             .strip_prefix(&MAGIC)
-            .ok_or_else(|| broken("it does not start as a bundle does".into()))?;
+            .ok_or_else(|| broken("it does not start as a packed backbone does".into()))?;
         let (version, rest) = rest.split_first_chunk().ok_or_else(truncated)?;
         let version = u32::from_le_bytes(*version);
         if version != VERSION {
             let what = format!(
-                "a bundle of version {version}; this program reads version {VERSION}: pack the \
-                 backbone again"
+                "a packed backbone of version {version}; this program reads version {VERSION}: \
+                 pack the backbone again"
             );
             return Err(EncoderError::Unsupported { path: path.to_path_buf(), what });
         }
@@ -129,15 +129,15 @@ impl Header {
         Ok((header, ranges))
     }
 
-    /// Where the sections lie in a file: one after the other, at the next multiple of
-    /// [`ALIGNMENT`], with zeros between them.
+    /// The ranges of the sections in a file: each starts at the next multiple of [`ALIGNMENT`] after
+    /// the one before, with zeros between them.
     fn ranges(&self, bytes: &[u8], header_end: usize) -> Result<Vec<Range<usize>>, String> {
         let first = header_end.next_multiple_of(ALIGNMENT);
         let (mut ranges, mut end) = (Vec::new(), header_end);
         for section in &self.sections {
             let name = &section.name;
             let start = end.next_multiple_of(ALIGNMENT);
-            if first.checked_add(section.offset) != Some(start) || !section.is_whole() {
+            if first.checked_add(section.offset) != Some(start) || !section.has_right_length() {
                 return Err(format!("section {name:?} is not where or what it should be"));
             }
             let gap = bytes.get(end..start).filter(|_| section.length <= bytes.len() - start);

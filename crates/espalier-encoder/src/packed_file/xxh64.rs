@@ -1,7 +1,7 @@
-//! XXH64, the checksum of bundles: as fast as memory, and good against accidents (not against
-//! malice).
+//! XXH64, the checksum of sections and header: as fast as memory, and good against accidents (not
+//! against attacks).
 //!
-//! As specified in xxHash's "xxh64 algorithm description", with seed 0.
+//! Implemented after xxHash's "xxh64 algorithm description", with seed 0.
 
 const PRIMES: [u64; 5] = [
     0x9e37_79b1_85eb_ca87,
@@ -19,13 +19,13 @@ pub(super) fn xxh64(bytes: &[u8]) -> u64 {
         _ => stripes_hash(stripes),
     };
     hash = hash.wrapping_add(bytes.len() as u64);
-    while let Some((word, tail)) = rest.split_first_chunk() {
-        hash = (hash ^ round(0, u64::from_le_bytes(*word))).rotate_left(27);
+    while let Some((chunk, tail)) = rest.split_first_chunk() {
+        hash = (hash ^ round(0, u64::from_le_bytes(*chunk))).rotate_left(27);
         hash = hash.wrapping_mul(PRIMES[0]).wrapping_add(PRIMES[3]);
         rest = tail;
     }
-    if let Some((word, tail)) = rest.split_first_chunk() {
-        hash ^= u64::from(u32::from_le_bytes(*word)).wrapping_mul(PRIMES[0]);
+    if let Some((chunk, tail)) = rest.split_first_chunk() {
+        hash ^= u64::from(u32::from_le_bytes(*chunk)).wrapping_mul(PRIMES[0]);
         hash = hash.rotate_left(23).wrapping_mul(PRIMES[1]).wrapping_add(PRIMES[2]);
         rest = tail;
     }
@@ -42,26 +42,26 @@ pub(super) fn xxh64(bytes: &[u8]) -> u64 {
 fn stripes_hash(stripes: &[[u8; 32]]) -> u64 {
     let mut lanes = [PRIMES[0].wrapping_add(PRIMES[1]), PRIMES[1], 0, PRIMES[0].wrapping_neg()];
     for stripe in stripes {
-        for (lane, word) in lanes.iter_mut().zip(stripe.as_chunks().0) {
-            *lane = round(*lane, u64::from_le_bytes(*word));
+        for (lane, chunk) in lanes.iter_mut().zip(stripe.as_chunks().0) {
+            *lane = round(*lane, u64::from_le_bytes(*chunk));
         }
     }
-    let turned = lanes.iter().zip([1, 7, 12, 18]).map(|(lane, by)| lane.rotate_left(by));
-    let sum = turned.fold(0u64, u64::wrapping_add);
+    let rotated = lanes.iter().zip([1, 7, 12, 18]).map(|(lane, by)| lane.rotate_left(by));
+    let sum = rotated.fold(0u64, u64::wrapping_add);
     lanes.iter().fold(sum, |hash, &lane| {
         (hash ^ round(0, lane)).wrapping_mul(PRIMES[0]).wrapping_add(PRIMES[3])
     })
 }
 
-fn round(lane: u64, word: u64) -> u64 {
-    lane.wrapping_add(word.wrapping_mul(PRIMES[1])).rotate_left(31).wrapping_mul(PRIMES[0])
+fn round(lane: u64, input: u64) -> u64 {
+    lane.wrapping_add(input.wrapping_mul(PRIMES[1])).rotate_left(31).wrapping_mul(PRIMES[0])
 }
 
 #[cfg(test)]
 mod tests {
     use super::xxh64;
 
-    /// Values of the reference implementation.
+    /// Values from the reference implementation.
     #[test]
     fn known_hashes() {
         let pangram = "The quick brown fox jumps over the lazy dog";

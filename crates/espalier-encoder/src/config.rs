@@ -1,34 +1,45 @@
 //! The shape of an encoder, from a Hugging Face config.json.
 
-use super::{Architecture, Refused};
+use crate::architecture::{Architecture, ConfigError, supported};
 use crate::error::{EncoderError, Result};
 use crate::files;
 use espalier_kernels::attention::BUCKETS;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// Shape and constants of an encoder; the fields carry the names of BERT's config.json.
+/// Shape and constants of an encoder. The fields have the names of BERT's config.json.
+///
+/// ```
+/// use espalier_encoder::EncoderConfig;
+///
+/// # fn main() -> Result<(), espalier_encoder::EncoderError> {
+/// let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/tiny-bert");
+/// let config = EncoderConfig::read(format!("{directory}/config.json").as_ref())?;
+/// assert_eq!((config.num_hidden_layers, config.hidden_size), (3, 32));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EncoderConfig {
     /// The architecture.
     #[serde(default, rename = "model_type")]
     pub architecture: Architecture,
-    /// H, the width of the token vectors.
+    /// H, the width of the hidden states.
     pub hidden_size: usize,
     /// L, the number of transformer layers.
     pub num_hidden_layers: usize,
     /// Attention heads of a layer.
     pub num_attention_heads: usize,
-    /// F, the width inside the feed-forward block.
+    /// F, the inner width of the feed-forward block.
     pub intermediate_size: usize,
     /// Rows of the word embeddings.
     pub vocab_size: usize,
     /// Rows of the position embeddings.
     pub max_position_embeddings: usize,
-    /// The row of a text's first token in them.
+    /// The row of a text's first token in the position embeddings.
     #[serde(default)]
     pub first_position: usize,
-    /// Rows of the token-type embeddings: none where the architecture has no such table.
+    /// Rows of the token type embeddings: 0 where the architecture has no such table.
     #[serde(default = "default_type_vocab_size")]
     pub type_vocab_size: usize,
     /// Added to the variance in every LayerNorm.
@@ -48,9 +59,10 @@ impl EncoderConfig {
     /// Reads `config.json`.
     ///
     /// # Errors
-    /// [`EncoderError::Json`] for a missing or ill-typed key, [`EncoderError::Unsupported`] for an
-    /// architecture that is not in [`Architecture::ALL`], a variant of one that this engine does
-    /// not have (another activation than GELU, say), or sizes that make no model.
+    /// [`EncoderError::Json`] for a missing key or one of the wrong type,
+    /// [`EncoderError::Unsupported`] for an architecture that is not in [`Architecture::ALL`], a
+    /// variant that is not implemented (another activation than GELU, say), or sizes that make no
+    /// model.
     pub fn read(path: &Path) -> Result<Self> {
         #[derive(Deserialize)]
         struct Kind {
@@ -63,30 +75,24 @@ impl EncoderConfig {
         let name = model_type.ok_or_else(|| {
             unsupported("no \"model_type\": is this the config.json of an encoder?".into())
         })?;
-        let architecture =
-            Architecture::ALL.into_iter().find(|architecture| architecture.name() == name);
-        let architecture = architecture.ok_or_else(|| {
-            let supported = Architecture::ALL
-                .map(|architecture| format!("{:?}", architecture.name()))
-                .join(", ");
-            unsupported(format!("architecture {name:?} is not supported; supported: {supported}"))
+        let architecture = Architecture::from_name(&name).ok_or_else(|| {
+            unsupported(format!("architecture {name:?} is not supported; {}", supported()))
         })?;
-        let config =
-            (architecture.description().config)(&text).map_err(|refused| match refused {
-                Refused::Json(error) => EncoderError::json(path)(error),
-                Refused::Unsupported(what) => unsupported(what),
-            })?;
+        let config = (architecture.description().config)(&text).map_err(|error| match error {
+            ConfigError::Json(error) => EncoderError::json(path)(error),
+            ConfigError::Unsupported(what) => unsupported(what),
+        })?;
         config.validate().map_err(unsupported)?;
         Ok(config)
     }
 
-    /// The longest text in tokens that there are positions for.
+    /// The longest text in tokens that there are position embeddings for.
     pub fn max_tokens(&self) -> usize {
         self.max_position_embeddings.saturating_sub(self.first_position)
     }
 
-    /// The number of parameters of an encoder whose sizes are within bounds, which may be more than
-    /// this machine can address.
+    /// The number of parameters. It does not overflow for sizes within the bounds of
+    /// [`EncoderConfig::validate`], but may be more than this machine can address.
     pub fn parameters(&self) -> u64 {
         let [width, inner, layers] =
             [self.hidden_size, self.intermediate_size, self.num_hidden_layers].map(|n| n as u64);
@@ -95,13 +101,13 @@ impl EncoderConfig {
             Some(_) => BUCKETS * self.num_attention_heads,
             None => 0,
         };
-        // Four maps H -> H, and the feed-forward block; their biases; two LayerNorms.
+        // Four linear layers H -> H, and the feed-forward block; their biases; two LayerNorms.
         let layer = 4 * width * width + 2 * width * inner + 5 * width + inner + 4 * width;
         (rows + 2) * width + relative_bias as u64 + layers * layer
     }
 
-    /// Checks that these sizes make a model. The bounds are far above every published encoder; they
-    /// keep the arithmetic on sizes from overflowing.
+    /// Checks that these sizes make a model. The bounds are far above those of any published
+    /// encoder; they keep the arithmetic on sizes from overflowing.
     ///
     /// # Errors
     /// What is wrong with them, naming the key of config.json.
@@ -149,45 +155,5 @@ impl EncoderConfig {
             ));
         }
         Ok(())
-    }
-}
-
-/// The linear modules of a transformer layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Module {
-    /// Query projection of attention, H -> H.
-    Query,
-    /// Key projection of attention, H -> H.
-    Key,
-    /// Value projection of attention, H -> H.
-    Value,
-    /// Projection after attention, H -> H.
-    AttentionOutput,
-    /// First map of the feed-forward block, H -> F.
-    Intermediate,
-    /// Second map of the feed-forward block, F -> H.
-    Output,
-}
-
-impl Module {
-    /// All of them, in the order of computation.
-    pub const ALL: [Module; 6] = [
-        Self::Query,
-        Self::Key,
-        Self::Value,
-        Self::AttentionOutput,
-        Self::Intermediate,
-        Self::Output,
-    ];
-
-    /// Number of inputs and of outputs.
-    pub fn shape(self, config: &EncoderConfig) -> (usize, usize) {
-        let (hidden, inner) = (config.hidden_size, config.intermediate_size);
-        match self {
-            Self::Intermediate => (hidden, inner),
-            Self::Output => (inner, hidden),
-            _ => (hidden, hidden),
-        }
     }
 }

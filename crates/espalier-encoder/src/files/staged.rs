@@ -1,9 +1,9 @@
-//! Files on their way: whole and on the disk, but not under their names yet.
+//! Atomic writes: a file is complete and on the disk before it gets its name.
 //!
-//! A file `NAME` is written as `NAME.NUMBER.partial` beside its place, under a lock, and renamed
-//! when all of it is there. What a process that was killed has left of it is removed by the next
-//! one that writes `NAME`: the lock tells whether its writer still lives. Nothing else is ever
-//! removed, and nothing is reached through a link.
+//! A file `NAME` is written as `NAME.NUMBER.partial` in the same directory, under a lock, and
+//! renamed when it is complete. Partial files that a killed process has left behind are removed by
+//! the next process that writes `NAME`: the lock tells whether their writer is still alive. Nothing
+//! else is ever removed, and no link is followed.
 
 use crate::error::{EncoderError, Result};
 use std::ffi::OsStr;
@@ -11,26 +11,26 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-/// Names that are tried for a temporary file, the first by the number of the process.
+/// How many names are tried for a temporary file; the first has the number of the process.
 const TRIES: u32 = 64;
 
-/// A file that is whole, but does not have its name yet. Unless it is published, it goes when it is
-/// dropped.
+/// A complete file under a temporary name. Unless it is published, it is removed when dropped.
 #[derive(Debug)]
 pub struct Staged {
     path: PathBuf,
     partial: PathBuf,
-    /// Held for its lock.
+    /// Kept open for its lock.
     file: File,
     published: bool,
 }
 
 impl Staged {
-    /// Writes what `write` writes beside `path`, and makes sure that it is on the disk. Makes the
-    /// directory.
+    /// Creates a temporary file in the directory of `path`, lets `write` fill it, and makes sure
+    /// that it is on the disk. Creates the directory.
     ///
     /// # Errors
-    /// [`EncoderError::Io`] when the directory or the file cannot be written; nothing is left then.
+    /// [`EncoderError::Io`] when the directory or the file cannot be written; the temporary file is
+    /// removed then.
     pub fn new(
         path: &Path,
         write: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,
@@ -44,17 +44,17 @@ impl Staged {
         let mut out = BufWriter::new(&staged.file);
         let written =
             write(&mut out).and_then(|()| out.flush()).and_then(|()| staged.file.sync_all());
-        // What the system refused is not tried again.
+        // Without another attempt to write what is still in the buffer after an error.
         drop(out.into_parts());
         written.map_err(EncoderError::io(path)).map(|()| staged)
     }
 
-    /// Where the file is until it is published.
+    /// The temporary name that the file has until it is published.
     pub fn partial(&self) -> &Path {
         &self.partial
     }
 
-    /// Gives the file its name. What had that name before is gone.
+    /// Gives the file its name, replacing any file of that name.
     ///
     /// # Errors
     /// [`EncoderError::Io`] when it cannot be renamed.
@@ -68,13 +68,13 @@ impl Staged {
 impl Drop for Staged {
     fn drop(&mut self) {
         if !self.published {
-            // What cannot be removed now is removed by the next writer.
+            // If this fails, the next writer removes it.
             let _ = fs::remove_file(&self.partial);
         }
     }
 }
 
-/// Whether `name` is what a killed process may have left of the file `of`.
+/// Whether `name` is that of a partial file that a killed process may have left of the file `of`.
 pub fn is_partial_file(name: &OsStr, of: &OsStr) -> bool {
     let number = name
         .as_encoded_bytes()
@@ -91,7 +91,7 @@ fn directory_of(path: &Path) -> &Path {
     }
 }
 
-/// Refuses to put a file in the place of a device, a pipe or a directory.
+/// Fails if `path` is a device, a pipe or a directory, which must not be replaced by a file.
 fn replaceable(path: &Path) -> io::Result<()> {
     match fs::metadata(path) {
         Ok(there) if !there.is_file() => Err(io::Error::new(
@@ -102,18 +102,18 @@ fn replaceable(path: &Path) -> io::Result<()> {
     }
 }
 
-/// A new file beside `path`, under a lock. Whatever has a name already is left alone, links too.
+/// Creates and locks a partial file for `path`. Existing files and links are left alone.
 fn create(path: &Path) -> io::Result<(PathBuf, File)> {
     for number in (0..TRIES).map(|more| std::process::id().wrapping_add(more)) {
         let mut name = path.file_name().unwrap_or_default().to_os_string();
         name.push(format!(".{number}.partial"));
         let partial = path.with_file_name(name);
         match File::options().write(true).create_new(true).open(&partial) {
-            // Before it was locked, another process may have taken it for a leftover.
+            // Before it was locked, another process may have removed it as abandoned.
             Ok(file)
                 if matches!(file.try_lock(), Err(TryLockError::WouldBlock))
                     || !is_at(&file, &partial) => {}
-            // Some network file systems have no locks: then leftovers stay.
+            // Some network file systems have no locks: then abandoned files stay.
             Ok(file) => return Ok((partial, file)),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),
@@ -125,11 +125,11 @@ fn create(path: &Path) -> io::Result<(PathBuf, File)> {
     ))
 }
 
-/// Removes what killed processes have left of `path`. What cannot be removed does no harm.
+/// Removes partial files of `path` that killed processes have left. Failing to does no harm.
 fn sweep(path: &Path) {
     let name = path.file_name().unwrap_or_default();
     for entry in fs::read_dir(directory_of(path)).into_iter().flatten().flatten() {
-        // Of a link, this is the type of the link itself.
+        // For a link this is the type of the link itself.
         let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
         if is_file && is_partial_file(&entry.file_name(), name) {
             let _ = remove_unless_locked(&entry.path());
@@ -150,7 +150,7 @@ fn is_at(file: &File, path: &Path) -> bool {
             use std::os::unix::fs::MetadataExt;
             (open.dev(), open.ino()) == (there.dev(), there.ino())
         }
-        // Elsewhere an open file keeps its name.
+        // On other systems an open file cannot be renamed or removed.
         #[cfg(not(unix))]
         (Ok(_), Ok(_)) => true,
         _ => false,
@@ -163,7 +163,7 @@ mod tests {
     use crate::files;
 
     #[test]
-    fn leftovers_are_known_by_exact_names() {
+    fn partial_files_are_recognised_by_their_exact_names() {
         let is = |name: &str| is_partial_file(name.as_ref(), "x.json".as_ref());
         assert!(is("x.json.1.partial") && is("x.json.4194304.partial"));
         for other in [
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_writer_removes_leftovers_and_nothing_else() {
+    fn the_next_writer_removes_abandoned_partial_files_and_nothing_else() {
         let directory = tempfile::tempdir().unwrap();
         let at = |name: &str| directory.path().join(name);
         let stale = ["x.1.partial", "x.77.partial"];

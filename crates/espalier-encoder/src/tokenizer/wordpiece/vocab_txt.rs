@@ -1,11 +1,11 @@
-//! vocab.txt and the settings that go with it in tokenizer_config.json.
+//! vocab.txt, with the options in tokenizer_config.json.
 
 use super::normalize::Normalization;
 use super::vocabulary::Vocabulary;
-use super::{Settings, WordPiece, leaves_room};
+use super::{Settings, WordPiece, check_special_tokens};
 use serde::Deserialize;
 
-/// As everywhere in Hugging Face's tokenizers, these are themselves when a text contains them.
+/// The added tokens.
 const SPECIAL: [&str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
 
 #[derive(Deserialize, Default)]
@@ -16,7 +16,7 @@ struct Config {
 }
 
 impl WordPiece {
-    /// BERT's tokenizer from its vocabulary, one token per line.
+    /// BERT's tokenizer from vocab.txt, which has one token per line.
     ///
     /// # Errors
     /// What is wrong with the vocabulary or the configuration.
@@ -35,7 +35,7 @@ impl WordPiece {
             vocabulary.id(token).ok_or_else(|| format!("the vocabulary has no {token}"))
         };
         let (before, after, unknown) = (vec![id("[CLS]")?], vec![id("[SEP]")?], id("[UNK]")?);
-        leaves_room(before.len() + after.len(), max_tokens)?;
+        check_special_tokens(before.len() + after.len(), max_tokens)?;
         let special = SPECIAL
             .into_iter()
             .filter_map(|token| Some((token.to_string(), vocabulary.id(token)?)));

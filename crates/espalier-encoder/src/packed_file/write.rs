@@ -1,9 +1,9 @@
-//! From a backbone in memory to one file.
+//! Writing a packed backbone.
 
 use super::header::{ALIGNMENT, Header, Section, Type, checksum};
 use super::{
-    PARAMETERS, PackedFile, Storage, TOKENIZER_JSON, WORDPIECE, WORDS, linear_maps, scales_of,
-    stored_type,
+    PARAMETERS, PackedFile, Storage, TOKENIZER_JSON, WORD_EMBEDDINGS, WORDPIECE, linear_layers,
+    scales_of, type_of,
 };
 use crate::error::Result;
 use crate::files::Staged;
@@ -16,24 +16,25 @@ use espalier_kernels::{Bf16, Precision, quantize_rows};
 use std::io::Write;
 use std::path::Path;
 
-/// What goes into a bundle.
+/// What goes into a packed backbone.
 pub(crate) struct Contents<'a> {
     pub encoder: &'a Encoder,
     pub weights: &'a [f32],
     pub fingerprint: &'a str,
     pub text_vectors: TextVectors,
     pub max_tokens: usize,
-    pub tokenizer: StoredAs<'a>,
+    pub tokenizer: TokenizerContents<'a>,
 }
 
-/// What is kept of a tokenizer.
-pub(crate) enum StoredAs<'a> {
+/// A tokenizer in a packed backbone.
+pub(crate) enum TokenizerContents<'a> {
+    /// BERT's.
     WordPiece(SerializedTokenizer<'a>),
-    /// Of any other, its tokenizer.json.
+    /// Any other, as its tokenizer.json.
     Json(&'a [u8]),
 }
 
-/// Writes a bundle whose matrices are stored as `storage` says, up to the giving of its name.
+/// Writes a packed backbone with the number types of `storage` under a temporary name.
 pub(crate) fn write(
     contents: Contents,
     storage: &Storage,
@@ -42,18 +43,14 @@ pub(crate) fn write(
     let mut sections = Sections { path, list: Vec::new(), bytes: Vec::new() };
     let (encoder, weights) = (contents.encoder, contents.weights);
     sections.parameters(encoder, weights)?;
-    let at = &encoder.layout.embeddings;
     let config = &encoder.config;
-    sections.matrix(
-        WORDS,
-        storage.of(WORDS),
-        [config.vocab_size, config.hidden_size],
-        at.word_embeddings(weights),
-    )?;
+    let embeddings = encoder.layout.embeddings.word_embeddings(weights);
+    let shape = [config.vocab_size, config.hidden_size];
+    sections.matrix(WORD_EMBEDDINGS, storage.dtype_of(WORD_EMBEDDINGS), shape, embeddings)?;
     for (layer, at) in encoder.layout.layers.iter().enumerate() {
-        for ((name, shape), linear) in linear_maps(config, layer).into_iter().zip(at.linear_maps())
-        {
-            sections.matrix(&name, storage.of(&name), shape, linear.view(weights).weight)?;
+        let names = linear_layers(config, layer);
+        for ((name, shape), linear) in names.into_iter().zip(at.linear_layers()) {
+            sections.matrix(&name, storage.dtype_of(&name), shape, linear.view(weights).weight)?;
         }
     }
     sections.tokenizer(contents.tokenizer);
@@ -75,9 +72,9 @@ pub(crate) fn write(
     Ok((PackedFile { path: path.to_path_buf(), bytes, sections: sizes }, staged))
 }
 
-/// Sections one after the other.
+/// The sections so far, one after the other.
 struct Sections<'a> {
-    /// The file, for messages.
+    /// The file, named in errors.
     path: &'a Path,
     list: Vec<Section>,
     bytes: Vec<u8>,
@@ -92,7 +89,7 @@ impl Sections<'_> {
         self.bytes.extend(bytes);
     }
 
-    /// All that is no matrix, in the order of a layout without matrices.
+    /// Everything but matrices, in a layout without matrices.
     fn parameters(&mut self, encoder: &Encoder, weights: &[f32]) -> Result<()> {
         let small = Layout::without_matrices(&encoder.config);
         let all = &encoder.layout.tensors;
@@ -108,21 +105,21 @@ impl Sections<'_> {
         Ok(())
     }
 
-    fn tokenizer(&mut self, tokenizer: StoredAs) {
+    fn tokenizer(&mut self, tokenizer: TokenizerContents) {
         let [settings, vocabulary, tokens] = WORDPIECE;
         match tokenizer {
-            StoredAs::WordPiece(stored) => {
-                self.text(settings, &stored.settings);
-                self.text(vocabulary, &stored.text);
-                let bytes = stored
+            TokenizerContents::WordPiece(serialized) => {
+                self.text(settings, &serialized.settings);
+                self.text(vocabulary, &serialized.text);
+                let bytes = serialized
                     .tokens
                     .as_flattened()
                     .iter()
                     .flat_map(|number| number.to_le_bytes())
                     .collect();
-                self.push(tokens, Type::U32, &[stored.tokens.len(), 2], bytes);
+                self.push(tokens, Type::U32, &[serialized.tokens.len(), 2], bytes);
             }
-            StoredAs::Json(json) => self.text(TOKENIZER_JSON, json),
+            TokenizerContents::Json(json) => self.text(TOKENIZER_JSON, json),
         }
     }
 
@@ -130,7 +127,7 @@ impl Sections<'_> {
         self.push(name, Type::U8, &[bytes.len()], bytes.to_vec());
     }
 
-    /// A matrix, in bytes with its scales before it.
+    /// A matrix, in int8 with its scales before it.
     fn matrix(
         &mut self,
         name: &str,
@@ -138,9 +135,10 @@ impl Sections<'_> {
         shape: [usize; 2],
         values: &[f32],
     ) -> Result<()> {
-        // The largest f32 are infinite in bf16.
-        let stored = |x: f32| if dtype == Precision::Bf16 { Bf16::from_f32(x).to_f32() } else { x };
-        check_finite(self.path, name, values, stored)?;
+        // The largest numbers of f32 are infinite in bf16.
+        let rounded =
+            |x: f32| if dtype == Precision::Bf16 { Bf16::from_f32(x).to_f32() } else { x };
+        check_finite(self.path, name, values, rounded)?;
         let bytes = match dtype {
             Precision::F32 => little_endian(values).collect(),
             Precision::Bf16 => {
@@ -158,7 +156,7 @@ impl Sections<'_> {
                 bytes.into_iter().map(|byte| byte as u8).collect()
             }
         };
-        self.push(name, stored_type(dtype), &shape, bytes);
+        self.push(name, type_of(dtype), &shape, bytes);
         Ok(())
     }
 }
