@@ -19,8 +19,8 @@
 //! # }
 //! ```
 
-use crate::config::EncoderConfig;
-use crate::lora::Module;
+use crate::architecture::EncoderConfig;
+use crate::architecture::Module;
 use espalier_kernels::Rows;
 use espalier_kernels::attention::BUCKETS;
 use espalier_kernels::embedding::{EmbeddingTables, EmbeddingTablesMut};

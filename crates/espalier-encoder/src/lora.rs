@@ -1,51 +1,10 @@
 //! LoRA (arXiv 2106.09685) on some linear modules of some layers, with all factors in one flat
 //! vector.
 
-use crate::architecture::Architecture;
-use crate::config::EncoderConfig;
+use crate::architecture::{Architecture, EncoderConfig, Module};
 use espalier_kernels::lora::{LoraPair, LoraPairMut};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
-
-/// The linear modules of a transformer layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Module {
-    /// Query projection of attention, H -> H.
-    Query,
-    /// Key projection of attention, H -> H.
-    Key,
-    /// Value projection of attention, H -> H.
-    Value,
-    /// Projection after attention, H -> H.
-    AttentionOutput,
-    /// First linear layer of the feed-forward block, H -> F.
-    Intermediate,
-    /// Second linear layer of the feed-forward block, F -> H.
-    Output,
-}
-
-impl Module {
-    /// All of them, in the order of computation.
-    pub const ALL: [Module; 6] = [
-        Self::Query,
-        Self::Key,
-        Self::Value,
-        Self::AttentionOutput,
-        Self::Intermediate,
-        Self::Output,
-    ];
-
-    /// Number of inputs and of outputs.
-    pub fn shape(self, config: &EncoderConfig) -> (usize, usize) {
-        let (hidden, inner) = (config.hidden_size, config.intermediate_size);
-        match self {
-            Self::Intermediate => (hidden, inner),
-            Self::Output => (inner, hidden),
-            _ => (hidden, hidden),
-        }
-    }
-}
 
 /// The shape of a new LoRA.
 ///

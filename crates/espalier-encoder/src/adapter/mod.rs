@@ -7,8 +7,8 @@ mod peft;
 
 pub use card::{AdapterCard, Family, Output};
 
+use crate::architecture::EncoderConfig;
 use crate::backbone::TextEncoder;
-use crate::config::EncoderConfig;
 use crate::error::{EncoderError, Result};
 use crate::files;
 use crate::head::Head;

@@ -1,7 +1,7 @@
 //! PEFT's files: adapter_config.json and adapter_model.safetensors.
 
 use super::card::{AdapterCard, Checksums, Output};
-use crate::config::EncoderConfig;
+use crate::architecture::EncoderConfig;
 use crate::error::{EncoderError, Result};
 use crate::files;
 use crate::head::Head;

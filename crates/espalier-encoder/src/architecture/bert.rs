@@ -1,7 +1,7 @@
 //! BERT.
 
+use super::EncoderConfig;
 use super::{Architecture, ConfigError, Description, MlmNames, check_variant};
-use crate::config::EncoderConfig;
 
 impl Architecture {
     /// BERT (arXiv 1810.04805). MiniLM and TinyBERT have this architecture.

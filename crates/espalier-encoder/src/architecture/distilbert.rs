@@ -1,7 +1,7 @@
 //! DistilBERT.
 
+use super::EncoderConfig;
 use super::{Architecture, ConfigError, Description, MlmNames, check_activation};
-use crate::config::EncoderConfig;
 use serde::Deserialize;
 
 impl Architecture {

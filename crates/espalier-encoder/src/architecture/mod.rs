@@ -5,12 +5,13 @@
 //! has a file of its own, and [`Architecture::ALL`] lists them.
 
 mod bert;
+mod config;
 mod distilbert;
 mod mpnet;
 mod roberta;
 
-use crate::config::EncoderConfig;
-use crate::lora::Module;
+pub use config::{EncoderConfig, Module};
+
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;

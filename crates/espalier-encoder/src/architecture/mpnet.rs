@@ -1,9 +1,9 @@
 //! MPNet.
 
+use super::EncoderConfig;
 use super::bert::BERT;
 use super::roberta::LM_HEAD;
 use super::{Architecture, ConfigError, Description, MlmNames, check_variant};
-use crate::config::EncoderConfig;
 use espalier_kernels::attention::BUCKETS;
 use serde::Deserialize;
 

@@ -1,8 +1,8 @@
 //! RoBERTa.
 
+use super::EncoderConfig;
 use super::bert::BERT;
 use super::{Architecture, ConfigError, Description, MlmNames, check_variant};
-use crate::config::EncoderConfig;
 use serde::Deserialize;
 
 impl Architecture {

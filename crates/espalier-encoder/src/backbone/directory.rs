@@ -2,12 +2,12 @@
 
 use super::Backbone;
 use super::text_encoder::{TextEncoder, Weights};
-use crate::config::EncoderConfig;
+use crate::architecture::EncoderConfig;
 use crate::digest::hex;
+use crate::encoder::Encoder;
 use crate::error::{EncoderError, Result};
 use crate::files;
 use crate::mlm_head::MlmHead;
-use crate::model::Encoder;
 use crate::pooling::TextVectors;
 use crate::tensors::{FloatType, TensorFile, tensor_bytes};
 use crate::tokenizer::{Tokenizer, TokenizerLimits};

@@ -2,10 +2,10 @@
 
 use super::Backbone;
 use super::directory::read_copied;
-use crate::config::EncoderConfig;
+use crate::architecture::EncoderConfig;
+use crate::encoder::Encoder;
 use crate::error::{EncoderError, Result};
 use crate::memory;
-use crate::model::Encoder;
 use crate::pooling::TextVectors;
 use crate::tokenizer::{Tokenizer, TokenizerLimits};
 use serde_json::{Map, Value, json};

@@ -1,8 +1,9 @@
 //! What every backbone can do: inference.
 
+use crate::encoder::Encoder;
 use crate::error::{EncoderError, Result};
 use crate::lora::Lora;
-use crate::model::{Encoder, Model};
+use crate::model::Model;
 use crate::packed::PackedWeights;
 use crate::packed_file::MappedWeights;
 use crate::pooling::TextVectors;

@@ -3,9 +3,9 @@
 use super::activations::{ActivationGradients, LayerActivations, SavedTensors};
 use super::layer::{QKV, Updates};
 use super::{Activations, Model};
+use crate::architecture::Module;
 use crate::batch::Batch;
 use crate::layout::{LinearLayout, NormLayout};
-use crate::lora::Module;
 use crate::packed::PackedLora;
 use espalier_kernels::attention::{AttentionGradients, AttentionInput, attention_backward};
 use espalier_kernels::embedding::embed_backward;

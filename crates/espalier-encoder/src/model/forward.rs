@@ -1,9 +1,10 @@
 //! The forward pass that saves what the backward pass needs.
 
+use super::Model;
 use super::activations::{Activations, LayerActivations, SavedTensors};
 use super::layer::AdaptedRows;
-use super::{Encoder, Model};
 use crate::batch::Batch;
+use crate::encoder::Encoder;
 use crate::packed::PackedLora;
 use espalier_kernels::embedding::embed;
 use espalier_kernels::layer_norm::{RowStats, layer_norm};

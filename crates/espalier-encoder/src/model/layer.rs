@@ -2,8 +2,8 @@
 
 use super::Model;
 use super::activations::LayerActivations;
+use crate::architecture::Module;
 use crate::batch::Batch;
-use crate::lora::Module;
 use crate::packed::PackedLora;
 use espalier_kernels::Element;
 use espalier_kernels::attention::{AttentionInput, attention};

@@ -1,7 +1,7 @@
 //! The start of the file: magic, version, and a header that describes the sections.
 
 use super::xxh64::xxh64;
-use crate::config::EncoderConfig;
+use crate::architecture::EncoderConfig;
 use crate::error::{EncoderError, Result};
 use crate::pooling::TextVectors;
 use serde::{Deserialize, Serialize};

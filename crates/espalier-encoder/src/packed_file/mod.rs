@@ -11,7 +11,7 @@ mod xxh64;
 pub(crate) use read::{MappedWeights, open};
 pub(crate) use write::{Contents, TokenizerContents, write};
 
-use crate::config::EncoderConfig;
+use crate::architecture::EncoderConfig;
 use espalier_kernels::Precision;
 use header::Type;
 use std::collections::BTreeSet;

@@ -5,9 +5,9 @@ use super::{
     PARAMETERS, TOKENIZER_JSON, WORD_EMBEDDINGS, WORDPIECE, linear_layers, scales_of, type_of,
 };
 use crate::compute::check_threads;
+use crate::encoder::Encoder;
 use crate::error::{EncoderError, Result};
 use crate::files;
-use crate::model::Encoder;
 use crate::packed::MappedMatrix;
 use crate::pooling::TextVectors;
 use crate::tensors::check_finite;

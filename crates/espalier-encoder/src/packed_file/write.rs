@@ -5,10 +5,10 @@ use super::{
     PARAMETERS, PackedFile, Storage, TOKENIZER_JSON, WORD_EMBEDDINGS, WORDPIECE, linear_layers,
     scales_of, type_of,
 };
+use crate::encoder::Encoder;
 use crate::error::Result;
 use crate::files::Staged;
 use crate::layout::Layout;
-use crate::model::Encoder;
 use crate::pooling::TextVectors;
 use crate::tensors::check_finite;
 use crate::tokenizer::SerializedTokenizer;

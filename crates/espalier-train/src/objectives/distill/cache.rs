@@ -13,7 +13,8 @@
 //! record, from a process that was killed or a disk that was full, is truncated before the next one
 //! is appended. A damaged record counts as missing.
 
-use super::teacher::{Teacher, TeacherOutput};
+use super::teacher::Teacher;
+use super::words::TeacherOutput;
 use crate::error::Result;
 use crate::tfrecord;
 use espalier_data::read_at;

@@ -1,6 +1,6 @@
 //! The teacher of distillation: an encoder that gives an output for every word.
 
-use super::words::WordPooling;
+use super::words::{TeacherOutput, WordPooling};
 use crate::config::{DistillLossKind, NerConfig};
 use crate::error::{Result, TrainError};
 use espalier_encoder::digest::{hex, sha256_of_file};
@@ -32,24 +32,6 @@ enum OutputKind {
     },
     /// The scores of the teacher's tags.
     Scores(Head),
-}
-
-/// The teacher's output for the words of a sentence, in bfloat16.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct TeacherOutput {
-    /// For each word whether it has an output. Truncated words, and words without tokens, have
-    /// none.
-    pub(super) present: Vec<bool>,
-    /// The outputs of the words that have one, [m, D].
-    pub(super) rows: Vec<Bf16>,
-}
-
-impl TeacherOutput {
-    /// For each word its output of `width` numbers, if it has one.
-    pub(super) fn words(&self, width: usize) -> impl Iterator<Item = Option<&[Bf16]>> {
-        let mut rows = self.rows.chunks_exact(width);
-        self.present.iter().map(move |&present| if present { rows.next() } else { None })
-    }
 }
 
 impl Teacher {

@@ -1,6 +1,6 @@
-//! The shape of an encoder, from a Hugging Face config.json.
+//! The shape of an encoder, from a Hugging Face config.json, and the linear modules of its layers.
 
-use crate::architecture::{Architecture, ConfigError, supported};
+use super::{Architecture, ConfigError, supported};
 use crate::error::{EncoderError, Result};
 use crate::files;
 use espalier_kernels::attention::BUCKETS;
@@ -155,5 +155,45 @@ impl EncoderConfig {
             ));
         }
         Ok(())
+    }
+}
+
+/// The linear modules of a transformer layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Module {
+    /// Query projection of attention, H -> H.
+    Query,
+    /// Key projection of attention, H -> H.
+    Key,
+    /// Value projection of attention, H -> H.
+    Value,
+    /// Projection after attention, H -> H.
+    AttentionOutput,
+    /// First linear layer of the feed-forward block, H -> F.
+    Intermediate,
+    /// Second linear layer of the feed-forward block, F -> H.
+    Output,
+}
+
+impl Module {
+    /// All of them, in the order of computation.
+    pub const ALL: [Module; 6] = [
+        Self::Query,
+        Self::Key,
+        Self::Value,
+        Self::AttentionOutput,
+        Self::Intermediate,
+        Self::Output,
+    ];
+
+    /// Number of inputs and of outputs.
+    pub fn shape(self, config: &EncoderConfig) -> (usize, usize) {
+        let (hidden, inner) = (config.hidden_size, config.intermediate_size);
+        match self {
+            Self::Intermediate => (hidden, inner),
+            Self::Output => (inner, hidden),
+            _ => (hidden, hidden),
+        }
     }
 }
