@@ -97,7 +97,7 @@ pub struct Comparison {
 /// Runs the comparison on tasks that have a test split.
 ///
 /// ```
-/// use espalier_data::{Examples, LabelledText, Task};
+/// use espalier_data::{Examples, Task};
 /// use espalier_encoder::Backbone;
 /// use espalier_study::report::{Report, table};
 /// use espalier_study::{ComparisonConfig, compare};
@@ -106,11 +106,8 @@ pub struct Comparison {
 /// # let directory = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/tiny-bert"));
 ///
 /// let backbone = Backbone::open(directory)?;
-/// let text = |(text, label): (&str, &str)| {
-///     LabelledText { text: text.into(), label: label.into() }
-/// };
-/// let examples = [("great music", "good"), ("bad weather", "bad")].map(text);
-/// let examples = Examples::Classification(examples.into());
+/// let rows = [("great music", "good"), ("bad weather", "bad")];
+/// let examples = Examples::classification(rows)?;
 /// let (train, test) = (examples.clone(), Some(examples));
 /// let tasks = [Task { name: "opinions".into(), train, dev: None, test }];
 ///

@@ -49,7 +49,7 @@ impl Scores {
 /// the examples' labels.
 ///
 /// ```
-/// use espalier_data::{Examples, LabelledText};
+/// use espalier_data::Examples;
 /// use espalier_encoder::Backbone;
 /// use espalier_study::evaluate;
 /// use espalier_train::Finetuner;
@@ -58,11 +58,8 @@ impl Scores {
 /// # let directory = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/tiny-bert"));
 ///
 /// let backbone = Backbone::open(directory)?;
-/// let text = |(text, label): (&str, &str)| {
-///     LabelledText { text: text.into(), label: label.into() }
-/// };
-/// let examples = [("great music", "good"), ("bad weather", "bad")].map(text);
-/// let examples = Examples::Classification(examples.into());
+/// let rows = [("great music", "good"), ("bad weather", "bad")];
+/// let examples = Examples::classification(rows)?;
 /// let mut config = FinetuneConfig::default();
 /// config.steps = 2;
 /// let adapter = Finetuner::new(&backbone).config(config).train(&examples, |_| {})?;

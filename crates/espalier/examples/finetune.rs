@@ -34,16 +34,14 @@ fn on_task(backbone: &str, task: &Path, out: &Path) -> Result<(), Box<dyn std::e
 fn on_rows() -> Result<(), Box<dyn std::error::Error>> {
     let tiny = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/tiny-bert");
     let backbone = Backbone::from_pretrained(tiny)?;
-    let rows = [
+    let examples = Examples::classification([
         ("the cheap hotel near the station", "hotel"),
         ("a great hotel", "hotel"),
         ("cheap hotel in paris", "hotel"),
         ("trains to london", "train"),
         ("a train from paris", "train"),
         ("the trains to berlin", "train"),
-    ];
-    let row = |(text, label): (&str, &str)| LabelledText { text: text.into(), label: label.into() };
-    let examples = Examples::Classification(rows.map(row).into());
+    ])?;
     let mut config = FinetuneConfig::default();
     (config.steps, config.learning_rate) = (40, 0.01);
     let adapter = train(&backbone, &examples, &config)?;

@@ -33,8 +33,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     // The adapter of the family of classification is where adapters for its tasks start.
     let rows = [("a great hotel", "hotel"), ("trains to london", "train")];
-    let row = |(text, label): (&str, &str)| LabelledText { text: text.into(), label: label.into() };
-    let examples = Examples::Classification(rows.map(row).into());
+    let examples = Examples::classification(rows)?;
     let init = model.adapters.get(&Family::Tc);
     let mut config = FinetuneConfig::default();
     config.steps = 20;

@@ -49,14 +49,12 @@
 //! # let directory = directory.path();
 //!
 //! let backbone = Backbone::from_pretrained("fixtures/tiny-bert")?;
-//! let rows = [
+//! let train = Examples::classification([
 //!     ("a cheap hotel", "hotel"),
 //!     ("the hotel near the station", "hotel"),
 //!     ("a train to london", "train"),
 //!     ("the trains from paris", "train"),
-//! ];
-//! let row = |(text, label): (&str, &str)| LabelledText { text: text.into(), label: label.into() };
-//! let train = Examples::Classification(rows.map(row).into());
+//! ])?;
 //!
 //! let mut config = FinetuneConfig::default();
 //! (config.steps, config.learning_rate) = (40, 0.01);
@@ -77,8 +75,8 @@
 //! # std::env::set_current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))?;
 //!
 //! let backbone = Backbone::from_pretrained("fixtures/tiny-bert")?;
-//! let sentence = |city| AnnotatedText::from_tags(&["trains", "to", city], &["O", "O", "B-city"]);
-//! let examples = Examples::Ner(["london", "paris", "berlin"].map(sentence).into());
+//! let rows = ["london", "paris", "berlin"].map(|city| (["to", city], ["O", "B-city"]));
+//! let examples = Examples::ner_from_tags(rows)?;
 //!
 //! let mut config = FinetuneConfig::default();
 //! (config.steps, config.learning_rate) = (40, 0.01);
@@ -102,12 +100,11 @@
 //! # let backbone = Backbone::from_pretrained("fixtures/tiny-bert")?;
 //! # let mut config = FinetuneConfig::default();
 //! # (config.steps, config.learning_rate) = (40, 0.01);
-//! # let sentence = |city| AnnotatedText::from_tags(&["trains", "to", city], &["O", "O", "B-city"]);
-//! # let train = Examples::Ner(["london", "paris", "berlin"].map(sentence).into());
+//! # let rows = ["london", "paris", "berlin"].map(|city| (["to", city], ["O", "B-city"]));
+//! # let train = Examples::ner_from_tags(rows)?;
 //! # let cities = Finetuner::new(&backbone).config(config.clone()).train(&train, |_| {})?;
 //! # let rows = [("a cheap hotel", "hotel"), ("a train to london", "train")];
-//! # let row = |(text, label): (&str, &str)| LabelledText { text: text.into(), label: label.into() };
-//! # let train = Examples::Classification(rows.map(row).into());
+//! # let train = Examples::classification(rows)?;
 //! # let intents = Finetuner::new(&backbone).config(config).train(&train, |_| {})?;
 //!
 //! let runtime = Runtime::new(backbone);

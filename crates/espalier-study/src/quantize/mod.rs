@@ -97,7 +97,7 @@ impl fmt::Display for Stage {
 /// Packs a backbone in int8 such that no adapter loses more than is allowed.
 ///
 /// ```
-/// use espalier_data::{Examples, LabelledText};
+/// use espalier_data::Examples;
 /// use espalier_encoder::{Backbone, PackedBackbone};
 /// use espalier_study::quantize::{Quantizer, ScoredAdapter};
 /// use espalier_train::Finetuner;
@@ -106,11 +106,8 @@ impl fmt::Display for Stage {
 /// # let directory = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/tiny-bert"));
 ///
 /// let backbone = Backbone::open(directory)?;
-/// let text = |(text, label): (&str, &str)| {
-///     LabelledText { text: text.into(), label: label.into() }
-/// };
-/// let examples = [("great music", "good"), ("bad weather", "bad")].map(text);
-/// let examples = Examples::Classification(examples.into());
+/// let rows = [("great music", "good"), ("bad weather", "bad")];
+/// let examples = Examples::classification(rows)?;
 /// let mut config = FinetuneConfig::default();
 /// config.steps = 2;
 /// let adapter = Finetuner::new(&backbone).config(config).train(&examples, |_| {})?;

@@ -21,15 +21,14 @@ use trainer::AdapterTrainer;
 /// Trains adapters on a frozen encoder.
 ///
 /// ```
-/// use espalier_data::{AnnotatedText, Examples};
+/// use espalier_data::Examples;
 /// use espalier_encoder::Backbone;
 /// use espalier_train::finetune::{FinetuneConfig, Finetuner};
 ///
 /// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/tiny-bert");
 /// let backbone = Backbone::open(path.as_ref())?;
-/// let rows = ["london", "paris", "berlin"]
-///     .map(|city| AnnotatedText::from_tags(&["trains", "to", city], &["O", "O", "B-city"]));
-/// let examples = Examples::Ner(rows.to_vec());
+/// let rows = ["london", "paris", "berlin"].map(|city| (["to", city], ["O", "B-city"]));
+/// let examples = Examples::ner_from_tags(rows)?;
 ///
 /// let mut config = FinetuneConfig::default();
 /// config.steps = 20;

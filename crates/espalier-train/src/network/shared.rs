@@ -7,8 +7,8 @@ use crate::optimizer::{ParameterGroup, Parameters};
 use crate::trained::{TrainedAdapter, TrainedEncoder, encoder_group};
 use espalier_encoder::{Backbone, Encoder, Family, Gradients, Lora};
 
-/// The encoder with the weights theta and, with cross-stitch, a second one: theta is then the
-/// encoder of the NER family, and the second that of the classification family.
+/// The encoder that both families train. Its weights are theta. Cross-stitch instead has one encoder
+/// per family: theta is then that of NER, and `second` that of classification.
 pub(crate) struct SharedEncoder<'a> {
     theta: TrainedEncoder<'a>,
     second: Option<SecondInTraining<'a>>,
@@ -29,7 +29,7 @@ pub(crate) enum GradientTarget<'g> {
     None,
     /// To the gradients of the parameter group.
     Accumulate,
-    /// To a buffer of its own, laid out as theta.
+    /// To this buffer, laid out as theta. The caller zeroes it.
     Separate(&'g mut [f32]),
 }
 
@@ -131,6 +131,7 @@ impl<'a> SharedEncoder<'a> {
     pub(crate) fn parameters(&mut self) -> Vec<Parameters<'_>> {
         let mut parameters: Vec<_> = self.theta.parameters("theta").into_iter().collect();
         if let Some(SecondInTraining { encoder, stitches, group }) = &mut self.second {
+            // The name in checkpoints, from a time when cross-stitched encoders were called columns.
             parameters.extend(encoder.parameters("column.tc"));
             parameters.push(Parameters::new("stitches", &mut stitches.values, group));
         }

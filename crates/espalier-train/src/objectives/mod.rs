@@ -28,7 +28,7 @@ pub(crate) trait Objective {
 
     /// Draws the next batch, runs it forward and backward, and adds the gradients of the weighted
     /// loss.
-    fn step(&mut self, pass: Pass) -> Result<BatchReport>;
+    fn forward_backward(&mut self, pass: Pass) -> Result<BatchReport>;
 
     /// The mean loss on the validation set, if there is one. Adds no gradients.
     fn validate(&mut self, pass: Pass) -> Result<Option<f64>>;

@@ -50,11 +50,16 @@ impl ParameterGroup {
         Self { update_every: steps.max(1), ..self }
     }
 
-    /// The moments, allocated on first use.
-    pub(crate) fn moments(&mut self) -> (&mut [f32], &mut [f32]) {
+    /// Allocates the moments, which a group that is never updated does not need.
+    pub(super) fn allocate_moments(&mut self) {
         for moment in [&mut self.first_moment, &mut self.second_moment] {
             moment.resize(self.gradients.len(), 0.0);
         }
+    }
+
+    /// The first and the second moment.
+    pub(crate) fn moments(&mut self) -> (&mut [f32], &mut [f32]) {
+        self.allocate_moments();
         (&mut self.first_moment, &mut self.second_moment)
     }
 

@@ -175,7 +175,7 @@ impl Optimizer {
     ) {
         let learning_rate = group.learning_rate * factor;
         if self.has_moments() {
-            group.moments();
+            group.allocate_moments();
         }
         for (range, weight_decay) in &group.trained {
             let (range, weight_decay) = (range.clone(), *weight_decay);

@@ -170,7 +170,7 @@ impl Trainer<'_> {
                 let second: Vec<f32> = gradient.iter().zip(first).map(|(a, b)| a - b).collect();
                 Conflict::between(layout, first, &second)
             }
-            None => Conflict::between(layout, gradient, &self.second_gradient),
+            None => Conflict::between(layout, gradient, &self.separate_gradient),
         })
     }
 }

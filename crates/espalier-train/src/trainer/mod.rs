@@ -78,9 +78,9 @@ pub(crate) struct Trainer<'a> {
     encoder: SharedEncoder<'a>,
     adapters: BTreeMap<Family, TrainedAdapter>,
     objectives: Vec<Box<dyn Objective + 'a>>,
-    /// The second objective's gradient on the shared weights, for strategies that compute it
-    /// separately. It is zero between steps.
-    second_gradient: Vec<f32>,
+    /// The second objective's gradient on the shared weights, for [`Merge::PcGrad`], which needs the
+    /// two apart. Zero between steps; empty for [`Merge::Sum`].
+    separate_gradient: Vec<f32>,
     optimizer: Optimizer,
     activations: NetworkActivations,
     steps_done: usize,
@@ -96,7 +96,7 @@ impl<'a> Trainer<'a> {
         config.check()?;
         memory::check_encoder(&backbone.encoder.config, config)?;
         let train = &config.train;
-        let second_gradient = match config.strategy.merge {
+        let separate_gradient = match config.strategy.merge {
             Merge::Sum => Vec::new(),
             Merge::PcGrad => vec![0.0; backbone.weights().len()],
         };
@@ -112,7 +112,7 @@ impl<'a> Trainer<'a> {
             encoder: SharedEncoder::new(backbone, config),
             adapters: family_adapters(&backbone.encoder, config)?,
             objectives: objectives::create(backbone, encoders.teacher, config)?,
-            second_gradient,
+            separate_gradient,
             optimizer: Optimizer::new(optimizer),
             activations: NetworkActivations::default(),
             steps_done: 0,
@@ -144,8 +144,9 @@ impl<'a> Trainer<'a> {
     }
 
     /// Draws a batch for each active objective and accumulates the gradients of the weighted losses
-    /// in the parameter groups. With `measure`, compares the objectives' gradients on the shared
-    /// weights.
+    /// in the parameter groups. With [`Merge::Sum`] (tpl, joint) both backward passes add to the same
+    /// gradients of the shared weights: this is where the two families meet. With `measure`, compares
+    /// their gradients on the shared weights.
     fn forward_backward(&mut self, step: usize, measure: bool) -> Result<BatchTotals> {
         let merge = self.config.strategy.merge;
         let (mut totals, mut first_gradient) = (BatchTotals::default(), None);
@@ -154,11 +155,11 @@ impl<'a> Trainer<'a> {
             let (kind, family) = (objective.kind(), objective.kind().family());
             let adapter = family.and_then(|family| self.adapters.get_mut(&family));
             let target = match merge {
-                Merge::PcGrad if index > 0 => GradientTarget::Separate(&mut self.second_gradient),
+                Merge::PcGrad if index > 0 => GradientTarget::Separate(&mut self.separate_gradient),
                 _ => GradientTarget::Accumulate,
             };
             let pass = self.encoder.pass(family, adapter, target, &mut self.activations);
-            let batch = objective.step(pass)?;
+            let batch = objective.forward_backward(pass)?;
             if !batch.loss.is_finite() {
                 let (objective, loss, batch) = (kind, batch.loss, batch.first_text);
                 return Err(TrainError::NotFinite { step, objective, loss, batch });
@@ -180,13 +181,14 @@ impl<'a> Trainer<'a> {
         self.config.train.composition.active(step, self.objectives.len())
     }
 
-    /// Merges the gradients on the shared weights if they were computed separately.
+    /// Merges the gradients on the shared weights that were computed separately: PCGrad only. With
+    /// [`Merge::Sum`] they are summed already.
     fn merge_gradients(&mut self) {
         if self.config.strategy.merge == Merge::PcGrad {
             if let Some(first) = self.encoder.gradients_mut() {
-                pcgrad(first, &self.second_gradient);
+                pcgrad(first, &self.separate_gradient);
             }
-            self.second_gradient.fill(0.0);
+            self.separate_gradient.fill(0.0);
         }
     }
 

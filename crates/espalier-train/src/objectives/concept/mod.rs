@@ -90,7 +90,7 @@ impl Objective for ConceptContrast<'_> {
         ObjectiveKind::Ner
     }
 
-    fn step(&mut self, mut pass: Pass) -> Result<BatchReport> {
+    fn forward_backward(&mut self, mut pass: Pass) -> Result<BatchReport> {
         let sentences = self.sentences.next()?;
         let (loss, batch, mut d_hidden, d_concepts) = self.loss(&sentences, &mut pass);
         pass.backward(&batch, &mut d_hidden);

@@ -125,7 +125,7 @@ impl Objective for Distillation<'_> {
         ObjectiveKind::Ner
     }
 
-    fn step(&mut self, mut pass: Pass) -> Result<BatchReport> {
+    fn forward_backward(&mut self, mut pass: Pass) -> Result<BatchReport> {
         let sentences = self.sentences.next()?;
         let (loss, batch, mut d_hidden) = self.loss(&sentences, &mut pass)?;
         pass.backward(&batch, &mut d_hidden);

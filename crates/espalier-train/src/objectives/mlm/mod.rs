@@ -102,7 +102,7 @@ impl Objective for MaskedLm {
         ObjectiveKind::Mlm
     }
 
-    fn step(&mut self, mut pass: Pass) -> Result<BatchReport> {
+    fn forward_backward(&mut self, mut pass: Pass) -> Result<BatchReport> {
         // The random stream is named by the position in the corpus, so that a resumed run masks the
         // same tokens.
         let position = self.pieces.position().draw.next;

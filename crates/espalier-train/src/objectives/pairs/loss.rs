@@ -66,13 +66,14 @@ impl InfoNce {
 
         let (mut d_anchors, mut d_candidates) = (vec![0.0; n * width], vec![0.0; m * width]);
         let is_excluded = |i: usize, j: usize| !excluded.is_empty() && excluded[i * m + j];
-        let one_way = OneWay { temperature: self.temperature, width, weight: 0.5 * weight };
+        let one_direction =
+            OneDirection { temperature: self.temperature, width, weight: 0.5 * weight };
         let from_anchors =
-            one_way.loss(anchors, candidates, is_excluded, &mut d_anchors, &mut d_candidates);
+            one_direction.loss(anchors, candidates, is_excluded, &mut d_anchors, &mut d_candidates);
         let (positives, d_positives) = (&candidates[..n * width], &mut d_candidates[..n * width]);
         let is_excluded = |j: usize, i: usize| is_excluded(i, j);
         let from_positives =
-            one_way.loss(positives, anchors, is_excluded, d_positives, &mut d_anchors);
+            one_direction.loss(positives, anchors, is_excluded, d_positives, &mut d_anchors);
 
         l2_normalize_backward(anchors, &anchor_norms, width, &mut d_anchors);
         l2_normalize_backward(candidates, &candidate_norms, width, &mut d_candidates);
@@ -84,13 +85,13 @@ impl InfoNce {
 
 /// One of the two terms: the cross-entropy of queries against keys, where key i is the positive of
 /// query i.
-struct OneWay {
+struct OneDirection {
     temperature: f32,
     width: usize,
     weight: f32,
 }
 
-impl OneWay {
+impl OneDirection {
     /// The mean loss of `queries` [n, H] against `keys` [m, H], all of length one. Adds the
     /// gradients of `weight * loss`.
     fn loss(

@@ -84,7 +84,7 @@ impl Objective for PairContrast {
         ObjectiveKind::Tc
     }
 
-    fn step(&mut self, mut pass: Pass) -> Result<BatchReport> {
+    fn forward_backward(&mut self, mut pass: Pass) -> Result<BatchReport> {
         let pairs = self.pairs.batch_of_one_part(self.batch)?;
         let (loss, encoded, d_vectors) = self.loss(&pairs, &mut pass);
         self.embedder.backward(&mut pass, &encoded, &d_vectors);
