@@ -1,5 +1,6 @@
 //! What an earlier version wrote still opens and goes on: runs, checkpoints, adapters and packed
-//! backbones of `fixtures/earlier`, which `scripts/make_earlier_fixtures.sh` made with that version.
+//! backbones of `fixtures/earlier`, which `scripts/make_earlier_fixtures.sh` made with that
+//! version.
 
 use espalier_testing::fixtures::{copy_of, edit_json, fixture};
 use espalier_testing::tensors;

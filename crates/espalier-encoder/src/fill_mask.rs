@@ -15,8 +15,8 @@ pub struct MaskPrediction {
 }
 
 impl Backbone {
-    /// For each mask in the text (`[MASK]`, or `<mask>` in tokenizers that call it so) the `top` most
-    /// probable tokens, the most probable first.
+    /// For each mask in the text (`[MASK]`, or `<mask>` in tokenizers that call it so) the `top`
+    /// most probable tokens, the most probable first.
     ///
     /// ```
     /// use espalier_encoder::Backbone;
@@ -32,8 +32,8 @@ impl Backbone {
     /// ```
     ///
     /// # Errors
-    /// [`EncoderError::NoMlmHead`] when the backbone has no head of masked language modelling, or its
-    /// tokenizer has no mask token.
+    /// [`EncoderError::NoMlmHead`] when the backbone has no head of masked language modelling, or
+    /// its tokenizer has no mask token.
     pub fn fill_mask(&self, text: &str, top: usize) -> Result<Vec<Vec<MaskPrediction>>> {
         let (Some(head), Some((_, mask))) = (self.mlm_head(), self.tokenizer.mask()) else {
             return Err(EncoderError::NoMlmHead);
@@ -47,7 +47,8 @@ impl Backbone {
             .filter(|(id, _)| **id == mask);
         let vectors: Vec<f32> = masks.flat_map(|(_, vector)| vector).copied().collect();
         let embeddings = self.encoder.layout.embeddings.word_embeddings(self.weights());
-        let scores = head.scores(&vectors, embeddings, self.encoder.config.layer_norm_eps); // [n, V]
+        let eps = self.encoder.config.layer_norm_eps;
+        let scores = head.scores(&vectors, embeddings, eps); // [n, V]
         let predictions = |scores: &[f32]| {
             let token = |id: usize| self.tokenizer.token(id as u32).unwrap_or_default();
             most_probable(scores, top)

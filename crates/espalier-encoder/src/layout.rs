@@ -41,8 +41,8 @@ pub struct TensorSpec {
 }
 
 impl TensorSpec {
-    /// Whether weight decay applies: to matrices, but neither to biases (that by relative position is
-    /// a table, too) nor to LayerNorm weights.
+    /// Whether weight decay applies: to matrices, but neither to biases (that by relative position
+    /// is a table, too) nor to LayerNorm weights.
     pub fn decays(&self) -> bool {
         self.shape.len() > 1 && !self.name.ends_with("bias.weight")
     }

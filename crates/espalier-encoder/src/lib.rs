@@ -1,8 +1,8 @@
 //! Small BERT-like encoders: models, tokenizers and adapters, for training and for inference.
 //!
-//! A [`Backbone`] is read from a Hugging Face directory: an encoder's weights with its tokenizer and
-//! pooling. Its [`Model`] turns a [`Batch`] of token ids into hidden states, one vector per token,
-//! and computes gradients for training:
+//! A [`Backbone`] is read from a Hugging Face directory: an encoder's weights with its tokenizer
+//! and pooling. Its [`Model`] turns a [`Batch`] of token ids into hidden states, one vector per
+//! token, and computes gradients for training:
 //!
 //! ```
 //! use espalier_encoder::{Backbone, Batch};
@@ -38,21 +38,21 @@
 //! # Adapters
 //!
 //! An [`Adapter`] is a [`Lora`] on the last layers, usually with a [`Head`], and a card that says
-//! what it answers. It is saved in PEFT's format. [`tags`] and [`decode`] are about the entities that
-//! taggers find.
+//! what it answers. It is saved in PEFT's format. [`tags`] and [`decode`] are about the entities
+//! that taggers find.
 //!
 //! # Training
 //!
-//! [`Model::forward`] saves what [`Model::backward`] needs in [`Activations`]. Weights, gradients and
-//! optimizer state are flat vectors, and a [`Layout`](layout::Layout) says where each tensor is. The
-//! [`model`] module has the formulas and an example. Optimizers and objectives are in
+//! [`Model::forward`] saves what [`Model::backward`] needs in [`Activations`]. Weights, gradients
+//! and optimizer state are flat vectors, and a [`Layout`](layout::Layout) says where each tensor
+//! is. The [`model`] module has the formulas and an example. Optimizers and objectives are in
 //! `espalier-train`.
 //!
 //! # Threads
 //!
-//! [`Backbone`], [`PackedBackbone`], [`AnyBackbone`], [`Adapter`] and [`Tokenizer`] are `Send + Sync`.
-//! Computation uses the current rayon thread pool; results do not depend on the number of threads.
-//! A process that was forked after the pool had started cannot use it: [`check_threads`].
+//! [`Backbone`], [`PackedBackbone`], [`AnyBackbone`], [`Adapter`] and [`Tokenizer`] are `Send +
+//! Sync`. Computation uses the current rayon thread pool; results do not depend on the number of
+//! threads. A process that was forked after the pool had started cannot use it: [`check_threads`].
 //!
 //! # Untrusted files
 //!

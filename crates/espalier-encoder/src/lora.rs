@@ -150,8 +150,8 @@ impl Lora {
     }
 
     /// Random initialisation, as PEFT does it, on the last k layers: A is Kaiming uniform with a =
-    /// sqrt 5, which is uniform in +-1/sqrt(in), and B is zero, so that the update is zero at first.
-    /// `uniform` returns numbers from [-1, 1).
+    /// sqrt 5, which is uniform in +-1/sqrt(in), and B is zero, so that the update is zero at
+    /// first. `uniform` returns numbers from [-1, 1).
     ///
     /// # Panics
     /// If the rank is zero or there are fewer layers than the configuration says.

@@ -48,8 +48,8 @@ pub struct Transformed {
 }
 
 impl MlmHead {
-    /// Random initialisation as in BERT: W is drawn by `normal`, biases are zero, and the LayerNorm's
-    /// weight is 1.
+    /// Random initialisation as in BERT: W is drawn by `normal`, biases are zero, and the
+    /// LayerNorm's weight is 1.
     pub fn random_init(config: &EncoderConfig, mut normal: impl FnMut() -> f32) -> Self {
         let mut head = Self::zero(config);
         let [weight, _, norm, ..] = head.ranges();
@@ -102,15 +102,16 @@ impl MlmHead {
         stats.resize(hidden.len() / self.width, RowStats::default());
         let dense = self.dense();
         let weight = Packed::new(precision, dense.matrix().t());
-        linear(hidden, &weight, Some(dense.bias), &[], Gelu { y: Some(inner), out: activated }); // [n, H]
+        let gelu = Gelu { y: Some(inner), out: activated };
+        linear(hidden, &weight, Some(dense.bias), &[], gelu); // [n, H]
         let [_, _, weight, bias, _] = self.ranges();
         let norm = LayerNorm { weight: &self.values[weight], bias: &self.values[bias], eps };
         layer_norm(activated, norm, vectors, stats);
     }
 
-    /// The backward pass of [`MlmHead::transform`] on the same `hidden`. `d` [n, H] is the gradient at
-    /// t on entry and that at `hidden` on return. The gradients of all parameters but b are added to
-    /// `gradient`, which is laid out as [`MlmHead::values`].
+    /// The backward pass of [`MlmHead::transform`] on the same `hidden`. `d` [n, H] is the gradient
+    /// at t on entry and that at `hidden` on return. The gradients of all parameters but b are
+    /// added to `gradient`, which is laid out as [`MlmHead::values`].
     pub fn transform_backward(
         &self,
         hidden: &[f32],

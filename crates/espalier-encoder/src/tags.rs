@@ -160,9 +160,9 @@ impl TagSet {
     }
 }
 
-/// The entities in a sequence of tags, as seqeval's `mode="strict", scheme=IOB2` has them: an entity
-/// begins at a `B-` and continues over every `I-` with its label. An `I-` that continues nothing
-/// belongs to no entity. What is not a BIO2 tag counts as `O`.
+/// The entities in a sequence of tags, as seqeval's `mode="strict", scheme=IOB2` has them: an
+/// entity begins at a `B-` and continues over every `I-` with its label. An `I-` that continues
+/// nothing belongs to no entity. What is not a BIO2 tag counts as `O`.
 pub fn entities_strict(tags: &[impl AsRef<str>]) -> Vec<Entity> {
     entities(tags, false)
 }

@@ -88,7 +88,8 @@ impl Runtime {
     /// Makes an adapter in memory available as `name`.
     ///
     /// # Errors
-    /// [`RuntimeError::WrongBackbone`], [`RuntimeError::InvalidAdapter`], [`RuntimeError::NameTaken`].
+    /// [`RuntimeError::WrongBackbone`], [`RuntimeError::InvalidAdapter`],
+    /// [`RuntimeError::NameTaken`].
     pub fn attach_adapter(&self, name: &str, adapter: Adapter) -> Result<(), RuntimeError> {
         check_threads()?;
         self.insert(name, Attached::new(name, adapter, &self.backbone)?)

@@ -19,14 +19,32 @@ use std::path::PathBuf;
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
-const MODULES: &str = r#"[{"path":"","type":"sentence_transformers.models.Transformer"},{"path":"1_Pooling","type":"sentence_transformers.models.Pooling"},{"path":"2","type":"sentence_transformers.models.Normalize"}]"#;
+const MODULES: &str = concat!(
+    r#"[{"path":"","type":"sentence_transformers.models.Transformer"},"#,
+    r#"{"path":"1_Pooling","type":"sentence_transformers.models.Pooling"},"#,
+    r#"{"path":"2","type":"sentence_transformers.models.Normalize"}]"#,
+);
 const POOLING: &str = r#"{"pooling_mode_cls_token":true,"pooling_mode_mean_tokens":false}"#;
 const LIMITS: &str = r#"{"max_seq_length":8}"#;
-const RUN: &str = "backbone = \"a\"\nstrategy = \"tpl\"\nseed = 3\n[train]\nsteps = 20\noptimizer \
-                   = \"sgd\"\nschedule = \"cosine\"\nwarmup = 0.5\nprecision = \
-                   \"bf16\"\n[ner]\ncorpora = [\"run.toml\"]\nbias = -4.0\n[tc]\ncorpora = \
-                   [\"b.jsonl\"]\npooling = \"cls\"\n[adapter]\nmodules = [\"query\", \
-                   \"output\"]\nrank = 2\n";
+const RUN: &str = r#"backbone = "a"
+strategy = "tpl"
+seed = 3
+[train]
+steps = 20
+optimizer = "sgd"
+schedule = "cosine"
+warmup = 0.5
+precision = "bf16"
+[ner]
+corpora = ["run.toml"]
+bias = -4.0
+[tc]
+corpora = ["b.jsonl"]
+pooling = "cls"
+[adapter]
+modules = ["query", "output"]
+rank = 2
+"#;
 /// Tables and columns as people write them.
 const TABLES: [(&str, &str); 6] = [
     ("csv", "text,label\n\"a, \"\"b\"\"\nc\",x\n\nd,y\n"),
@@ -81,8 +99,9 @@ impl Seeds {
         let directory = tempfile::tempdir()?;
         let at = |name: &str| directory.path().join(name);
         let config = json!({
-            "model_type": "bert", "hidden_act": "gelu", "hidden_size": 4, "num_hidden_layers": 1, "num_attention_heads": 2,
-            "intermediate_size": 3, "vocab_size": 8, "max_position_embeddings": 12, "type_vocab_size": 1, "layer_norm_eps": 1e-12
+            "model_type": "bert", "hidden_act": "gelu", "hidden_size": 4, "num_hidden_layers": 1,
+            "num_attention_heads": 2, "intermediate_size": 3, "vocab_size": 8,
+            "max_position_embeddings": 12, "type_vocab_size": 1, "layer_norm_eps": 1e-12
         });
         let config = config.to_string();
         fs::create_dir_all(at("1_Pooling"))?;
@@ -184,15 +203,16 @@ impl Seeds {
         let json = fs::read(self.fixtures.join("tiny-bert/tokenizer.json"))?;
         let small = json!({
             "version": "1.0", "truncation": null, "padding": null,
-            "added_tokens": [{ "id": 0, "content": "[MASK]", "single_word": false, "lstrip": false, "rstrip": false,
-                "normalized": false, "special": true }],
-            "normalizer": { "type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true, "strip_accents": null,
-                "lowercase": true },
+            "added_tokens": [{ "id": 0, "content": "[MASK]", "single_word": false, "lstrip": false,
+                "rstrip": false, "normalized": false, "special": true }],
+            "normalizer": { "type": "BertNormalizer", "clean_text": true, "lowercase": true,
+                "handle_chinese_chars": true, "strip_accents": null },
             "pre_tokenizer": { "type": "BertPreTokenizer" },
             "post_processor": { "type": "BertProcessing", "sep": ["b", 2], "cls": ["a", 1] },
             "decoder": { "type": "WordPiece", "prefix": "##", "cleanup": true },
             "model": { "type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
-                "max_input_chars_per_word": 5, "vocab": { "[UNK]": 3, "a": 1, "b": 2, "##b": 4, "[MASK]": 0 } }
+                "max_input_chars_per_word": 5,
+                "vocab": { "[UNK]": 3, "a": 1, "b": 2, "##b": 4, "[MASK]": 0 } }
         });
         let config =
             &br#"{"do_lower_case":true,"strip_accents":null,"tokenize_chinese_chars":false}"#[..];

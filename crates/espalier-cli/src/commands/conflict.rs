@@ -31,7 +31,8 @@ pub struct Args {
     #[arg(long = "set", value_name = "KEY=VALUE")]
     overrides: Vec<String>,
     /// Number of batches of each family
-    #[arg(long, default_value_t = 16, value_name = "N", value_parser = clap::value_parser!(u32).range(2..))]
+    #[arg(long, default_value_t = 16, value_name = "N")]
+    #[arg(value_parser = clap::value_parser!(u32).range(2..))]
     batches: u32,
     /// Read the measurements that this run recorded
     #[arg(long, value_name = "DIR", conflicts_with_all = ["config", "overrides", "batches"])]

@@ -2,7 +2,7 @@ use crate::output;
 use espalier_encoder::{Compute, Precision};
 use espalier_kernels::gemm::Kernel;
 use espalier_kernels::{AUTO_PRECISION, INSTRUCTIONS, Processor, instruction_set, processor};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 /// Report which instructions of the processor are used, and by which kernels
 #[derive(clap::Args)]
@@ -21,15 +21,16 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         let kernels = kernels.map(|(precision, kernel)| {
             (precision.name().to_string(), json!(format!("{kernel:?}")))
         });
+        let features = features.into_iter().map(|(name, has)| (name.to_string(), json!(has)));
         return output::json(&json!({
             "version": env!("CARGO_PKG_VERSION"),
             "architecture": std::env::consts::ARCH,
             "threads": threads,
-            "features": features.map(|(name, has)| (name.to_string(), json!(has))).into_iter().collect::<serde_json::Map<_, _>>(),
+            "features": features.collect::<Map<_, _>>(),
             "elementwise": format!("{:?}", instruction_set()),
-            "kernels": kernels.into_iter().collect::<serde_json::Map<_, _>>(),
+            "kernels": kernels.into_iter().collect::<Map<_, _>>(),
             "auto": auto.name(),
-            "environment": environment().collect::<serde_json::Map<_, _>>(),
+            "environment": environment().collect::<Map<_, _>>(),
         }));
     }
     say!(
@@ -57,7 +58,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
 }
 
 /// The environment variables that limit which instructions are used, if they are set.
-fn environment() -> impl Iterator<Item = (String, serde_json::Value)> {
+fn environment() -> impl Iterator<Item = (String, Value)> {
     let value = |name: &'static str| {
         Some((name.to_string(), std::env::var(name).ok().filter(|value| !value.is_empty())?.into()))
     };

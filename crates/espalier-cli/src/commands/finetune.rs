@@ -55,7 +55,8 @@ pub struct Args {
     #[arg(long, default_value_t = FinetuneConfig::default().learning_rate, value_name = "RATE")]
     learning_rate: f32,
     /// Peak learning rate of the head
-    #[arg(long, default_value_t = FinetuneConfig::default().head_learning_rate, value_name = "RATE")]
+    #[arg(long, value_name = "RATE")]
+    #[arg(default_value_t = FinetuneConfig::default().head_learning_rate)]
     head_learning_rate: f32,
     /// Directory to save the adapter to
     #[arg(long, value_name = "DIR")]

@@ -41,8 +41,12 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     if args.json {
         let sections =
             serde_json::Map::from_iter(parts.map(|(name, bytes)| (name.to_string(), bytes.into())));
-        let result = json!({ "file": packed.path, "dtype": args.dtype.name(), "bytes": packed.bytes, "sections": sections });
-        return output::json(&result);
+        return output::json(&json!({
+            "file": packed.path,
+            "dtype": args.dtype.name(),
+            "bytes": packed.bytes,
+            "sections": sections,
+        }));
     }
     let megabytes = |bytes: usize| bytes as f64 / 1e6;
     say!("{}: {}, {:.1} MB", packed.path.display(), args.dtype, megabytes(packed.bytes))?;

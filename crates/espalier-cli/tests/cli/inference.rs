@@ -62,7 +62,7 @@ fn bench_runtime_does_the_chosen_measurements() {
     };
     let all = report("--seq 8 --adapters 1,3 --texts 12 --batch 1,5");
     assert_eq!(numbers(&all["adapters"], "adapters"), [1.0, 3.0]);
-    assert_eq!(numbers(&all["lengths"], "tokens"), [8.0, 8.0, 16.0, 16.0, 32.0, 32.0]); // 48 is the maximum
+    assert_eq!(numbers(&all["lengths"], "tokens"), [8.0, 8.0, 16.0, 16.0, 32.0, 32.0]); // at most 48
     assert_eq!(numbers(&all["throughput"], "batch"), [1.0, 5.0]);
     assert!(numbers(&all["adapters"], "median_ms").iter().all(|&time| time > 0.0));
     assert!(all["open"]["later"]["total_ms"].as_f64() > all["open"]["later"]["open_ms"].as_f64());

@@ -48,8 +48,8 @@ pub enum Output {
     Vectors,
 }
 
-/// An [`Output`] in JSON. The code that serde derives for a tagged enum would be a large part of the
-/// library for devices.
+/// An [`Output`] in JSON. The code that serde derives for a tagged enum would be a large part of
+/// the library for devices.
 #[derive(Deserialize)]
 struct OutputFile {
     kind: String,

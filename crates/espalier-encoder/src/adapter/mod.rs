@@ -154,9 +154,9 @@ impl Adapter {
         }
     }
 
-    /// Writes the directory, replacing an adapter that is there. Whenever the process is killed, the
-    /// directory holds the old adapter, the new one, or one that is rejected on opening. Numbers
-    /// are stored in bfloat16 if that represents all of them exactly, in f32 otherwise.
+    /// Writes the directory, replacing an adapter that is there. Whenever the process is killed,
+    /// the directory holds the old adapter, the new one, or one that is rejected on opening.
+    /// Numbers are stored in bfloat16 if that represents all of them exactly, in f32 otherwise.
     ///
     /// # Errors
     /// [`EncoderError::Io`] when a file cannot be written.

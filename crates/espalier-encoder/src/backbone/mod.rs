@@ -53,8 +53,8 @@ pub struct Backbone {
 
 impl Backbone {
     /// Reads a Hugging Face directory: config.json, model.safetensors, and tokenizer.json or
-    /// vocab.txt; sentence-transformers' modules.json, pooling and sentence_bert_config.json if they
-    /// are there.
+    /// vocab.txt; sentence-transformers' modules.json, pooling and sentence_bert_config.json if
+    /// they are there.
     ///
     /// # Errors
     /// [`EncoderError`](crate::EncoderError) naming the file and what is wrong with it, and

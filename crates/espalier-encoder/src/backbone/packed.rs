@@ -23,8 +23,8 @@ pub struct PackedBackbone {
 }
 
 impl PackedBackbone {
-    /// Maps a packed file into memory and checks all of it. [`Backbone::pack`](super::Backbone::pack)
-    /// has an example.
+    /// Maps a packed file into memory and checks all of it.
+    /// [`Backbone::pack`](super::Backbone::pack) has an example.
     ///
     /// The file stays mapped. Meanwhile it must not be written to, only replaced by another file of
     /// its name: see [`Mapped`]. [`PackedBackbone::open_copied`] has no such condition.
@@ -35,7 +35,8 @@ impl PackedBackbone {
         Self::load(path, Mapped::open)
     }
 
-    /// As [`PackedBackbone::open`], but copies the whole file into memory. It may change afterwards.
+    /// As [`PackedBackbone::open`], but copies the whole file into memory. It may change
+    /// afterwards.
     ///
     /// # Errors
     /// As [`PackedBackbone::open`].

@@ -34,8 +34,8 @@ impl Backbone {
     /// ```
     ///
     /// # Errors
-    /// Those of [`Tokenizer::read`], [`EncoderError::Unsupported`] for sizes that make no model, and
-    /// [`EncoderError::Memory`] for more parameters than there is memory for.
+    /// Those of [`Tokenizer::read`], [`EncoderError::Unsupported`] for sizes that make no model,
+    /// and [`EncoderError::Memory`] for more parameters than there is memory for.
     pub fn random_init(
         config: EncoderConfig,
         tokenizer: &Path,

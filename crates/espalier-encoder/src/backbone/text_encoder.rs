@@ -11,8 +11,9 @@ use crate::tokenizer::Tokenizer;
 use espalier_kernels::Precision;
 use std::sync::{Arc, OnceLock};
 
-/// An encoder with its tokenizer and pooling, ready for inference: what [`Backbone`](super::Backbone),
-/// [`PackedBackbone`](super::PackedBackbone) and [`AnyBackbone`](super::AnyBackbone) have in common.
+/// An encoder with its tokenizer and pooling, ready for inference: what
+/// [`Backbone`](super::Backbone), [`PackedBackbone`](super::PackedBackbone) and
+/// [`AnyBackbone`](super::AnyBackbone) have in common.
 ///
 /// All three dereference to it, as `String` does to `str`. Functions that only run an encoder take
 /// a `&TextEncoder`.
@@ -41,8 +42,8 @@ pub(super) enum Weights {
 }
 
 impl TextEncoder {
-    /// The precision of matrix products: f32 or, in a packed file, that of the stored weights, unless
-    /// it was changed by `with_precision`.
+    /// The precision of matrix products: f32 or, in a packed file, that of the stored weights,
+    /// unless it was changed by `with_precision`.
     pub fn precision(&self) -> Precision {
         self.precision
     }
@@ -72,8 +73,8 @@ impl TextEncoder {
         }
     }
 
-    /// The flat vector of weights, laid out as the encoder's layout says, which has no matrices for a
-    /// packed file.
+    /// The flat vector of weights, laid out as the encoder's layout says, which has no matrices for
+    /// a packed file.
     pub(super) fn flat_weights(&self) -> &[f32] {
         match &self.weights {
             Weights::Memory(weights) => weights,

@@ -188,8 +188,8 @@ thread_local! {
     static BF16: RefCell<Vec<Workspace<Bf16>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Splits a batch into groups of about the same size, of at most about [`GROUP`] tokens and at least
-/// one sequence. Their number is a multiple of the number of threads.
+/// Splits a batch into groups of about the same size, of at most about [`GROUP`] tokens and at
+/// least one sequence. Their number is a multiple of the number of threads.
 fn groups(batch: &Batch) -> Vec<Range<usize>> {
     let count = match batch.tokens().div_ceil(GROUP) {
         few @ (0 | 1) => few,

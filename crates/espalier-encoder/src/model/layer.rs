@@ -79,7 +79,8 @@ impl Model<'_> {
         drop(updates);
 
         let updates = adapted.updates(&[Module::Output], &saved.activated, width, &mut saved.down);
-        let output = AddResidual { residual: &saved.attended, out: &mut saved.output_sum }; // [T, H]
+        // [T, H]
+        let output = AddResidual { residual: &saved.attended, out: &mut saved.output_sum };
         linear(
             &saved.activated,
             packed.output.forward(),

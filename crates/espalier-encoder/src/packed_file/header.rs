@@ -129,8 +129,8 @@ impl Header {
         Ok((header, ranges))
     }
 
-    /// The ranges of the sections in a file: each starts at the next multiple of [`ALIGNMENT`] after
-    /// the one before, with zeros between them.
+    /// The ranges of the sections in a file: each starts at the next multiple of [`ALIGNMENT`]
+    /// after the one before, with zeros between them.
     fn ranges(&self, bytes: &[u8], header_end: usize) -> Result<Vec<Range<usize>>, String> {
         let first = header_end.next_multiple_of(ALIGNMENT);
         let (mut ranges, mut end) = (Vec::new(), header_end);

@@ -1,5 +1,5 @@
-//! A packed backbone: all of a backbone in one file for inference, with numbers in the type in which
-//! they are multiplied, used in place where the file is mapped into memory.
+//! A packed backbone: all of a backbone in one file for inference, with numbers in the type in
+//! which they are multiplied, used in place where the file is mapped into memory.
 //!
 //! docs/formats.md describes the format.
 
@@ -92,8 +92,8 @@ pub(crate) fn matrices(config: &EncoderConfig) -> Vec<(String, usize)> {
         .collect()
 }
 
-/// Names of the linear layers of a transformer layer, each with its outputs and inputs, in the order
-/// of [`LayerLayout::linear_layers`](crate::layout::LayerLayout::linear_layers).
+/// Names of the linear layers of a transformer layer, each with its outputs and inputs, in the
+/// order of [`LayerLayout::linear_layers`](crate::layout::LayerLayout::linear_layers).
 fn linear_layers(config: &EncoderConfig, layer: usize) -> [(String, [usize; 2]); 4] {
     let (hidden, inner) = (config.hidden_size, config.intermediate_size);
     let layers = [

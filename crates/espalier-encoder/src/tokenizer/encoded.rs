@@ -31,8 +31,8 @@ pub struct Encoded {
 }
 
 impl Encoded {
-    /// For each of `count` words the index of its first token; `None` if it has none, because it was
-    /// cut off or has only characters that the tokenizer drops.
+    /// For each of `count` words the index of its first token; `None` if it has none, because it
+    /// was cut off or has only characters that the tokenizer drops.
     pub fn first_tokens(&self, count: usize) -> Vec<Option<usize>> {
         let mut first = vec![None; count];
         for (token, word) in self.word_ids.iter().enumerate() {

@@ -13,8 +13,8 @@ use tokenizers::{
 #[derive(Clone, Debug)]
 pub struct Library {
     tokenizer: Tokenizer,
-    /// For byte-level BPE, in which a space belongs to the word after it: whether one is added before
-    /// a text.
+    /// For byte-level BPE, in which a space belongs to the word after it: whether one is added
+    /// before a text.
     add_prefix_space: Option<bool>,
 }
 

@@ -101,9 +101,9 @@ impl Tokenizer {
     /// The file's padding is ignored, and its truncation is replaced.
     ///
     /// # Errors
-    /// [`EncoderError::Tokenizer`] when it cannot be used, [`EncoderError::VocabularyMismatch`] when
-    /// it has an id without a word embedding, [`EncoderError::Unsupported`] when it is not BERT's
-    /// and the feature `tokenizers` is off.
+    /// [`EncoderError::Tokenizer`] when it cannot be used, [`EncoderError::VocabularyMismatch`]
+    /// when it has an id without a word embedding, [`EncoderError::Unsupported`] when it is not
+    /// BERT's and the feature `tokenizers` is off.
     pub fn from_json(path: &Path, json: &[u8], limits: TokenizerLimits) -> Result<Self> {
         match WordPiece::from_json(json, limits.max_tokens) {
             Ok(wordpiece) => Self::new(path, wordpiece, limits),
@@ -130,8 +130,8 @@ impl Tokenizer {
     /// `tokenizer_config.json`, if there is one; `path` is named in errors.
     ///
     /// # Errors
-    /// [`EncoderError::Tokenizer`] when it cannot be used, [`EncoderError::VocabularyMismatch`] when
-    /// it has more lines than there are word embeddings.
+    /// [`EncoderError::Tokenizer`] when it cannot be used, [`EncoderError::VocabularyMismatch`]
+    /// when it has more lines than there are word embeddings.
     pub fn from_vocabulary(
         path: &Path,
         lines: &[u8],
@@ -147,8 +147,8 @@ impl Tokenizer {
     /// Builds the tokenizer that [`Tokenizer::serialize`] returned; `path` is named in errors.
     ///
     /// # Errors
-    /// [`EncoderError::Tokenizer`] when it cannot be used, [`EncoderError::VocabularyMismatch`] when
-    /// it has an id without a word embedding.
+    /// [`EncoderError::Tokenizer`] when it cannot be used, [`EncoderError::VocabularyMismatch`]
+    /// when it has an id without a word embedding.
     pub fn from_serialized(
         path: &Path,
         serialized: &SerializedTokenizer,

@@ -7,8 +7,8 @@ use crate::optimizer::{ParameterGroup, Parameters};
 use crate::trained::{TrainedAdapter, TrainedEncoder, encoder_group};
 use espalier_encoder::{Backbone, Encoder, Family, Gradients, Lora};
 
-/// The encoder that both families train. Its weights are theta. Cross-stitch instead has one encoder
-/// per family: theta is then that of NER, and `second` that of classification.
+/// The encoder that both families train. Its weights are theta. Cross-stitch instead has one
+/// encoder per family: theta is then that of NER, and `second` that of classification.
 pub(crate) struct SharedEncoder<'a> {
     theta: TrainedEncoder<'a>,
     second: Option<SecondInTraining<'a>>,
@@ -131,7 +131,8 @@ impl<'a> SharedEncoder<'a> {
     pub(crate) fn parameters(&mut self) -> Vec<Parameters<'_>> {
         let mut parameters: Vec<_> = self.theta.parameters("theta").into_iter().collect();
         if let Some(SecondInTraining { encoder, stitches, group }) = &mut self.second {
-            // The name in checkpoints, from a time when cross-stitched encoders were called columns.
+            // The name in checkpoints, from a time when cross-stitched encoders were called
+            // columns.
             parameters.extend(encoder.parameters("column.tc"));
             parameters.push(Parameters::new("stitches", &mut stitches.values, group));
         }

@@ -78,8 +78,8 @@ pub(crate) struct Trainer<'a> {
     encoder: SharedEncoder<'a>,
     adapters: BTreeMap<Family, TrainedAdapter>,
     objectives: Vec<Box<dyn Objective + 'a>>,
-    /// The second objective's gradient on the shared weights, for [`Merge::PcGrad`], which needs the
-    /// two apart. Zero between steps; empty for [`Merge::Sum`].
+    /// The second objective's gradient on the shared weights, for [`Merge::PcGrad`], which needs
+    /// the two apart. Zero between steps; empty for [`Merge::Sum`].
     separate_gradient: Vec<f32>,
     optimizer: Optimizer,
     activations: NetworkActivations,
@@ -144,9 +144,9 @@ impl<'a> Trainer<'a> {
     }
 
     /// Draws a batch for each active objective and accumulates the gradients of the weighted losses
-    /// in the parameter groups. With [`Merge::Sum`] (tpl, joint) both backward passes add to the same
-    /// gradients of the shared weights: this is where the two families meet. With `measure`, compares
-    /// their gradients on the shared weights.
+    /// in the parameter groups. With [`Merge::Sum`] (tpl, joint) both backward passes add to the
+    /// same gradients of the shared weights: this is where the two families meet. With `measure`,
+    /// compares their gradients on the shared weights.
     fn forward_backward(&mut self, step: usize, measure: bool) -> Result<BatchTotals> {
         let merge = self.config.strategy.merge;
         let (mut totals, mut first_gradient) = (BatchTotals::default(), None);

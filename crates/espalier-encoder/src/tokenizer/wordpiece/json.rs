@@ -149,9 +149,9 @@ struct Added {
     normalized: Vec<(String, u32)>,
 }
 
-/// As in the library, a token that is not in the vocabulary gets the next free id, whatever the file
-/// says. If the post-processor `trims`, `lstrip` (the token includes the spaces before it) makes no
-/// difference: spaces are not in any token, and are trimmed from the span.
+/// As in the library, a token that is not in the vocabulary gets the next free id, whatever the
+/// file says. If the post-processor `trims`, `lstrip` (the token includes the spaces before it)
+/// makes no difference: spaces are not in any token, and are trimmed from the span.
 fn parse_added_tokens(
     tokens: Vec<AddedToken>,
     vocabulary: &Vocabulary,

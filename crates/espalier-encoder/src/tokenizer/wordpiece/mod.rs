@@ -1,5 +1,5 @@
-//! BERT's tokenizer: normalisation, words, and the longest tokens of a vocabulary. It gives the same
-//! tokens as the `tokenizers` library.
+//! BERT's tokenizer: normalisation, words, and the longest tokens of a vocabulary. It gives the
+//! same tokens as the `tokenizers` library.
 //!
 //! A text goes through it one character at a time: added tokens are found (`added_tokens`),
 //! characters are normalised (`normalize`), collected into words and split into tokens (`split`).
@@ -199,8 +199,8 @@ impl<'t> Encoder<'t> {
         self.plain_text(rest, at);
     }
 
-    /// Encodes text without added tokens that begins at the character `start`; returns the character
-    /// after its last.
+    /// Encodes text without added tokens that begins at the character `start`; returns the
+    /// character after its last.
     fn plain_text(&mut self, text: &str, start: usize) -> usize {
         let Self { normalizer, finder, words, tokens, .. } = self;
         let mut at = start;

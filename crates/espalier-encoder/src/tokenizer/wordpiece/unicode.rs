@@ -30,15 +30,15 @@ impl Class {
         self.0 & 0x80 != 0
     }
 
-    /// The rank of the character's canonical combining class among all classes; 0 for characters that
-    /// marks do not move past.
+    /// The rank of the character's canonical combining class among all classes; 0 for characters
+    /// that marks do not move past.
     pub fn rank(self) -> u8 {
         if self.0 & 0xc0 == 0 { 0 } else { self.0 & 0x3f }
     }
 }
 
-/// Whether cleaning a text removes this character. Cleaning also turns whitespace into spaces, which
-/// makes no difference here.
+/// Whether cleaning a text removes this character. Cleaning also turns whitespace into spaces,
+/// which makes no difference here.
 pub fn is_removed(c: char) -> bool {
     match c {
         '\t' | '\n' | '\r' => false,
@@ -66,8 +66,8 @@ pub fn is_chinese(c: char) -> bool {
     )
 }
 
-/// Calls `part` with the characters of the canonical decomposition, without accents that are not the
-/// first: they would be removed next.
+/// Calls `part` with the characters of the canonical decomposition, without accents that are not
+/// the first: they would be removed next.
 pub fn decompose(c: char, mut part: impl FnMut(char)) {
     let code = c as u32;
     if let Some(syllable) = code.checked_sub(0xac00).filter(|&syllable| syllable < 11_172) {

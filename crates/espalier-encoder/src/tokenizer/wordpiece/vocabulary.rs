@@ -8,8 +8,8 @@ pub struct Vocabulary {
     /// The text of all tokens, one after the other.
     text: String,
     tokens: Vec<Token>,
-    /// Hash table with open addressing and linear probing: 1 + the index of a token, or 0. The length
-    /// is a power of two, and at most half of the slots are used.
+    /// Hash table with open addressing and linear probing: 1 + the index of a token, or 0. The
+    /// length is a power of two, and at most half of the slots are used.
     slots: Vec<u32>,
     /// Length of the longest token in bytes.
     longest: usize,
@@ -99,8 +99,8 @@ impl Vocabulary {
         self.text.get(token.start as usize..(token.start + token.length) as usize)
     }
 
-    /// The longest token that consists of `prefix` and the beginning of `text`: its id, and how many
-    /// bytes of `text` it takes.
+    /// The longest token that consists of `prefix` and the beginning of `text`: its id, and how
+    /// many bytes of `text` it takes.
     ///
     /// `hashes` is a buffer, which is reused from call to call.
     pub fn longest(&self, prefix: &str, text: &str, hashes: &mut Vec<u32>) -> Option<(u32, usize)> {

@@ -32,10 +32,12 @@ pub struct Args {
     #[command(flatten)]
     backbone: BackboneArgs,
     /// Measurements to do, separated by commas
-    #[arg(long, value_name = "WHAT,...", value_enum, value_delimiter = ',', default_values_t = Measure::value_variants().to_vec())]
+    #[arg(long, value_name = "WHAT,...", value_enum, value_delimiter = ',')]
+    #[arg(default_values_t = Measure::value_variants().to_vec())]
     measure: Vec<Measure>,
     /// Numbers of adapters to measure with (adapters, memory)
-    #[arg(long, value_name = "N,...", value_delimiter = ',', default_values_t = [1, 2, 5, 10, 20, 50, 100])]
+    #[arg(long, value_name = "N,...", value_delimiter = ',')]
+    #[arg(default_values_t = [1, 2, 5, 10, 20, 50, 100])]
     adapters: Vec<usize>,
     /// Number of last layers that each adapter is on
     #[arg(long, default_value_t = 2, value_name = "N")]
@@ -54,7 +56,8 @@ pub struct Args {
     #[arg(long, value_name = "FILE", conflicts_with = "texts")]
     lengths: Option<PathBuf>,
     /// Numbers of texts per call (throughput)
-    #[arg(long, value_name = "N,...", value_delimiter = ',', default_values_t = [1, 8, 32, 128, 512])]
+    #[arg(long, value_name = "N,...", value_delimiter = ',')]
+    #[arg(default_values_t = [1, 8, 32, 128, 512])]
     batch: Vec<usize>,
     /// Measured calls for each latency, after three to warm up (adapters, lengths)
     #[arg(long, default_value_t = 100, value_name = "N")]
