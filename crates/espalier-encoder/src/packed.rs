@@ -1,10 +1,10 @@
 //! Weights and adapters packed for matrix products.
 
-use crate::architecture::EncoderConfig;
+use crate::architecture::{EncoderConfig, Module};
 use crate::compute::Compute;
 use crate::encoder::Encoder;
 use crate::layout::{LayerLayout, LinearLayout};
-use crate::lora::{Lora, Module};
+use crate::lora::Lora;
 use espalier_kernels::gemm::Packed;
 use espalier_kernels::lora::PackedPair;
 use espalier_kernels::mapped::View;

@@ -1,11 +1,11 @@
 //! PEFT's files: adapter_config.json and adapter_model.safetensors.
 
 use super::card::{AdapterCard, Checksums, Output};
-use crate::architecture::EncoderConfig;
+use crate::architecture::{EncoderConfig, Module};
 use crate::error::{EncoderError, Result};
 use crate::files;
 use crate::head::Head;
-use crate::lora::{Lora, LoraSite, Module, SiteSpec};
+use crate::lora::{Lora, LoraSite, SiteSpec};
 use crate::tensors::{FloatType, TensorFile, tensor_bytes};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
