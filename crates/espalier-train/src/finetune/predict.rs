@@ -24,15 +24,13 @@ pub enum Predictions {
 /// long for the encoder are truncated, and have no entities after that.
 ///
 /// ```
-/// use espalier_data::{Examples, LabelledText};
+/// use espalier_data::Examples;
 /// use espalier_encoder::Backbone;
 /// use espalier_train::finetune::{FinetuneConfig, Finetuner, Predictions, predict};
 ///
 /// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/tiny-bert");
 /// let backbone = Backbone::open(path.as_ref())?;
-/// let row = |(text, label): (&str, &str)| LabelledText { text: text.into(), label: label.into() };
-/// let rows = [("a good hotel", "kind"), ("a bad hotel", "unkind")];
-/// let examples = Examples::Classification(rows.map(row).to_vec());
+/// let examples = Examples::classification([("a good hotel", "kind"), ("a bad hotel", "unkind")])?;
 ///
 /// let mut config = FinetuneConfig::default();
 /// (config.steps, config.learning_rate) = (40, 0.01);
