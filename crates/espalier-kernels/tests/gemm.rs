@@ -6,7 +6,7 @@ use espalier_testing::compare::on_threads;
 use espalier_testing::random::Random;
 use proptest::prelude::*;
 
-/// What C starts from, without the vector.
+/// [`Start`] without the bias.
 #[derive(Clone, Copy, Debug)]
 enum Begin {
     Zero,
@@ -25,7 +25,7 @@ struct Operand {
 }
 
 impl Operand {
-    /// Random elements; stored rows lie `gap` elements further apart than they are long.
+    /// Random elements; there are `gap` other elements between stored rows.
     fn random(rows: usize, cols: usize, gap: usize, transposed: bool, seed: u64) -> Self {
         let (stored_rows, stored_cols) = if transposed { (cols, rows) } else { (rows, cols) };
         let data = Random::new(seed).vec(stored_rows * (stored_cols + gap));
@@ -40,7 +40,7 @@ impl Operand {
         }
     }
 
-    /// Element (i, j), found without the help of `Matrix`.
+    /// Element (i, j), computed without `Matrix`.
     fn at(&self, i: usize, j: usize) -> f64 {
         let index = if self.transposed {
             j * (self.rows + self.gap) + i
@@ -51,8 +51,8 @@ impl Operand {
     }
 }
 
-/// Runs one product and checks each element of C, and that the gaps between C's rows are left
-/// alone.
+/// Runs one product and checks each element of C, and that the gaps between rows of C do not
+/// change.
 fn check(
     precision: Precision,
     kernel: Kernel,
@@ -83,7 +83,7 @@ fn check(
         Update { alpha, start },
         MatrixMut::strided(&mut c, m, n, n + gap),
     );
-    // What the kernel multiplies: operands rounded to the precision.
+    // The kernel multiplies operands that are rounded to the precision.
     let rounded = |x: f64| {
         if precision == Precision::Bf16 { Bf16::from_f32(x as f32).to_f32().into() } else { x }
     };
@@ -99,7 +99,7 @@ fn check(
             let (sum, size) =
                 products.fold((start, start.abs()), |(sum, size), x| (sum + x, size + x.abs()));
             // Higham, Accuracy and Stability of Numerical Algorithms, section 3.1: each of the k
-            // products takes part in at most k + 3 roundings, whatever the order of the sum.
+            // products is part of at most k + 3 roundings, whatever the order of the sum.
             let bound = (k + 3) as f64 * f64::from(f32::EPSILON) * size;
             let got = f64::from(c[i * (n + gap) + j]);
             assert!(

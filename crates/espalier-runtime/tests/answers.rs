@@ -1,11 +1,11 @@
-//! What answers say: where in the text they point, how probable they are, in which order they come.
+//! The content of answers: spans in the text, probabilities, vectors; and their order.
 
-use espalier_encoder::{Batch, Compute, Lora, Output, Pooling, TextEncoder};
+use espalier_encoder::{Compute, Lora, Output};
 use espalier_runtime::{Answer, EntitySpan, Request, Runtime, RuntimeError, TextAnswers};
 use espalier_testing::adapters::{labels, random_adapter, random_lora, tags};
 use espalier_testing::compare::bits;
 use espalier_testing::fixtures::{copy_of, edit_json, fixture};
-use espalier_testing::runtime::{NAMES, constant, runtime, texts};
+use espalier_testing::runtime::{NAMES, constant, runtime, text_vector, texts};
 use serde_json::json;
 
 fn opinions() -> Output {
@@ -30,9 +30,9 @@ fn answers_come_in_the_order_asked_for() {
     assert_eq!(repeated, [single[0].clone(), single[1].clone(), single[0].clone()]);
 }
 
-/// Weights may be finite and what comes of them not.
+/// Finite weights may give results that are not finite.
 #[test]
-fn answers_that_are_no_numbers_are_an_error_that_names_the_adapter() {
+fn answers_that_are_not_finite_are_an_error_that_names_the_adapter() {
     let runtime = runtime();
     let mut lora = random_lora(runtime.backbone(), 2, 3);
     lora.values.fill(1e20);
@@ -55,7 +55,7 @@ fn answers_that_are_no_numbers_are_an_error_that_names_the_adapter() {
 fn entities(runtime: &Runtime, text: &str) -> Vec<EntitySpan> {
     let answer = runtime.run(&[text], &["constant"]).unwrap().remove(0).answers.remove(0);
     let Answer::Entities(spans) = answer else { panic!("{answer:?}") };
-    // Whatever else holds, the text of an entity is that slice of the text.
+    // The text of an entity is always that slice of the text.
     for span in &spans {
         let slice: String = text.chars().skip(span.start).take(span.end - span.start).collect();
         assert_eq!(span.text, slice);
@@ -63,8 +63,8 @@ fn entities(runtime: &Runtime, text: &str) -> Vec<EntitySpan> {
     spans
 }
 
-/// Accents and capitals are gone in the tokens, an emoji is one unknown token, spaces are in none;
-/// none of it moves a span.
+/// Tokens have neither accents nor capitals, an emoji is one unknown token, and spaces are in none;
+/// none of this moves a span.
 #[test]
 fn entities_point_into_the_original_text() {
     let runtime = constant(things(), 1); // every word is a thing of its own
@@ -91,7 +91,8 @@ fn entities_point_into_the_original_text() {
 
 #[test]
 fn an_entity_spans_its_words_and_what_is_between_them() {
-    let runtime = constant(things(), 2); // every word continues: the first begins, for want of something to continue
+    // Every word continues an entity; the first one, with nothing to continue, begins one.
+    let runtime = constant(things(), 2);
     let found = entities(&runtime, " Café  🙂 (new   york) ");
     assert_eq!(found.len(), 1, "{found:?}");
     assert_eq!(
@@ -103,7 +104,7 @@ fn an_entity_spans_its_words_and_what_is_between_them() {
 
 /// The tiny BERT takes 48 tokens, two of them special.
 #[test]
-fn what_is_too_long_is_cut_and_said_to_be() {
+fn texts_that_are_too_long_are_truncated_and_marked() {
     let runtime = constant(things(), 1);
     for (words, truncated, read) in [(46, false, 46), (47, true, 46), (500, true, 46)] {
         let text = "hotel ".repeat(words);
@@ -146,17 +147,16 @@ fn empty_texts_and_empty_requests_have_answers() {
         let answers = runtime.run(&[text], &NAMES).unwrap().remove(0);
         assert!(!answers.truncated && answers.answers.len() == NAMES.len());
         assert_eq!(answers.answers[0], Answer::Entities(Vec::new()), "{text:?}");
-        assert!(
-            matches!(&answers.answers[1], Answer::Label { score, .. } if (0.5..=1.0).contains(score)),
-            "{answers:?}"
-        );
-        assert!(
-            matches!(&answers.answers[2], Answer::Vector(vector) if vector.iter().all(|x| x.is_finite()))
-        );
+        let [_, Answer::Label { score, .. }, Answer::Vector(vector), ..] = &answers.answers[..]
+        else {
+            panic!("{answers:?}")
+        };
+        assert!((0.5..=1.0).contains(score), "{answers:?}");
+        assert!(vector.iter().all(|x| x.is_finite()), "{answers:?}");
     }
 }
 
-/// One number a label, whatever the scores.
+/// They are probabilities.
 #[test]
 fn scores_of_all_labels_sum_to_one() {
     for text in runtime().run(&texts(), &["opinions"]).unwrap() {
@@ -167,20 +167,9 @@ fn scores_of_all_labels_sum_to_one() {
     }
 }
 
-/// Mean of the token vectors of each text, one text at a time.
-fn means(backbone: &TextEncoder, texts: &[String], lora: Option<&Lora>) -> Vec<Vec<f32>> {
-    let of_one = |text: &String| {
-        let batch = Batch::new([backbone.tokenizer.encode(text).ids.as_slice()]);
-        let mut vector = Vec::new();
-        Pooling::Mean.forward(
-            &backbone.model(lora).encode(&batch),
-            &batch,
-            backbone.encoder.width(),
-            &mut vector,
-        );
-        vector
-    };
-    texts.iter().map(of_one).collect()
+/// What the encoder's own forward gives, one text at a time.
+fn expected(runtime: &Runtime, texts: &[String], lora: Option<&Lora>) -> Vec<Vec<f32>> {
+    texts.iter().map(|text| text_vector(runtime.backbone(), lora, text)).collect()
 }
 
 /// The vectors that a runtime gives for all texts.
@@ -194,12 +183,12 @@ fn vectors(runtime: &Runtime, texts: &[String], request: Request) -> Vec<Vec<f32
 }
 
 #[test]
-fn vectors_are_the_models_own() {
+fn vectors_are_those_of_the_encoder() {
     let (runtime, texts) = (Runtime::open(&fixture("tiny-bert")).unwrap(), texts());
     let lora = random_lora(runtime.backbone(), 2, 4);
     runtime.attach_lora("lora", &lora).unwrap();
     for (request, lora) in [(Request::Plain, None), (Request::Adapter("lora"), Some(&lora))] {
-        let expected = means(runtime.backbone(), &texts, lora).concat();
+        let expected = expected(&runtime, &texts, lora).concat();
         assert_eq!(
             bits(&vectors(&runtime, &texts, request).concat()),
             bits(&expected),
@@ -209,30 +198,23 @@ fn vectors_are_the_models_own() {
 }
 
 #[test]
-fn vectors_have_length_one_where_the_model_says_so() {
+fn vectors_have_length_one_if_the_model_normalises_them() {
     let directory = copy_of("tiny-bert");
     edit_json(&directory.path().join("modules.json"), |modules| {
-        let normalize = json!({"idx": 2, "name": "2", "path": "2_Normalize", "type": "sentence_transformers.models.Normalize"});
+        let kind = "sentence_transformers.models.Normalize";
+        let normalize = json!({"idx": 2, "name": "2", "path": "2_Normalize", "type": kind});
         modules.as_array_mut().unwrap().push(normalize);
     });
     let (runtime, texts) = (Runtime::open(directory.path()).unwrap(), texts());
     let lora = random_lora(runtime.backbone(), 2, 4);
-    runtime
-        .attach_adapter(
-            "vectors",
-            random_adapter(runtime.backbone(), lora.clone(), Output::Vectors, 1),
-        )
-        .unwrap();
+    let adapter = random_adapter(runtime.backbone(), lora.clone(), Output::Vectors, 1);
+    runtime.attach_adapter("vectors", adapter).unwrap();
     for (request, lora) in [(Request::Plain, None), (Request::Adapter("vectors"), Some(&lora))] {
-        let means = means(runtime.backbone(), &texts, lora);
-        for (vector, mean) in vectors(&runtime, &texts, request).iter().zip(means) {
+        let pooled = expected(&runtime, &texts, lora);
+        for (vector, mean) in vectors(&runtime, &texts, request).iter().zip(pooled) {
             let norm = mean.iter().map(|x| (*x as f64).powi(2)).sum::<f64>().sqrt();
-            assert!(
-                vector
-                    .iter()
-                    .zip(&mean)
-                    .all(|(x, mean)| (*x as f64 - *mean as f64 / norm).abs() < 1e-6)
-            );
+            let close = |(x, mean): (&f32, &f32)| (*x as f64 - *mean as f64 / norm).abs() < 1e-6;
+            assert!(vector.iter().zip(&mean).all(close));
         }
     }
 }

@@ -1,11 +1,11 @@
-//! Adapters that answer together answer as they do alone, to the bit.
+//! Adapters that run together answer as they do alone, bit for bit.
 
-use espalier_encoder::{Adapter, Backbone, Batch, LoraConfig, Module, Output, Precision};
+use espalier_encoder::{Adapter, Backbone, LoraConfig, Module, Output, Precision};
 use espalier_runtime::{Answer, Request, Runtime};
 use espalier_testing::adapters::{labels, random_adapter, random_lora_of, tags};
 use espalier_testing::compare::bits;
 use espalier_testing::fixtures::tiny_bert;
-use espalier_testing::runtime::{NAMES, exact, runtime, texts, to_request};
+use espalier_testing::runtime::{NAMES, exact, runtime, text_vector, texts, to_request};
 use proptest::prelude::*;
 
 #[test]
@@ -15,30 +15,22 @@ fn adapters_answer_together_as_alone() {
     assert_eq!(together.len(), texts.len());
     for (i, name) in NAMES.into_iter().enumerate() {
         let alone = runtime.run(&texts, &[name]).unwrap();
-        assert!(
-            to_request(&together, i) == to_request(&alone, 0),
-            "{name} answers differently in company"
-        );
+        let same = to_request(&together, i) == to_request(&alone, 0);
+        assert!(same, "{name} answers differently together with others");
     }
-    // The answers are worth comparing: there are entities, there are both labels, and adapters
-    // differ.
-    assert!(
-        together
-            .iter()
-            .any(|text| matches!(&text.answers[0], Answer::Entities(spans) if !spans.is_empty()))
-    );
-    let says =
+    // The answers are worth comparing: there are entities and both labels, and adapters differ.
+    let entities = |answer: &Answer| matches!(answer, Answer::Entities(spans) if !spans.is_empty());
+    assert!(together.iter().any(|text| entities(&text.answers[0])));
+    let labelled =
         |answer: &Answer, wanted| matches!(answer, Answer::Label { label, .. } if label == wanted);
-    assert!(
-        ["good", "bad"]
-            .iter()
-            .all(|label| together.iter().any(|text| says(&text.answers[1], label)))
-    );
+    for label in ["good", "bad"] {
+        assert!(together.iter().any(|text| labelled(&text.answers[1], label)), "{label}");
+    }
     assert!(together.iter().any(|text| text.answers[0] != text.answers[4]));
 }
 
 #[test]
-fn texts_are_answered_together_as_one_by_one() {
+fn a_batch_is_answered_as_its_texts_one_by_one() {
     let (runtime, texts) = (runtime(), texts());
     let requests: Vec<Request> =
         NAMES.into_iter().map(Request::Adapter).chain([Request::Plain]).collect();
@@ -63,10 +55,8 @@ fn more_rows_than_share_a_pass_answer_as_alone() {
     let together = runtime.run(&texts, &names).unwrap();
     for (i, name) in names.into_iter().enumerate() {
         let alone = runtime.run(&texts, &[name]).unwrap();
-        assert!(
-            to_request(&together, i) == to_request(&alone, 0),
-            "{name} answers differently in company"
-        );
+        let same = to_request(&together, i) == to_request(&alone, 0);
+        assert!(same, "{name} answers differently together with others");
     }
 }
 
@@ -74,7 +64,7 @@ fn shape(layers: usize, modules: Vec<Module>, rank: usize) -> LoraConfig {
     LoraConfig { layers, modules, rank, alpha: rank as f32 }
 }
 
-/// An adapter of any depth, rank, modules and output; of none that adapts nothing.
+/// An adapter on any number of layers, none included, of any rank, modules and output.
 fn any_adapter(backbone: Backbone) -> impl Strategy<Value = Adapter> {
     let outputs = [tags(&["a", "b"]), labels(&["x", "y", "z"]), Output::Vectors];
     let modules = prop::sample::subsequence(Module::ALL.to_vec(), 1..=6);
@@ -84,15 +74,6 @@ fn any_adapter(backbone: Backbone) -> impl Strategy<Value = Adapter> {
             random_adapter(&backbone, lora, output, seed ^ 1)
         },
     )
-}
-
-/// The vector that the encoder's own forward pass gives for one text.
-fn vector(backbone: &Backbone, adapter: Option<&Adapter>, text: &str) -> Vec<f32> {
-    let batch = Batch::new([backbone.tokenizer.encode(text).ids.as_slice()]);
-    let hidden = backbone.model(adapter.map(|adapter| &adapter.lora)).encode(&batch);
-    let mut vector = Vec::new();
-    backbone.text_vectors.pooling.forward(&hidden, &batch, backbone.encoder.width(), &mut vector);
-    vector
 }
 
 fn check_mix(backbone: &Backbone, adapters: &[Adapter], texts: &[String], asked: &[usize]) {
@@ -111,23 +92,25 @@ fn check_mix(backbone: &Backbone, adapters: &[Adapter], texts: &[String], asked:
             let alone = runtime.run(&[text], &[request]).unwrap().remove(0).answers.remove(0);
             assert_eq!(exact(found), exact(&alone), "{request:?} on {text:?}");
             if let Answer::Vector(found) = found {
-                assert_eq!(
-                    bits(found),
-                    bits(&vector(backbone, adapters.get(*index), text)),
-                    "{request:?} on {text:?}"
-                );
+                let lora = adapters.get(*index).map(|adapter| &adapter.lora);
+                let expected = text_vector(backbone, lora, text);
+                assert_eq!(bits(found), bits(&expected), "{request:?} on {text:?}");
             }
         }
     }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 60, failure_persistence: None, ..ProptestConfig::default()
+    })]
 
     #[test]
     fn any_mix_answers_as_alone(
         adapters in prop::collection::vec(any_adapter(tiny_bert()), 1..8),
-        texts in prop::collection::vec("(london|music|Zoé|🙂|東京|not|[a-z]{1,3}| ){0,20}", 0..12),
+        texts in prop::collection::vec(
+            "(london|music|Zoé|🙂|東京|not|[a-z]{1,3}| ){0,20}", 0..12
+        ),
         asked in prop::collection::vec(0usize..9, 0..12),
     ) {
         for precision in [Precision::F32, Precision::Bf16, Precision::Int8] {

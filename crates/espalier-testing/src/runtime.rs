@@ -3,7 +3,7 @@
 use crate::adapters::{adapter, constant_head, labels, random_adapter, random_lora, tags};
 use crate::compare::bits;
 use crate::fixtures::tiny_bert;
-use espalier_encoder::Output;
+use espalier_encoder::{Batch, Lora, Output, TextEncoder};
 use espalier_runtime::{Answer, EntitySpan, Runtime, TextAnswers};
 
 /// Adapters on the last layer, the last two and all three, and one that adapts nothing.
@@ -43,6 +43,14 @@ pub fn texts() -> Vec<String> {
     texts[3] = String::new();
     texts[40] = "weather ".repeat(99);
     texts
+}
+
+/// The pooled token vectors of one text by the encoder's own forward, not normalised.
+pub fn text_vector(encoder: &TextEncoder, lora: Option<&Lora>, text: &str) -> Vec<f32> {
+    let batch = Batch::new([encoder.tokenizer.encode(text).ids.as_slice()]);
+    let (hidden, mut vector) = (encoder.model(lora).encode(&batch), Vec::new());
+    encoder.text_vectors.pooling.forward(&hidden, &batch, encoder.encoder.width(), &mut vector);
+    vector
 }
 
 /// Everything about an answer, floats as bit patterns.

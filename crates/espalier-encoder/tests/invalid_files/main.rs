@@ -1,5 +1,5 @@
-//! Files that are missing, incomplete, damaged or hostile: a typed error that says what is wrong and
-//! where, never a panic.
+//! Files that are missing, incomplete, damaged or hostile: a typed error that says what is wrong
+//! and where, never a panic.
 
 mod adapter_cards;
 mod adapter_weights;

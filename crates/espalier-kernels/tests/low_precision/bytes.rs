@@ -1,4 +1,4 @@
-//! Bytes against the scheme that `gemm/quantize.rs` documents, once more in f64.
+//! Bytes against the scheme that `gemm/quantize.rs` documents, recomputed in f64.
 
 use crate::lines::{lines, shapes};
 use crate::product;
@@ -13,15 +13,15 @@ use std::ops::RangeInclusive;
 struct Quantized {
     /// Distance between two numbers that bytes can express.
     step: f64,
-    /// The whole number of steps that stands for each number.
+    /// Each number in steps, as an integer.
     values: Vec<f64>,
-    /// One for each number so near the middle between two of them that f32 may decide for the other
-    /// one; else zero.
+    /// 1 for each number so close to the middle of two levels that f32 may choose the other one;
+    /// otherwise 0.
     doubts: Vec<f64>,
 }
 
 impl Quantized {
-    /// s (u - z), u in 0..=255, the smallest and the largest number and zero being met.
+    /// s (u - z), u in 0..=255, such that the smallest number, the largest and zero are exact.
     fn activations(row: &[f32]) -> Self {
         let extreme =
             |pick: fn(f64, f64) -> f64| row.iter().fold(0.0, |extreme, &x| pick(extreme, x.into()));
@@ -29,8 +29,8 @@ impl Quantized {
         Self::of(row, (highest - lowest) / 255.0, lowest, 0.0..=255.0)
     }
 
-    /// s q, q in -127..=127, what two neighbours have above zero together, or below it, being at
-    /// most 127.
+    /// s q, q in -127..=127, such that the positive values of two neighbours sum to at most 127,
+    /// and the negative ones to at least -127.
     fn weights(column: &[f32]) -> Self {
         let above = |sign: f64| {
             column
@@ -41,7 +41,7 @@ impl Quantized {
         Self::of(column, largest / 127.0, 0.0, -127.0..=127.0)
     }
 
-    /// `lowest`: the number at level zero, but for rounding; `levels`: those that a byte has.
+    /// `lowest`: the number at level zero, except for rounding; `levels`: the range of a byte.
     ///
     /// A level of at most 255 is in f32 a product with an inverse (four roundings of 2^-24) and a
     /// sum (a half unit of the last place below 256, 2^-17, and once more for the product): off by
@@ -60,10 +60,10 @@ impl Quantized {
     }
 }
 
-/// The product of a row and a column, and how far from it a product of bytes may lie: what doubts
-/// about single numbers make of the sum, and at most seven roundings of 2^-24: the row's step
-/// (two), the column's (one), the sum of products of bytes as f32 (one) and their product (two),
-/// with one to spare for what is of second order.
+/// The product of a row and a column, and how far from it a product of bytes may be: the effect of
+/// doubtful levels on the sum, and at most seven roundings of 2^-24: the step of the row (two) and
+/// of the column (one), the sum of products of bytes as f32 (one) and their product (two), plus one
+/// for terms of second order.
 fn model(row: &Quantized, column: &Quantized) -> (f64, f64) {
     let (mut sum, mut doubt) = (0.0, 0.0);
     for p in 0..row.values.len() {
@@ -76,8 +76,8 @@ fn model(row: &Quantized, column: &Quantized) -> (f64, f64) {
     (unit * sum, unit * (doubt + (sum.abs() + doubt) * 7.0 / (1u64 << 24) as f64))
 }
 
-/// Half a step of each number, from a sum of exact products: (x + s/2)(w + t/2) - x w, and what the
-/// model leaves open.
+/// How far a sum of products moves when each number moves by half a step:
+/// (x + s/2)(w + t/2) - x w.
 fn half_steps(row: (&[f32], f64), column: (&[f32], f64)) -> f64 {
     let (s, t) = (0.5 * row.1, 0.5 * column.1);
     row.0
@@ -109,7 +109,7 @@ fn check([m, n, k]: [usize; 3], x: &[f32], w: &[f32]) {
             let exact: f64 =
                 row.iter().zip(column).map(|(&x, &w)| f64::from(x) * f64::from(w)).sum();
             let steps = half_steps((row, rows[i].step), (column, columns[j].step));
-            // The levels' own error, as above, is 1e-4 of a step.
+            // The error of the levels, as above, is 1e-4 of a step.
             let error = (f64::from(got) - exact).abs();
             assert!(
                 error <= steps * 1.001 + bound,
@@ -133,25 +133,27 @@ proptest! {
         check_lines(shape, seed);
     }
 
-    /// Weights that are the identity are exact in bytes, and show what became of each activation;
-    /// activations of one 1 are exact as well, and show what became of each weight.
+    /// Weights that are the identity are exact in bytes, and show the quantised activations;
+    /// activations that are the identity are exact too, and show the quantised weights.
     #[test]
     #[cfg_attr(miri, ignore = "slow")]
-    fn are_the_nearest_to_what_they_stand_for(count in 1usize..20, length in 1usize..80, seed: u64) {
+    fn levels_are_the_nearest(count in 1usize..20, length in 1usize..80, seed: u64) {
         let numbers = lines(count, length, &mut Random::new(seed));
         let mut identity = vec![0.0; length * length];
         identity.iter_mut().step_by(length + 1).for_each(|one| *one = 1.0);
         let rows = Matrix::new(&numbers, count, length);
         let identity = Matrix::new(&identity, length, length);
-        let activations = product(rows, &Packed::new(Precision::Int8, identity.t())); // [count, length]
-        let weights = product(identity, &Packed::new(Precision::Int8, rows.t())); // [length, count]
+        let pack = |weights: Matrix| Packed::new(Precision::Int8, weights.t());
+        let activations = product(rows, &pack(identity)); // [count, length]
+        let weights = product(identity, &pack(rows)); // [length, count]
         for (i, line) in numbers.chunks(length).enumerate() {
-            let nearest = |got: f32, x: f32, step: f64| (f64::from(got) - f64::from(x)).abs() <= 0.501 * step;
+            let nearest =
+                |got: f32, x: f32, step: f64| (f64::from(got) - f64::from(x)).abs() <= 0.501 * step;
             let (row, column) = (Quantized::activations(line), Quantized::weights(line));
             for (p, &x) in line.iter().enumerate() {
                 let (activation, weight) = (activations[i * length + p], weights[p * count + i]);
-                prop_assert!(nearest(activation, x, row.step), "activation {} became {}", x, activation);
-                prop_assert!(nearest(weight, x, column.step), "weight {} became {}", x, weight);
+                prop_assert!(nearest(activation, x, row.step), "activation {x}: {activation}");
+                prop_assert!(nearest(weight, x, column.step), "weight {x}: {weight}");
                 prop_assert!(x != 0.0 || (activation == 0.0 && weight == 0.0), "zero is exact");
             }
         }
@@ -163,8 +165,8 @@ fn small_products_of_bytes() {
     check_lines([5, 9, 3], 1);
 }
 
-/// u = 255, and q = +-64 throughout or +-127 beside a zero or the other sign: the largest pairs of
-/// products there are.
+/// u = 255, and q = +-64 everywhere, or +-127 next to a zero or the other sign: the largest
+/// possible pairs of products.
 #[test]
 #[cfg_attr(miri, ignore = "slow")]
 fn the_largest_bytes_do_not_overflow() {
@@ -196,7 +198,7 @@ fn rows_and_weights_of_zeros_give_zeros() {
 
 #[test]
 #[cfg_attr(miri, ignore = "slow")]
-fn bf16_activations_are_quantised_as_the_numbers_that_they_are() {
+fn bf16_activations_are_quantised_like_f32_ones() {
     let (m, n, k) = (33, 50, 70);
     let mut random = Random::new(5);
     let (x, w) = (stored::<Bf16>(&lines(m, k, &mut random)), lines(n, k, &mut random));
@@ -210,7 +212,7 @@ fn bf16_activations_are_quantised_as_the_numbers_that_they_are() {
 
 #[test]
 #[should_panic(expected = "bytes are made of weights")]
-fn refuse_weights_that_lie_the_other_way() {
+fn refuse_weights_that_are_not_transposed() {
     Packed::new(Precision::Int8, Matrix::new(&[0.0; 6], 2, 3));
 }
 

@@ -8,8 +8,7 @@ use espalier_testing::compare::bits;
 use espalier_testing::random::{Random, stored};
 use proptest::prelude::*;
 
-/// How far a bfloat16 may lie from the number that it is the nearest to, relative to that: eight
-/// significant bits.
+/// Largest relative error of rounding to bfloat16, which has eight significant bits.
 const BF16_ROUNDING: f64 = 1.0 / 256.0;
 
 fn as_bf16(x: f32) -> f32 {
@@ -24,8 +23,8 @@ fn as_bf16(x: f32) -> f32 {
 /// is wrong by at most 1.01 k 2^-24 of the sum of the products' absolute values (Higham, Accuracy
 /// and Stability of Numerical Algorithms, lemma 3.1 and section 3.1).
 ///
-/// Against the numbers before rounding, each product is wrong by (1 + 2^-8)^2 - 1 of itself
-/// besides.
+/// Compared with the numbers before rounding, each product has an additional relative error of
+/// (1 + 2^-8)^2 - 1.
 fn check(precision: Precision, [m, n, k]: [usize; 3], x: &[f32], w: &[f32]) {
     let (rounded, rounding): (fn(f32) -> f32, f64) = match precision {
         Precision::F32 => (|x| x, 0.0),
@@ -78,16 +77,16 @@ proptest! {
     }
 }
 
-/// A part of a tile, and the least product that fills all four registers of an AMX tile, which
-/// costs Miri a minute.
+/// A part of a tile, and the smallest product that uses all four AMX tiles of a result, which takes
+/// Miri a minute.
 #[test]
 fn small_products_of_floats() {
     check_both([5, 9, 3], 1);
     check_both([17, 17, 1], 2);
 }
 
-/// An inner dimension that is a multiple of every kernel's, so that bf16 activations are read where
-/// they lie, and one that is not, so that they are copied: both as if f32 were rounded on the way.
+/// An inner dimension that is a multiple of every kernel's, so that bf16 activations are read in
+/// place, and one that is not, so that they are copied: both as if f32 were rounded first.
 #[test]
 #[cfg_attr(miri, ignore = "slow")]
 fn activations_are_rounded_as_they_are_stored() {
@@ -116,22 +115,23 @@ fn activations_are_rounded_as_they_are_stored() {
 /// Each of W and W^T can be packed, from dense rows or rows with gaps.
 #[test]
 #[cfg_attr(miri, ignore = "slow")]
-fn weights_may_lie_in_any_way() {
+fn weights_of_any_layout_are_packed_the_same() {
     let (n, k, gap) = (53, 39, 4);
     let mut random = Random::new(3);
     let (x, w) = (random.vec(5 * k), random.vec(n * k)); // [5, k], [n, k]
-    let transposed: Vec<f32> = (0..k).flat_map(|p| w[p..].iter().step_by(k)).copied().collect(); // [k, n]
-    let apart = |rows: &[f32], length: usize| -> Vec<f32> {
+    let columns = (0..k).flat_map(|p| w[p..].iter().step_by(k));
+    let transposed: Vec<f32> = columns.copied().collect(); // [k, n]
+    let with_gaps = |rows: &[f32], length: usize| -> Vec<f32> {
         rows.chunks(length).flat_map(|row| row.iter().copied().chain([f32::NAN; 4])).collect()
     };
-    let (w_apart, transposed_apart) = (apart(&w, k), apart(&transposed, n));
+    let (w_gaps, transposed_gaps) = (with_gaps(&w, k), with_gaps(&transposed, n));
     for precision in [Precision::F32, Precision::Bf16] {
         for &kernel in Kernel::available(precision) {
             let products = [
                 Matrix::new(&w, n, k).t(),
                 Matrix::new(&transposed, k, n),
-                Matrix::strided(&w_apart, n, k, k + gap).t(),
-                Matrix::strided(&transposed_apart, k, n, n + gap),
+                Matrix::strided(&w_gaps, n, k, k + gap).t(),
+                Matrix::strided(&transposed_gaps, k, n, n + gap),
             ]
             .map(|b| {
                 bits(&product(Matrix::new(&x, 5, k), &Packed::with_kernel(kernel, precision, b)))

@@ -3,7 +3,7 @@
 use espalier_testing::random::Random;
 use proptest::prelude::*;
 
-/// m, n and k: at and beside the places where tiles, vectors and words end, and anywhere.
+/// m, n and k: at and next to the ends of tiles, vectors and registers, and anywhere else.
 pub fn shapes() -> impl Strategy<Value = [usize; 3]> {
     let m = prop::sample::select(&[1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33]);
     let n = prop::sample::select(&[1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 47, 48, 49, 96, 97]);
@@ -15,7 +15,7 @@ pub fn shapes() -> impl Strategy<Value = [usize; 3]> {
     ]
 }
 
-/// A matrix [count, length] of lines of all kinds, each kind by chance.
+/// A matrix [count, length] of lines of random kinds.
 pub fn lines(count: usize, length: usize, random: &mut Random) -> Vec<f32> {
     let kinds = random.below(count, 8);
     kinds.into_iter().flat_map(|kind| line(kind, length, random)).collect()

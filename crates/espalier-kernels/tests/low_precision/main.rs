@@ -1,5 +1,5 @@
 //! Products of packed weights, in every precision and by every kernel that the machine can run: how
-//! far they may lie from the exact ones, and what must agree bit for bit.
+//! far they may be from the exact ones, and what must agree bit for bit.
 
 mod bytes;
 mod floats;
@@ -16,7 +16,7 @@ fn kernels() -> impl Iterator<Item = (Precision, Kernel)> {
     Precision::ALL.into_iter().flat_map(of)
 }
 
-/// A B. NaN shows what is not written.
+/// A B; elements that are not written stay NaN.
 fn product<E: Element>(a: Matrix<E>, b: &Packed) -> Vec<f32> {
     let (m, n) = (a.rows(), b.columns());
     let mut c = vec![f32::NAN; m * n];

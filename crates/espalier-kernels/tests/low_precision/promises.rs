@@ -1,5 +1,5 @@
-//! What every precision and kernel promises to the bit: an element depends on its row, its column
-//! and the length of both alone.
+//! What every precision and kernel promises bit for bit: an element of a product depends only on
+//! its row and its column.
 
 use crate::lines::{lines, shapes};
 use crate::{kernels, product};
@@ -12,14 +12,15 @@ use proptest::prelude::*;
 /// What an element of C starts from.
 type Before<'a> = &'a dyn Fn(usize, usize) -> f32;
 
-/// A batch of n rows against n batches of one, activations with gaps between them against dense
-/// ones, all columns against one alone.
+/// A batch of n rows against n batches of one row, rows with gaps against dense ones, all columns
+/// against one column.
 fn check<E: Element>([m, n, k]: [usize; 3], seed: u64) {
     const GAP: usize = 3;
     let mut random = Random::new(seed);
-    let (x, w) = (stored::<E>(&lines(m, k, &mut random)), lines(n, k, &mut random)); // [m, k], [n, k]
+    let x = stored::<E>(&lines(m, k, &mut random)); // [m, k]
+    let w = lines(n, k, &mut random); // [n, k]
     let gap = [E::from_f32(f32::NAN); GAP];
-    let apart: Vec<E> = x.chunks(k).flat_map(|row| row.iter().copied().chain(gap)).collect();
+    let with_gaps: Vec<E> = x.chunks(k).flat_map(|row| row.iter().copied().chain(gap)).collect();
     let column = random.below(1, n)[0] as usize;
     for (precision, kernel) in kernels() {
         let packed = Packed::with_kernel(kernel, precision, Matrix::new(&w, n, k).t());
@@ -31,7 +32,7 @@ fn check<E: Element>([m, n, k]: [usize; 3], seed: u64) {
             bits(&batch),
             "{precision} {kernel:?} {m}x{n}x{k}: a batch and its rows"
         );
-        let strided = product(Matrix::strided(&apart, m, k, k + GAP), &packed);
+        let strided = product(Matrix::strided(&with_gaps, m, k, k + GAP), &packed);
         assert_eq!(
             bits(&strided),
             bits(&batch),
@@ -59,10 +60,12 @@ proptest! {
         check::<Bf16>(shape, seed);
     }
 
-    /// Other values of other shapes in the same memory.
+    /// Other values of another shape in the same memory.
     #[test]
     #[cfg_attr(miri, ignore = "slow")]
-    fn packing_again_is_packing_anew([m, n, k] in shapes(), [_, other_n, other_k] in shapes(), seed: u64) {
+    fn packing_again_is_packing_anew(
+        [m, n, k] in shapes(), [_, other_n, other_k] in shapes(), seed: u64,
+    ) {
         let mut random = Random::new(seed);
         let (x, w) = (random.vec(m * k), lines(n, k, &mut random));
         let other = lines(other_n, other_k, &mut random);
@@ -72,7 +75,8 @@ proptest! {
             again.pack(Matrix::new(&w, n, k).t());
             let shape = |packed: &Packed| (packed.rows(), packed.columns(), packed.bytes());
             prop_assert_eq!(shape(&again), shape(&anew));
-            let [again, anew] = [again, anew].map(|packed| bits(&product(Matrix::new(&x, m, k), &packed)));
+            let [again, anew] =
+                [again, anew].map(|packed| bits(&product(Matrix::new(&x, m, k), &packed)));
             prop_assert!(again == anew, "{} {:?}", precision, kernel);
         }
     }
@@ -80,7 +84,9 @@ proptest! {
     /// C = start + alpha A B is two roundings on top of the sums.
     #[test]
     #[cfg_attr(miri, ignore = "slow")]
-    fn starts_and_factors_come_after_the_sums([m, n, k] in shapes(), alpha in -2.0f32..2.0, gap in 0usize..4, seed: u64) {
+    fn starts_and_factors_come_after_the_sums(
+        [m, n, k] in shapes(), alpha in -2.0f32..2.0, gap in 0usize..4, seed: u64,
+    ) {
         let mut random = Random::new(seed);
         let (x, w) = (random.vec(m * k), random.vec(n * k));
         let (bias, held) = (random.vec(n), random.vec(m * (n + gap)));
@@ -95,9 +101,11 @@ proptest! {
             for (start, of) in starts {
                 let mut c = held.clone();
                 let update = Update { alpha, start };
-                packed.gemm(Matrix::new(&x, m, k), update, MatrixMut::strided(&mut c, m, n, n + gap));
+                let out = MatrixMut::strided(&mut c, m, n, n + gap);
+                packed.gemm(Matrix::new(&x, m, k), update, out);
                 for (i, row) in c.chunks(n + gap).enumerate() {
-                    let want: Vec<f32> = (0..n).map(|j| of(i, j) + alpha * sums[i * n + j]).collect();
+                    let want = |j: usize| of(i, j) + alpha * sums[i * n + j];
+                    let want: Vec<f32> = (0..n).map(want).collect();
                     prop_assert!(row[..n] == want[..], "{} {:?} {:?}", precision, kernel, start);
                     prop_assert_eq!(&row[n..], &held[i * (n + gap) + n..][..gap], "the gap");
                 }

@@ -38,7 +38,7 @@ fn check_long<E: Stored>(lengths: &[usize], heads: usize, head_width: usize, see
     check_at::<E>(lengths, heads, head_width, seed, some);
 }
 
-/// Checks the gradient at the elements that `choose` takes of so many.
+/// Checks the gradient at the elements that `choose` selects of a number of elements.
 fn check_at<E: Stored>(
     lengths: &[usize],
     heads: usize,
@@ -51,7 +51,7 @@ fn check_at<E: Stored>(
     }
 }
 
-/// Without a bias by relative position, or with one of so many buckets.
+/// With a bias by relative position of so many buckets; 0 means without one.
 fn check_with<E: Stored>(
     lengths: &[usize],
     heads: usize,
@@ -102,7 +102,8 @@ proptest! {
     #[test]
     #[cfg_attr(miri, ignore = "slow")]
     fn matches_the_oracle(
-        lengths in prop::collection::vec(0usize..9, 1..4), heads in 1usize..4, head_width in 1usize..8, seed: u64,
+        lengths in prop::collection::vec(0usize..9, 1..4),
+        heads in 1usize..4, head_width in 1usize..8, seed: u64,
     ) {
         check::<f32>(&lengths, heads, head_width, seed);
         check::<Bf16>(&lengths, heads, head_width, seed);
@@ -195,7 +196,7 @@ fn refuses_offsets_that_decrease() {
     attention(input, &mut [0.0], &mut [0.0]);
 }
 
-/// What nobody asks for is not computed: the rest is the same.
+/// A gradient that is not asked for is not computed; the others are the same.
 #[test]
 fn a_frozen_bias_changes_no_other_gradient() {
     let mut random = Random::new(9);
@@ -217,8 +218,7 @@ fn refuses_a_bias_of_another_number_of_heads() {
     attention(input, &mut [0.0], &mut [0.0]);
 }
 
-/// As transformers' relative_position_bucket gives them for MPNet: the first distance of each
-/// bucket.
+/// The first distance of each bucket, as relative_position_bucket of transformers' MPNet gives it.
 #[test]
 fn buckets_begin_where_those_of_mpnet_begin() {
     let first = [0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 23, 32, 46, 64, 91];

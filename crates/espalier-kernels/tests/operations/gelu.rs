@@ -1,7 +1,6 @@
-//! GELU where it happens: behind a product, here one by 1, which changes nothing. The way back
-//! alone must be the same.
+//! GELU as part of a product, here with the weight 1, which changes nothing. The separate backward
+//! must give the same.
 
-use crate::fixture::{tensor, tensor_f32};
 use crate::oracle;
 use crate::support::*;
 use espalier_kernels::gelu::gelu_backward;
@@ -44,7 +43,7 @@ proptest! {
 
     #[test]
     #[cfg_attr(miri, ignore = "slow")]
-    fn the_way_back_alone_is_the_one_behind_a_product(n in 0usize..70, seed: u64) {
+    fn the_separate_backward_is_that_of_a_product(n in 0usize..70, seed: u64) {
         let mut random = Random::new(seed);
         let (x, mut dy) = (random.spread(n, 6.0), random.vec(n)); // [n]
         let want = backward(&x, &dy);

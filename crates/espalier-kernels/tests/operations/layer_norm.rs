@@ -61,8 +61,8 @@ fn check<E: Stored>(tokens: usize, width: usize, seed: u64) {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
-    /// Eight values or more: one has variance zero and nothing to say, and few close ones amplify
-    /// rounding without bound.
+    /// Eight values or more: a single one has variance zero, and a few close ones amplify rounding
+    /// without bound.
     #[test]
     #[cfg_attr(miri, ignore = "slow")]
     fn matches_the_oracle(tokens in 0usize..20, width in 8usize..40, seed: u64) {

@@ -13,18 +13,18 @@ use std::ops::Range;
 
 const SCALE: f32 = 1.75;
 
-/// A low-rank update and its factors, the second of which bfloat16 holds exactly.
+/// A low-rank update and its factors; bfloat16 can represent the second one exactly.
 #[derive(Debug)]
 struct Update {
     rows: Range<usize>,
     columns: Range<usize>,
     down: Vec<f32>,    // [rows, r]
     up: Vec<f32>,      // [r, columns]
-    halves: Vec<Bf16>, // the same
+    halves: Vec<Bf16>, // up in bf16
 }
 
 impl Update {
-    /// Of a block between random borders.
+    /// An update of a random block.
     fn random(rows: usize, columns: usize, random: &mut Random) -> Self {
         let mut between = |limit: usize| {
             let borders = random.below(2, limit + 1);
@@ -32,7 +32,7 @@ impl Update {
         };
         let (rows, columns) = (between(rows), between(columns));
         let rank = 1 + random.below(1, 9)[0] as usize;
-        // An update of no columns has no factors from which its rank could be told.
+        // Without columns there are no factors that would show the rank.
         let rank = if columns.is_empty() { 0 } else { rank };
         let up = random.vec(rank * columns.len());
         let (halves, up) = (stored(&up), rounded::<Bf16>(&up));
@@ -71,9 +71,9 @@ struct Case<E> {
     weight: Vec<f32>,       // [out, in]
     bias: Option<Vec<f32>>, // [out]
     updates: Vec<Update>,
-    /// The residual, or what went into GELU.
+    /// The residual, or the input of GELU.
     other: Vec<E>, // [T, out]
-    /// What an output that is added to holds.
+    /// The output before something is added to it.
     start: Vec<f32>, // [T, out]
 }
 
@@ -98,8 +98,7 @@ impl<E: Stored> Case<E> {
         Matrix::new(&self.weight, self.shape.outputs, self.shape.inputs).t()
     }
 
-    /// x W^T: in f64, or of bytes, whose rounding is not the matter here, as the plain product has
-    /// it.
+    /// x W^T: in f64, or for bytes, whose rounding is tested elsewhere, the plain product.
     fn product(&self, precision: Precision) -> Vec<f64> {
         let Shape { rows, inputs, outputs, .. } = self.shape;
         if precision != Precision::Int8 {
@@ -170,7 +169,7 @@ impl<E: Stored> Case<E> {
 
             let (mut kept, mut out) = (nan(), nan());
             self.run(&weight, Gelu { y: Some(&mut kept), out: &mut out });
-            assert_close(&name("what Gelu keeps"), &kept, &y);
+            assert_close(&name("the input that Gelu keeps"), &kept, &y);
             assert_close(&name("Gelu"), &out, &activated);
             let mut alone = nan();
             self.run(&weight, Gelu { y: None, out: &mut alone });
@@ -206,7 +205,8 @@ proptest! {
     #[test]
     #[cfg_attr(miri, ignore = "slow")]
     fn every_output_matches_the_oracle(
-        rows in 0usize..40, inputs in 1usize..70, outputs in 1usize..110, bias: bool, updates in 0usize..4, seed: u64,
+        rows in 0usize..40, inputs in 1usize..70, outputs in 1usize..110,
+        bias: bool, updates in 0usize..4, seed: u64,
     ) {
         check_all(Shape { rows, inputs, outputs, bias, updates }, seed);
     }
@@ -217,7 +217,7 @@ fn linear_small() {
     check_all(Shape { rows: 5, inputs: 3, outputs: 9, bias: true, updates: 2 }, 1);
 }
 
-/// Of no columns, of no rows, of all, and one on top of another.
+/// Updates of no columns, of no rows, of all, and one on top of another.
 #[test]
 fn updates_of_any_block() {
     let shape = Shape { rows: 3, inputs: 2, outputs: 20, bias: false, updates: 0 };
@@ -250,7 +250,7 @@ fn no_inputs() {
     }
 }
 
-/// Large enough for several tasks; updates that end inside of tiles.
+/// Large enough for several tasks, with an update that ends inside a tile.
 #[test]
 #[cfg_attr(miri, ignore = "slow")]
 fn does_not_depend_on_threads_or_other_rows() {
@@ -283,7 +283,11 @@ fn does_not_depend_on_threads_or_other_rows() {
     check::<Bf16>(Precision::Int8);
 }
 
-/// A map of two inputs to two outputs, whose input has `x` numbers and whose output has four.
+/// An update of both rows and both columns, of rank 1.
+const UPDATE: LowRank =
+    LowRank { rows: 0..2, columns: 0..2, scale: 1.0, down: &[0.0; 2], up: Up::F32(&[0.0; 2]) };
+
+/// A map of two inputs to two outputs, on `x` numbers, with four outputs.
 fn try_linear(x: usize, bias: Option<&[f32]>, updates: &[LowRank]) {
     let weight = Packed::new(Precision::F32, Matrix::new(&[1.0; 4], 2, 2));
     linear(&vec![0.0; x], &weight, bias, updates, Store(&mut [0.0; 4]));
@@ -304,49 +308,19 @@ fn refuses_a_bias_of_another_length() {
 #[test]
 #[should_panic(expected = "outside of the result")]
 fn refuses_an_update_beyond_the_rows() {
-    try_linear(
-        4,
-        None,
-        &[LowRank {
-            rows: 1..3,
-            columns: 0..2,
-            scale: 1.0,
-            down: &[0.0; 2],
-            up: Up::F32(&[0.0; 2]),
-        }],
-    );
+    try_linear(4, None, &[LowRank { rows: 1..3, ..UPDATE }]);
 }
 
 #[test]
 #[should_panic(expected = "outside of the result")]
 fn refuses_an_update_beyond_the_columns() {
-    try_linear(
-        4,
-        None,
-        &[LowRank {
-            rows: 0..2,
-            columns: 1..3,
-            scale: 1.0,
-            down: &[0.0; 2],
-            up: Up::F32(&[0.0; 2]),
-        }],
-    );
+    try_linear(4, None, &[LowRank { columns: 1..3, ..UPDATE }]);
 }
 
 #[test]
 #[should_panic(expected = "factors do not fit")]
 fn refuses_an_update_of_two_ranks() {
-    try_linear(
-        4,
-        None,
-        &[LowRank {
-            rows: 0..2,
-            columns: 0..2,
-            scale: 1.0,
-            down: &[0.0; 2],
-            up: Up::F32(&[0.0; 4]),
-        }],
-    );
+    try_linear(4, None, &[LowRank { up: Up::F32(&[0.0; 4]), ..UPDATE }]);
 }
 
 #[test]

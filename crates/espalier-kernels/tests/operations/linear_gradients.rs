@@ -1,4 +1,4 @@
-//! The way back through linear maps against finite differences of the way forth.
+//! Backward of linear maps against finite differences of forward.
 
 use crate::oracle;
 use crate::support::*;
@@ -9,9 +9,10 @@ use proptest::prelude::*;
 
 fn check<E: Stored>(rows: usize, inputs: usize, outputs: usize, seed: u64) {
     let mut random = Random::new(seed);
-    let (x, dy) =
-        (stored::<E>(&random.vec(rows * inputs)), stored::<E>(&random.vec(rows * outputs))); // [T, in], [T, out]
-    let (weight, bias) = (rounded::<E>(&random.vec(outputs * inputs)), random.vec(outputs)); // [out, in], [out]
+    let x = stored::<E>(&random.vec(rows * inputs)); // [T, in]
+    let dy = stored::<E>(&random.vec(rows * outputs)); // [T, out]
+    let weight = rounded::<E>(&random.vec(outputs * inputs)); // [out, in]
+    let bias = random.vec(outputs);
     let (xw, ww, bw, dyw) = (wide(&x), wide(&weight), wide(&bias), wide(&dy));
     let loss = |x: &[f64], w: &[f64], b: &[f64]| oracle::dot(&oracle::linear(x, w, b), &dyw);
 
@@ -38,7 +39,9 @@ proptest! {
 
     #[test]
     #[cfg_attr(miri, ignore = "slow")]
-    fn match_finite_differences(rows in 0usize..12, inputs in 1usize..20, outputs in 1usize..20, seed: u64) {
+    fn match_finite_differences(
+        rows in 0usize..12, inputs in 1usize..20, outputs in 1usize..20, seed: u64,
+    ) {
         check::<f32>(rows, inputs, outputs, seed);
         check::<Bf16>(rows, inputs, outputs, seed);
     }

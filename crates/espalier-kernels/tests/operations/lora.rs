@@ -1,4 +1,4 @@
-//! Low-rank adaptation of a block of the columns of a wider map, forth and back.
+//! Low-rank adaptation of a block of the columns of a wider map, forward and backward.
 
 use crate::oracle;
 use crate::support::*;
@@ -11,7 +11,7 @@ use std::ops::Range;
 
 const SCALE: f32 = 1.75;
 
-/// A map W [outer, in], of whose outputs a pair adapts `block`.
+/// A map W [outer, in], and a pair that adapts the outputs `block` of it.
 struct Case<E> {
     rows: usize,
     inputs: usize,
@@ -25,7 +25,7 @@ struct Case<E> {
     b: Vec<f32>,      // [block, r]
 }
 
-/// What the passes leave.
+/// Results of forward and backward.
 struct Passes<E> {
     y: Vec<E>,        // [T, outer]
     down: Vec<f32>,   // [T, r]
@@ -34,7 +34,7 @@ struct Passes<E> {
 }
 
 impl<E: Stored> Case<E> {
-    /// `around`: columns left and right of the block.
+    /// `around`: number of columns left and right of the block.
     fn random(
         [rows, inputs, outputs, rank]: [usize; 4],
         around: (usize, usize),
@@ -60,7 +60,7 @@ impl<E: Stored> Case<E> {
         LoraPair { a: &self.a, b: &self.b, rank: self.rank, scale: SCALE }
     }
 
-    /// The block's columns of dy, where they lie.
+    /// The block's columns of dy, in place.
     fn dy_of_block(&self) -> Matrix<'_, E> {
         let from = self.block.start.min(self.dy.len()); // without rows there is no first column
         Matrix::strided(&self.dy[from..], self.rows, self.block.len(), self.outer)
@@ -108,8 +108,8 @@ impl<E: Stored> Case<E> {
         assert_close("y", &y, &self.adapted(&x, &a, &b)); // the other columns too: not adapted
         assert_close("dx", &dx, &gradient(&x, |x| oracle::dot(&self.adapted(x, &a, &b), &dy)));
 
-        // The loss behind `down`. Gradients are products of what the activations' type holds,
-        // `down` and `d_down` too.
+        // The loss as a function of `down`. Gradients are products of values as the activations'
+        // type stores them, `down` and `d_down` included.
         let dy = self.block_of(&dy);
         let scaled = |down: &[f64], b: &[f64]| {
             oracle::linear(down, b, &vec![0.0; self.block.len()])
@@ -155,7 +155,7 @@ fn lora_small() {
     check_both([2, 3, 2, 1], (1, 2), 1);
 }
 
-/// The bits of all that the passes leave.
+/// The bits of all results.
 fn bits_of<E: Stored>(case: &Case<E>, packed: &PackedPair) -> Vec<u32> {
     let Passes { y, down, d_down, dx } = case.run(packed);
     [bits(&y), bits(&down), bits(&d_down), bits(&dx)].concat()
@@ -167,7 +167,7 @@ fn packing_again_is_packing_anew() {
     fn check<E: Stored>() {
         let [one, other] = [2, 3].map(|seed| Case::<E>::random([4, 17, 19, 3], (5, 0), seed));
         let mut packed = PackedPair::new(E::PRECISION, LoraPair { scale: 0.5, ..one.pair() });
-        bits_of(&one, &packed); // makes what only the way back reads
+        bits_of(&one, &packed); // packs what only backward reads, too
         packed.pack(other.pair());
         assert_eq!(
             bits_of(&other, &packed),
@@ -180,7 +180,7 @@ fn packing_again_is_packing_anew() {
 
 #[test]
 #[cfg_attr(miri, ignore = "slow")]
-fn pairs_beside_bytes_are_of_the_faster_precision() {
+fn pairs_of_quantised_maps_are_of_the_faster_precision() {
     let mut case = Case::<f32>::random([4, 17, 19, 3], (5, 0), 4);
     round_through_bf16(&mut case.b);
     let faster = if processor().fast_bf16 { Precision::Bf16 } else { Precision::F32 };
@@ -189,7 +189,7 @@ fn pairs_beside_bytes_are_of_the_faster_precision() {
     assert_eq!(bits_of(&case, &bytes), bits_of(&case, &faster));
 }
 
-/// A batch of two families' texts, each with its pair: rows 0..3 and 3..8.
+/// A batch of two tasks, each with its own pair: rows 0..3 and 3..8.
 #[test]
 #[cfg_attr(miri, ignore = "slow")]
 fn rows_of_one_batch_may_have_different_pairs() {
@@ -214,7 +214,7 @@ fn rows_of_one_batch_may_have_different_pairs() {
         y
     };
     let together = run(0..8, &[(&pairs[0], 0..3), (&pairs[1], 3..8)]);
-    let apart = [run(0..3, &[(&pairs[0], 0..3)]), run(3..8, &[(&pairs[1], 3..8)])].concat();
-    assert_eq!(bits(&together), bits(&apart));
+    let separate = [run(0..3, &[(&pairs[0], 0..3)]), run(3..8, &[(&pairs[1], 3..8)])].concat();
+    assert_eq!(bits(&together), bits(&separate));
     assert_ne!(bits(&together), bits(&run(0..8, &[(&pairs[0], 0..8)])), "pairs differ");
 }

@@ -8,6 +8,12 @@ fn assert_loss(got: f64, want: f64) {
     assert!((got - want).abs() <= 2e-6 * (1.0 + want.abs()), "loss {got} is not {want}");
 }
 
+/// Random targets, but none for the rows r whose bit r of `without` is set.
+fn targets_of(rows: usize, classes: usize, without: u8, random: &mut Random) -> Vec<Option<u32>> {
+    let target = |(row, class)| (without >> row & 1 == 0).then_some(class);
+    random.below(rows, classes).into_iter().enumerate().map(target).collect()
+}
+
 fn check_cross_entropy(scores: &[f32], targets: &[Option<u32>], classes: usize) {
     let mut d_scores = scores.to_vec(); // [n, C]
     let loss = cross_entropy(&mut d_scores, targets, classes);
@@ -18,38 +24,44 @@ fn check_cross_entropy(scores: &[f32], targets: &[Option<u32>], classes: usize) 
 
 proptest! {
     #[test]
-    fn cross_entropy_matches_the_oracle(rows in 0usize..8, classes in 1usize..40, without: u8, seed: u64) {
+    fn cross_entropy_matches_the_oracle(
+        rows in 0usize..8, classes in 1usize..40, without: u8, seed: u64,
+    ) {
         let mut random = Random::new(seed);
         let scores = random.spread(rows * classes, 8.0);
-        // Bit r of `without` takes the target of row r away.
-        let target = |(row, class)| (without >> row & 1 == 0).then_some(class);
-        let targets: Vec<_> = random.below(rows, classes).into_iter().enumerate().map(target).collect();
+        let targets = targets_of(rows, classes, without, &mut random);
         check_cross_entropy(&scores, &targets, classes);
     }
 
     /// A row of weight w counts as w rows of weight 1 would.
     #[test]
-    fn weighted_cross_entropy_matches_the_oracle(rows in 1usize..8, classes in 1usize..40, without: u8, seed: u64) {
+    fn weighted_cross_entropy_matches_the_oracle(
+        rows in 1usize..8, classes in 1usize..40, without: u8, seed: u64,
+    ) {
         let mut random = Random::new(seed);
         let scores = random.spread(rows * classes, 8.0);
-        let target = |(row, class)| (without >> row & 1 == 0).then_some(class);
-        let targets: Vec<_> = random.below(rows, classes).into_iter().enumerate().map(target).collect();
-        let times: Vec<usize> = random.below(rows, 4).into_iter().map(|times| times as usize).collect();
+        let targets = targets_of(rows, classes, without, &mut random);
+        let times: Vec<usize> =
+            random.below(rows, 4).into_iter().map(|times| times as usize).collect();
         let weights: Vec<f32> = times.iter().map(|&times| times as f32).collect();
         let oracle = |scores: &[f64]| {
             let rows = scores.chunks(classes).zip(&targets).zip(&times);
-            let repeated: Vec<_> = rows.flat_map(|(row, &times)| std::iter::repeat_n(row, times)).collect();
+            let repeated: Vec<_> =
+                rows.flat_map(|(row, &times)| std::iter::repeat_n(row, times)).collect();
             let (scores, targets): (Vec<&[f64]>, Vec<Option<u32>>) = repeated.into_iter().unzip();
             oracle::cross_entropy(&scores.concat(), &targets, classes)
         };
         let mut d_scores = scores.clone();
-        assert_loss(weighted_cross_entropy(&mut d_scores, &targets, &weights, classes), oracle(&wide(&scores)));
+        let loss = weighted_cross_entropy(&mut d_scores, &targets, &weights, classes);
+        assert_loss(loss, oracle(&wide(&scores)));
         assert_close("d_scores", &d_scores, &gradient(&wide(&scores), oracle));
     }
 
-    /// Classes taken out of a row, as the in-batch negatives of a contrastive loss are.
+    /// Classes that are masked in a row, as in-batch negatives of a contrastive loss are.
     #[test]
-    fn cross_entropy_leaves_out_scores_of_minus_infinity(rows in 1usize..6, classes in 2usize..20, out: u32, seed: u64) {
+    fn cross_entropy_leaves_out_scores_of_minus_infinity(
+        rows in 1usize..6, classes in 2usize..20, out: u32, seed: u64,
+    ) {
         let mut random = Random::new(seed);
         let mut scores = random.spread(rows * classes, 8.0);
         let targets = random.below(rows, classes);
@@ -76,8 +88,8 @@ proptest! {
     }
 }
 
-/// More elements than one task takes (4096), with remainders. The gradient here by its formula:
-/// differences would take thousands of passes.
+/// More elements than one task takes (4096), with remainders. The gradient is computed by its
+/// formula here: differences would take thousands of passes.
 #[test]
 fn matches_the_oracle_beyond_one_task() {
     let mut random = Random::new(1);
@@ -94,7 +106,7 @@ fn matches_the_oracle_beyond_one_task() {
             (0..classes).map(|c| row[c].exp() / sum - (*target == Some(c as u32)) as u8 as f64),
         );
     }
-    // Times the rows: the tolerance is one of gradients of the size of one.
+    // Times the number of rows: the tolerance is meant for gradients of about 1.
     assert_close("d_scores", &d_scores.iter().map(|d| d * rows as f32).collect::<Vec<_>>(), &want);
 
     let targets: Vec<bool> = random.below(rows * classes, 2).iter().map(|&b| b == 1).collect();
@@ -134,7 +146,7 @@ fn rows_without_a_target_give_nothing() {
     assert_eq!(scores, [0.0; 4]);
 }
 
-/// Scores whose exponentials leave f32. Wrong by 100 against a far better class: the loss is that
+/// Scores whose exponentials overflow f32. The target is 100 below the best class: the loss is that
 /// distance.
 #[test]
 fn large_scores_do_not_overflow() {

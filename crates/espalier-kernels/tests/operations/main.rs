@@ -1,15 +1,13 @@
-//! Every operation against its slow f64 version in `oracle`: the forward pass directly, the
-//! backward pass against finite differences of it; and the promises about threads and batches, bit
-//! for bit.
+//! Every operation against its slow f64 version in `oracle`: forward directly, backward against
+//! finite differences of it; and the promises about threads and batches, bit for bit.
 //!
-//! Miri, which looks for undefined behaviour, is given those operations that are not all safe code.
+//! Miri, which looks for undefined behaviour, runs only the operations that have unsafe code.
 
-#![cfg_attr(miri, allow(dead_code, reason = "the oracles of what is left out"))]
+#![cfg_attr(miri, allow(dead_code, reason = "oracles of operations that are left out"))]
 
 mod attention;
 #[cfg(not(miri))]
 mod embedding;
-mod fixture;
 mod gelu;
 mod layer_norm;
 mod linear;

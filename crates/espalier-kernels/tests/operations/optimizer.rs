@@ -1,4 +1,3 @@
-use crate::fixture::{tensor, tensor_f32};
 use crate::support::*;
 use espalier_kernels::optimizer::*;
 use proptest::prelude::*;
@@ -74,15 +73,17 @@ proptest! {
         let mut w = weights.clone();
         let step = SgdStep { learning_rate: 0.25, weight_decay: 0.5, gradient_scale: scale };
         sgd(step, &mut w, &mut gradients.clone());
-        let step = |(&w, &g): (&f32, &f32)| w as f64 - 0.25 * (scale as f64 * g as f64 + 0.5 * w as f64);
-        assert_close_within(1e-6, "weights", &w, &weights.iter().zip(&gradients).map(step).collect::<Vec<_>>());
+        let step = |(&w, &g): (&f64, &f64)| w - 0.25 * (f64::from(scale) * g + 0.5 * w);
+        let want: Vec<f64> = wide(&weights).iter().zip(&wide(&gradients)).map(step).collect();
+        assert_close_within(1e-6, "weights", &w, &want);
     }
 
     #[test]
     fn sum_of_squares_matches_the_formula(n in 0usize..100, seed: u64) {
         let x = Random::new(seed).vec(n);
         let want: f64 = wide(&x).iter().map(|v| v * v).sum();
-        assert!((sum_of_squares(&x) - want).abs() <= 1e-6 * want, "{} is not {want}", sum_of_squares(&x));
+        let got = sum_of_squares(&x);
+        assert!((got - want).abs() <= 1e-6 * want, "{got} is not {want}");
     }
 
     #[test]
@@ -119,8 +120,8 @@ fn adamw_matches_pytorch() {
     }
 }
 
-/// Clipping as `clip_grad_norm_` does it: gradients times max_norm / (norm + 1e-6), where that is
-/// below one.
+/// Clipping as in `clip_grad_norm_`: gradients times max_norm / (norm + 1e-6), if that is below
+/// one.
 #[test]
 fn clipped_adamw_matches_pytorch() {
     let mut w = tensor_f32("adamw.start");

@@ -1,4 +1,4 @@
-//! The operations once more, slow, obvious and in f64.
+//! The same operations, slow, obvious and in f64.
 
 use std::ops::Range;
 
@@ -67,8 +67,8 @@ pub fn add_low_rank(
     }
 }
 
-/// The bucket of the distance from a query to a key, as T5's authors write it, for 32 buckets and
-/// distances up to 128.
+/// The bucket of the distance from a query to a key, by the formula of T5's authors, for 32 buckets
+/// and distances up to 128.
 fn bucket(query: usize, key: usize) -> usize {
     let distance = query.abs_diff(key);
     let far = 8.0 + (distance as f64 / 8.0).ln() / 16f64.ln() * 8.0;
@@ -152,7 +152,7 @@ pub fn cls_pool(x: &[f64], offsets: &[usize], width: usize) -> Vec<f64> {
     out
 }
 
-/// Each row of x [n, H] over its length; a zero row stays zero.
+/// Each row of x [n, H], divided by its length; a zero row stays zero.
 pub fn l2_normalize(x: &[f64], width: usize) -> Vec<f64> {
     x.chunks(width)
         .flat_map(|row| row.iter().map(|v| v / dot(row, row).sqrt().max(1e-12)))

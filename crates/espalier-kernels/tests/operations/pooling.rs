@@ -33,12 +33,16 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn mean_pool_matches_the_oracle(lengths in prop::collection::vec(0usize..7, 1..6), width in 1usize..20, seed: u64) {
+    fn mean_pool_matches_the_oracle(
+        lengths in prop::collection::vec(0usize..7, 1..6), width in 1usize..20, seed: u64,
+    ) {
         check(mean_pool, mean_pool_backward, oracle::mean_pool, &lengths, width, seed);
     }
 
     #[test]
-    fn cls_pool_matches_the_oracle(lengths in prop::collection::vec(0usize..7, 1..6), width in 1usize..20, seed: u64) {
+    fn cls_pool_matches_the_oracle(
+        lengths in prop::collection::vec(0usize..7, 1..6), width in 1usize..20, seed: u64,
+    ) {
         check(cls_pool, cls_pool_backward, oracle::cls_pool, &lengths, width, seed);
     }
 
@@ -49,7 +53,8 @@ proptest! {
         let (mut unit, mut norms) = (x.clone(), vec![f32::NAN; rows]);
         l2_normalize(&mut unit, width, &mut norms);
         assert_close("unit", &unit, &oracle::l2_normalize(&wide(&x), width));
-        let lengths: Vec<f64> = wide(&x).chunks(width).map(|row| oracle::dot(row, row).sqrt()).collect();
+        let length = |row: &[f64]| oracle::dot(row, row).sqrt();
+        let lengths: Vec<f64> = wide(&x).chunks(width).map(length).collect();
         assert_close("norms", &norms, &lengths);
 
         let mut dx = d.clone();

@@ -1,23 +1,24 @@
-//! Comparison, finite differences, offsets.
+//! Comparison, finite differences, tensors that PyTorch made.
 
 use espalier_kernels::{Bf16, Element};
 pub use espalier_testing::compare::{bits, on_threads};
+use espalier_testing::fixtures::fixture;
 pub use espalier_testing::random::{Random, stored};
+use espalier_testing::tensors;
 
-/// How far an f32 result may lie from the f64 one, as a share of the largest value of the tensor.
+/// How far an f32 result may be from the f64 one, relative to the largest value of the tensor.
 ///
 /// One f32 rounding is 6e-8; the sums here have up to some hundred terms, and `exp` and `erf` are
-/// good to 2e-7: together some 1e-6. Elements near zero are differences of large terms and carry
-/// the rounding of those, hence the largest value as the measure. A wrong or missing term shows at
+/// good to 2e-7: together about 1e-6. Elements near zero are differences of large terms and have
+/// the rounding of those, so the largest value is the measure. A wrong or missing term shows as
 /// 1e-2 and more.
 const TOLERANCE: f64 = 1e-5;
 
-/// An element type with the relative error of storing a number in it, beyond what [`TOLERANCE`]
-/// covers.
+/// An element type with the relative error of storing a number, in addition to [`TOLERANCE`].
 ///
-/// Arithmetic is f32 whatever the type, and operands are given to the oracle as they were stored,
-/// so that one rounding of each result is all that Bf16 adds: 2^-8, half the distance of numbers
-/// with eight significant bits.
+/// Arithmetic is f32 whatever the type, and the oracle gets operands as they were stored, so Bf16
+/// adds only one rounding of each result: 2^-8, half the distance of numbers with eight significant
+/// bits.
 pub trait Stored: Element {
     const ROUNDING: f64;
 }
@@ -36,7 +37,7 @@ pub fn assert_close<E: Stored>(what: &str, got: &[E], want: &[f64]) {
 
 pub fn assert_close_within<E: Stored>(tolerance: f64, what: &str, got: &[E], want: &[f64]) {
     assert_eq!(got.len(), want.len(), "{what}: lengths");
-    // Inputs are of the size of one: a tensor all below 0.1 is small because its terms cancelled.
+    // Inputs are about 1: a tensor that is all below 0.1 is small because its terms cancelled.
     let largest = want.iter().fold(0.1f64, |largest, w| largest.max(w.abs()));
     for (i, (&got, &want)) in got.iter().zip(want).enumerate() {
         let got = f64::from(got.to_f32());
@@ -74,7 +75,7 @@ pub fn rounded<E: Element>(x: &[f32]) -> Vec<f32> {
     stored::<E>(x).iter().map(|v| v.to_f32()).collect()
 }
 
-/// What an accumulating gradient must hold: what was there and the gradient.
+/// The expected value of an accumulated gradient: what was there plus the gradient.
 pub fn plus(start: &[f32], gradient: &[f64]) -> Vec<f64> {
     start.iter().zip(gradient).map(|(&s, g)| s as f64 + g).collect()
 }
@@ -94,4 +95,14 @@ pub fn assert_independent_of_threads(f: impl Fn() -> Vec<Vec<f32>> + Sync) {
         .map(|threads| on_threads(threads, || f().iter().map(|v| bits(v)).collect::<Vec<_>>()));
     assert!(one == two, "two threads differ from one");
     assert!(one == three, "three threads differ from one");
+}
+
+/// A tensor of fixtures/parity.safetensors, which scripts/make_parity_fixtures.py wrote; f32 ones
+/// are widened.
+pub fn tensor(name: &str) -> Vec<f64> {
+    tensors::read(&fixture("parity.safetensors"))[name].f64s()
+}
+
+pub fn tensor_f32(name: &str) -> Vec<f32> {
+    tensor(name).iter().map(|&v| v as f32).collect()
 }
