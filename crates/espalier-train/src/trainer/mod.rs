@@ -1,4 +1,4 @@
-//! The training loop of pretraining and pre-finetuning. [`Trainer::step`] is one step of it: start
+//! The training loop of pretraining and pre-finetuning. `Trainer::step` is one step of it: start
 //! reading there.
 
 mod conflict;
