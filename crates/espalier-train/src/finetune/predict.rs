@@ -30,8 +30,7 @@ pub enum Predictions {
 ///
 /// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/tiny-bert");
 /// let backbone = Backbone::open(path.as_ref())?;
-/// let rows = [("a good hotel", "kind"), ("a bad hotel", "unkind")];
-/// let examples = Examples::classification(rows)?;
+/// let examples = Examples::classification([("a good hotel", "kind"), ("a bad hotel", "unkind")])?;
 ///
 /// let mut config = FinetuneConfig::default();
 /// (config.steps, config.learning_rate) = (40, 0.01);

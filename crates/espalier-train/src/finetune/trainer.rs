@@ -113,7 +113,7 @@ impl<'a> AdapterTrainer<'a> {
     }
 }
 
-/// A copy of `init`, if it fits the encoder, or a randomly initialised adapter.
+/// A copy of `init`, if it fits the encoder, or a randomly initialized adapter.
 fn initial_adapter(
     backbone: &TextEncoder,
     init: Option<&Lora>,

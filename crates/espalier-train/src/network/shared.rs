@@ -68,7 +68,7 @@ impl<'a> SharedEncoder<'a> {
         self.theta.gradients()
     }
 
-    /// As [`SharedEncoder::gradients`].
+    /// As [`SharedEncoder::gradients`], but mutable.
     pub(crate) fn gradients_mut(&mut self) -> Option<&mut [f32]> {
         self.theta.model(None).1
     }

@@ -29,9 +29,10 @@ pub(super) fn card(config: &PrefinetuneConfig, summary: &Summary, metrics: &[Lin
 
 /// A text as a YAML value: a hub id without quotes, any other text with the quotes of JSON.
 fn yaml(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
-    let is_plain = text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.chars().all(plain);
-    if is_plain { text.to_owned() } else { Value::from(&*escape_control(text)).to_string() }
+    let unquoted = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    let is_unquoted =
+        text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.chars().all(unquoted);
+    if is_unquoted { text.to_owned() } else { Value::from(&*escape_control(text)).to_string() }
 }
 
 /// Escapes a name for Markdown, so that it stays on one line and is not a tag, a link or a column

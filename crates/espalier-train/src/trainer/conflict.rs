@@ -265,8 +265,8 @@ mod tests {
         assert_eq!(parts(0), [Part::Layer, Part::Key, Part::Output]);
         assert_eq!(parts(1), [Part::Layer, Part::Value, Part::Norms]);
 
-        // The key has 16 weights and 4 biases: the cosine is 16 x 12 / (sqrt(20 x 9) sqrt(16 x
-        // 16)).
+        // The key has 16 weights and 4 biases: the cosine is
+        // 16 x 12 / (sqrt(20 x 9) sqrt(16 x 16)).
         let close = |found: f64, expected: f64| {
             assert!((found - expected).abs() < 1e-6, "{found} is not {expected}")
         };

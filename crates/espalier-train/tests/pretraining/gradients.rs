@@ -9,11 +9,16 @@ use espalier_testing::recorded::Recorded;
 use espalier_train::initialization::uniform;
 use espalier_train::objectives::mlm::loss::{MlmGradients, MlmLoss};
 
-fn objective<'a>(backbone: &'a Backbone, head: &'a MlmHead, words: &'a [f32]) -> MlmLoss<'a> {
-    MlmLoss { head, words, eps: backbone.encoder.config.layer_norm_eps, precision: Precision::F32 }
+fn objective<'a>(
+    backbone: &'a Backbone,
+    head: &'a MlmHead,
+    word_embeddings: &'a [f32],
+) -> MlmLoss<'a> {
+    let eps = backbone.encoder.config.layer_norm_eps;
+    MlmLoss { head, word_embeddings, eps, precision: Precision::F32 }
 }
 
-fn words(backbone: &Backbone) -> &[f32] {
+fn word_embeddings(backbone: &Backbone) -> &[f32] {
     backbone.encoder.layout.embeddings.word_embeddings(backbone.weights())
 }
 
@@ -23,7 +28,7 @@ fn step(
     batch: &Batch,
     rows: &[usize],
     targets: &[u32],
-    words_too: bool,
+    train_embeddings: bool,
 ) -> (f64, Vec<f32>, Vec<f32>) {
     let (model, width) = (backbone.model(None), backbone.encoder.width());
     let head = backbone.mlm_head().unwrap();
@@ -31,20 +36,27 @@ fn step(
     model.forward(batch, &mut activations);
     let of_row = |&row: &usize| &activations.output()[row * width..(row + 1) * width];
     let mut vectors: Vec<f32> = rows.iter().flat_map(of_row).copied().collect();
-    let (mut weights, mut of_head) =
+    let (mut weights, mut d_head) =
         (vec![0.0; backbone.weights().len()], vec![0.0; head.values.len()]);
-    let of_words = backbone.encoder.layout.embeddings.view_mut(&mut weights).word_embeddings;
-    let gradients =
-        MlmGradients { weight: 1.0, head: &mut of_head, words: words_too.then_some(of_words) };
-    let loss =
-        objective(backbone, head, words(backbone)).loss(&mut vectors, targets, Some(gradients));
+    let d_embeddings = backbone.encoder.layout.embeddings.view_mut(&mut weights).word_embeddings;
+    let gradients = MlmGradients {
+        weight: 1.0,
+        head: &mut d_head,
+        word_embeddings: train_embeddings.then_some(d_embeddings),
+    };
+    let loss = objective(backbone, head, word_embeddings(backbone)).loss(
+        &mut vectors,
+        targets,
+        Some(gradients),
+    );
     let mut d = vec![0.0; batch.tokens() * width];
     for (row, vector) in rows.iter().zip(vectors.chunks_exact(width)) {
         d[row * width..(row + 1) * width].copy_from_slice(vector);
     }
-    let gradients = Gradients { weights: Some(&mut weights), embeddings: words_too, adapter: None };
+    let gradients =
+        Gradients { weights: Some(&mut weights), embeddings: train_embeddings, adapter: None };
     model.backward(batch, &mut activations, &mut d, gradients);
-    (loss, weights, of_head)
+    (loss, weights, d_head)
 }
 
 /// The recorded batch: masked texts, the rows of the masked tokens, and their original ids.
@@ -107,18 +119,19 @@ fn gradients_over_several_blocks_match_finite_differences() {
         .iter_mut()
         .zip(std::iter::repeat_with(uniform(&mut rng)))
         .for_each(|(value, x)| *value += 0.3 * x);
-    let words: Vec<f32> =
+    let embeddings: Vec<f32> =
         std::iter::repeat_with(uniform(&mut rng)).take(vocabulary * width).collect();
     let hidden: Vec<f32> = std::iter::repeat_with(uniform(&mut rng)).take(5 * width).collect();
     let targets = [7, 0, 999_999, 7, 12];
     let loss = |head: &MlmHead, hidden: &[f32]| {
-        objective(&bare, head, &words).loss(&mut hidden.to_vec(), &targets, None)
+        objective(&bare, head, &embeddings).loss(&mut hidden.to_vec(), &targets, None)
     };
 
-    let (mut d_hidden, mut d_head, mut d_words) =
-        (hidden.clone(), vec![0.0; head.values.len()], vec![0.0; words.len()]);
-    let gradients = MlmGradients { weight: 0.5, head: &mut d_head, words: Some(&mut d_words) };
-    let found = objective(&bare, &head, &words).loss(&mut d_hidden, &targets, Some(gradients));
+    let (mut d_hidden, mut d_head, mut d_embeddings) =
+        (hidden.clone(), vec![0.0; head.values.len()], vec![0.0; embeddings.len()]);
+    let gradients =
+        MlmGradients { weight: 0.5, head: &mut d_head, word_embeddings: Some(&mut d_embeddings) };
+    let found = objective(&bare, &head, &embeddings).loss(&mut d_hidden, &targets, Some(gradients));
     assert!((found - loss(&head, &hidden)).abs() < 1e-9 * found);
 
     let step = 1e-2f32;

@@ -21,7 +21,7 @@ fn pieces_have_all_tokens_of_a_long_document() {
     let text = ["unlightable", "hotel", "trains", "42%", "zzz"].repeat(40).join(" ");
     fs::write(&path, &text).unwrap();
     let backbone = tiny_bert();
-    let whole = backbone.tokenizer.without_truncation().encode(&text);
+    let document = backbone.tokenizer.without_truncation().encode(&text);
     for max_tokens in [3, 7, 24, 1000] {
         let mut corpus =
             Corpus::texts(&[path.as_path().into()], &backbone.tokenizer, max_tokens, 1).unwrap();
@@ -30,7 +30,7 @@ fn pieces_have_all_tokens_of_a_long_document() {
             let (first, last) = (piece.ids[0], *piece.ids.last().unwrap());
             assert_eq!(
                 (first, last),
-                (whole.ids[0], *whole.ids.last().unwrap()),
+                (document.ids[0], *document.ids.last().unwrap()),
                 "each piece has special tokens"
             );
             assert!(piece.ids.len() <= max_tokens && piece.ids.len() == piece.roles.len());
@@ -38,7 +38,7 @@ fn pieces_have_all_tokens_of_a_long_document() {
             inner += piece.ids.len() - 2;
             splits += usize::from(piece.roles[1] == Role::Further);
         }
-        assert_eq!(inner, whole.ids.len() - 2);
+        assert_eq!(inner, document.ids.len() - 2);
         // A word is split only if it is longer than a piece: "unlightable" has five tokens or more.
         assert_eq!(splits > 0, max_tokens < 24, "{splits} pieces begin within a word");
     }

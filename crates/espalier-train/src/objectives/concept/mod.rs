@@ -52,8 +52,8 @@ impl<'a> ConceptContrast<'a> {
     }
 
     /// Encodes the sentences and runs them forward. Returns the loss, the batch, and the gradients
-    /// of the weighted loss with respect to the hidden states [T, H] and the concept vectors [J,
-    /// H]. Adds the gradient of the projections to their group.
+    /// of the weighted loss with respect to the hidden states [T, H] and to the concept vectors
+    /// [J, H]. Adds the gradient of the projections to their group.
     fn loss(
         &mut self,
         sentences: &[ConceptSentence],

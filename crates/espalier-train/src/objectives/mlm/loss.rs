@@ -26,8 +26,8 @@ const SCORES: usize = 4 << 20;
 /// // A head whose matrix is zero gives every token the score 0, so that all V tokens have the
 /// // probability 1/V, and the loss is ln V.
 /// let head = MlmHead::random_init(&backbone.encoder.config, || 0.0);
-/// let words = backbone.encoder.layout.embeddings.word_embeddings(backbone.weights());
-/// let loss = MlmLoss { head: &head, words, eps: 1e-12, precision: Precision::F32 };
+/// let word_embeddings = backbone.encoder.layout.embeddings.word_embeddings(backbone.weights());
+/// let loss = MlmLoss { head: &head, word_embeddings, eps: 1e-12, precision: Precision::F32 };
 /// let mut hidden = vec![0.5; 2 * backbone.encoder.width()]; // two masked tokens
 /// let value = loss.loss(&mut hidden, &[7, 12], None);
 /// let vocabulary = backbone.encoder.config.vocab_size as f64;
@@ -39,7 +39,7 @@ pub struct MlmLoss<'a> {
     /// W, c, the LayerNorm and b.
     pub head: &'a MlmHead,
     /// E, the word embeddings, [V, H].
-    pub words: &'a [f32],
+    pub word_embeddings: &'a [f32],
     /// Added to the variance in the LayerNorm.
     pub eps: f32,
     /// The precision of matrix products: f32 or bf16.
@@ -54,7 +54,7 @@ pub struct MlmGradients<'g> {
     /// With respect to the head, laid out as its values; added.
     pub head: &'g mut [f32],
     /// With respect to E, unless it is frozen; added.
-    pub words: Option<&'g mut [f32]>,
+    pub word_embeddings: Option<&'g mut [f32]>,
 }
 
 impl MlmLoss<'_> {
@@ -76,10 +76,11 @@ impl MlmLoss<'_> {
         self.head.transform(hidden, self.eps, self.precision, &mut transformed); // [n, H]
         match gradients {
             None => self.decode(&transformed.vectors, targets, None),
-            Some(MlmGradients { weight, head, words }) => {
+            Some(MlmGradients { weight, head, word_embeddings }) => {
                 let mut d = vec![0.0; hidden.len()]; // [n, H]
                 let d_bias = self.head.score_bias_of(head);
-                let gradients = DecoderGradients { weight, d_t: &mut d, d_bias, d_words: words };
+                let (d_t, d_embeddings) = (d.as_mut_slice(), word_embeddings);
+                let gradients = DecoderGradients { weight, d_t, d_bias, d_embeddings };
                 let loss = self.decode(&transformed.vectors, targets, Some(gradients));
                 self.head.transform_backward(hidden, &transformed, &mut d, head);
                 hidden.copy_from_slice(&d);
@@ -92,9 +93,9 @@ impl MlmLoss<'_> {
     fn decode(&self, t: &[f32], targets: &[u32], mut gradients: Option<DecoderGradients>) -> f64 {
         let (bias, n) = (self.head.score_bias(), targets.len());
         let (vocabulary, width) = (bias.len(), t.len() / n);
-        let words = Matrix::new(self.words, vocabulary, width);
-        let forward = Packed::new(self.precision, words.t());
-        let backward = gradients.is_some().then(|| Packed::new(self.precision, words));
+        let embeddings = Matrix::new(self.word_embeddings, vocabulary, width);
+        let forward = Packed::new(self.precision, embeddings.t());
+        let backward = gradients.is_some().then(|| Packed::new(self.precision, embeddings));
         let block = (SCORES / vocabulary).max(1);
         let (mut total, mut scores) = (0.0, Vec::new());
         for (t, targets) in t.chunks(block * width).zip(targets.chunks(block)) {
@@ -120,30 +121,30 @@ struct DecoderGradients<'g> {
     /// With respect to t, [n, H]: the rows that are not written yet.
     d_t: &'g mut [f32],
     d_bias: &'g mut [f32],
-    d_words: Option<&'g mut [f32]>,
+    d_embeddings: Option<&'g mut [f32]>,
 }
 
 impl DecoderGradients<'_> {
     /// Adds the gradients of a block. `d_scores` [rows, V] is the gradient of the block's mean
-    /// loss, `share` the weight of the block in the mean of all, and `words` E.
+    /// loss, `share` the weight of the block in the mean of all, and `embeddings` E.
     fn add(
         &mut self,
         precision: Precision,
         share: f32,
         d_scores: &[f32],
         t: Matrix,
-        words: &Packed,
+        embeddings: &Packed,
     ) {
         let (rows, width, vocabulary) = (t.rows(), t.cols(), self.d_bias.len());
         let (factor, scores) = (self.weight * share, Matrix::new(d_scores, rows, vocabulary));
         let (block, rest) = std::mem::take(&mut self.d_t).split_at_mut(rows * width);
         self.d_t = rest;
         let update = Update { alpha: factor, start: Start::Zero };
-        words.gemm(scores, update, MatrixMut::new(block, rows, width));
-        if let Some(d_words) = &mut self.d_words {
+        embeddings.gemm(scores, update, MatrixMut::new(block, rows, width));
+        if let Some(d_embeddings) = &mut self.d_embeddings {
             let update = Update { alpha: factor, start: Start::Accumulate };
-            let d_words = MatrixMut::new(d_words, vocabulary, width);
-            gemm_in(precision, scores.t(), t, update, d_words);
+            let d_embeddings = MatrixMut::new(d_embeddings, vocabulary, width);
+            gemm_in(precision, scores.t(), t, update, d_embeddings);
         }
         let mut sums = vec![0.0; vocabulary];
         bias_gradient(d_scores, &mut sums);

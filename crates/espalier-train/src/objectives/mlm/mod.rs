@@ -84,9 +84,10 @@ impl MaskedLm {
         let Self { head, group, weight, .. } = self;
         let (model, own) = (pass.network.own(), &mut pass.gradients.own);
         let trained = own.weights.as_deref_mut().filter(|_| own.embeddings);
-        let words = trained
+        let word_embeddings = trained
             .map(|weights| model.encoder.layout.embeddings.view_mut(weights).word_embeddings);
-        let gradients = MlmGradients { weight: *weight, head: &mut group.gradients, words };
+        let gradients =
+            MlmGradients { weight: *weight, head: &mut group.gradients, word_embeddings };
         mlm_loss(head, model).loss(hidden, &masked.targets, Some(gradients))
     }
 
@@ -177,7 +178,7 @@ fn group(head: &MlmHead, train: &TrainConfig) -> ParameterGroup {
 fn mlm_loss<'a>(head: &'a MlmHead, model: Model<'a>) -> MlmLoss<'a> {
     MlmLoss {
         head,
-        words: model.encoder.layout.embeddings.word_embeddings(model.weights),
+        word_embeddings: model.encoder.layout.embeddings.word_embeddings(model.weights),
         eps: model.encoder.config.layer_norm_eps,
         precision: model.packed.precision(),
     }
