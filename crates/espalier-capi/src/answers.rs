@@ -1,8 +1,7 @@
 //! The answers of a run, read in place.
 
-use crate::arguments::{free, place, reference};
-use crate::call::{EspalierStatus, call};
-use crate::error::CallError;
+use crate::arguments::{free, output, reference};
+use crate::call::{CallError, EspalierStatus, call};
 use espalier_runtime::{Answer, TextAnswers};
 use std::ffi::c_char;
 use std::ptr;
@@ -10,17 +9,17 @@ use std::ptr;
 /// The answers of one run.
 pub struct EspalierAnswers(pub(crate) Vec<TextAnswers>);
 
-/// UTF-8 of a length in bytes. No NUL ends it.
+/// UTF-8 text with its length in bytes. It does not end with a NUL.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct EspalierString {
     /// The first byte.
     pub data: *const c_char,
-    /// How many there are.
+    /// Its length in bytes.
     pub length: usize,
 }
 
-/// What an answer consists of.
+/// The kind of an answer.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EspalierKind {
@@ -32,23 +31,23 @@ pub enum EspalierKind {
     Vector = 2,
 }
 
-/// The answer to one request on one text.
+/// The answer to one request for one text.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct EspalierAnswer {
-    /// What it consists of.
+    /// Its kind.
     pub kind: EspalierKind,
     /// Whether the text is longer than the model takes, so that its end was not read.
     pub truncated: bool,
-    /// How many entities, labels or numbers there are.
+    /// Number of entities, labels or elements of the vector.
     pub count: usize,
-    /// The most probable label and its probability; empty of the other kinds.
+    /// The most probable label and its probability; empty for other kinds.
     pub best: EspalierLabel,
-    /// The `count` numbers of a vector; NULL of the other kinds.
+    /// The `count` elements of the vector; NULL for other kinds.
     pub vector: *const f32,
 }
 
-/// A label and how probable it is.
+/// A label and its probability.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct EspalierLabel {
@@ -62,19 +61,19 @@ pub struct EspalierLabel {
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct EspalierEntity {
-    /// What it is.
+    /// Its label.
     pub label: EspalierString,
     /// Mean probability of its words' tags.
     pub score: f32,
-    /// Its first character (counted in characters, not bytes).
+    /// Its first character (characters are counted, not bytes).
     pub start: usize,
     /// The character after its last.
     pub end: usize,
-    /// The characters themselves.
+    /// Its text.
     pub text: EspalierString,
 }
 
-/// The answer to the request at `request` on the text at `text`.
+/// The answer to the request at index `request` for the text at index `text`.
 ///
 /// # Safety
 /// `answers` is NULL or not yet freed; `out` is NULL or has room for the result.
@@ -87,7 +86,7 @@ pub unsafe extern "C" fn espalier_answer(
 ) -> EspalierStatus {
     call(|| {
         // SAFETY: this function's contract.
-        let (answers, out) = unsafe { (reference(answers, "answers")?, place(out, "out")?) };
+        let (answers, out) = unsafe { (reference(answers, "answers")?, output(out, "out")?) };
         let (truncated, answer) = answers.find(text, request)?;
         out.write(view(truncated, answer));
         Ok(())
@@ -108,7 +107,7 @@ pub unsafe extern "C" fn espalier_entity(
 ) -> EspalierStatus {
     call(|| {
         // SAFETY: this function's contract.
-        let (answers, out) = unsafe { (reference(answers, "answers")?, place(out, "out")?) };
+        let (answers, out) = unsafe { (reference(answers, "answers")?, output(out, "out")?) };
         let entities = match answers.find(text, request)? {
             (_, Answer::Entities(entities)) => entities.as_slice(),
             _ => &[],
@@ -126,7 +125,7 @@ pub unsafe extern "C" fn espalier_entity(
     })
 }
 
-/// The label at `index` of an answer, in the order in which the adapter lists them.
+/// The label at `index` of an answer, in the order of the adapter's classes.
 ///
 /// # Safety
 /// `answers` is NULL or not yet freed; `out` is NULL or has room for the result.
@@ -140,7 +139,7 @@ pub unsafe extern "C" fn espalier_label(
 ) -> EspalierStatus {
     call(|| {
         // SAFETY: this function's contract.
-        let (answers, out) = unsafe { (reference(answers, "answers")?, place(out, "out")?) };
+        let (answers, out) = unsafe { (reference(answers, "answers")?, output(out, "out")?) };
         let scores = match answers.find(text, request)? {
             (_, Answer::Label { scores, .. }) => scores.as_slice(),
             _ => &[],
@@ -151,7 +150,7 @@ pub unsafe extern "C" fn espalier_label(
     })
 }
 
-/// Frees answers, and with them all that was read from them; NULL is fine.
+/// Frees answers and everything that was read from them. NULL is allowed.
 ///
 /// # Safety
 /// `answers` is NULL or not yet freed, and nobody uses it any more.
@@ -165,7 +164,7 @@ pub unsafe extern "C" fn espalier_answers_free(answers: *mut EspalierAnswers) {
 }
 
 impl EspalierAnswers {
-    /// Whether a text was truncated, and the answer to a request on it.
+    /// Whether a text was truncated, and the answer to a request for it.
     fn find(&self, text: usize, request: usize) -> Result<(bool, &Answer), CallError> {
         let text = at(&self.0, "text", text)?;
         Ok((text.truncated, at(&text.answers, "request", request)?))

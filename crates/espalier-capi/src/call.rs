@@ -1,35 +1,54 @@
-//! What all functions share: the way in and out, which neither an error nor a panic leaves by any
-//! other road.
+//! What all functions have in common: a status and a message for every error, and no panic that
+//! leaves a function.
 
-use crate::error::CallError;
+use espalier_runtime::RuntimeError;
 use std::any::Any;
 use std::cell::RefCell;
 use std::ffi::{CString, c_char};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// How a call went.
+/// The result of a call.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EspalierStatus {
-    /// It did what was asked.
+    /// Success.
     Ok = 0,
     /// An argument was NULL, not UTF-8, out of range or unknown.
     InvalidArgument = 1,
-    /// A file or directory could not be read, an adapter is not what the call takes it to be, or
-    /// the process was forked without its threads.
+    /// A file or directory could not be opened, an adapter does not fit or there is none of that
+    /// name, or the process was forked without its threads.
     Refused = 2,
-    /// It came upon a bug in espalier. What was asked is not done; the handles still work.
+    /// A bug in espalier. Nothing was done; the handles can still be used.
     Panic = 3,
+}
+
+/// Why a call failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CallError {
+    #[error("{argument} is NULL; only the arguments that espalier.h says so of may be")]
+    Null { argument: String },
+    #[error("{argument} is not UTF-8; convert it before the call")]
+    NotUtf8 { argument: String },
+    #[error("{argument} cannot have {count} elements; give the number of pointers in the array")]
+    TooMany { argument: String, count: usize },
+    #[error(
+        "precision {given:?} is unknown; {choices}, or NULL for f32, or what a packed file stores"
+    )]
+    Precision { given: String, choices: String },
+    #[error("there is no {what} {index}, as there are {count}; count from 0")]
+    OutOfRange { what: &'static str, index: usize, count: usize },
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
 }
 
 thread_local! {
     static LAST_ERROR: RefCell<CString> = RefCell::default();
 }
 
-/// Runs the body of a function and remembers what was wrong if it fails.
+/// Runs the body of a function, and stores the message if it fails.
 pub(crate) fn call(body: impl FnOnce() -> Result<(), CallError>) -> EspalierStatus {
-    // A runtime stays whole when a thread panics in it, answers never change, and the caller's
-    // places are written last.
+    // Unwind safe: a runtime stays consistent when a thread panics in it, answers never change, and
+    // the caller's memory is written last.
     let (status, message) = match catch_unwind(AssertUnwindSafe(body)) {
         Ok(Ok(())) => return EspalierStatus::Ok,
         Ok(Err(CallError::Runtime(error))) => (EspalierStatus::Refused, error.to_string()),
@@ -38,9 +57,9 @@ pub(crate) fn call(body: impl FnOnce() -> Result<(), CallError>) -> EspalierStat
             (EspalierStatus::Panic, format!("a bug in espalier: {}", panic_message(&*payload)))
         }
     };
-    // A file's contents may be quoted in the message, and may hold a NUL, which would end it.
+    // The message may quote a file, which may contain a NUL, which would end the message.
     let message = CString::new(message.replace('\0', "\u{fffd}")).unwrap_or_default();
-    // At a thread's very end its variables are gone, and the status alone must do.
+    // At the end of a thread its variables are destroyed already; then there is only the status.
     let _ = LAST_ERROR.try_with(|last| last.replace(message));
     status
 }
@@ -50,9 +69,9 @@ fn panic_message(payload: &(dyn Any + Send)) -> &str {
     text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("a panic without a message")
 }
 
-/// What was wrong in the last call of this thread that failed; empty if none has.
+/// The message of the last call of this thread that failed; empty if none has.
 ///
-/// The text ends with a NUL and stays until the next call of this thread that fails.
+/// The text ends with a NUL and is valid until the next call of this thread that fails.
 #[unsafe(no_mangle)]
 pub extern "C" fn espalier_last_error() -> *const c_char {
     let mut message = c"".as_ptr();

@@ -1,9 +1,8 @@
 //! The runtime's functions.
 
 use crate::answers::EspalierAnswers;
-use crate::arguments::{array, free, optional_text, place, reference, text};
-use crate::call::{EspalierStatus, call};
-use crate::error::CallError;
+use crate::arguments::{array, free, optional_text, output, reference, text};
+use crate::call::{CallError, EspalierStatus, call};
 use espalier_encoder::{AnyBackbone, Compute, EncoderError, check_threads};
 use espalier_runtime::{Request, Runtime, RuntimeError};
 use std::ffi::c_char;
@@ -12,11 +11,12 @@ use std::path::Path;
 /// A backbone with the adapters attached to it.
 pub struct EspalierRuntime(Runtime);
 
-/// Opens a backbone, a directory or a packed file, to compute in `precision`: "auto", "f32", "bf16"
-/// or "int8"; NULL means f32 for a directory and what it stores for a packed file.
+/// Opens a backbone, a directory or a packed file, to compute in `precision`: "auto", "f32",
+/// "bf16", "int8", or NULL for f32 (a directory) or the precision in which it is stored (a packed
+/// file).
 ///
 /// # Safety
-/// Texts are NULL or end with a NUL; `out` is NULL or has room for a pointer.
+/// Texts are NULL or end with a NUL; `out` is NULL or points at memory for a pointer.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn espalier_open(
     path: *const c_char,
@@ -27,11 +27,10 @@ pub unsafe extern "C" fn espalier_open(
     unsafe { open(path, precision, out, AnyBackbone::open) }
 }
 
-/// [`espalier_open`], but a packed file is copied into memory, all of it, and may change
-/// afterwards.
+/// As [`espalier_open`], but copies a packed file into memory. It may change afterwards.
 ///
 /// # Safety
-/// Texts are NULL or end with a NUL; `out` is NULL or has room for a pointer.
+/// Texts are NULL or end with a NUL; `out` is NULL or points at memory for a pointer.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn espalier_open_copied(
     path: *const c_char,
@@ -48,15 +47,15 @@ unsafe fn open(
     path: *const c_char,
     precision: *const c_char,
     out: *mut *mut EspalierRuntime,
-    opened: fn(&Path) -> Result<AnyBackbone, EncoderError>,
+    open: fn(&Path) -> Result<AnyBackbone, EncoderError>,
 ) -> EspalierStatus {
     call(|| {
         // SAFETY: this function's contract.
         let (path, precision, out) = unsafe {
-            (text(path, "path")?, optional_text(precision, "precision")?, place(out, "out")?)
+            (text(path, "path")?, optional_text(precision, "precision")?, output(out, "out")?)
         };
         let compute = precision.map(compute).transpose()?;
-        let backbone = check_threads().and_then(|()| opened(Path::new(path)));
+        let backbone = check_threads().and_then(|()| open(Path::new(path)));
         let backbone = backbone.and_then(|backbone| match compute {
             Some(compute) => backbone.with_compute(compute),
             None => Ok(backbone),
@@ -71,7 +70,7 @@ fn compute(given: &str) -> Result<Compute, CallError> {
     given.parse().map_err(|choices| CallError::Precision { given: given.to_string(), choices })
 }
 
-/// Reads an adapter directory and makes it available as `name`.
+/// Opens an adapter's directory and attaches the adapter as `name`.
 ///
 /// # Safety
 /// `runtime` is NULL or open; texts are NULL or end with a NUL.
@@ -90,8 +89,8 @@ pub unsafe extern "C" fn espalier_attach(
     })
 }
 
-/// Reads an adapter directory and puts it in the place of the adapter `name`, which stays if this
-/// fails.
+/// Opens an adapter's directory and replaces the adapter `name` by it. If this fails, the old
+/// adapter stays attached.
 ///
 /// # Safety
 /// `runtime` is NULL or open; texts are NULL or end with a NUL.
@@ -110,7 +109,7 @@ pub unsafe extern "C" fn espalier_replace(
     })
 }
 
-/// Forgets the adapter `name`.
+/// Detaches the adapter `name`.
 ///
 /// # Safety
 /// `runtime` is NULL or open; `name` is NULL or ends with a NUL.
@@ -127,12 +126,12 @@ pub unsafe extern "C" fn espalier_detach(
     })
 }
 
-/// Answers all requests on each text. A request is an adapter's name, or NULL for the backbone's
-/// own vector.
+/// Answers all requests for each text. A request is an adapter's name, or NULL for the text's
+/// vector by the backbone alone.
 ///
 /// # Safety
-/// `runtime` is NULL or open; `texts` and `requests` are NULL or as long as said, and the texts in
-/// them NULL or ended by a NUL; `out` is NULL or has room for a pointer.
+/// `runtime` is NULL or open; `texts` and `requests` are NULL or have this many elements, which are
+/// NULL or end with a NUL; `out` is NULL or points at memory for a pointer.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn espalier_run(
     runtime: *const EspalierRuntime,
@@ -147,7 +146,7 @@ pub unsafe extern "C" fn espalier_run(
         let (EspalierRuntime(runtime), texts, requests, out) = unsafe {
             let (texts, requests) =
                 (array(texts, text_count, "texts")?, array(requests, request_count, "requests")?);
-            (reference(runtime, "runtime")?, texts, requests, place(out, "out")?)
+            (reference(runtime, "runtime")?, texts, requests, output(out, "out")?)
         };
         // SAFETY: this function's contract, for each pointer in the arrays.
         let text_at = |(i, &pointer)| unsafe { text(pointer, format_args!("texts[{i}]")) };
@@ -165,7 +164,7 @@ pub unsafe extern "C" fn espalier_run(
     })
 }
 
-/// Closes a runtime. Its answers live on; NULL is fine.
+/// Closes a runtime. Its answers stay valid. NULL is allowed.
 ///
 /// # Safety
 /// `runtime` is NULL or open, and nobody uses it any more.

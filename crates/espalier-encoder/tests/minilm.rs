@@ -8,7 +8,7 @@
 //!
 //! The recorded embeddings are those of scripts/make_embedding_fixture.py.
 
-use espalier_encoder::{Backbone, Batch, Tokenizer};
+use espalier_encoder::{Backbone, Batch, Tokenizer, TokenizerLimits};
 use espalier_testing::compare::cosine;
 use espalier_testing::fixtures::{fixture, read_json};
 use espalier_testing::tensors;

@@ -1,10 +1,32 @@
-//! What an adapter says about a text.
+//! Requests and answers.
 
 use espalier_encoder::tags::{Entity, TagSet};
 use espalier_encoder::{Encoded, best_class, decode};
 use serde::Serialize;
 
-/// The answers to all requests on one text.
+/// What to compute for a text.
+///
+/// ```
+/// use espalier_runtime::Request;
+///
+/// assert_eq!(Request::from("intents"), Request::Adapter("intents"));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Request<'a> {
+    /// The answer of the adapter that is attached under this name: entities, a label or, if it has
+    /// no head, a vector.
+    Adapter(&'a str),
+    /// The text's vector by the backbone alone.
+    Plain,
+}
+
+impl<'a> From<&'a str> for Request<'a> {
+    fn from(name: &'a str) -> Self {
+        Self::Adapter(name)
+    }
+}
+
+/// The answers to all requests for one text.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TextAnswers {
     /// Whether the text is longer than the model takes, so that its end was not read.
@@ -25,15 +47,15 @@ pub enum Answer {
         label: String,
         /// Its probability.
         score: f32,
-        /// All labels with their probabilities, in the order in which the adapter lists them.
+        /// All labels with their probabilities, in the order of the adapter's classes.
         scores: Vec<LabelScore>,
     },
-    /// The text's vector, by an adapter without a head or by the backbone alone: pooled as the
-    /// backbone says, and scaled to length one if it says so.
+    /// The text's vector, by an adapter without a head or by the backbone alone. It is pooled, and
+    /// normalized to length 1 or not, as the backbone says.
     Vector(Vec<f32>),
 }
 
-/// A label and how probable it is.
+/// A label and its probability.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct LabelScore {
     /// The label.
@@ -45,19 +67,19 @@ pub struct LabelScore {
 /// An entity in a text.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct EntitySpan {
-    /// What it is.
+    /// Its label.
     pub label: String,
     /// Mean probability of its words' tags.
     pub score: f32,
-    /// Its first character (counted in characters, not bytes).
+    /// Its first character (characters are counted, not bytes).
     pub start: usize,
     /// The character after its last.
     pub end: usize,
-    /// The characters themselves.
+    /// Its text.
     pub text: String,
 }
 
-/// The entities that scores [t, C] of a text's tokens spell.
+/// The entities in a text, from the scores [t, C] of its tokens.
 pub(crate) fn entities(text: &str, encoded: &Encoded, scores: &[f32], tags: &TagSet) -> Answer {
     let span = |(Entity { start, end, label }, score)| {
         let text = text.chars().skip(start).take(end - start).collect();
@@ -66,10 +88,10 @@ pub(crate) fn entities(text: &str, encoded: &Encoded, scores: &[f32], tags: &Tag
     Answer::Entities(decode::entities(scores, encoded, tags).into_iter().map(span).collect())
 }
 
-/// What scores [C] of a text say about the labels, by softmax.
+/// The label of a text, from its scores [C] by softmax.
 pub(crate) fn label(scores: &[f32], labels: &[String]) -> Answer {
     let (best, score) = best_class(scores);
-    // The highest score's probability is 1 / sum of e^(s - highest), and the others' are in
+    // The highest score's probability is 1 / sum of e^(s - highest), and the others are in
     // proportion to it.
     let probabilities = scores.iter().map(|s| (s - scores[best]).exp() * score);
     let pairs = labels.iter().zip(probabilities);

@@ -1,4 +1,4 @@
-//! An adapter ready to run: everything that does not depend on the text is made once, here.
+//! An attached adapter: everything that does not depend on the text is prepared once, here.
 
 use crate::answer::{self, Answer};
 use crate::error::RuntimeError;
@@ -8,7 +8,7 @@ use espalier_encoder::{
 };
 use espalier_kernels::pooling::l2_normalize;
 
-/// Low-rank updates and what becomes of the token vectors that they lead to.
+/// Low-rank updates, and how hidden states become answers.
 #[derive(Debug)]
 pub(crate) struct Attached {
     /// The updates, packed for the backbone's precision.
@@ -23,7 +23,7 @@ enum Task {
     Vectors,
 }
 
-/// Texts that went through the encoder.
+/// Texts that have been encoded.
 #[derive(Clone, Copy)]
 pub(crate) struct Texts<'a> {
     pub texts: &'a [&'a str],
@@ -32,19 +32,19 @@ pub(crate) struct Texts<'a> {
 }
 
 impl Attached {
-    /// Prepares an adapter that is to be called `name`.
+    /// Prepares an adapter that will be attached as `name`.
     pub fn new(name: &str, adapter: Adapter, backbone: &TextEncoder) -> Result<Self, RuntimeError> {
-        let unfit =
+        let invalid =
             |reason: String| RuntimeError::InvalidAdapter { name: name.to_string(), reason };
         if adapter.card.backbone != backbone.fingerprint() {
             let (expected, found) = (adapter.card.backbone, backbone.fingerprint().to_string());
             return Err(RuntimeError::WrongBackbone { name: name.to_string(), expected, found });
         }
-        adapter.validate(&backbone.encoder.config).map_err(unfit)?;
+        adapter.validate(&backbone.encoder.config).map_err(invalid)?;
         let Adapter { lora, head, card } = adapter;
         let task = match (card.output, head) {
             (Output::Tags { tags }, Some(head)) => {
-                let tags = TagSet::from_tags(tags).map_err(|error| unfit(error.to_string()))?;
+                let tags = TagSet::from_tags(tags).map_err(|error| invalid(error.to_string()))?;
                 Task::Tags { head, tags }
             }
             (Output::Labels { labels }, Some(head)) => {
@@ -55,8 +55,12 @@ impl Attached {
         Ok(Self { lora: PackedLora::new(backbone.precision(), &lora), task })
     }
 
-    /// Low-rank updates alone, which give text vectors.
-    pub fn of_lora(name: &str, lora: &Lora, backbone: &TextEncoder) -> Result<Self, RuntimeError> {
+    /// Prepares low-rank updates alone. Their answers are text vectors.
+    pub fn from_lora(
+        name: &str,
+        lora: &Lora,
+        backbone: &TextEncoder,
+    ) -> Result<Self, RuntimeError> {
         if !lora.fits(&backbone.encoder.config) {
             let reason = "its low-rank updates have other shapes than the encoder's modules".into();
             return Err(RuntimeError::InvalidAdapter { name: name.to_string(), reason });
@@ -64,14 +68,14 @@ impl Attached {
         Ok(Self { lora: PackedLora::new(backbone.precision(), lora), task: Task::Vectors })
     }
 
-    /// The backbone alone, as an adapter that adapts nothing.
+    /// The backbone alone, as an adapter without updates.
     pub fn plain(backbone: &TextEncoder) -> Self {
         let lora = Lora::zeros(&backbone.encoder.config, Vec::new());
         Self { lora: PackedLora::new(backbone.precision(), &lora), task: Task::Vectors }
     }
 
-    /// The answer on each text, from the token vectors [T, H]; none where what it would be made of
-    /// is no finite number.
+    /// The answer for each text, from the hidden states [T, H]; `None` if scores or vectors are not
+    /// finite.
     pub fn answers(
         &self,
         backbone: &TextEncoder,
@@ -80,7 +84,7 @@ impl Attached {
     ) -> Option<Vec<Answer>> {
         let Texts { texts, encoded, batch } = texts;
         let width = backbone.encoder.width();
-        // Heads are multiplied in f32 whatever the encoder's precision: they are small and decide.
+        // Heads are multiplied in f32 in every precision: they are small, and their scores decide.
         let (mut pooled, mut scores) = (Vec::new(), Vec::new()); // [n, H]
         let finite =
             |numbers: &[f32]| numbers.iter().all(|number| number.is_finite()).then_some(());

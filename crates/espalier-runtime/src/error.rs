@@ -1,13 +1,16 @@
+//! What can go wrong with a runtime.
+
 use espalier_encoder::EncoderError;
 
-/// A backbone or an adapter that cannot be read, an adapter that cannot be attached, a request that
-/// cannot be answered.
+/// A backbone or an adapter that cannot be opened, an adapter that cannot be attached, or a request
+/// that cannot be answered.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum RuntimeError {
-    /// A backbone or an adapter cannot be read.
+    /// A backbone or an adapter cannot be opened.
     #[error(transparent)]
     Encoder(#[from] EncoderError),
-    /// An adapter of this name is attached already.
+    /// There is an adapter of this name already.
     #[error(
         "an adapter {name:?} is attached already; replace or detach it, or choose another name"
     )]
@@ -15,17 +18,17 @@ pub enum RuntimeError {
         /// The name.
         name: String,
     },
-    /// No adapter of this name is attached.
+    /// There is no adapter of this name.
     #[error(
         "no adapter {name:?} is attached; attach it, or ask for one of those attached: {attached}"
     )]
     UnknownAdapter {
-        /// The name asked for.
+        /// The name.
         name: String,
-        /// The names that there are, separated by commas.
+        /// The names of the attached adapters, separated by commas.
         attached: String,
     },
-    /// Finite weights that are so large that what is computed with them is not.
+    /// The weights are finite, but so large that the answer is not.
     #[error(
         "the answer of {name:?} is no finite number: its weights or the backbone's are too large; \
          train it again"
@@ -40,7 +43,7 @@ pub enum RuntimeError {
          backbone, or train the adapter again on this one"
     )]
     WrongBackbone {
-        /// The name it was to have.
+        /// The name that it was to have.
         name: String,
         /// Fingerprint in the adapter's card.
         expected: String,
@@ -53,7 +56,7 @@ pub enum RuntimeError {
          shape, with one class per label"
     )]
     InvalidAdapter {
-        /// The name it was to have.
+        /// The name that it was to have.
         name: String,
         /// What does not fit.
         reason: String,

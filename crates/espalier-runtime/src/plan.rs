@@ -1,23 +1,23 @@
 //! Which rows go through which layers.
 //!
-//! Below its first layer an adapter changes nothing, so that all adapters that start higher up
-//! share one row per text, the plain one. An adapter's own row is a copy of it, made where the
-//! adapter starts.
+//! Below the first adapted layer of an adapter, its hidden states are those of the backbone alone.
+//! So every text has one plain row for all adapters that begin higher up. An adapter's own row is
+//! a copy of the plain one, made at its first layer.
 
 use std::ops::Range;
 
-/// Neighbouring layers that the same rows go through.
+/// Consecutive layers that the same rows go through.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Segment {
     /// The layers.
     pub layers: Range<usize>,
-    /// The rows of a text: those of adapters, by index, then the plain one, `None`, where it is
-    /// still needed. The rows of the segment below come first, the plain one apart.
+    /// The rows of a text: those of adapters, by index, then the plain one, `None`, if it is still
+    /// needed. Adapters that are in the segment below come first, in the same order.
     pub rows: Vec<Option<usize>>,
 }
 
-/// The cheapest way through `layers` layers for adapters that start at the layers `first`. One that
-/// starts at `layers`, or above, adapts nothing: its row is the plain one.
+/// The cheapest plan for `layers` layers and adapters whose first layers are `first`. One with
+/// `layers` or more has no updates: its row is the plain one.
 pub(crate) fn plan(first: &[usize], layers: usize) -> Vec<Segment> {
     let mut order: Vec<usize> =
         (0..first.len()).filter(|&adapter| first[adapter] < layers).collect();
@@ -27,8 +27,8 @@ pub(crate) fn plan(first: &[usize], layers: usize) -> Vec<Segment> {
     starts.dedup();
     let ends = starts.iter().skip(1).chain([&layers]);
     let segment = |(&start, &end): (&usize, &usize)| {
-        let joined = order.iter().take_while(|&&adapter| first[adapter] <= start);
-        let mut rows: Vec<Option<usize>> = joined.map(|&adapter| Some(adapter)).collect();
+        let begun = order.iter().take_while(|&&adapter| first[adapter] <= start);
+        let mut rows: Vec<Option<usize>> = begun.map(|&adapter| Some(adapter)).collect();
         if rows.len() < first.len() {
             rows.push(None);
         }
@@ -38,7 +38,7 @@ pub(crate) fn plan(first: &[usize], layers: usize) -> Vec<Segment> {
 }
 
 impl Segment {
-    /// Which of the rows is an adapter's.
+    /// The index of an adapter's row.
     pub fn row_of(&self, adapter: usize) -> usize {
         self.rows
             .iter()
@@ -51,7 +51,7 @@ impl Segment {
 mod tests {
     use super::*;
 
-    /// Layers times rows: what a plan costs, where one pass of one text costs `layers`.
+    /// The cost of a plan in layers times rows.
     fn cost(plan: &[Segment]) -> usize {
         plan.iter().map(|segment| segment.layers.len() * segment.rows.len()).sum()
     }
@@ -59,7 +59,7 @@ mod tests {
     #[test]
     fn ten_adapters_share_the_trunk() {
         let plan = plan(&[4; 10], 6);
-        assert_eq!(cost(&plan), 4 + 10 * 2); // of ten passes' 60
+        assert_eq!(cost(&plan), 4 + 10 * 2); // one by one it is 60
         assert_eq!(
             plan.iter().map(|segment| segment.layers.clone()).collect::<Vec<_>>(),
             [0..4, 4..6]
@@ -75,7 +75,7 @@ mod tests {
             segment(5..6, &[Some(1), Some(0), Some(2)]),
         ];
         assert_eq!(plan(&[5, 2, 5], 6), expected);
-        // The plain row goes all the way for whoever adapts nothing.
+        // The plain row goes through all layers for an adapter without updates.
         let expected = [segment(0..3, &[Some(1), None]), segment(3..6, &[Some(1), Some(0), None])];
         assert_eq!(plan(&[3, 0, 6], 6), expected);
     }

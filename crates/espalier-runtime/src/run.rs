@@ -1,4 +1,4 @@
-//! From texts to answers, in portions of bounded memory.
+//! From texts to answers, in chunks of bounded memory.
 
 use crate::answer::TextAnswers;
 use crate::attached::{Attached, Texts};
@@ -12,36 +12,36 @@ use std::mem::swap;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Texts whose tokens are kept at a time.
+/// Texts that are encoded at a time.
 const TEXTS: usize = 256;
-/// Adapters that share a pass. The trunk is run once per pass, so that more would save next to
-/// nothing.
+/// Adapters that run together at most. The trunk runs once for all of them, so more would save next
+/// to nothing.
 const ADAPTERS: usize = 32;
-/// Token vectors that a pass keeps at a time (twice: before and after a layer), unless a single
-/// text makes more. With MiniLM's width of 384 they take 24 MiB; they are enough to keep some dozen
+/// Hidden states that are in memory at a time (twice: input and output of a layer), unless a single
+/// text has more. With MiniLM's width of 384 they take 24 MiB, and are enough to keep a dozen
 /// threads busy.
 const TOKENS: usize = 1 << 14;
 
-/// The values without repetitions, in the order in which they appear first, and for each value its
-/// place there.
+/// The values without duplicates, in the order of their first occurrence, and for each value its
+/// index among them.
 pub(crate) fn distinct<T: Copy + Eq + Hash>(
     values: impl Iterator<Item = T>,
 ) -> (Vec<T>, Vec<usize>) {
-    let (mut found, mut places) = (Vec::new(), HashMap::new());
-    let place = |value| {
-        *places.entry(value).or_insert_with(|| {
+    let (mut found, mut known) = (Vec::new(), HashMap::new());
+    let index = |value| {
+        *known.entry(value).or_insert_with(|| {
             found.push(value);
             found.len() - 1
         })
     };
-    let indices = values.map(place).collect();
+    let indices = values.map(index).collect();
     (found, indices)
 }
 
-/// Of an adapter, by its index, whose answers are no finite numbers.
+/// The index of an adapter whose answers are not finite.
 pub(crate) struct NotFinite(pub usize);
 
-/// The adapters' answers on each text.
+/// The adapters' answers for each text.
 pub(crate) fn run(
     backbone: &TextEncoder,
     texts: &[&str],
@@ -69,22 +69,22 @@ fn run_texts(
         answers: Vec::with_capacity(adapters.len()),
     };
     let mut results: Vec<TextAnswers> = encoded.iter().map(none).collect();
-    for (chunk, adapters) in adapters.chunks(ADAPTERS).enumerate() {
+    for (group, adapters) in adapters.chunks(ADAPTERS).enumerate() {
         let first: Vec<usize> =
             adapters.iter().map(|adapter| adapter.lora.trunk_layers()).collect();
         let plan = plan(&first, backbone.encoder.layers());
         let Some(top) = plan.last() else { continue };
-        for portion in portions(encoded.iter().map(|text| text.ids.len() * top.rows.len())) {
-            let encoded = &encoded[portion.clone()];
+        for chunk in chunks(encoded.iter().map(|text| text.ids.len() * top.rows.len())) {
+            let encoded = &encoded[chunk.clone()];
             let hidden = forward(backbone, adapters, &plan, encoded);
             let batch = &Batch::from_texts(encoded);
-            let texts = Texts { texts: &texts[portion.clone()], encoded, batch };
+            let texts = Texts { texts: &texts[chunk.clone()], encoded, batch };
             let block = batch.tokens() * backbone.encoder.width();
             for (index, adapter) in adapters.iter().enumerate() {
                 let hidden = &hidden[top.row_of(index) * block..][..block]; // [T, H]
                 let answers = adapter.answers(backbone, texts, hidden);
-                let answers = answers.ok_or(NotFinite(chunk * ADAPTERS + index))?;
-                results[portion.clone()]
+                let answers = answers.ok_or(NotFinite(group * ADAPTERS + index))?;
+                results[chunk.clone()]
                     .iter_mut()
                     .zip(answers)
                     .for_each(|(result, answer)| result.answers.push(answer));
@@ -94,26 +94,26 @@ fn run_texts(
     Ok(results)
 }
 
-/// Cuts texts of these numbers of token vectors into portions of at most [`TOKENS`], at least one
-/// text each.
-fn portions(sizes: impl IntoIterator<Item = usize>) -> Vec<Range<usize>> {
-    let (mut portions, mut tokens) = (Vec::<Range<usize>>::new(), 0);
+/// Splits texts with these numbers of hidden states into chunks of at most [`TOKENS`], and at least
+/// one text.
+fn chunks(sizes: impl IntoIterator<Item = usize>) -> Vec<Range<usize>> {
+    let (mut chunks, mut tokens) = (Vec::<Range<usize>>::new(), 0);
     for (index, size) in sizes.into_iter().enumerate() {
-        match portions.last_mut() {
-            Some(portion) if tokens + size <= TOKENS => {
-                portion.end = index + 1;
+        match chunks.last_mut() {
+            Some(chunk) if tokens + size <= TOKENS => {
+                chunk.end = index + 1;
                 tokens += size;
             }
             _ => {
-                portions.push(index..index + 1);
+                chunks.push(index..index + 1);
                 tokens = size;
             }
         }
     }
-    portions
+    chunks
 }
 
-/// The token vectors after the last layer: for each row of the last segment those of all texts, [T,
+/// The hidden states of the last layer: for each row of the last segment those of all texts, [T,
 /// H].
 fn forward(
     backbone: &TextEncoder,
@@ -126,7 +126,7 @@ fn forward(
     let (mut hidden, mut out, mut rows) = (Vec::new(), Vec::new(), 0);
     for Segment { layers, rows: on } in plan {
         if layers.start > 0 {
-            // The last block is the plain one, and whatever joins here is a copy of it.
+            // The last block is that of the plain row. Rows that begin here are copies of it.
             for _ in rows..on.len() {
                 hidden.extend_from_within(hidden.len() - block..);
             }
@@ -150,14 +150,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn portions_hold_as_many_texts_as_they_may() {
-        assert!(portions([]).is_empty());
-        assert_eq!(portions([TOKENS / 2; 5]), [0..2, 2..4, 4..5]);
-        assert_eq!(portions([1, TOKENS, 0, 1, TOKENS * 3, 1]), [0..1, 1..3, 3..4, 4..5, 5..6]);
+    fn chunks_have_as_many_texts_as_fit() {
+        assert!(chunks([]).is_empty());
+        assert_eq!(chunks([TOKENS / 2; 5]), [0..2, 2..4, 4..5]);
+        assert_eq!(chunks([1, TOKENS, 0, 1, TOKENS * 3, 1]), [0..1, 1..3, 3..4, 4..5, 5..6]);
     }
 
     #[test]
-    fn repetitions_are_found() {
+    fn duplicates_are_found() {
         assert_eq!(
             distinct(["b", "a", "b", "c", "a"].into_iter()),
             (vec!["b", "a", "c"], vec![0, 1, 0, 2, 1])

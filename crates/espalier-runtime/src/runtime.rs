@@ -1,9 +1,10 @@
-use crate::answer::TextAnswers;
+//! The runtime.
+
+use crate::answer::{Request, TextAnswers};
 use crate::attached::Attached;
-use crate::awake::awake;
 use crate::error::RuntimeError;
-use crate::request::Request;
 use crate::run::{NotFinite, distinct, run};
+use crate::spin::with_spinning_threads;
 use espalier_encoder::text::first_few;
 use espalier_encoder::{Adapter, AnyBackbone, Compute, Lora, TextEncoder, check_threads};
 use std::collections::BTreeMap;
@@ -11,21 +12,41 @@ use std::collections::btree_map::Entry;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-/// Bytes of text up to which a run is short: over in a few milliseconds, of which waking threads
-/// would be a large part.
+/// Bytes of text up to which a run is short: it takes a few milliseconds, of which waking up
+/// threads would be a large part.
 const SHORT: usize = 512;
 
 type ByName = BTreeMap<String, Arc<Attached>>;
 
 /// A backbone with the adapters attached to it.
 ///
-/// Any number of threads may share one, by reference or in an [`Arc`], and attach, replace and
-/// detach adapters while others run: a [`Runtime::run`] goes to its end with the adapters that were
-/// attached when it began.
+/// It is `Send + Sync`. Threads may share it by reference or in an [`Arc`], and attach, replace and
+/// detach adapters while others run texts: [`Runtime::run`] uses the adapters that were attached
+/// when it was called.
 ///
-/// A fork copies no threads: in a process that was forked after the threads of the pool had
-/// started, what needs them is refused
-/// ([`EncoderError::Forked`](espalier_encoder::EncoderError::Forked)). Servers that fork open the
+/// ```
+/// use espalier_encoder::{Lora, LoraConfig};
+/// use espalier_runtime::{Answer, Request, Runtime};
+///
+/// # fn main() -> Result<(), espalier_runtime::RuntimeError> {
+/// let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/tiny-bert");
+/// let runtime = Runtime::open(path.as_ref())?;
+/// let shape = LoraConfig::for_layers(runtime.backbone().encoder.layers());
+/// let lora = Lora::random_init(&runtime.backbone().encoder.config, &shape, || 0.5);
+/// runtime.attach_lora("vectors", &lora)?;
+/// assert_eq!(runtime.names(), ["vectors"]);
+///
+/// let answers = runtime.run(&["to london", "a hotel"], &["vectors"])?;
+/// assert!(answers.iter().all(|text| matches!(text.answers[..], [Answer::Vector(_)])));
+/// runtime.detach("vectors")?;
+/// assert!(runtime.run(&["to london"], &[Request::Adapter("vectors")]).is_err());
+/// # Ok(())
+/// # }
+/// ```
+///
+/// A fork copies no threads: in a process that was forked after the thread pool had started,
+/// functions that need it fail with
+/// [`EncoderError::Forked`](espalier_encoder::EncoderError::Forked). Servers that fork open the
 /// backbone in each child.
 #[derive(Debug)]
 pub struct Runtime {
@@ -35,35 +56,34 @@ pub struct Runtime {
 }
 
 impl Runtime {
-    /// Opens a backbone: a directory, to compute in f32, or a packed file, to compute in what it
-    /// stores.
+    /// Opens a backbone: a directory, to compute in f32, or a packed file, to compute in the
+    /// precision in which it is stored.
     ///
-    /// A packed file must not be written to while it is open, only replaced by another of its name.
-    /// To copy it instead, take [`Runtime::new`] of [`AnyBackbone::open_copied`].
+    /// While a packed file is open, it must not be written to, only replaced by another file of its
+    /// name. [`Runtime::new`] with [`AnyBackbone::open_copied`] has no such condition.
     ///
     /// # Errors
-    /// [`RuntimeError::Encoder`] when it cannot be read.
+    /// [`RuntimeError::Encoder`] when it cannot be opened.
     pub fn open(path: &Path) -> Result<Self, RuntimeError> {
         check_threads()?;
         Ok(Self::new(AnyBackbone::open(path)?))
     }
 
-    /// Opens a backbone, a directory or a packed file, to compute as `compute` says.
+    /// Opens a backbone, a directory or a packed file, to compute in this precision.
     ///
     /// # Errors
-    /// [`RuntimeError::Encoder`] when it cannot be read, or is a packed file that cannot be
-    /// computed with in this way.
+    /// [`RuntimeError::Encoder`] when it cannot be opened, or is a packed file that is stored in a
+    /// precision that cannot be multiplied in this one.
     pub fn open_with(path: &Path, compute: Compute) -> Result<Self, RuntimeError> {
         check_threads()?;
         Ok(Self::new(AnyBackbone::open(path)?.with_compute(compute)?))
     }
 
-    /// A runtime on a backbone of any kind, in the precision that the backbone computes in.
+    /// A runtime on a backbone of any kind, in its precision.
     pub fn new(backbone: impl Into<TextEncoder>) -> Self {
         let backbone = backbone.into();
-        // The weights are packed when a model is first asked for, which is better now than in the
-        // first request. Without threads it would never end, and is left out, as every request will
-        // be refused.
+        // Packs the weights now and not in the first request. Without the thread pool this would
+        // never finish, and every request will fail anyway.
         if check_threads().is_ok() {
             backbone.model(None);
         }
@@ -76,16 +96,16 @@ impl Runtime {
         &self.backbone
     }
 
-    /// Reads an adapter directory and makes it available as `name`.
+    /// Opens an adapter's directory and attaches the adapter as `name`.
     ///
     /// # Errors
-    /// [`RuntimeError::Encoder`] when it cannot be read or belongs to another backbone,
+    /// [`RuntimeError::Encoder`] when it cannot be opened or was trained on another backbone,
     /// [`RuntimeError::NameTaken`].
     pub fn attach(&self, name: &str, directory: &Path) -> Result<(), RuntimeError> {
         self.attach_adapter(name, Adapter::open(directory, &self.backbone)?)
     }
 
-    /// Makes an adapter in memory available as `name`.
+    /// Attaches an adapter in memory as `name`.
     ///
     /// # Errors
     /// [`RuntimeError::WrongBackbone`], [`RuntimeError::InvalidAdapter`],
@@ -95,31 +115,31 @@ impl Runtime {
         self.insert(name, Attached::new(name, adapter, &self.backbone)?)
     }
 
-    /// Makes low-rank updates alone available as `name`. They answer with text vectors.
+    /// Attaches low-rank updates alone as `name`. Their answers are text vectors.
     ///
     /// # Errors
     /// [`RuntimeError::InvalidAdapter`], [`RuntimeError::NameTaken`].
     pub fn attach_lora(&self, name: &str, lora: &Lora) -> Result<(), RuntimeError> {
         check_threads()?;
-        self.insert(name, Attached::of_lora(name, lora, &self.backbone)?)
+        self.insert(name, Attached::from_lora(name, lora, &self.backbone)?)
     }
 
-    /// Reads an adapter directory and puts it in the place of the adapter `name`.
+    /// Opens an adapter's directory and replaces the adapter `name` by it.
     ///
     /// # Errors
-    /// [`RuntimeError::Encoder`] when it cannot be read or belongs to another backbone,
-    /// [`RuntimeError::UnknownAdapter`] when there is none of that name. The adapter that was there
-    /// is then still attached.
+    /// [`RuntimeError::Encoder`] when it cannot be opened or was trained on another backbone,
+    /// [`RuntimeError::UnknownAdapter`] when there is none of that name. The old adapter then stays
+    /// attached.
     pub fn replace(&self, name: &str, directory: &Path) -> Result<(), RuntimeError> {
         self.replace_adapter(name, Adapter::open(directory, &self.backbone)?)
     }
 
-    /// Puts an adapter in memory in the place of the adapter `name`.
+    /// Replaces the adapter `name` by an adapter in memory.
     ///
     /// # Errors
     /// [`RuntimeError::WrongBackbone`], [`RuntimeError::InvalidAdapter`], and
-    /// [`RuntimeError::UnknownAdapter`] when there is none of that name. The adapter that was there
-    /// is then still attached.
+    /// [`RuntimeError::UnknownAdapter`] when there is none of that name. The old adapter then stays
+    /// attached.
     pub fn replace_adapter(&self, name: &str, adapter: Adapter) -> Result<(), RuntimeError> {
         check_threads()?;
         let attached = Arc::new(Attached::new(name, adapter, &self.backbone)?);
@@ -131,7 +151,7 @@ impl Runtime {
         Ok(())
     }
 
-    /// Forgets the adapter `name`. Runs that have begun still answer with it.
+    /// Detaches the adapter `name`. Runs that have begun still use it.
     ///
     /// # Errors
     /// [`RuntimeError::UnknownAdapter`].
@@ -145,15 +165,15 @@ impl Runtime {
         self.read().keys().cloned().collect()
     }
 
-    /// The answers to all requests on each text; a request may be given as an adapter's name.
+    /// The answers to all requests for each text. A request may also be an adapter's name.
     ///
-    /// Layers below an adapter's first are run once per distinct text for all adapters that share
-    /// them, and the rows of all adapters go through the layers above together. An answer is, to
-    /// the bit, the same as alone.
+    /// Texts and requests that occur several times are computed once. An answer does not depend, to
+    /// the bit, on the other texts and requests.
     ///
     /// # Errors
-    /// [`RuntimeError::NotFinite`]; [`RuntimeError::UnknownAdapter`] for a name that is not
-    /// attached, [`RuntimeError::Encoder`] in a forked process.
+    /// [`RuntimeError::UnknownAdapter`] for a name that is not attached,
+    /// [`RuntimeError::NotFinite`] for an answer that is not finite, [`RuntimeError::Encoder`] in a
+    /// forked process.
     pub fn run<'r, R: Copy + Into<Request<'r>>>(
         &self,
         texts: &[impl AsRef<str>],
@@ -163,10 +183,10 @@ impl Runtime {
         let (requests, request_of) = distinct(requests.iter().map(|&request| request.into()));
         let (texts, text_of) = distinct(texts.iter().map(AsRef::as_ref));
         let adapters = self.snapshot(&requests)?;
-        // Within the pool's own threads from here on: from outside, each product would have to
-        // enter it anew.
+        // On a thread of the pool from here on: from outside, each matrix product would have to
+        // enter the pool again.
         let found = match texts.iter().map(|text| text.len()).sum::<usize>() <= SHORT {
-            true => awake(|| run(&self.backbone, &texts, &adapters)),
+            true => with_spinning_threads(|| run(&self.backbone, &texts, &adapters)),
             false => rayon::scope(|_| run(&self.backbone, &texts, &adapters)),
         };
         let found = found.map_err(|NotFinite(request)| RuntimeError::NotFinite {
@@ -185,7 +205,7 @@ impl Runtime {
         Ok(text_of.into_iter().map(of_text).collect())
     }
 
-    /// What requests ask for, all as of one moment.
+    /// The adapters of all requests, at one moment.
     fn snapshot(&self, requests: &[Request]) -> Result<Vec<Arc<Attached>>, RuntimeError> {
         let adapters = self.read();
         let found = requests.iter().map(|request| match request {
@@ -207,8 +227,7 @@ impl Runtime {
         }
     }
 
-    // Nothing is ever left half done under the lock, so that a panic elsewhere in a thread that
-    // held it does no harm.
+    // The map is always consistent when the lock is released, so a poisoned lock does no harm.
     fn read(&self) -> RwLockReadGuard<'_, ByName> {
         self.adapters.read().unwrap_or_else(PoisonError::into_inner)
     }
