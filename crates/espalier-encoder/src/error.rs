@@ -165,6 +165,12 @@ pub enum EncoderError {
         /// The file.
         path: PathBuf,
     },
+    /// A model that cannot be trained.
+    #[error("{reason}")]
+    NotTrainable {
+        /// Why, and what can be.
+        reason: &'static str,
+    },
     /// A packed backbone cannot compute in this precision.
     #[error(
         "{}: weights stored as {stored} cannot be multiplied in {asked}; pack the backbone again \

@@ -43,7 +43,7 @@
 //!
 //! # Training
 //!
-//! [`Model::forward`] saves what [`Model::backward`] needs in [`Activations`]. Weights, gradients
+//! [`TrainableModel::forward`] saves what [`TrainableModel::backward`] needs in [`Activations`]. Weights, gradients
 //! and optimizer state are flat vectors, and a [`Layout`](layout::Layout) says where each tensor
 //! is. The [`model`] module has the formulas and an example. Optimizers and objectives are in
 //! `espalier-train`.
@@ -99,7 +99,7 @@ pub use fill_mask::MaskPrediction;
 pub use head::{Head, best_class};
 pub use lora::{Lora, LoraConfig};
 pub use mlm_head::{MlmHead, Transformed};
-pub use model::{Activations, Adapters, Gradients, LayerInput, Model};
+pub use model::{Activations, Adapters, Gradients, LayerInput, Model, TrainableModel};
 pub use packed::{PackedLora, PackedWeights};
 pub use packed_file::{PackedFile, Storage};
 pub use pooling::{Pooling, TextVectors};

@@ -2,7 +2,7 @@
 
 use espalier_encoder::{
     Adapter, AnyBackbone, Backbone, Batch, EncoderError, Model, PackedBackbone, Precision, Storage,
-    TextEncoder,
+    TextEncoder, TrainableModel,
 };
 use espalier_testing::adapters::token_classifier;
 use espalier_testing::compare::{bits, expect_error};
@@ -192,7 +192,7 @@ fn a_packed_backbone_is_for_inference_alone() {
         Backbone::open(file.path()).map(drop),
         any.as_trainable().map(drop),
         any.clone().into_trainable().map(drop),
-        file.trainable(),
+        file.trainable_model(None).map(drop),
     ];
     for result in results {
         let error = expect_error(result, &["tiny.espalier", "inference", "directory"]);
@@ -204,10 +204,18 @@ fn a_packed_backbone_is_for_inference_alone() {
 }
 
 #[test]
-#[should_panic(expected = "packed backbone")]
-fn its_model_keeps_nothing_for_a_backward_pass() {
+fn a_model_that_cannot_be_trained_is_refused() {
     let (_directory, file) = packed(Precision::F32);
-    file.model(None).forward(&Batch::new([[2, 3].as_slice()]), &mut Default::default());
+    let int8 = tiny_bert().with_precision(Precision::Int8);
+    let results = [
+        TrainableModel::new(file.model(None)).map(drop),
+        int8.trainable_model(None).map(drop),
+        TrainableModel::new(int8.model(None)).map(drop),
+    ];
+    for result in results {
+        let error = expect_error(result, &["for inference", "train "]);
+        assert!(matches!(error, EncoderError::NotTrainable { .. }), "{error}");
+    }
 }
 
 /// Whoever has the old file open goes on with the old one.

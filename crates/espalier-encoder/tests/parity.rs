@@ -23,7 +23,13 @@ fn hidden_states_of_every_layer() {
 #[test]
 fn classification_of_texts() {
     let (recorded, backbone) = (Recorded::read(), tiny_bert());
-    assert_step(&recorded, "sequence", &Task::sequence(&recorded), backbone.model(None), true);
+    assert_step(
+        &recorded,
+        "sequence",
+        &Task::sequence(&recorded),
+        backbone.trainable_model(None).unwrap(),
+        true,
+    );
 }
 
 #[test]
@@ -38,7 +44,7 @@ fn classification_of_texts_with_lora() {
         &recorded,
         "sequence_lora",
         &Task::sequence(&recorded),
-        backbone.model(Some(&lora)),
+        backbone.trainable_model(Some(&lora)).unwrap(),
         true,
     );
 }
@@ -47,21 +53,21 @@ fn classification_of_texts_with_lora() {
 fn classification_of_tokens() {
     let (recorded, backbone) = (Recorded::read(), tiny_bert());
     let task = Task::read(&recorded, "token", "token.labels", None);
-    assert_step(&recorded, "token", &task, backbone.model(None), true);
+    assert_step(&recorded, "token", &task, backbone.trainable_model(None).unwrap(), true);
 }
 
 #[test]
 fn classification_by_the_first_token() {
     let (recorded, backbone) = (Recorded::read(), tiny_bert());
     let task = Task { pooling: Some(Pooling::Cls), ..Task::sequence(&recorded) };
-    assert_step(&recorded, "cls", &task, backbone.model(None), false);
+    assert_step(&recorded, "cls", &task, backbone.trainable_model(None).unwrap(), false);
 }
 
 #[test]
 fn a_frozen_backbone_changes_nothing_for_the_adapter() {
     let (recorded, backbone) = (Recorded::read(), tiny_bert());
     let (lora, task) = (lora(&backbone), Task::sequence(&recorded));
-    let model = backbone.model(Some(&lora));
+    let model = backbone.trainable_model(Some(&lora)).unwrap();
     assert_eq!(bits(&task.adapter_gradients(model)), bits(&task.step(model).adapter));
 }
 
@@ -72,7 +78,7 @@ fn one_layer_at_a_time_is_all_at_once() {
     let (lora, task) = (lora(&backbone), Task::sequence(&recorded));
     for precision in [Precision::F32, Precision::Bf16] {
         let backbone = backbone.clone().with_precision(precision);
-        let model = backbone.model(Some(&lora));
+        let model = backbone.trainable_model(Some(&lora)).unwrap();
         let expected = task.step(model);
 
         let mut activations: Vec<Activations> =
@@ -107,10 +113,11 @@ fn one_layer_at_a_time_is_all_at_once() {
 fn a_cached_trunk_changes_nothing_for_the_adapter() {
     let (recorded, backbone) = (Recorded::read(), tiny_bert());
     let (lora, task) = (lora(&backbone), Task::sequence(&recorded));
-    let (model, layers) = (backbone.model(Some(&lora)), backbone.encoder.layers());
+    let (model, layers) =
+        (backbone.trainable_model(Some(&lora)).unwrap(), backbone.encoder.layers());
     let first = lora.first_layer().unwrap();
     assert_eq!(first, 1);
-    let plain = backbone.model(None);
+    let plain = backbone.trainable_model(None).unwrap();
     let trunk = plain.encode_layers(0..first, None, &task.batch);
 
     let (mut activations, mut adapter) = (Activations::default(), vec![0.0; lora.values.len()]);
@@ -127,7 +134,7 @@ fn a_cached_trunk_changes_nothing_for_the_adapter() {
 #[test]
 fn frozen_embeddings_get_no_gradient() {
     let (recorded, backbone) = (Recorded::read(), tiny_bert());
-    let (task, model) = (Task::sequence(&recorded), backbone.model(None));
+    let (task, model) = (Task::sequence(&recorded), backbone.trainable_model(None).unwrap());
     let (mut activations, mut weights) =
         (Activations::default(), vec![0.0; backbone.weights().len()]);
     model.forward(&task.batch, &mut activations);
@@ -144,7 +151,8 @@ fn frozen_embeddings_get_no_gradient() {
 fn gradients_are_added_to_what_is_there() {
     let (recorded, backbone) = (Recorded::read(), tiny_bert());
     let (lora, task) = (lora(&backbone), Task::sequence(&recorded));
-    let (model, mut activations) = (backbone.model(Some(&lora)), Activations::default());
+    let (model, mut activations) =
+        (backbone.trainable_model(Some(&lora)).unwrap(), Activations::default());
     let (mut weights, mut adapter) =
         (vec![1.0; backbone.weights().len()], vec![1.0; lora.values.len()]);
     model.forward(&task.batch, &mut activations);
@@ -164,7 +172,7 @@ fn gradients_are_added_to_what_is_there() {
 fn activations_can_be_used_again() {
     let (recorded, backbone) = (Recorded::read(), tiny_bert());
     let (lora, large) = (lora(&backbone), recorded.batch());
-    let model = backbone.model(Some(&lora));
+    let model = backbone.trainable_model(Some(&lora)).unwrap();
     let small = Batch::new([&large.ids[large.sequence(3)]]);
     let (mut used, mut fresh) = (Activations::default(), Activations::default());
     model.forward(&large, &mut used);
@@ -178,7 +186,8 @@ fn encode_is_forward_without_memory() {
     let (recorded, backbone) = (Recorded::read(), tiny_bert());
     let (lora, batch) = (lora(&backbone), recorded.batch());
     for adapter in [None, Some(&lora)] {
-        let (model, mut activations) = (backbone.model(adapter), Activations::default());
+        let (model, mut activations) =
+            (backbone.trainable_model(adapter).unwrap(), Activations::default());
         model.forward(&batch, &mut activations);
         assert_eq!(bits(&model.encode(&batch)), bits(activations.output()));
     }
@@ -189,7 +198,7 @@ fn a_batch_of_n_is_n_batches_of_one() {
     let (recorded, backbone) = (Recorded::read(), tiny_bert());
     let (lora, batch) = (lora(&backbone), recorded.batch());
     for adapter in [None, Some(&lora)] {
-        let model = backbone.model(adapter);
+        let model = backbone.trainable_model(adapter).unwrap();
         let one = |s| model.encode(&Batch::new([&batch.ids[batch.sequence(s)]]));
         let alone: Vec<f32> = (0..batch.sequences()).flat_map(one).collect();
         assert_eq!(bits(&model.encode(&batch)), bits(&alone));
@@ -199,7 +208,7 @@ fn a_batch_of_n_is_n_batches_of_one() {
 #[test]
 fn empty_sequences_and_empty_batches_are_no_trouble() {
     let (recorded, backbone) = (Recorded::read(), tiny_bert());
-    let (model, batch) = (backbone.model(None), recorded.batch());
+    let (model, batch) = (backbone.trainable_model(None).unwrap(), recorded.batch());
     assert!(model.encode(&Batch::new([])).is_empty());
     let nothing = Task { batch: Batch::new([]), targets: Vec::new(), ..Task::sequence(&recorded) }
         .step(model);
@@ -214,7 +223,8 @@ fn the_number_of_threads_changes_nothing() {
     let (recorded, backbone) = (Recorded::read(), tiny_bert());
     let (lora, task) = (lora(&backbone), Task::sequence(&recorded));
     let with_threads = |threads| {
-        let step = on_threads(threads, || task.step(backbone.model(Some(&lora))));
+        let step =
+            on_threads(threads, || task.step(backbone.trainable_model(Some(&lora)).unwrap()));
         [bits(&step.logits), bits(&step.weights), bits(&step.adapter), bits(&step.head)]
     };
     let one = with_threads(1);

@@ -2,7 +2,9 @@
 
 use crate::compare::assert_close;
 use crate::recorded::Recorded;
-use espalier_encoder::{Activations, Backbone, Batch, Gradients, Head, Lora, Model, Pooling};
+use espalier_encoder::{
+    Activations, Backbone, Batch, Gradients, Head, Lora, Pooling, TrainableModel,
+};
 use espalier_kernels::loss::cross_entropy;
 use std::collections::BTreeSet;
 
@@ -66,7 +68,7 @@ impl Task {
     }
 
     /// Forward and backward through the head and the encoder.
-    pub fn step(&self, model: Model) -> Step {
+    pub fn step(&self, model: TrainableModel) -> Step {
         let mut activations = Activations::default();
         model.forward(&self.batch, &mut activations);
         let (logits, loss, head, mut d) =
@@ -83,7 +85,7 @@ impl Task {
     }
 
     /// The gradient of the adapter when nothing else is trained.
-    pub fn adapter_gradients(&self, model: Model) -> Vec<f32> {
+    pub fn adapter_gradients(&self, model: TrainableModel) -> Vec<f32> {
         let mut activations = Activations::default();
         model.forward(&self.batch, &mut activations);
         let (.., mut d) = self.head_step(activations.output(), model.encoder.width());
@@ -108,7 +110,7 @@ pub fn factors<'v>(lora: &Lora, values: &'v [f32]) -> Vec<(String, &'v [f32])> {
 
 impl Step {
     /// Every gradient with the name under which it is recorded.
-    fn gradients(&self, model: Model, head: &Head) -> Vec<(String, &[f32])> {
+    fn gradients(&self, model: TrainableModel, head: &Head) -> Vec<(String, &[f32])> {
         let tensors = model.encoder.layout.tensors.iter();
         let mut named: Vec<_> =
             tensors.map(|spec| (spec.name.clone(), &self.weights[spec.range.clone()])).collect();
@@ -121,7 +123,7 @@ impl Step {
 
 /// Fails unless a step gives what a case has recorded: logits, loss, and every recorded gradient.
 /// With `all`, every gradient must have been recorded.
-pub fn assert_step(recorded: &Recorded, case: &str, task: &Task, model: Model, all: bool) {
+pub fn assert_step(recorded: &Recorded, case: &str, task: &Task, model: TrainableModel, all: bool) {
     let step = task.step(model);
     assert_close(
         &format!("{case}.logits"),
@@ -153,7 +155,7 @@ pub fn assert_step(recorded: &Recorded, case: &str, task: &Task, model: Model, a
 /// Fails unless the input of every layer and the output of the last are as recorded.
 pub fn assert_hidden_states(recorded: &Recorded, backbone: &Backbone) {
     let mut activations = Activations::default();
-    backbone.model(None).forward(&recorded.batch(), &mut activations);
+    backbone.trainable_model(None).unwrap().forward(&recorded.batch(), &mut activations);
     let layers = backbone.encoder.layers();
     for layer in 0..layers {
         let name = format!("hidden.{layer}");

@@ -5,7 +5,7 @@ use crate::error::{Result, TrainError};
 use crate::initialization::uniform;
 use crate::optimizer::{ParameterGroup, Parameters};
 use espalier_data::sampling::generator;
-use espalier_encoder::{Backbone, Encoder, Family, Lora, Model, PackedWeights};
+use espalier_encoder::{Backbone, Encoder, Family, Lora, Model, PackedWeights, TrainableModel};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -44,14 +44,22 @@ impl<'a> TrainedEncoder<'a> {
         self.group.as_ref().map(|group| group.gradients.as_slice())
     }
 
+    /// As [`TrainedEncoder::gradients`].
+    pub(crate) fn gradients_mut(&mut self) -> Option<&mut [f32]> {
+        self.group.as_mut().map(|group| group.gradients.as_mut_slice())
+    }
+
     /// The model, and the buffer of its weights' gradients unless they are frozen.
+    ///
+    /// # Errors
+    /// [`EncoderError::NotTrainable`](espalier_encoder::EncoderError::NotTrainable) in int8.
     pub(crate) fn model<'m>(
         &'m mut self,
         adapter: Option<&'m Lora>,
-    ) -> (Model<'m>, Option<&'m mut [f32]>) {
+    ) -> Result<(TrainableModel<'m>, Option<&'m mut [f32]>)> {
         let Self { encoder, weights, packed, group } = self;
         let gradients = group.as_mut().map(|group| group.gradients.as_mut_slice());
-        (Model { encoder, weights, packed, adapter }, gradients)
+        Ok((TrainableModel::new(Model { encoder, weights, packed, adapter })?, gradients))
     }
 
     /// The weights with their parameter group; `None` if they are frozen.

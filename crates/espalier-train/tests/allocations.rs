@@ -2,6 +2,7 @@
 
 use espalier_encoder::{
     Activations, Batch, Encoder, Gradients, Model, PackedWeights, Pooling, Precision,
+    TrainableModel,
 };
 use espalier_train::optimizer::{Optimizer, OptimizerConfig, ParameterGroup, Parameters, Schedule};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
@@ -47,6 +48,7 @@ impl Training {
     fn step(&mut self, batch: &Batch) {
         let Self { encoder, weights, packed, group, activations, pooled, d_hidden, .. } = self;
         let model = Model { encoder, weights, packed, adapter: None };
+        let model = TrainableModel::new(model).unwrap();
         model.forward(batch, activations);
         Pooling::Mean.forward(activations.output(), batch, encoder.width(), pooled);
         Pooling::Mean.backward(pooled, batch, encoder.width(), d_hidden);

@@ -76,7 +76,7 @@ impl Corpus<TextPiece> {
     /// # Examples
     /// ```
     /// use espalier_data::{Corpus, Role};
-    /// use espalier_encoder::Tokenizer;
+    /// use espalier_encoder::{Tokenizer, TokenizerLimits};
     ///
     /// # let folder = tempfile::tempdir()?;
     /// # let path = folder.path().join("book.txt");

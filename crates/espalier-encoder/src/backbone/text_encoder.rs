@@ -3,7 +3,7 @@
 use crate::encoder::Encoder;
 use crate::error::{EncoderError, Result};
 use crate::lora::Lora;
-use crate::model::Model;
+use crate::model::{Model, TrainableModel};
 use crate::packed::PackedWeights;
 use crate::packed_file::MappedWeights;
 use crate::pooling::TextVectors;
@@ -54,19 +54,20 @@ impl TextEncoder {
         &self.fingerprint
     }
 
-    /// The model, with an adapter or without. The weights are packed at the first call.
+    /// The model for inference, with an adapter or without. The weights are packed at the first call.
     pub fn model<'a>(&'a self, adapter: Option<&'a Lora>) -> Model<'a> {
         let packed = self.packed.get_or_init(|| Arc::new(self.pack()));
         Model { encoder: &self.encoder, weights: self.flat_weights(), packed, adapter }
     }
 
-    /// Checks that the encoder has all weights in f32, which training needs.
+    /// The model for training, with an adapter or without.
     ///
     /// # Errors
-    /// [`EncoderError::InferenceOnly`] for one that was opened from a packed file.
-    pub fn trainable(&self) -> Result<()> {
+    /// [`EncoderError::InferenceOnly`] for an encoder that was opened from a packed file,
+    /// [`EncoderError::NotTrainable`] for one in int8.
+    pub fn trainable_model<'a>(&'a self, adapter: Option<&'a Lora>) -> Result<TrainableModel<'a>> {
         match &self.weights {
-            Weights::Memory(_) => Ok(()),
+            Weights::Memory(_) => TrainableModel::new(self.model(adapter)),
             Weights::Mapped(mapped) => {
                 Err(EncoderError::InferenceOnly { path: mapped.path.clone() })
             }

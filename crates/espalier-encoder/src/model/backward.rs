@@ -2,7 +2,7 @@
 
 use super::activations::{ActivationGradients, LayerActivations, SavedTensors};
 use super::layer::{QKV, Updates};
-use super::{Activations, Model};
+use super::{Activations, TrainableModel};
 use crate::architecture::Module;
 use crate::batch::Batch;
 use crate::layout::{LinearLayout, NormLayout};
@@ -67,7 +67,7 @@ enum Stop {
     Embeddings,
 }
 
-impl Model<'_> {
+impl TrainableModel<'_> {
     /// Adds the gradients of all parameters that are trained, through the layers that the last
     /// forward pass of `activations` ran, from the gradient `d` [T, H] at its output. Overwrites
     /// `d`.
@@ -95,11 +95,11 @@ impl Model<'_> {
         self.backward_until(layers, stop, batch, activations, d, gradients);
     }
 
-    /// As [`Model::backward`], but always goes through all layers of the forward pass, and leaves
+    /// As [`TrainableModel::backward`], but always goes through all layers of the forward pass, and leaves
     /// the gradient at their input in `d` [T, H]. The embeddings get no gradients.
     ///
     /// # Panics
-    /// As [`Model::backward`].
+    /// As [`TrainableModel::backward`].
     pub fn backward_to_input(
         &self,
         batch: &Batch,
@@ -135,7 +135,7 @@ impl Model<'_> {
 
 /// What a backward pass needs in every layer.
 struct BackwardPass<'a, 'g> {
-    model: &'a Model<'a>,
+    model: &'a TrainableModel<'a>,
     batch: &'a Batch,
     adapter: Option<&'a PackedLora>,
     /// The gradients of the parameters.

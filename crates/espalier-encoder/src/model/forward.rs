@@ -1,8 +1,8 @@
 //! The forward pass that saves what the backward pass needs.
 
-use super::Model;
 use super::activations::{Activations, LayerActivations, SavedTensors};
 use super::layer::AdaptedRows;
+use super::{Model, TrainableModel};
 use crate::batch::Batch;
 use crate::encoder::Encoder;
 use crate::packed::PackedLora;
@@ -11,21 +11,15 @@ use espalier_kernels::layer_norm::{RowStats, layer_norm};
 use espalier_kernels::{Element, Precision};
 use std::ops::Range;
 
-impl Model<'_> {
-    /// Runs all layers and saves everything that [`Model::backward`] needs. The result is
+impl TrainableModel<'_> {
+    /// Runs all layers and saves everything that [`TrainableModel::backward`] needs. The result is
     /// [`Activations::output`].
-    ///
-    /// # Panics
-    /// If the weights are packed as bytes or come from a packed backbone, which are for inference.
     pub fn forward(&self, batch: &Batch, activations: &mut Activations) {
         self.forward_layers(0..self.encoder.layers(), None, batch, activations);
     }
 
-    /// As [`Model::forward`], but runs only some layers: on the hidden states `input` [T, H] or, if
+    /// As [`TrainableModel::forward`], but runs only some layers: on the hidden states `input` [T, H] or, if
     /// `None`, on the embeddings of the batch.
-    ///
-    /// # Panics
-    /// As [`Model::forward`].
     pub fn forward_layers(
         &self,
         layers: Range<usize>,
@@ -33,10 +27,6 @@ impl Model<'_> {
         batch: &Batch,
         activations: &mut Activations,
     ) {
-        assert!(
-            self.encoder.layout.has_matrices(),
-            "a packed backbone gives no activations to train on"
-        );
         let Activations { f32, bf16, precision, layers: ran, output, adapter } = activations;
         *precision = Some(self.packed.precision());
         *ran = layers.clone();
@@ -45,13 +35,10 @@ impl Model<'_> {
             None => *adapter = None,
         }
         match self.packed.precision() {
-            Precision::F32 => {
-                self.forward_saving(layers, input, batch, adapter.as_ref(), f32, output)
-            }
             Precision::Bf16 => {
                 self.forward_saving(layers, input, batch, adapter.as_ref(), bf16, output)
             }
-            Precision::Int8 => panic!("weights packed as bytes give no activations to train on"),
+            _ => self.forward_saving(layers, input, batch, adapter.as_ref(), f32, output),
         }
     }
 
@@ -97,7 +84,9 @@ impl Model<'_> {
             }
         }
     }
+}
 
+impl Model<'_> {
     /// The embeddings: their `sum`, and `out` after LayerNorm, both [T, H].
     pub(super) fn embed<E: Element>(
         &self,

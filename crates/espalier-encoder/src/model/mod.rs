@@ -26,7 +26,7 @@
 //! # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/tiny-bert");
 //! let backbone = Backbone::open(path.as_ref())?;
 //! let text = backbone.tokenizer.encode("a cheap hotel in london");
-//! let (model, batch) = (backbone.model(None), Batch::from_texts([&text]));
+//! let (model, batch) = (backbone.trainable_model(None)?, Batch::from_texts([&text]));
 //! let (mut activations, mut d_weights) = (Activations::default(), vec![0.0; model.weights.len()]);
 //!
 //! model.forward(&batch, &mut activations);
@@ -45,10 +45,12 @@ mod backward;
 mod encode;
 mod forward;
 mod layer;
+mod trainable;
 
 pub use activations::Activations;
 pub use backward::Gradients;
 pub use encode::{Adapters, LayerInput};
+pub use trainable::TrainableModel;
 
 use crate::encoder::Encoder;
 use crate::lora::Lora;

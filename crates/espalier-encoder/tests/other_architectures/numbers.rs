@@ -28,7 +28,7 @@ fn every_gradient_with_lora_on_every_module() {
             &recorded,
             "token",
             &task(&recorded, &adapter),
-            backbone.model(Some(&adapter.lora)),
+            backbone.trainable_model(Some(&adapter.lora)).unwrap(),
             true,
         );
     }
@@ -49,7 +49,9 @@ fn bf16_is_near_f32_forward_and_backward() {
         let (recorded, backbone) = (recorded(name), backbone(name));
         let (_directory, adapter) = classifier(name, &backbone);
         let task = task(&recorded, &adapter);
-        let step = |backbone: &Backbone| -> Step { task.step(backbone.model(Some(&adapter.lora))) };
+        let step = |backbone: &Backbone| -> Step {
+            task.step(backbone.trainable_model(Some(&adapter.lora)).unwrap())
+        };
         let (exact, rounded) =
             (step(&backbone), step(&backbone.clone().with_precision(Precision::Bf16)));
         for spec in &backbone.encoder.layout.tensors {
@@ -81,7 +83,8 @@ fn encode_is_forward_without_memory_and_knows_no_neighbours() {
         let (batch, backbone) = (recorded(name).batch(), backbone(name));
         for precision in [Precision::F32, Precision::Bf16] {
             let backbone = backbone.clone().with_precision(precision);
-            let (model, mut activations) = (backbone.model(None), Activations::default());
+            let (model, mut activations) =
+                (backbone.trainable_model(None).unwrap(), Activations::default());
             model.forward(&batch, &mut activations);
             let encoded = bits(&model.encode(&batch));
             assert_eq!(encoded, bits(activations.output()), "{name}");
@@ -99,7 +102,9 @@ fn the_number_of_threads_changes_nothing() {
         let (_directory, adapter) = classifier(name, &backbone);
         let task = task(&recorded, &adapter);
         let with_threads = |threads| {
-            let step = on_threads(threads, || task.step(backbone.model(Some(&adapter.lora))));
+            let step = on_threads(threads, || {
+                task.step(backbone.trainable_model(Some(&adapter.lora)).unwrap())
+            });
             [bits(&step.logits), bits(&step.weights), bits(&step.adapter), bits(&step.head)]
         };
         let one = with_threads(1);

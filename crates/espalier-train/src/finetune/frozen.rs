@@ -1,10 +1,10 @@
 //! The frozen encoder of fine-tuning, and the cached output of its trunk.
 
 use crate::error::Result;
-use crate::network::{Network, SecondEncoder};
+use crate::network::{Network, SecondEncoder, Stitches};
 use crate::trainer::Prefinetuned;
 use espalier_data::Examples;
-use espalier_encoder::{Adapter, Batch, Encoded, Family, Lora, TextEncoder};
+use espalier_encoder::{Adapter, Batch, Encoded, Family, Lora, Model, TextEncoder, TrainableModel};
 use rayon::prelude::*;
 use std::path::Path;
 
@@ -47,21 +47,48 @@ impl<'a> FrozenEncoder<'a> {
         }
     }
 
-    /// The network of a family, with an optional adapter.
-    pub(super) fn network<'n>(&self, family: Family, adapter: Option<&'n Lora>) -> Network<'n>
+    /// The other encoder of cross-stitch, and the stitches.
+    fn other(&self, family: Family) -> Option<(&'a TextEncoder, &'a Stitches)> {
+        let second = self.second?;
+        let encoder = match family {
+            Family::Ner => &second.backbone,
+            Family::Tc => self.backbone,
+        };
+        Some((encoder, &second.stitches))
+    }
+
+    /// The network of a family for inference, with an adapter or without.
+    pub(super) fn network<'n>(
+        &self,
+        family: Family,
+        adapter: Option<&'n Lora>,
+    ) -> Network<'n, Model<'n>>
     where
         'a: 'n,
     {
         let own = self.backbone(family).model(adapter);
-        match self.second {
-            None => Network::Single(own),
-            Some(second) => second.network(own, self.backbone, family),
-        }
+        let other = self.other(family).map(|(other, stitches)| (other.model(None), stitches));
+        Network::new(own, other, family)
     }
 
-    /// Checks that adapters can be trained on this encoder: not if it is a packed file.
-    pub(super) fn check_trainable(&self) -> Result<()> {
-        Ok(self.backbone.trainable()?)
+    /// The network of a family for training, with an adapter or without.
+    ///
+    /// # Errors
+    /// Those of [`TextEncoder::trainable_model`].
+    pub(super) fn trainable_network<'n>(
+        &self,
+        family: Family,
+        adapter: Option<&'n Lora>,
+    ) -> Result<Network<'n, TrainableModel<'n>>>
+    where
+        'a: 'n,
+    {
+        let own = self.backbone(family).trainable_model(adapter)?;
+        let other = match self.other(family) {
+            Some((other, stitches)) => Some((other.trainable_model(None)?, stitches)),
+            None => None,
+        };
+        Ok(Network::new(own, other, family))
     }
 }
 

@@ -91,7 +91,6 @@ impl<'a> Finetuner<'a> {
     ) -> Result<Adapter> {
         let Self { encoder, init, config } = self;
         config.check()?;
-        encoder.check_trainable()?;
         if train.is_empty() {
             return Err(TrainError::Mismatch("the task has no examples to train on".into()));
         }

@@ -43,6 +43,7 @@ impl<'a> AdapterTrainer<'a> {
     ) -> Result<Self> {
         let family = train.family();
         let backbone = encoder.backbone(family);
+        encoder.trainable_network(family, None)?; // fails before the trunk runs
         let lora = initial_adapter(backbone, init, config)?;
         let layers = backbone.encoder.layers() - lora.trunk_layers();
         memory::check_batch(&backbone.encoder.config, layers, config.batch.min(train.len()))?;
@@ -86,7 +87,7 @@ impl<'a> AdapterTrainer<'a> {
         let indices = self.order.batch(self.batch);
         let (batch, input) = self.trunk.batch(&indices);
 
-        let network = self.encoder.network(self.family, Some(&self.lora));
+        let network = self.encoder.trainable_network(self.family, Some(&self.lora))?;
         let layers = self.trunk.layers()..network.layers().end;
         let activations = &mut self.activations;
         let hidden = network.forward(layers.clone(), Some(&input), &batch, activations); // [T, H]

@@ -16,15 +16,15 @@
 
 use super::stitches::{add_gradient, mix, mix_backward};
 use super::{NetworkGradients, Stitches};
-use espalier_encoder::{Activations, Batch, Family, Model};
+use espalier_encoder::{Activations, Batch, Family, Model, TrainableModel};
 use std::ops::Range;
 
 /// Two cross-stitched encoders, ordered for one family: first its own encoder, which gives the
 /// output, then the other.
 ///
 /// The trunk's output is the hidden states of both encoders, concatenated: [T, 2H].
-pub(crate) struct CrossStitched<'a> {
-    pub(crate) encoders: [Model<'a>; 2],
+pub(crate) struct CrossStitched<'a, M> {
+    pub(crate) encoders: [M; 2],
     pub(crate) stitches: &'a Stitches,
     pub(crate) family: Family,
 }
@@ -44,7 +44,43 @@ impl CrossStitchedActivations {
     }
 }
 
-impl CrossStitched<'_> {
+impl<'a, M: AsRef<Model<'a>>> CrossStitched<'a, M> {
+    /// Runs some layers of both encoders without keeping activations: 2 x [T, H].
+    pub(crate) fn encode(
+        &self,
+        layers: Range<usize>,
+        input: Option<&[f32]>,
+        batch: &Batch,
+    ) -> [Vec<f32>; 2] {
+        let embed = || {
+            self.encoders.each_ref().map(|model| model.as_ref().encode_layers(0..0, None, batch))
+        };
+        let mut x = input.map_or_else(embed, |input| self.split(input));
+        for layer in layers {
+            for (model, x) in self.encoders.iter().zip(&mut x) {
+                *x = model.as_ref().encode_layers(layer..layer + 1, Some(x), batch);
+            }
+            x = mix(self.stitches.matrix(layer, self.family), x.each_ref().map(Vec::as_slice));
+        }
+        x
+    }
+
+    /// Splits `x` [T, 2H] into the hidden states of the two encoders, 2 x [T, H].
+    fn split(&self, x: &[f32]) -> [Vec<f32>; 2] {
+        let width = self.encoders[0].as_ref().encoder.width();
+        let rows = x.chunks_exact(2 * width);
+        [0, 1].map(|e| rows.clone().flat_map(|row| &row[e * width..][..width]).copied().collect())
+    }
+
+    /// The inverse of [`CrossStitched::split`]: [T, 2H].
+    pub(crate) fn concatenate(&self, [own, other]: [Vec<f32>; 2]) -> Vec<f32> {
+        let width = self.encoders[0].as_ref().encoder.width();
+        let rows = own.chunks_exact(width).zip(other.chunks_exact(width));
+        rows.flat_map(|(own, other)| [own, other].concat()).collect()
+    }
+}
+
+impl<'a> CrossStitched<'a, TrainableModel<'a>> {
     /// Runs some layers on `input` [T, 2H] or, if that is `None`, on the embeddings of the batch.
     /// Keeps the activations for [`CrossStitched::backward`]. The result is
     /// [`CrossStitchedActivations::output`].
@@ -67,24 +103,6 @@ impl CrossStitched<'_> {
             x = Some(mix(self.stitches.matrix(layer, self.family), outputs));
         }
         *output = x.map_or_else(Vec::new, |[own, _]| own);
-    }
-
-    /// Runs some layers of both encoders without keeping activations: 2 x [T, H].
-    pub(crate) fn encode(
-        &self,
-        layers: Range<usize>,
-        input: Option<&[f32]>,
-        batch: &Batch,
-    ) -> [Vec<f32>; 2] {
-        let embed = || self.encoders.each_ref().map(|model| model.encode_layers(0..0, None, batch));
-        let mut x = input.map_or_else(embed, |input| self.split(input));
-        for layer in layers {
-            for (model, x) in self.encoders.iter().zip(&mut x) {
-                *x = model.encode_layers(layer..layer + 1, Some(x), batch);
-            }
-            x = mix(self.stitches.matrix(layer, self.family), x.each_ref().map(Vec::as_slice));
-        }
-        x
     }
 
     /// Adds the gradients of the parameters of `layers`, the same as in the last forward pass.
@@ -118,20 +136,6 @@ impl CrossStitched<'_> {
                 }
             }
         }
-    }
-
-    /// Splits `x` [T, 2H] into the hidden states of the two encoders, 2 x [T, H].
-    fn split(&self, x: &[f32]) -> [Vec<f32>; 2] {
-        let width = self.encoders[0].encoder.width();
-        let rows = x.chunks_exact(2 * width);
-        [0, 1].map(|e| rows.clone().flat_map(|row| &row[e * width..][..width]).copied().collect())
-    }
-
-    /// The inverse of [`CrossStitched::split`]: [T, 2H].
-    pub(crate) fn concatenate(&self, [own, other]: [Vec<f32>; 2]) -> Vec<f32> {
-        let width = self.encoders[0].encoder.width();
-        let rows = own.chunks_exact(width).zip(other.chunks_exact(width));
-        rows.flat_map(|(own, other)| [own, other].concat()).collect()
     }
 }
 

@@ -11,13 +11,14 @@ pub(crate) use shared::{GradientTarget, SharedEncoder};
 pub use stitches::Stitches;
 
 use cross_stitch::{CrossStitched, CrossStitchedActivations};
-use espalier_encoder::{Activations, Batch, Gradients, Model};
+use espalier_encoder::{Activations, Batch, Family, Gradients, Model, TrainableModel};
 use std::ops::Range;
 
-/// One encoder, or two cross-stitched encoders.
-pub(crate) enum Network<'a> {
-    Single(Model<'a>),
-    CrossStitched(CrossStitched<'a>),
+/// One encoder, or two cross-stitched encoders. `M` is [`Model`] for inference and
+/// [`TrainableModel`] for training.
+pub(crate) enum Network<'a, M> {
+    Single(M),
+    CrossStitched(CrossStitched<'a, M>),
 }
 
 /// The activations of a forward pass, for either kind of network.
@@ -38,12 +39,22 @@ pub(crate) struct NetworkGradients<'g> {
     pub(crate) stitches: Option<&'g mut [f32]>,
 }
 
-impl<'a> Network<'a> {
+impl<'a, M: AsRef<Model<'a>>> Network<'a, M> {
+    /// The network of a family with this encoder or, with cross-stitch, with another one as well.
+    pub(crate) fn new(own: M, other: Option<(M, &'a Stitches)>, family: Family) -> Self {
+        match other {
+            None => Self::Single(own),
+            Some((other, stitches)) => {
+                Self::CrossStitched(CrossStitched { encoders: [own, other], stitches, family })
+            }
+        }
+    }
+
     /// The family's own encoder, which gives the network's output.
     pub(crate) fn own(&self) -> Model<'a> {
         match self {
-            Self::Single(model) => *model,
-            Self::CrossStitched(both) => both.encoders[0],
+            Self::Single(model) => *model.as_ref(),
+            Self::CrossStitched(both) => *both.encoders[0].as_ref(),
         }
     }
 
@@ -68,7 +79,7 @@ impl<'a> Network<'a> {
     /// Runs the layers below `first`, without keeping activations: [T, trunk width].
     pub(crate) fn trunk(&self, first: usize, batch: &Batch) -> Vec<f32> {
         match self {
-            Self::Single(model) => model.encode_layers(0..first, None, batch),
+            Self::Single(model) => model.as_ref().encode_layers(0..first, None, batch),
             Self::CrossStitched(both) => both.concatenate(both.encode(0..first, None, batch)),
         }
     }
@@ -82,14 +93,16 @@ impl<'a> Network<'a> {
         batch: &Batch,
     ) -> Vec<f32> {
         match self {
-            Self::Single(model) => model.encode_layers(layers, input, batch),
+            Self::Single(model) => model.as_ref().encode_layers(layers, input, batch),
             Self::CrossStitched(both) => {
                 let [own, _] = both.encode(layers, input, batch);
                 own
             }
         }
     }
+}
 
+impl<'a> Network<'a, TrainableModel<'a>> {
     /// As [`Network::encode`], but keeps the activations for [`Network::backward`].
     pub(crate) fn forward<'m>(
         &self,
@@ -136,7 +149,7 @@ impl<'a> Network<'a> {
 /// Forward and backward passes for one objective: the network of its family, the activations, and
 /// where the gradients go.
 pub(crate) struct Pass<'a> {
-    pub(crate) network: Network<'a>,
+    pub(crate) network: Network<'a, TrainableModel<'a>>,
     pub(crate) activations: &'a mut NetworkActivations,
     pub(crate) gradients: NetworkGradients<'a>,
 }

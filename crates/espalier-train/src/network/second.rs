@@ -1,11 +1,10 @@
 //! The second encoder of a trained cross-stitch network. On disk it is `columns/tc`, a Hugging Face
 //! directory, and `columns/stitches.json`.
 
-use super::cross_stitch::CrossStitched;
-use super::{Network, Stitches};
+use super::Stitches;
 use crate::error::{Result, TrainError};
 use espalier_encoder::digest::hex;
-use espalier_encoder::{Backbone, Family, Model, TextEncoder, files};
+use espalier_encoder::{Backbone, TextEncoder, files};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -105,21 +104,5 @@ impl SecondEncoder {
             true => Ok(second),
             false => Err(mismatch("there must be a matrix of 2 x 2 numbers for each layer")),
         }
-    }
-
-    /// The network for a family. `own` is the model of the family's own encoder, `first` the
-    /// encoder of the NER family.
-    pub(crate) fn network<'a>(
-        &'a self,
-        own: Model<'a>,
-        first: &'a TextEncoder,
-        family: Family,
-    ) -> Network<'a> {
-        let other = match family {
-            Family::Ner => &self.backbone,
-            Family::Tc => first,
-        };
-        let encoders = [own, other.model(None)];
-        Network::CrossStitched(CrossStitched { encoders, stitches: &self.stitches, family })
     }
 }

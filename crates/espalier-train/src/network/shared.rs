@@ -1,8 +1,8 @@
 //! The encoder that is trained: one shared by both families or, with cross-stitch, one for each.
 
-use super::cross_stitch::CrossStitched;
 use super::{Network, NetworkActivations, NetworkGradients, Pass, SecondEncoder, Stitches};
 use crate::config::PrefinetuneConfig;
+use crate::error::Result;
 use crate::optimizer::{ParameterGroup, Parameters};
 use crate::trained::{TrainedAdapter, TrainedEncoder, encoder_group};
 use espalier_encoder::{Backbone, Encoder, Family, Gradients, Lora};
@@ -70,23 +70,26 @@ impl<'a> SharedEncoder<'a> {
 
     /// As [`SharedEncoder::gradients`], but mutable.
     pub(crate) fn gradients_mut(&mut self) -> Option<&mut [f32]> {
-        self.theta.model(None).1
+        self.theta.gradients_mut()
     }
 
     /// The passes of an objective of `family`, through the adapter of that family if there is one.
+    ///
+    /// # Errors
+    /// Those of [`TrainedEncoder::model`].
     pub(crate) fn pass<'p>(
         &'p mut self,
         family: Option<Family>,
         adapter: Option<&'p mut TrainedAdapter>,
         target: GradientTarget<'p>,
         activations: &'p mut NetworkActivations,
-    ) -> Pass<'p> {
+    ) -> Result<Pass<'p>> {
         let trains = !matches!(target, GradientTarget::None);
         let (adapter, d_adapter): (Option<&Lora>, _) = match adapter {
             Some(TrainedAdapter { lora, group }) => (Some(lora), Some(&mut *group.gradients)),
             None => (None, None),
         };
-        let (model, d_theta) = self.theta.model(adapter);
+        let (model, d_theta) = self.theta.model(adapter)?;
         let own = Gradients {
             weights: match target {
                 GradientTarget::None => None,
@@ -98,9 +101,9 @@ impl<'a> SharedEncoder<'a> {
         };
         let (Some(second), Some(family)) = (&mut self.second, family) else {
             let gradients = NetworkGradients { own, ..NetworkGradients::default() };
-            return Pass { network: Network::Single(model), activations, gradients };
+            return Ok(Pass { network: Network::Single(model), activations, gradients });
         };
-        let (other, d_other) = second.encoder.model(None);
+        let (other, d_other) = second.encoder.model(None)?;
         let d_other = Gradients {
             weights: d_other.filter(|_| trains),
             embeddings: self.embeddings,
@@ -111,20 +114,10 @@ impl<'a> SharedEncoder<'a> {
             encoders.reverse();
         }
         let [(model, own), (other, d_other)] = encoders;
-        let stitches = &second.stitches;
-        Pass {
-            network: Network::CrossStitched(CrossStitched {
-                encoders: [model, other],
-                stitches,
-                family,
-            }),
-            activations,
-            gradients: NetworkGradients {
-                own,
-                other: d_other,
-                stitches: trains.then_some(second.group.gradients.as_mut_slice()),
-            },
-        }
+        let network = Network::new(model, Some((other, &second.stitches)), family);
+        let stitches = trains.then_some(second.group.gradients.as_mut_slice());
+        let gradients = NetworkGradients { own, other: d_other, stitches };
+        Ok(Pass { network, activations, gradients })
     }
 
     /// Everything that is trained.

@@ -158,7 +158,7 @@ impl<'a> Trainer<'a> {
                 Merge::PcGrad if index > 0 => GradientTarget::Separate(&mut self.separate_gradient),
                 _ => GradientTarget::Accumulate,
             };
-            let pass = self.encoder.pass(family, adapter, target, &mut self.activations);
+            let pass = self.encoder.pass(family, adapter, target, &mut self.activations)?;
             let batch = objective.forward_backward(pass)?;
             if !batch.loss.is_finite() {
                 let (objective, loss, batch) = (kind, batch.loss, batch.first_text);

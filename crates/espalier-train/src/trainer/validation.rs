@@ -33,7 +33,7 @@ impl Trainer<'_> {
             let (kind, family) = (objective.kind(), objective.kind().family());
             let adapter = family.and_then(|family| self.adapters.get_mut(&family));
             let target = GradientTarget::None;
-            let pass = self.encoder.pass(family, adapter, target, &mut self.activations);
+            let pass = self.encoder.pass(family, adapter, target, &mut self.activations)?;
             let Some(loss) = objective.validate(pass)? else { continue };
             if !loss.is_finite() {
                 let batch = "validation set".into();

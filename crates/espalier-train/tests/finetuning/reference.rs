@@ -32,7 +32,7 @@ fn reference(
     for _ in 0..8 {
         let (mut activations, mut scores, mut d_hidden) =
             (Activations::default(), Vec::new(), Vec::new());
-        let model = backbone.model(Some(&lora));
+        let model = backbone.trainable_model(Some(&lora)).unwrap();
         model.forward(batch, &mut activations);
         let hidden = activations.output().to_vec(); // [T, H]
         head.forward(&hidden, &mut scores); // [T, C]

@@ -21,7 +21,7 @@ pub(crate) struct Pass<'a> {
 impl<'a> Pass<'a> {
     pub(crate) fn forward(backbone: &'a Backbone, batch: Batch) -> Self {
         let mut activations = Activations::default();
-        backbone.model(None).forward(&batch, &mut activations);
+        backbone.trainable_model(None).unwrap().forward(&batch, &mut activations);
         Self { backbone, batch, activations }
     }
 
@@ -34,7 +34,8 @@ impl<'a> Pass<'a> {
     pub(crate) fn backward(mut self, d_hidden: &mut [f32]) -> Vec<f32> {
         let mut weights = vec![0.0; self.backbone.weights().len()];
         let gradients = Gradients { weights: Some(&mut weights), embeddings: true, adapter: None };
-        self.backbone.model(None).backward(&self.batch, &mut self.activations, d_hidden, gradients);
+        let model = self.backbone.trainable_model(None).unwrap();
+        model.backward(&self.batch, &mut self.activations, d_hidden, gradients);
         weights
     }
 }

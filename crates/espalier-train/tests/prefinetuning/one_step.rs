@@ -63,7 +63,7 @@ pub fn backbone_gradient(
     texts: &[Encoded],
     loss: impl FnOnce(&[f32], &Batch) -> Vec<f32>,
 ) -> Vec<f32> {
-    let model = backbone.model(None);
+    let model = backbone.trainable_model(None).unwrap();
     let batch = Batch::new(texts.iter().map(|text| text.ids.as_slice()));
     let mut activations = Activations::default();
     model.forward(&batch, &mut activations);

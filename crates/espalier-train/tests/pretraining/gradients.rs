@@ -30,7 +30,7 @@ fn step(
     targets: &[u32],
     train_embeddings: bool,
 ) -> (f64, Vec<f32>, Vec<f32>) {
-    let (model, width) = (backbone.model(None), backbone.encoder.width());
+    let (model, width) = (backbone.trainable_model(None).unwrap(), backbone.encoder.width());
     let head = backbone.mlm_head().unwrap();
     let mut activations = Activations::default();
     model.forward(batch, &mut activations);

@@ -126,9 +126,9 @@ fn measure(args: &Args) -> anyhow::Result<()> {
     let workload = Workload::new(args)?;
     let ceiling = limits::product_rate(workload.precision);
     let times = match args.work {
-        Work::Train => work::train(&workload, args.freeze_embeddings, args.steps),
-        Work::Finetune => work::finetune(&workload, args.cached_trunk, args.steps),
-        _ => work::infer(&workload, args.steps),
+        Work::Train => work::train(&workload, args.freeze_embeddings, args.steps)?,
+        Work::Finetune => work::finetune(&workload, args.cached_trunk, args.steps)?,
+        _ => work::infer(&workload, args.steps)?,
     };
     let measurement = Measurement::new(args, &workload, times, ceiling);
     match args.json {
@@ -138,13 +138,16 @@ fn measure(args: &Args) -> anyhow::Result<()> {
 }
 
 /// Milliseconds of each measured repetition, in order. `work` gets the number of the repetition.
-fn repeat(steps: usize, mut work: impl FnMut(usize)) -> Vec<f64> {
+fn repeat(
+    steps: usize,
+    mut work: impl FnMut(usize) -> anyhow::Result<()>,
+) -> anyhow::Result<Vec<f64>> {
     const WARM_UP: usize = 3;
-    (0..WARM_UP).for_each(&mut work);
+    (0..WARM_UP).try_for_each(&mut work)?;
     let timed = |step: usize| {
         let start = Instant::now();
-        work(WARM_UP + step);
-        start.elapsed().as_secs_f64() * 1e3
+        work(WARM_UP + step)?;
+        Ok(start.elapsed().as_secs_f64() * 1e3)
     };
     (0..steps).map(timed).collect()
 }

@@ -4,7 +4,7 @@ use super::repeat;
 use super::workload::Workload;
 use espalier_data::sampling::generator;
 use espalier_encoder::{
-    Activations, Batch, Gradients, Lora, LoraConfig, Model, PackedWeights, Pooling,
+    Activations, Batch, Gradients, Lora, LoraConfig, Model, PackedWeights, Pooling, TrainableModel,
 };
 use espalier_train::initialization::uniform;
 use espalier_train::optimizer::{Optimizer, OptimizerConfig, ParameterGroup, Parameters, Schedule};
@@ -14,7 +14,11 @@ use std::hint::black_box;
 const ADAPTED: usize = 2;
 
 /// Trains all weights, or all but the embeddings, with AdamW.
-pub(super) fn train(workload: &Workload, freeze_embeddings: bool, steps: usize) -> Vec<f64> {
+pub(super) fn train(
+    workload: &Workload,
+    freeze_embeddings: bool,
+    steps: usize,
+) -> anyhow::Result<Vec<f64>> {
     let encoder = &workload.encoder;
     let mut weights = workload.weights.clone();
     let mut packed = PackedWeights::new(encoder, &weights, workload.precision);
@@ -26,6 +30,7 @@ pub(super) fn train(workload: &Workload, freeze_embeddings: bool, steps: usize) 
     repeat(steps, |step| {
         let batch = workload.batch(step);
         let model = Model { encoder, weights: &weights, packed: &packed, adapter: None };
+        let model = TrainableModel::new(model)?;
         model.forward(batch, &mut activations);
         let d_hidden = loss.gradient(activations.output(), batch, encoder.width());
         let gradients = Gradients {
@@ -34,20 +39,20 @@ pub(super) fn train(workload: &Workload, freeze_embeddings: bool, steps: usize) 
             adapter: None,
         };
         model.backward(batch, &mut activations, d_hidden, gradients);
-        // Its only error is a gradient that is not finite, which cannot happen here.
         let (values, packed) = (weights.as_mut_slice(), Some((encoder, &mut packed)));
-        let _ = optimizer.step(&mut [Parameters {
-            name: "weights",
-            values,
-            group: &mut group,
-            packed,
-        }]);
+        let parameters = Parameters { name: "weights", values, group: &mut group, packed };
+        optimizer.step(&mut [parameters])?;
+        Ok(())
     })
 }
 
 /// Trains an adapter on the last layers. The frozen layers below run in each step, unless their
 /// output is cached.
-pub(super) fn finetune(workload: &Workload, cached_trunk: bool, steps: usize) -> Vec<f64> {
+pub(super) fn finetune(
+    workload: &Workload,
+    cached_trunk: bool,
+    steps: usize,
+) -> anyhow::Result<Vec<f64>> {
     let (encoder, weights) = (&workload.encoder, &workload.weights);
     let layers = encoder.layers();
     let config = LoraConfig::for_layers(layers).with_layers(ADAPTED.min(layers));
@@ -75,17 +80,18 @@ pub(super) fn finetune(workload: &Workload, cached_trunk: bool, steps: usize) ->
                 &fresh
             }
         };
-        let model = Model { adapter: Some(&lora), ..plain };
+        let model = TrainableModel::new(Model { adapter: Some(&lora), ..plain })?;
         model.forward_layers(first..layers, Some(input), batch, &mut activations);
         let d_hidden = loss.gradient(activations.output(), batch, encoder.width());
         let gradients = Gradients { adapter: Some(&mut group.gradients), ..Default::default() };
         model.backward(batch, &mut activations, d_hidden, gradients);
-        let _ = optimizer.step(&mut [Parameters::new("adapter", &mut lora.values, &mut group)]);
+        optimizer.step(&mut [Parameters::new("adapter", &mut lora.values, &mut group)])?;
+        Ok(())
     })
 }
 
 /// Computes token vectors.
-pub(super) fn infer(workload: &Workload, steps: usize) -> Vec<f64> {
+pub(super) fn infer(workload: &Workload, steps: usize) -> anyhow::Result<Vec<f64>> {
     let (encoder, weights) = (&workload.encoder, &workload.weights);
     let packed;
     let model = match &workload.backbone {
@@ -95,7 +101,10 @@ pub(super) fn infer(workload: &Workload, steps: usize) -> Vec<f64> {
             Model { encoder, weights, packed: &packed, adapter: None }
         }
     };
-    repeat(steps, |step| drop(black_box(model.encode(workload.batch(step)))))
+    repeat(steps, |step| {
+        black_box(model.encode(workload.batch(step)));
+        Ok(())
+    })
 }
 
 fn optimizer(steps: usize) -> Optimizer {

@@ -2,7 +2,7 @@ use super::*;
 use crate::initialization::uniform;
 use espalier_data::sampling::generator;
 use espalier_encoder::lora::SiteSpec;
-use espalier_encoder::{Backbone, Gradients, Lora, Module, Precision};
+use espalier_encoder::{Backbone, Gradients, Lora, Module, Precision, TrainableModel};
 use std::path::Path;
 
 /// Two different encoders, stitches that differ from layer to layer, an adapter on the last two
@@ -55,10 +55,13 @@ impl Setup {
         self
     }
 
-    fn network(&self, family: Family) -> CrossStitched<'_> {
+    fn network(&self, family: Family) -> CrossStitched<'_, TrainableModel<'_>> {
         let [own, other] = &self.encoders;
         CrossStitched {
-            encoders: [own.model(Some(&self.lora)), other.model(None)],
+            encoders: [
+                own.trainable_model(Some(&self.lora)).unwrap(),
+                other.trainable_model(None).unwrap(),
+            ],
             stitches: &self.stitches,
             family,
         }

@@ -1,6 +1,7 @@
 //! The concept encoder: from the names of concepts to vectors.
 
 use crate::config::{ConceptEncoderKind, PrefinetuneConfig};
+use crate::error::Result;
 use crate::optimizer::Parameters;
 use crate::trained::{TrainedEncoder, encoder_group, with_own_schedule};
 use espalier_encoder::{Activations, Backbone, Batch, Encoded, Gradients, Pooling};
@@ -35,8 +36,8 @@ impl<'a> ConceptEncoder<'a> {
     }
 
     /// The vectors of the concepts with these names, [J, H].
-    pub(super) fn forward(&mut self, names: &[&str]) -> Vec<f32> {
-        match self {
+    pub(super) fn forward(&mut self, names: &[&str]) -> Result<Vec<f32>> {
+        Ok(match self {
             Self::Frozen { backbone, cache } => {
                 let missing: Vec<&str> =
                     names.iter().copied().filter(|name| !cache.contains_key(*name)).collect();
@@ -50,15 +51,16 @@ impl<'a> ConceptEncoder<'a> {
                 }
                 names.iter().flat_map(|name| cache[*name].iter().copied()).collect()
             }
-            Self::Trained(trained) => trained.forward(names),
-        }
+            Self::Trained(trained) => trained.forward(names)?,
+        })
     }
 
     /// Adds the gradients of a trained encoder. `d_vectors` [J, H] is the gradient with respect to
     /// the result of the last [`ConceptEncoder::forward`].
-    pub(super) fn backward(&mut self, d_vectors: &[f32]) {
-        if let Self::Trained(trained) = self {
-            trained.backward(d_vectors);
+    pub(super) fn backward(&mut self, d_vectors: &[f32]) -> Result<()> {
+        match self {
+            Self::Trained(trained) => trained.backward(d_vectors),
+            Self::Frozen { .. } => Ok(()),
         }
     }
 
@@ -95,22 +97,23 @@ impl<'a> Trained<'a> {
         self.encoder.parameters("objective.ner.concept_encoder")
     }
 
-    fn forward(&mut self, names: &[&str]) -> Vec<f32> {
+    fn forward(&mut self, names: &[&str]) -> Result<Vec<f32>> {
         self.batch = batch_of(self.backbone, names);
-        let (model, _) = self.encoder.model(None);
+        let (model, _) = self.encoder.model(None)?;
         model.forward(&self.batch, &mut self.activations);
-        mean_pooled(self.backbone, self.activations.output(), &self.batch)
+        Ok(mean_pooled(self.backbone, self.activations.output(), &self.batch))
     }
 
-    fn backward(&mut self, d_vectors: &[f32]) {
+    fn backward(&mut self, d_vectors: &[f32]) -> Result<()> {
         if d_vectors.is_empty() {
-            return; // a batch without entities has no concepts
+            return Ok(()); // a batch without entities has no concepts
         }
         let (width, mut d_hidden) = (self.backbone.encoder.width(), Vec::new());
         Pooling::Mean.backward(d_vectors, &self.batch, width, &mut d_hidden);
-        let (model, weights) = self.encoder.model(None);
+        let (model, weights) = self.encoder.model(None)?;
         let gradients = Gradients { weights, embeddings: self.embeddings, adapter: None };
         model.backward(&self.batch, &mut self.activations, &mut d_hidden, gradients);
+        Ok(())
     }
 }
 

@@ -58,7 +58,7 @@ impl<'a> ConceptContrast<'a> {
         &mut self,
         sentences: &[ConceptSentence],
         pass: &mut Pass,
-    ) -> (f64, Batch, Vec<f32>, Vec<f32>) {
+    ) -> Result<(f64, Batch, Vec<f32>, Vec<f32>)> {
         let encoded: Vec<Encoded> = sentences
             .par_iter()
             .map(|sentence| self.backbone.tokenizer.encode_words(&sentence.tokens))
@@ -70,7 +70,7 @@ impl<'a> ConceptContrast<'a> {
             .map(|span| span.concept.as_str())
             .collect();
         let names: Vec<&str> = names.into_iter().collect();
-        let concepts = self.concept_encoder.forward(&names); // [J, H]
+        let concepts = self.concept_encoder.forward(&names)?; // [J, H]
         let (tokens, targets) = targets(sentences, &encoded, &batch, &names);
         let (mut d_hidden, mut d_concepts) = (Vec::new(), Vec::new());
         let gradients = ConceptGradients {
@@ -81,7 +81,7 @@ impl<'a> ConceptContrast<'a> {
         let concepts = ConceptBatch { tokens: &tokens, concepts: &concepts, targets: &targets };
         let hidden = pass.forward(&batch);
         let loss = self.loss.loss(hidden, &concepts, &self.projections, self.weight, gradients);
-        (loss, batch, d_hidden, d_concepts)
+        Ok((loss, batch, d_hidden, d_concepts))
     }
 }
 
@@ -92,9 +92,9 @@ impl Objective for ConceptContrast<'_> {
 
     fn forward_backward(&mut self, mut pass: Pass) -> Result<BatchReport> {
         let sentences = self.sentences.next()?;
-        let (loss, batch, mut d_hidden, d_concepts) = self.loss(&sentences, &mut pass);
+        let (loss, batch, mut d_hidden, d_concepts) = self.loss(&sentences, &mut pass)?;
         pass.backward(&batch, &mut d_hidden);
-        self.concept_encoder.backward(&d_concepts);
+        self.concept_encoder.backward(&d_concepts)?;
         Ok(BatchReport {
             loss,
             tokens: batch.tokens(),
@@ -105,7 +105,7 @@ impl Objective for ConceptContrast<'_> {
 
     fn validate(&mut self, mut pass: Pass) -> Result<Option<f64>> {
         let validation = self.sentences.validation();
-        let loss = mean_loss(validation, |sentences| Ok(self.loss(sentences, &mut pass).0));
+        let loss = mean_loss(validation, |sentences| Ok(self.loss(sentences, &mut pass)?.0));
         self.projection_group.gradients.fill(0.0); // added by self.loss
         loss
     }
