@@ -15,7 +15,7 @@ mod progress;
 use clap::{Parser, Subcommand};
 use commands::{
     bench, conflict, data, demo, doctor, encode, evaluate, fetch, fill_mask, finetune, pack,
-    predict, prefinetune, pretrain, quantize, teach, tokenizer,
+    predict, prefinetune, pretrain, quantize, study, teach, tokenizer,
 };
 use espalier_encoder::text::escape_control;
 use output::Unwritable;
@@ -53,6 +53,7 @@ enum Command {
     Teach(teach::Args),
     Prefinetune(prefinetune::Args),
     Conflict(conflict::Args),
+    Study(study::Args),
     Finetune(finetune::Args),
     Evaluate(evaluate::Args),
     Predict(predict::Args),
@@ -132,6 +133,7 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::Teach(args) => teach::run(args),
         Command::Prefinetune(args) => prefinetune::run(args),
         Command::Conflict(args) => conflict::run(args),
+        Command::Study(args) => study::run(args),
         Command::Finetune(args) => finetune::run(args),
         Command::Evaluate(args) => evaluate::run(args),
         Command::Predict(args) => predict::run(args),

@@ -38,6 +38,15 @@ use crate::records::examples::Examples;
 /// # Ok::<(), espalier_data::DataError>(())
 /// ```
 pub fn fraction(examples: &Examples, f: f64, seed: u64) -> Result<Examples, DataError> {
+    Ok(examples.select(&fraction_indices(examples, f, seed)?))
+}
+
+/// The indices of the examples of [`fraction`], in increasing order: for examples whose features
+/// are cached.
+///
+/// # Errors
+/// Those of [`fraction`].
+pub fn fraction_indices(examples: &Examples, f: f64, seed: u64) -> Result<Vec<usize>, DataError> {
     if !(f > 0.0 && f <= 1.0) {
         return Err(DataError::Fraction(f));
     }
@@ -48,7 +57,7 @@ pub fn fraction(examples: &Examples, f: f64, seed: u64) -> Result<Examples, Data
         Examples::Classification(_) => first_of_each_class(examples, &order, f),
     };
     chosen.sort_unstable();
-    Ok(examples.select(&chosen))
+    Ok(chosen)
 }
 
 fn first_of_each_class(examples: &Examples, order: &[usize], f: f64) -> Vec<usize> {

@@ -13,7 +13,7 @@ mod task;
 pub use corpus::{Corpus, CorpusConfig, CorpusPosition, MAX_SOURCES, Role, TextPiece, read_at};
 pub use error::{DataError, RecordError};
 pub use formats::MAX_LINE_BYTES;
-pub use fraction::fraction;
+pub use fraction::{fraction, fraction_indices};
 pub use records::concepts::{Annotation, ConceptSentence, read_concepts};
 pub use records::documents::documents;
 pub use records::examples::{AnnotatedText, Examples, LabelledText};

@@ -20,11 +20,41 @@ pub enum Scores {
 }
 
 impl Scores {
+    /// Scores predictions against the examples' labels.
+    ///
+    /// # Errors
+    /// [`TrainError::Mismatch`] when the predictions are for the other kind of task.
+    pub fn of(predictions: &Predictions, examples: &Examples) -> Result<Self> {
+        match (predictions, examples) {
+            (Predictions::Entities(predicted), Examples::Ner(texts)) => {
+                let gold: Vec<Vec<Entity>> =
+                    texts.iter().map(|text| text.entities.clone()).collect();
+                Ok(Self::Ner(answer_scores(&gold, predicted)))
+            }
+            (Predictions::Labels(predicted), Examples::Classification(texts)) => {
+                let gold: Vec<String> = texts.iter().map(|text| text.label.clone()).collect();
+                Ok(Self::Classification(classification_scores(&gold, predicted)))
+            }
+            _ => {
+                let problem = "the adapter's answers are not of the examples' kind";
+                Err(TrainError::Mismatch(problem.into()))
+            }
+        }
+    }
+
     /// The score that tasks are compared by, 0 to 1: strict micro F1, or accuracy.
     pub fn main_score(&self) -> f64 {
         match self {
             Self::Ner(scores) => scores.strict.f1,
             Self::Classification(scores) => scores.accuracy,
+        }
+    }
+
+    /// The other score, 0 to 1: lenient micro F1, or macro F1.
+    pub fn second_score(&self) -> f64 {
+        match self {
+            Self::Ner(scores) => scores.lenient.f1,
+            Self::Classification(scores) => scores.macro_f1,
         }
     }
 
@@ -77,17 +107,5 @@ pub fn evaluate<'a>(
     adapter: &Adapter,
     examples: &Examples,
 ) -> Result<Scores> {
-    match (predict(encoder, adapter, examples)?, examples) {
-        (Predictions::Entities(predicted), Examples::Ner(texts)) => {
-            let gold: Vec<Vec<Entity>> = texts.iter().map(|text| text.entities.clone()).collect();
-            Ok(Scores::Ner(answer_scores(&gold, &predicted)))
-        }
-        (Predictions::Labels(predicted), Examples::Classification(texts)) => {
-            let gold: Vec<String> = texts.iter().map(|text| text.label.clone()).collect();
-            Ok(Scores::Classification(classification_scores(&gold, &predicted)))
-        }
-        _ => {
-            Err(TrainError::Mismatch("the adapter's answers are not of the examples' kind".into()))
-        }
-    }
+    Scores::of(&predict(encoder, adapter, examples)?, examples)
 }

@@ -3,6 +3,8 @@
 //! - [`metrics`]: entity F1, accuracy, macro F1
 //! - [`evaluate()`]: an adapter's scores on a task's examples
 //! - [`compare()`]: strategies x tasks x seeds, each combination trained and scored in the same way
+//! - [`grid`]: the study, which is a comparison of backbones x strategies x seeds x tasks x label
+//!   fractions that can be interrupted, and split over machines
 //! - [`quantize`]: packing a backbone in int8, provided that adapters keep their scores
 //! - [`conflict`]: the layers in which the families' gradients conflict, and how many of the last
 //!   layers should have adapters
@@ -12,6 +14,7 @@
 mod compare;
 pub mod conflict;
 mod evaluate;
+pub mod grid;
 pub mod metrics;
 pub mod quantize;
 pub mod report;
@@ -19,3 +22,8 @@ pub mod statistics;
 
 pub use compare::{Cell, Comparison, ComparisonConfig, Event, Outcome, compare, family_scores};
 pub use evaluate::{Scores, evaluate};
+
+/// The program in the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -15,6 +15,7 @@ pub mod predict;
 pub mod prefinetune;
 pub mod pretrain;
 pub mod quantize;
+pub mod study;
 pub mod teach;
 pub mod tokenizer;
 pub mod training;

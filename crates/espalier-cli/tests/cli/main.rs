@@ -10,6 +10,7 @@ mod inference;
 mod output;
 mod pretraining;
 mod refusals;
+mod study;
 mod tasks;
 mod training;
 mod workspace;

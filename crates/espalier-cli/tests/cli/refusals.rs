@@ -109,6 +109,7 @@ fn help_teaches_by_example() {
         "fill-mask",
         "prefinetune",
         "conflict",
+        "study",
         "finetune",
         "evaluate",
         "predict",

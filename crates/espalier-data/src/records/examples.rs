@@ -101,7 +101,10 @@ impl Examples {
     }
 
     /// The examples at `indices`, in their order.
-    pub(crate) fn select(&self, indices: &[usize]) -> Examples {
+    ///
+    /// # Panics
+    /// If an index is not below [`len`](Self::len).
+    pub fn select(&self, indices: &[usize]) -> Examples {
         match self {
             Examples::Ner(rows) => {
                 Examples::Ner(indices.iter().map(|&i| rows[i].clone()).collect())

@@ -1,8 +1,11 @@
-//! The result of a comparison, for scripts (JSON, by serde) and for people ([`table`], [`html`]).
+//! The result of a comparison, for scripts (JSON, by serde) and for people ([`table`], [`html`]), and
+//! that of a study ([`study_html`], [`study_markdown`], [`study_csv`]).
 
 mod html;
+mod study;
 
-pub use html::{conflict_figures, conflict_html, html};
+pub use html::{conflict_figures, conflict_html, html, study_html};
+pub use study::{study_csv, study_markdown};
 
 use crate::compare::{Cell, Comparison, ComparisonConfig, family_scores};
 use crate::statistics::Mean;

@@ -1,6 +1,6 @@
 //! The frozen encoder of fine-tuning, and the cached output of its trunk.
 
-use crate::error::Result;
+use crate::error::{Result, TrainError};
 use crate::network::{Network, SecondEncoder, Stitches};
 use crate::trainer::Prefinetuned;
 use espalier_data::Examples;
@@ -37,6 +37,11 @@ impl<'a> FrozenEncoder<'a> {
     /// Those of [`Adapter::open`].
     pub fn open_adapter(&self, directory: &Path) -> Result<Adapter> {
         Ok(Adapter::open_for(directory, &self.backbone.encoder.config, &self.fingerprint())?)
+    }
+
+    /// Whether both are the same encoder in memory.
+    pub(super) fn is_same(&self, other: &FrozenEncoder) -> bool {
+        std::ptr::eq(self.backbone, other.backbone)
     }
 
     /// The encoder of a family.
@@ -107,19 +112,53 @@ impl<'a> From<&'a Prefinetuned> for FrozenEncoder<'a> {
 /// The number of tokens that run through the trunk at a time.
 const TOKENS: usize = 2048;
 
-/// The cached output of the trunk, the layers below the first adapted one, for the texts of a task.
-pub(super) struct Trunk {
-    /// The number of layers.
+/// Examples with the cached output of the encoder's trunk, the layers below the first adapted one.
+/// Whoever trains or scores several adapters on the same examples runs the trunk once.
+///
+/// ```
+/// use espalier_data::Examples;
+/// use espalier_encoder::{Backbone, LoraConfig};
+/// use espalier_train::Finetuner;
+/// use espalier_train::finetune::{CachedExamples, FinetuneConfig, predict_cached};
+///
+/// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/tiny-bert");
+/// let backbone = Backbone::open(path.as_ref())?;
+/// let rows = [("a good hotel", "kind"), ("a bad hotel", "unkind"), ("good", "kind")];
+/// let examples = Examples::classification(rows)?;
+///
+/// let layers = backbone.encoder.layers();
+/// let trunk = layers - LoraConfig::for_layers(layers).layers;
+/// let cached = CachedExamples::new(&backbone, &examples, trunk);
+/// let mut config = FinetuneConfig::default();
+/// config.steps = 3;
+/// for seed in [0, 1] {
+///     config.seed = seed;
+///     let tuner = Finetuner::new(&backbone).config(config.clone());
+///     let adapter = tuner.train_cached(&cached, &[0, 1], |_| {})?; // the first two examples
+///     predict_cached(&adapter, &cached)?;
+/// }
+/// # Ok::<_, espalier_train::TrainError>(())
+/// ```
+#[derive(Debug)]
+pub struct CachedExamples<'a> {
+    encoder: FrozenEncoder<'a>,
+    examples: &'a Examples,
+    /// The number of layers of the trunk.
     layers: usize,
     encoded: Vec<Encoded>,
     /// The output for each text, [t, trunk width].
     hidden: Vec<Vec<f32>>,
 }
 
-impl Trunk {
-    /// Runs the first `layers` layers over all examples.
-    pub(super) fn new(encoder: FrozenEncoder, examples: &Examples, layers: usize) -> Self {
-        let family = examples.family();
+impl<'a> CachedExamples<'a> {
+    /// Runs the first `layers` layers over all examples. The output takes a few kilobytes per
+    /// token: four bytes times the width of the encoder.
+    pub fn new(
+        encoder: impl Into<FrozenEncoder<'a>>,
+        examples: &'a Examples,
+        layers: usize,
+    ) -> Self {
+        let (encoder, family) = (encoder.into(), examples.family());
         let tokenizer = &encoder.backbone(family).tokenizer;
         let encoded: Vec<Encoded> =
             examples.texts().par_iter().map(|text| tokenizer.encode(text)).collect();
@@ -130,7 +169,17 @@ impl Trunk {
             let (rows, width) = (network.trunk(layers, &batch), network.trunk_width());
             hidden.extend((0..texts.len()).map(|s| batch.rows(s, &rows, width).to_vec()));
         }
-        Self { layers, encoded, hidden }
+        Self { encoder, examples, layers, encoded, hidden }
+    }
+
+    /// The examples.
+    pub fn examples(&self) -> &'a Examples {
+        self.examples
+    }
+
+    /// The encoder whose trunk ran.
+    pub(super) fn encoder(&self) -> FrozenEncoder<'a> {
+        self.encoder
     }
 
     pub(super) fn layers(&self) -> usize {
@@ -141,10 +190,27 @@ impl Trunk {
         &self.encoded
     }
 
+    /// The encoded texts with these indices.
+    pub(super) fn encoded_of(&self, indices: &[usize]) -> impl Iterator<Item = &Encoded> {
+        indices.iter().map(|&index| &self.encoded[index])
+    }
+
     /// A batch of the texts with these indices, and the trunk's output for it.
     pub(super) fn batch(&self, indices: &[usize]) -> (Batch, Vec<f32>) {
-        let batch = Batch::from_texts(indices.iter().map(|&index| &self.encoded[index]));
+        let batch = Batch::from_texts(self.encoded_of(indices));
         (batch, indices.iter().flat_map(|&index| &self.hidden[index]).copied().collect())
+    }
+
+    /// Checks that the trunk is that of an adapter with `trunk_layers` layers below it.
+    pub(super) fn check_layers(&self, trunk_layers: usize) -> Result<()> {
+        match self.layers == trunk_layers {
+            true => Ok(()),
+            false => Err(TrainError::Mismatch(format!(
+                "the output of {} layers is cached, but the adapter starts after layer \
+                 {trunk_layers}; cache that layer's output",
+                self.layers
+            ))),
+        }
     }
 }
 

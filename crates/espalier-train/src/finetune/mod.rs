@@ -1,7 +1,7 @@
 //! Fine-tuning: trains an adapter and a head for one task, on a frozen encoder.
 //!
 //! The layers below the first adapted one, the trunk, do not change. They run once over the texts
-//! of the task, and every step starts from their cached output.
+//! of the task, and every step starts from their cached output ([`CachedExamples`]).
 
 mod config;
 mod frozen;
@@ -9,14 +9,15 @@ mod predict;
 mod trainer;
 
 pub use config::FinetuneConfig;
-pub use frozen::FrozenEncoder;
-pub use predict::{Predictions, predict};
+pub use frozen::{CachedExamples, FrozenEncoder};
+pub use predict::{Predictions, predict, predict_cached};
 
 use crate::error::{Result, TrainError};
+use crate::memory;
 use espalier_data::Examples;
 use espalier_encoder::{Adapter, AdapterCard, Lora};
 use std::collections::BTreeMap;
-use trainer::AdapterTrainer;
+use trainer::{AdapterTrainer, initial_adapter};
 
 /// Trains adapters on a frozen encoder.
 ///
@@ -70,8 +71,9 @@ impl<'a> Finetuner<'a> {
         Self { config, ..self }
     }
 
-    /// Sets an adapter to start from, such as a family's adapter from pre-finetuning. The default
-    /// is a randomly initialized one.
+    /// Sets an adapter to start from, such as a family's adapter from pre-finetuning
+    /// ([`Prefinetuned::adapters`](crate::Prefinetuned)) or the field `lora` of a saved adapter. The
+    /// default is a randomly initialized one.
     pub fn init(self, init: Option<&'a Lora>) -> Self {
         Self { init, ..self }
     }
@@ -84,17 +86,36 @@ impl<'a> Finetuner<'a> {
     /// # Errors
     /// [`TrainError`] if there are no examples, a setting is out of range, the initial adapter does
     /// not fit the encoder, or the loss is not finite.
-    pub fn train(
+    pub fn train(&self, train: &Examples, observe: impl FnMut(FinetuneStep)) -> Result<Adapter> {
+        let lora = self.initial_adapter(train)?; // fails before the trunk runs
+        let cached = CachedExamples::new(self.encoder, train, lora.trunk_layers());
+        let all: Vec<usize> = (0..train.len()).collect();
+        self.train_cached(&cached, &all, observe)
+    }
+
+    /// As [`Finetuner::train`], on the examples with the indices in `subset`, and with the trunk's
+    /// output that is cached. See [`CachedExamples`].
+    ///
+    /// # Errors
+    /// Those of [`Finetuner::train`], and [`TrainError::Mismatch`] if the trunk's output is of
+    /// another encoder, or of another number of layers than the adapter has below it.
+    ///
+    /// # Panics
+    /// If an index is not one of an example.
+    pub fn train_cached(
         &self,
-        train: &Examples,
+        cached: &CachedExamples,
+        subset: &[usize],
         mut observe: impl FnMut(FinetuneStep),
     ) -> Result<Adapter> {
         let Self { encoder, init, config } = self;
-        config.check()?;
-        if train.is_empty() {
-            return Err(TrainError::Mismatch("the task has no examples to train on".into()));
+        if !encoder.is_same(&cached.encoder()) {
+            let problem = "the cached output is of another encoder than the one to train on";
+            return Err(TrainError::Mismatch(problem.into()));
         }
-        let mut trainer = AdapterTrainer::new(*encoder, *init, train, config)?;
+        let train = &cached.examples().select(subset);
+        let lora = self.initial_adapter(train)?;
+        let mut trainer = AdapterTrainer::new(cached, subset, train, lora, config)?;
         for step in 1..=config.steps {
             let loss = trainer.step(step)?;
             observe(FinetuneStep { step, steps: config.steps, loss });
@@ -112,6 +133,25 @@ impl<'a> Finetuner<'a> {
         // Files store bfloat16. Rounding here makes scores the same before and after saving.
         adapter.round();
         Ok(adapter)
+    }
+}
+
+impl Finetuner<'_> {
+    /// The adapter that training starts from. Checks the settings and the memory of a batch, so that
+    /// an error comes before the trunk runs.
+    fn initial_adapter(&self, train: &Examples) -> Result<Lora> {
+        self.config.check()?;
+        if train.is_empty() {
+            return Err(TrainError::Mismatch("the task has no examples to train on".into()));
+        }
+        let family = train.family();
+        self.encoder.trainable_network(family, None)?; // it may be packed in int8
+        let backbone = self.encoder.backbone(family);
+        let lora = initial_adapter(backbone, self.init, &self.config)?;
+        let layers = backbone.encoder.layers() - lora.trunk_layers();
+        let batch = self.config.batch.min(train.len());
+        memory::check_batch(&backbone.encoder.config, layers, batch)?;
+        Ok(lora)
     }
 }
 

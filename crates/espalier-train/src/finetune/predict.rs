@@ -1,6 +1,6 @@
 //! Predictions of an adapter for the examples of a task.
 
-use super::frozen::{FrozenEncoder, Trunk};
+use super::frozen::{CachedExamples, FrozenEncoder};
 use crate::error::{Result, TrainError};
 use espalier_data::Examples;
 use espalier_encoder::decode::entities;
@@ -47,18 +47,29 @@ pub fn predict<'a>(
     adapter: &Adapter,
     examples: &Examples,
 ) -> Result<Predictions> {
-    let (encoder, family) = (encoder.into(), examples.family());
+    let encoder: FrozenEncoder = encoder.into();
+    predict_cached(adapter, &CachedExamples::new(encoder, examples, adapter.lora.trunk_layers()))
+}
+
+/// As [`predict`], for examples whose trunk has run. See [`CachedExamples`].
+///
+/// # Errors
+/// Those of [`predict`], and [`TrainError::Mismatch`] if another number of layers is cached than
+/// the adapter has below it.
+pub fn predict_cached(adapter: &Adapter, cached: &CachedExamples) -> Result<Predictions> {
+    cached.check_layers(adapter.lora.trunk_layers())?;
+    let (encoder, examples) = (cached.encoder(), cached.examples());
+    let family = examples.family();
     let head = adapter.head.as_ref();
     let head = head.ok_or_else(|| {
         TrainError::Mismatch("this adapter has no head: it gives vectors only".into())
     })?;
     let width = encoder.backbone(family).encoder.width();
-    let trunk = Trunk::new(encoder, examples, adapter.lora.trunk_layers());
     let network = encoder.network(family, Some(&adapter.lora));
     let all: Vec<usize> = (0..examples.len()).collect();
     let hidden = |indices: &[usize]| {
-        let (batch, input) = trunk.batch(indices);
-        let hidden = network.encode(trunk.layers()..network.layers().end, Some(&input), &batch);
+        let (batch, input) = cached.batch(indices);
+        let hidden = network.encode(cached.layers()..network.layers().end, Some(&input), &batch);
         (batch, hidden)
     };
     let mut scores = Vec::new();
@@ -72,7 +83,7 @@ pub fn predict<'a>(
                 head.forward(&hidden, &mut scores); // [T, C]
                 for (s, &index) in indices.iter().enumerate() {
                     let scores = batch.rows(s, &scores, tags.len()); // [t, C]
-                    let found = entities(scores, &trunk.encoded()[index], &tags);
+                    let found = entities(scores, &cached.encoded()[index], &tags);
                     predicted.push(found.into_iter().map(|(entity, _)| entity).collect());
                 }
             }

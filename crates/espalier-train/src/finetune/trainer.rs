@@ -1,10 +1,9 @@
 //! The training loop of fine-tuning. [`AdapterTrainer::step`] is one step of it.
 
 use super::config::FinetuneConfig;
-use super::frozen::{FrozenEncoder, Trunk};
+use super::frozen::{CachedExamples, FrozenEncoder};
 use crate::error::{Result, TrainError};
 use crate::initialization::uniform;
-use crate::memory;
 use crate::network::{NetworkActivations, NetworkGradients};
 use crate::objectives::classification::loss::ClassificationLoss;
 use crate::objectives::classification::{HiddenStates, Targets};
@@ -23,7 +22,9 @@ pub(super) struct AdapterTrainer<'a> {
     encoder: FrozenEncoder<'a>,
     family: Family,
     batch: usize,
-    trunk: Trunk,
+    cached: &'a CachedExamples<'a>,
+    /// The examples that are trained on, indices of the cached ones.
+    subset: &'a [usize],
     targets: Targets,
     order: Shuffled,
     lora_group: ParameterGroup,
@@ -34,21 +35,18 @@ pub(super) struct AdapterTrainer<'a> {
 }
 
 impl<'a> AdapterTrainer<'a> {
-    /// Runs the trunk over the examples, and initializes the adapter and a head for their classes.
+    /// Initializes a head for the classes of `train`, the subset of the cached examples.
     pub(super) fn new(
-        encoder: FrozenEncoder<'a>,
-        init: Option<&Lora>,
+        cached: &'a CachedExamples<'a>,
+        subset: &'a [usize],
         train: &Examples,
+        lora: Lora,
         config: &FinetuneConfig,
     ) -> Result<Self> {
-        let family = train.family();
+        let (encoder, family) = (cached.encoder(), cached.examples().family());
+        cached.check_layers(lora.trunk_layers())?;
         let backbone = encoder.backbone(family);
-        encoder.trainable_network(family, None)?; // fails before the trunk runs
-        let lora = initial_adapter(backbone, init, config)?;
-        let layers = backbone.encoder.layers() - lora.trunk_layers();
-        memory::check_batch(&backbone.encoder.config, layers, config.batch.min(train.len()))?;
-        let trunk = Trunk::new(encoder, train, lora.trunk_layers());
-        let targets = Targets::new(train, trunk.encoded());
+        let targets = Targets::new(train, cached.encoded_of(subset));
         let mut rng = generator(config.seed, "head");
         let head =
             Head::random_init(backbone.encoder.width(), targets.classes(), uniform(&mut rng));
@@ -65,8 +63,9 @@ impl<'a> AdapterTrainer<'a> {
             family,
             batch: config.batch,
             targets,
-            trunk,
-            order: Shuffled::new(train.len(), generator(config.seed, "order")),
+            cached,
+            subset,
+            order: Shuffled::new(subset.len(), generator(config.seed, "order")),
             lora_group: group(lora.values.len(), config.learning_rate),
             head_group: group(head.values.len(), config.head_learning_rate),
             optimizer: Optimizer::new(optimizer),
@@ -85,10 +84,11 @@ impl<'a> AdapterTrainer<'a> {
     /// One training step on the next batch. Returns its loss.
     pub(super) fn step(&mut self, step: usize) -> Result<f64> {
         let indices = self.order.batch(self.batch);
-        let (batch, input) = self.trunk.batch(&indices);
+        let texts: Vec<usize> = indices.iter().map(|&index| self.subset[index]).collect();
+        let (batch, input) = self.cached.batch(&texts);
 
         let network = self.encoder.trainable_network(self.family, Some(&self.lora))?;
-        let layers = self.trunk.layers()..network.layers().end;
+        let layers = self.cached.layers()..network.layers().end;
         let activations = &mut self.activations;
         let hidden = network.forward(layers.clone(), Some(&input), &batch, activations); // [T, H]
 
@@ -97,7 +97,7 @@ impl<'a> AdapterTrainer<'a> {
         let d_head = &mut self.head_group.gradients;
         let loss = self.targets.loss(&indices, states, &self.head, &mut self.loss, d_head);
         if !loss.is_finite() {
-            let (objective, batch) = (self.family.into(), format!("examples {indices:?}"));
+            let (objective, batch) = (self.family.into(), format!("examples {texts:?}"));
             return Err(TrainError::NotFinite { step, objective, loss, batch });
         }
 
@@ -115,7 +115,7 @@ impl<'a> AdapterTrainer<'a> {
 }
 
 /// A copy of `init`, if it fits the encoder, or a randomly initialized adapter.
-fn initial_adapter(
+pub(super) fn initial_adapter(
     backbone: &TextEncoder,
     init: Option<&Lora>,
     config: &FinetuneConfig,

@@ -23,6 +23,7 @@ mod state;
 mod summary;
 
 pub use error::RunError;
+pub use settings::fingerprint as settings_fingerprint;
 pub use summary::Summary;
 
 use crate::config::PrefinetuneConfig;

@@ -59,9 +59,14 @@ pub(super) fn check(
     }
 }
 
-/// The SHA-256 of the settings that affect the result. Renamed keys have their former names, so
-/// that checkpoints of earlier versions can be resumed.
-pub(super) fn fingerprint(config: &PrefinetuneConfig) -> Result<String> {
+/// The SHA-256 of the settings that affect the result. Files and directories count by their names,
+/// without the directories that they are in; encoders, which are known by their weights, do not
+/// count. Renamed keys have their former names, so that checkpoints of earlier versions can be
+/// resumed.
+///
+/// # Errors
+/// None for a configuration that can be written as TOML, as all can that were read.
+pub fn fingerprint(config: &PrefinetuneConfig) -> Result<String> {
     let former = |key: String| match RENAMED_KEYS.iter().find(|(_, now)| *now == key) {
         Some((former, _)) => former.to_string(),
         None => key,

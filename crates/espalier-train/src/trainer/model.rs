@@ -9,7 +9,7 @@ use crate::network::SecondEncoder;
 use crate::objectives::{ConceptModel, Teacher};
 use espalier_data::sampling::generator;
 use espalier_encoder::{
-    Adapter, AdapterCard, Architecture, Backbone, EncoderConfig, Family, Lora, Output,
+    Adapter, AdapterCard, Architecture, Backbone, Compute, EncoderConfig, Family, Lora, Output,
 };
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -86,6 +86,44 @@ impl Prefinetuned {
             concepts.save(&directory.join("concepts"), self.backbone.fingerprint())?;
         }
         Ok(())
+    }
+}
+
+impl Prefinetuned {
+    /// Opens the model that [`Prefinetuned::save`] wrote to a directory, without the model of
+    /// concept contrast.
+    ///
+    /// # Errors
+    /// [`TrainError`](crate::TrainError) if a file cannot be read, or does not fit the encoder.
+    pub fn open(directory: &Path) -> Result<Self> {
+        let mut opened = Self::from(Backbone::open(&directory.join("backbone"))?);
+        if SecondEncoder::is_in(directory) {
+            opened.second = Some(SecondEncoder::open(directory, &opened.backbone)?);
+        }
+        for family in [Family::Ner, Family::Tc] {
+            let adapter = directory.join("adapters").join(family.name());
+            if adapter.exists() {
+                let lora = Adapter::open_lora(&adapter, &opened.backbone)?;
+                opened.adapters.insert(family, lora);
+            }
+        }
+        Ok(opened)
+    }
+
+    /// Sets the precision of matrix products.
+    pub fn with_compute(self, compute: Compute) -> Self {
+        let second = self.second.map(|second| SecondEncoder {
+            backbone: second.backbone.with_compute(compute),
+            stitches: second.stitches,
+        });
+        Self { backbone: self.backbone.with_compute(compute), second, ..self }
+    }
+}
+
+/// The backbone as it is: the result of no pre-finetuning.
+impl From<Backbone> for Prefinetuned {
+    fn from(backbone: Backbone) -> Self {
+        Self { backbone, second: None, adapters: BTreeMap::new(), concepts: None }
     }
 }
 

@@ -2,7 +2,8 @@
 //! The page is also well-formed XML, so that tools can check and take apart what it holds.
 //!
 //! A section of the page is a file, in the order of the page: [`conclusion`], [`scores`],
-//! [`means`], [`curves`], [`settings`]. [`chart`] and [`text`] are what they share.
+//! [`means`], [`curves`], [`settings`]. [`chart`] and [`text`] are what they share. [`study`] is the
+//! page of a study, [`conflict`] that of the conflict meter.
 
 mod chart;
 mod conclusion;
@@ -13,9 +14,11 @@ mod means;
 mod sample;
 mod scores;
 mod settings;
+mod study;
 mod text;
 
 pub use conflict::{conflict_figures, conflict_html};
+pub use study::study_html;
 
 use super::{Example, Report};
 use text::{counted, duration, escape};
@@ -105,13 +108,13 @@ fn example(example: &Example) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::statistics::Mean;
     use espalier_train::strategy::Strategy;
 
     /// The page as XML: an unescaped `<`, an unclosed tag or an attribute given twice is an error.
-    fn assert_well_formed(page: &str) -> usize {
+    pub(super) fn assert_well_formed(page: &str) -> usize {
         let body = page.strip_prefix("<!DOCTYPE html>\n").expect("the page declares itself HTML");
         let document =
             roxmltree::Document::parse(body).unwrap_or_else(|error| panic!("{error}\n{page}"));

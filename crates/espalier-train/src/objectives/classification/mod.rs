@@ -37,7 +37,10 @@ pub(crate) struct HiddenStates<'a> {
 
 impl Targets {
     /// The targets of the training examples, whose encoded texts are `encoded`.
-    pub(crate) fn new(train: &Examples, encoded: &[Encoded]) -> Self {
+    pub(crate) fn new<'e>(
+        train: &Examples,
+        encoded: impl IntoIterator<Item = &'e Encoded>,
+    ) -> Self {
         let labels = train.label_counts().into_keys();
         match train {
             Examples::Ner(texts) => {
