@@ -27,6 +27,7 @@ use std::process::ExitCode;
 /// encoders
 #[derive(Parser)]
 #[command(
+    name = "espalier",
     version,
     arg_required_else_help = true,
     after_help = "\

@@ -7,6 +7,7 @@ use crate::tensors::TensorFile;
 use espalier_kernels::gemm::{Matrix, MatrixMut, Start, gemm};
 use espalier_kernels::linear::linear_parameter_gradients;
 use serde::Deserialize;
+use std::fmt;
 use std::path::Path;
 
 /// A linear layer H -> C with its parameters in one flat vector: weight [C, H], then bias `[C]`.
@@ -20,12 +21,22 @@ use std::path::Path;
 /// assert_eq!(scores, [3.0, 1.5]);
 /// assert_eq!(best_class(&scores).0, 0);
 /// ```
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Head {
     /// C.
     pub classes: usize,
     /// Weight, then bias.
     pub values: Vec<f32>,
+}
+
+/// Its shape, without the numbers.
+impl fmt::Debug for Head {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.debug_struct("Head")
+            .field("classes", &self.classes)
+            .field("parameters", &self.values.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Head {

@@ -4,6 +4,7 @@
 use crate::architecture::{Architecture, EncoderConfig, Module};
 use espalier_kernels::lora::{LoraPair, LoraPairMut};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::ops::Range;
 
 /// The shape of a new LoRA.
@@ -108,7 +109,7 @@ pub struct LoraSite {
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Lora {
     /// The architecture that has these modules.
     pub architecture: Architecture,
@@ -118,6 +119,17 @@ pub struct Lora {
     pub values: Vec<f32>,
     /// For each layer and each of [`Module::ALL`] the index in `sites`.
     index: Vec<[Option<usize>; 6]>,
+}
+
+/// Its shape, without the numbers.
+impl fmt::Debug for Lora {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.debug_struct("Lora")
+            .field("architecture", &self.architecture)
+            .field("modules", &self.sites.len())
+            .field("parameters", &self.values.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Lora {

@@ -14,6 +14,7 @@ use espalier_kernels::layer_norm::{
     layer_norm_parameter_gradients,
 };
 use espalier_kernels::linear::{Gelu, bias_gradient, linear};
+use std::fmt;
 use std::ops::Range;
 
 /// BERT's head (arXiv 1810.04805, and transformers' `BertForMaskedLM`). Its last matrix E [V, H] is
@@ -26,7 +27,7 @@ use std::ops::Range;
 ///
 /// Its other parameters are one vector: W [H, H], c `[H]`, weight and bias of the LayerNorm, `[H]`
 /// each, and b `[V]`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct MlmHead {
     /// All parameters but E.
     pub values: Vec<f32>,
@@ -45,6 +46,13 @@ pub struct Transformed {
     stats: Vec<RowStats>,
     /// That of the forward pass.
     precision: Option<Precision>,
+}
+
+/// Its size, without the numbers.
+impl fmt::Debug for MlmHead {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.debug_struct("MlmHead").field("parameters", &self.values.len()).finish_non_exhaustive()
+    }
 }
 
 impl MlmHead {

@@ -1,8 +1,8 @@
 //! Backbones that are saved and opened again, and the variants of weight files that are read.
 
 use espalier_encoder::{
-    Adapter, AnyBackbone, Backbone, Batch, EncoderError, PackedBackbone, Pooling, TextEncoder,
-    Tokenizer,
+    Adapter, AnyBackbone, Backbone, Batch, EncoderError, Head, Lora, LoraConfig, PackedBackbone,
+    Pooling, TextEncoder, Tokenizer,
 };
 use espalier_testing::compare::bits;
 use espalier_testing::fixtures::{copy_of, edit_json, fixture, tiny_bert};
@@ -23,6 +23,17 @@ const _: () = {
     is_send_and_sync::<Tokenizer>();
     is_send_and_sync::<EncoderError>();
 };
+
+/// `dbg!` of a backbone must not print millions of weights.
+#[test]
+fn what_is_printed_for_debugging_is_short() {
+    let backbone = tiny_bert();
+    let lora = Lora::random_init(&backbone.encoder.config, &LoraConfig::for_layers(3), || 0.5);
+    let head = Head::random_init(32, 4, || 0.5);
+    let shown = [format!("{backbone:?}"), format!("{lora:?}"), format!("{head:?}")];
+    assert!(shown.iter().all(|text| text.len() < 2000), "{shown:?}");
+    assert!(shown[0].contains(backbone.fingerprint()));
+}
 
 #[test]
 fn what_is_saved_opens_as_the_same_backbone() {

@@ -9,14 +9,12 @@ use espalier_encoder::{
 use espalier_kernels::pooling::l2_normalize;
 
 /// Low-rank updates, and how hidden states become answers.
-#[derive(Debug)]
 pub(crate) struct Attached {
     /// The updates, packed for the backbone's precision.
     pub lora: PackedLora,
     task: Task,
 }
 
-#[derive(Debug)]
 enum Task {
     Tags { head: Head, tags: TagSet },
     Labels { head: Head, pooling: Pooling, labels: Vec<String> },

@@ -9,6 +9,7 @@ use espalier_encoder::text::first_few;
 use espalier_encoder::{Adapter, AnyBackbone, Compute, Lora, TextEncoder, check_threads};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -48,11 +49,20 @@ type ByName = BTreeMap<String, Arc<Attached>>;
 /// functions that need it fail with
 /// [`EncoderError::Forked`](espalier_encoder::EncoderError::Forked). Servers that fork open the
 /// backbone in each child.
-#[derive(Debug)]
 pub struct Runtime {
     backbone: TextEncoder,
     plain: Arc<Attached>,
     adapters: RwLock<ByName>,
+}
+
+/// The backbone and the names of the adapters, without their numbers.
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.debug_struct("Runtime")
+            .field("backbone", &self.backbone)
+            .field("adapters", &self.names())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Runtime {

@@ -44,6 +44,8 @@ fn adapters_come_and_go() {
     expect_error(runtime.run(&["it was"], &["b"]), &["attached: a"]);
     runtime.attach("b", good.path()).unwrap();
     assert_eq!(label_of(&runtime, "b"), "good");
+    let shown = format!("{runtime:?}");
+    assert!(shown.contains(r#"adapters: ["a", "b"]"#) && shown.len() < 2000, "{shown}");
 }
 
 #[test]

@@ -3,6 +3,7 @@ use espalier_encoder::EncoderError;
 use espalier_runtime::RuntimeError;
 use espalier_train::TrainError;
 use espalier_train::run::RunError;
+use espalier_train::strategy::UnknownStrategy;
 
 /// Result of this crate's fallible functions, and handy for `main`.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -24,6 +25,9 @@ pub enum Error {
     /// Training cannot start or must stop.
     #[error(transparent)]
     Train(#[from] TrainError),
+    /// A strategy has another name.
+    #[error(transparent)]
+    UnknownStrategy(#[from] UnknownStrategy),
     /// A run in a directory cannot start, resume or finish.
     #[error(transparent)]
     Run(#[from] RunError),

@@ -13,6 +13,9 @@
 //! This page is a tour. Its programs run on a tiny model with random weights; put a model id such
 //! as `"sentence-transformers/all-MiniLM-L6-v2"` in its place for real answers.
 //!
+//! Run your program with `--release`: without optimisation it is many times slower. For debug builds,
+//! add `[profile.dev.package."*"]` with `opt-level = 2` to its `Cargo.toml`.
+//!
 //! # Load a backbone and embed texts
 //!
 //! [`from_pretrained`](FromPretrained::from_pretrained) takes the path of a directory or a model id
@@ -56,7 +59,7 @@
 //!     ("the trains from paris", "train"),
 //! ])?;
 //!
-//! let mut config = FinetuneConfig::default();
+//! let mut config = FinetuneConfig::default(); // more settings may come: start from the defaults
 //! (config.steps, config.learning_rate) = (40, 0.01);
 //! let adapter = Finetuner::new(&backbone).config(config).train(&train, |step| {
 //!     println!("step {}: loss {:.3}", step.step, step.loss);

@@ -52,7 +52,8 @@ pub fn run(args: Args) -> anyhow::Result<()> {
          cross-stitch cannot be used for those; name it before others"
     );
     let data = args.out.join("data");
-    if !data.join(SAMPLES[0].0).exists() {
+    // A single file of that name may be anybody's.
+    if !SAMPLES.iter().all(|(path, _)| data.join(path).exists()) {
         only_ours(&args.out, &[], &[], "an earlier demo")?;
     }
     let backbone = backbone::open_trainable(&args.backbone, Compute::Auto)?;

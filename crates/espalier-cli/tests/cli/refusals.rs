@@ -124,6 +124,7 @@ fn help_teaches_by_example() {
         assert!(workspace.ok(&format!("{command} --help")).contains("Example: "), "{command}");
     }
     assert!(workspace.ok("--help").contains("demo"));
+    assert_eq!(workspace.ok("--version").trim(), concat!("espalier ", env!("CARGO_PKG_VERSION")));
 }
 
 /// Input files, files of others, and pipes are not overwritten.
@@ -151,7 +152,11 @@ fn other_files_are_not_overwritten() {
             .unwrap()
             .success()
     );
+    // A file that a demo has too does not make it one.
+    fs::create_dir_all(workspace.path("own/data")).unwrap();
+    fs::write(workspace.path("own/data/LICENSES.md"), "precious").unwrap();
     workspace.refuses([
+        ("demo --backbone BACKBONE --out own", "neither empty nor an earlier demo"),
         ("pack --backbone copy --out copy/model.safetensors", "is one of the input files"),
         ("encode --backbone BACKBONE --input texts --output texts", "is one of the input files"),
         ("encode --backbone BACKBONE --input texts --output pipe", "no regular file"),

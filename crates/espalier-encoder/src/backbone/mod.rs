@@ -21,6 +21,7 @@ use crate::mlm_head::MlmHead;
 use crate::packed_file::{self, Contents, PackedFile, Storage, TOKENIZER_JSON, TokenizerContents};
 use directory::{CopiedFile, fingerprint};
 use espalier_kernels::Precision;
+use std::fmt;
 use std::ops::Deref;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -42,13 +43,20 @@ use text_encoder::Weights;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Backbone {
     text_encoder: TextEncoder,
     /// Files that are copied when the backbone is saved.
     copied_files: Arc<[CopiedFile]>,
     /// The head of masked language modelling, if the model has one.
     head: Option<Arc<MlmHead>>,
+}
+
+impl fmt::Debug for Backbone {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let mut shown = f.debug_struct("Backbone");
+        shown.field("text_encoder", &self.text_encoder).finish_non_exhaustive()
+    }
 }
 
 impl Backbone {

@@ -7,6 +7,7 @@ use crate::files;
 use crate::packed_file::{self, MappedWeights};
 use espalier_kernels::Precision;
 use espalier_kernels::mapped::Mapped;
+use std::fmt;
 use std::io;
 use std::ops::Deref;
 use std::path::Path;
@@ -16,10 +17,17 @@ use std::sync::{Arc, OnceLock};
 ///
 /// Its word embeddings are used in place; its other matrices are read when a model is first asked
 /// for. It dereferences to [`TextEncoder`], and is `Send + Sync`: threads may share it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct PackedBackbone {
     text_encoder: TextEncoder,
     weights: Arc<MappedWeights>,
+}
+
+impl fmt::Debug for PackedBackbone {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let mut shown = f.debug_struct("PackedBackbone");
+        shown.field("text_encoder", &self.text_encoder).finish_non_exhaustive()
+    }
 }
 
 impl PackedBackbone {

@@ -9,6 +9,7 @@ use crate::packed_file::MappedWeights;
 use crate::pooling::TextVectors;
 use crate::tokenizer::Tokenizer;
 use espalier_kernels::Precision;
+use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 /// An encoder with its tokenizer and pooling, ready for inference: what
@@ -17,7 +18,7 @@ use std::sync::{Arc, OnceLock};
 ///
 /// All three dereference to it, as `String` does to `str`. Functions that only run an encoder take
 /// a `&TextEncoder`.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct TextEncoder {
     /// The architecture.
     pub encoder: Arc<Encoder>,
@@ -33,12 +34,24 @@ pub struct TextEncoder {
 }
 
 /// Where a backbone's weights are.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) enum Weights {
     /// In memory, all in f32, laid out as the encoder's layout says.
     Memory(Arc<Vec<f32>>),
     /// In a packed file, which is mapped or copied.
     Mapped(Arc<MappedWeights>),
+}
+
+/// What it is, without its weights and vocabulary.
+impl fmt::Debug for TextEncoder {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.debug_struct("TextEncoder")
+            .field("config", &self.encoder.config)
+            .field("text_vectors", &self.text_vectors)
+            .field("precision", &self.precision)
+            .field("fingerprint", &self.fingerprint)
+            .finish_non_exhaustive()
+    }
 }
 
 impl TextEncoder {

@@ -128,7 +128,7 @@ pub struct GroupConfig {
 
 /// The keys of a group that are in a file.
 #[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields, rename = "GroupConfig")]
+#[serde(default, deny_unknown_fields, expecting = "a table of settings")]
 struct PartialGroup {
     learning_rate: Option<f32>,
     weight_decay: Option<f32>,
