@@ -7,6 +7,7 @@ pub mod distill;
 pub mod mlm;
 pub mod pairs;
 mod sentences;
+mod teacher;
 
 pub use concept::ConceptModel;
 pub use distill::Teacher;
