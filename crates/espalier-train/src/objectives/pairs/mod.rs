@@ -1,6 +1,9 @@
 //! Contrast of text pairs: the objective of the classification family.
 
+mod batch;
+mod embedder;
 pub mod loss;
+mod scores;
 
 use super::{BatchReport, EXCERPT, Objective, gather, scatter_add};
 use crate::config::PrefinetuneConfig;
@@ -8,13 +11,14 @@ use crate::error::{Result, TrainError};
 use crate::memory;
 use crate::network::Pass;
 use crate::strategy::ObjectiveKind;
+use batch::PairBatch;
+use embedder::TextEmbedder;
 use espalier_data::sampling::generator;
 use espalier_data::{Corpus, CorpusConfig, CorpusPosition, TextPair};
 use espalier_encoder::text::{excerpt, first_few};
-use espalier_encoder::{Backbone, Batch, Encoded, Pooling, Tokenizer};
-use loss::{InfoNce, false_negatives};
+use espalier_encoder::{Backbone, Encoded, Tokenizer};
+use loss::InfoNce;
 use rayon::prelude::*;
-use std::collections::HashMap;
 use std::sync::Arc;
 
 /// The objective. All pairs of a batch come from one source, so that negatives cannot be recognized
@@ -113,92 +117,5 @@ impl Objective for PairContrast {
 
     fn seek(&mut self, position: &CorpusPosition) -> Result<()> {
         Ok(self.pairs.seek(position)?)
-    }
-}
-
-/// A batch of pairs: the distinct texts, and the indices of the texts that are compared.
-struct PairBatch<'a> {
-    /// The distinct texts: anchors, then positives, then hard negatives.
-    texts: Vec<&'a str>,
-    /// The anchor of each pair, `[n]`.
-    anchors: Vec<usize>,
-    /// The positive of each pair, then the hard negatives of all pairs, `[n + q]`.
-    candidates: Vec<usize>,
-    /// The false negatives, see [`false_negatives`], [n, n + q].
-    excluded: Vec<bool>,
-}
-
-impl<'a> PairBatch<'a> {
-    /// An anchor with several positives makes a pair with each of them.
-    fn new(pairs: &'a [TextPair]) -> Self {
-        let (mut texts, mut indices) = (Vec::new(), HashMap::new());
-        let mut index = |text: &'a str| {
-            *indices.entry(text).or_insert_with(|| {
-                texts.push(text);
-                texts.len() - 1
-            })
-        };
-        let positives = |pair: &'a TextPair| std::iter::once(&pair.positive).chain(&pair.positives);
-        let anchors: Vec<usize> = pairs
-            .iter()
-            .flat_map(|pair| positives(pair).map(|_| &pair.anchor))
-            .map(|text| index(text))
-            .collect();
-        let positives: Vec<usize> =
-            pairs.iter().flat_map(positives).map(|text| index(text)).collect();
-        let negatives: Vec<usize> =
-            pairs.iter().flat_map(|pair| &pair.negatives).map(|text| index(text)).collect();
-        let excluded = false_negatives(&anchors, &positives, &negatives);
-        Self { texts, anchors, candidates: [positives, negatives].concat(), excluded }
-    }
-}
-
-/// Embeds texts, all at once or in chunks.
-///
-/// In chunks this is GradCache (arXiv 2101.06983): texts are embedded without keeping activations.
-/// When the gradients with respect to their vectors are known, each chunk runs forward again and
-/// then backward. This needs memory for the activations of one chunk only, and costs a second
-/// forward pass.
-struct TextEmbedder {
-    pooling: Pooling,
-    /// The number of texts of a chunk; 0 for all at once.
-    chunk: usize,
-}
-
-impl TextEmbedder {
-    /// The text vectors, [n, H].
-    fn forward(&self, pass: &mut Pass, texts: &[Encoded]) -> Vec<f32> {
-        let (width, mut vectors) = (pass.width(), Vec::new());
-        if self.at_once(texts) {
-            let batch = Batch::from_texts(texts);
-            self.pooling.forward(pass.forward(&batch), &batch, width, &mut vectors);
-            return vectors;
-        }
-        let mut pooled = Vec::new();
-        for chunk in texts.chunks(self.chunk) {
-            let batch = Batch::from_texts(chunk);
-            self.pooling.forward(&pass.encode(&batch), &batch, width, &mut pooled);
-            vectors.extend_from_slice(&pooled);
-        }
-        vectors
-    }
-
-    /// Adds the gradients of all trained parameters. `d_vectors` [n, H] is the gradient with
-    /// respect to the result of the last [`TextEmbedder::forward`], which had the same texts.
-    fn backward(&self, pass: &mut Pass, texts: &[Encoded], d_vectors: &[f32]) {
-        let (width, at_once, mut d_hidden) = (pass.width(), self.at_once(texts), Vec::new());
-        let chunk = if at_once { texts.len() } else { self.chunk };
-        for (texts, d_vectors) in texts.chunks(chunk).zip(d_vectors.chunks(chunk * width)) {
-            let batch = Batch::from_texts(texts);
-            if !at_once {
-                pass.forward(&batch);
-            }
-            self.pooling.backward(d_vectors, &batch, width, &mut d_hidden);
-            pass.backward(&batch, &mut d_hidden);
-        }
-    }
-
-    fn at_once(&self, texts: &[Encoded]) -> bool {
-        self.chunk == 0 || self.chunk >= texts.len()
     }
 }
