@@ -4,6 +4,7 @@ mod batch;
 mod embedder;
 pub mod loss;
 mod scores;
+pub mod similarity;
 
 use super::{BatchReport, EXCERPT, Objective, gather, scatter_add};
 use crate::config::PrefinetuneConfig;
