@@ -79,6 +79,12 @@ pub enum TrainError {
          packed file or a hub id"
     )]
     NoTeacher,
+    /// A teacher of text vectors is configured, but the run was not given one.
+    #[error(
+        "tc.teacher is set, but the run was given no teacher of text vectors; open it with \
+         TextTeacher::open and give it to the run with Encoders::with_text_teacher"
+    )]
+    NoTextTeacher,
     /// The teacher lacks the output that distillation should match.
     #[error("teacher {}: {reason}", path.display())]
     Teacher {

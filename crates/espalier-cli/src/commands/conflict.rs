@@ -1,4 +1,4 @@
-use super::training::open_teacher;
+use super::training::{open_teacher, open_text_teacher};
 use crate::output;
 use crate::progress::Progress;
 use anyhow::Context;
@@ -72,8 +72,9 @@ fn measured(path: &Path, overrides: &[String], batches: usize) -> anyhow::Result
     let config = PrefinetuneConfig::read(path, overrides)?;
     config.check()?;
     let backbone = super::training::open(&config)?;
-    let teacher = open_teacher(&config)?;
+    let (teacher, text_teacher) = (open_teacher(&config)?, open_text_teacher(&config)?);
     let encoders = Encoders::from(&backbone).with_teacher(teacher.as_ref());
+    let encoders = encoders.with_text_teacher(text_teacher.as_ref());
     let mut progress = Progress::new(&format!("measuring ({})", config.strategy), batches);
     let mut measurements = Vec::new();
     measure_conflict(encoders, &config, batches, |number, conflict| {

@@ -4,9 +4,10 @@
 use crate::backbone;
 use crate::interrupt::{Interrupted, Stop};
 use crate::progress::Progress;
+use anyhow::Context;
 use espalier_encoder::{Backbone, EncoderError};
 use espalier_train::config::NerObjective;
-use espalier_train::objectives::Teacher;
+use espalier_train::objectives::{Teacher, TextTeacher};
 use espalier_train::run::{Outcome, RunDirectory, RunEvent, Summary};
 use espalier_train::strategy::ObjectiveKind;
 use espalier_train::trainer::{Encoders, StepReport, fresh_backbone};
@@ -65,8 +66,9 @@ impl TrainingArgs {
             return self.print_result(config, &next(&summary));
         }
         let backbone = open(config)?;
-        let teacher = open_teacher(config)?;
+        let (teacher, text_teacher) = (open_teacher(config)?, open_text_teacher(config)?);
         let encoders = Encoders::from(&backbone).with_teacher(teacher.as_ref());
+        let encoders = encoders.with_text_teacher(text_teacher.as_ref());
         let stop = Stop::on_signals()?;
         let mut progress =
             Progress::new(&format!("{command} ({})", config.strategy), config.train.steps);
@@ -153,6 +155,14 @@ pub fn open_teacher(config: &PrefinetuneConfig) -> anyhow::Result<Option<Teacher
         Some(spec) if distills => Ok(Some(Teacher::open(&backbone::locate(spec)?, &config.ner)?)),
         _ => Ok(None),
     }
+}
+
+/// The teacher of text vectors, if the run has one.
+pub fn open_text_teacher(config: &PrefinetuneConfig) -> anyhow::Result<Option<TextTeacher>> {
+    let trains_pairs = config.strategy.objectives.contains(&ObjectiveKind::Tc);
+    let Some(spec) = config.tc.teacher.as_ref().filter(|_| trains_pairs) else { return Ok(None) };
+    let open = || anyhow::Ok(TextTeacher::open(&backbone::locate(spec)?, &config.tc)?);
+    open().with_context(|| format!("tc.teacher {spec} cannot be opened")).map(Some)
 }
 
 /// The losses of a step, for a progress line.

@@ -1,4 +1,4 @@
-//! Pre-finetuning, the conflict meter, and distillation from a teacher.
+//! Pre-finetuning, the conflict meter, and distillation from teachers.
 
 use crate::workspace::{Workspace, backbone};
 use serde_json::Value;
@@ -105,6 +105,35 @@ fn a_teacher_is_trained_and_distilled() {
         (
             format!("prefinetune {distill} --set ner.distill.los=mse --out x"),
             "did you mean \"ner.distill.loss\"?",
+        ),
+    ]);
+}
+
+#[test]
+fn a_teacher_of_text_vectors_is_matched() {
+    let workspace = Workspace::new();
+    // The tiny encoder is its own teacher.
+    let taught = "run.toml --set tc.teacher=BACKBONE --set tc.teacher_cache=said";
+    workspace.ok(&format!("prefinetune {taught} --set tc.distill.vector_weight=2 --out run"));
+    workspace.ok(&format!("conflict {taught} --batches 2"));
+    assert_eq!(fs::read_dir(workspace.path("said")).unwrap().count(), 1);
+    let config = fs::read_to_string(workspace.path("run/config.toml")).unwrap();
+    for line in ["similarity_weight = 1.0", "vector_weight = 2.0", "temperature = 0.05"] {
+        assert!(config.contains(line), "{line} is not in {config}");
+    }
+    // A strategy without pairs does not need the teacher.
+    workspace.ok("prefinetune run.toml --set strategy=ner --set tc.teacher=nowhere --out ner");
+    workspace.refuses([
+        ("prefinetune run.toml --set tc.teacher=nowhere/at/all --out x", "nowhere/at/all"),
+        (
+            "prefinetune run.toml --set tc.distill.vector_weight=0 --out x",
+            "tc.distill is set; it says how to match a teacher of text vectors; name one in \
+             tc.teacher",
+        ),
+        ("prefinetune run.toml --set tc.techer=BACKBONE --out x", "did you mean \"tc.teacher\"?"),
+        (
+            "prefinetune run.toml --set tc.distill.simlarity_weight=2 --out x",
+            "did you mean \"tc.distill.similarity_weight\"?",
         ),
     ]);
 }

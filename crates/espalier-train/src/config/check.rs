@@ -26,13 +26,15 @@ impl PrefinetuneConfig {
         self.check_model()?;
         self.check_corpus_weights()?;
         self.check_ner()?;
+        self.check_tc()?;
         self.check_strategy()
     }
 
     /// Checks learning rates, weights and other floating-point numbers.
     fn check_numbers(&self) -> Result<()> {
         let (train, ner, tc, mlm) = (&self.train, &self.ner, &self.tc, &self.mlm);
-        let (adapter, stitch) = (&self.adapter, &self.stitch);
+        let (adapter, stitch, distill) = (&self.adapter, &self.stitch, tc.distill());
+        let projection_group = &distill.projection_group;
         for (key, value) in [
             ("train.learning_rate", train.learning_rate),
             ("train.weight_decay", train.weight_decay),
@@ -45,6 +47,10 @@ impl PrefinetuneConfig {
             ("ner.distill.entity_weight", ner.distill.entity_weight),
             ("ner.distill.layer_weight", ner.distill.layer_weight),
             ("tc.weight", tc.weight),
+            ("tc.distill.similarity_weight", distill.similarity_weight),
+            ("tc.distill.vector_weight", distill.vector_weight),
+            ("tc.distill.projection_group.learning_rate", projection_group.learning_rate),
+            ("tc.distill.projection_group.weight_decay", projection_group.weight_decay),
             ("mlm.weight", mlm.weight),
             ("adapter.group.learning_rate", adapter.group.learning_rate),
             ("adapter.group.weight_decay", adapter.group.weight_decay),
@@ -57,6 +63,7 @@ impl PrefinetuneConfig {
             ("ner.scale", ner.scale),
             ("ner.distill.temperature", ner.distill.temperature),
             ("tc.temperature", tc.temperature),
+            ("tc.distill.temperature", tc.distill_temperature()),
             ("adapter.alpha", adapter.alpha),
         ] {
             require(key, value, value.is_finite() && value > 0.0, "it must be a number above 0")?;
@@ -73,6 +80,7 @@ impl PrefinetuneConfig {
             ("train.warmup", Some(train.warmup)),
             ("ner.projection_group.warmup", ner.projection_group.warmup),
             ("ner.concept_group.warmup", ner.concept_group.warmup),
+            ("tc.distill.projection_group.warmup", projection_group.warmup),
             ("adapter.group.warmup", adapter.group.warmup),
         ] {
             let warmup = warmup.unwrap_or_default();
@@ -150,6 +158,23 @@ impl PrefinetuneConfig {
             require("ner.distill.layer", layer, fits, rule)?;
         }
         Ok(())
+    }
+
+    /// Checks that the settings of a teacher of text vectors fit each other.
+    fn check_tc(&self) -> Result<()> {
+        let tc = &self.tc;
+        let Some(teacher) = &tc.teacher else {
+            let rule = "it says how to match a teacher of text vectors; name one in tc.teacher, \
+                        or remove tc.distill";
+            return require("tc.distill", "set", tc.distill.is_none(), rule);
+        };
+        let rule = "name a directory, a packed file or a hub id, or remove tc.teacher";
+        require("tc.teacher", "empty", !teacher.is_empty(), rule)?;
+        let distill = tc.distill();
+        let is_matched = distill.similarity_weight > 0.0 || distill.vector_weight > 0.0;
+        let rule = "with tc.distill.similarity_weight 0 too nothing is learned from the teacher; \
+                    give one of them a weight, or remove tc.teacher";
+        require("tc.distill.vector_weight", distill.vector_weight, is_matched, rule)
     }
 
     /// Checks that the strategy has what it needs: corpora, and a teacher for distillation.

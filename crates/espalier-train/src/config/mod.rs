@@ -4,15 +4,16 @@ mod check;
 mod encoder;
 mod objectives;
 mod parse;
+mod tc;
 mod train;
 
 pub(crate) use check::{BATCH_RULE, BATCHES, RANK_RULE, RANKS};
 pub use encoder::{AdapterConfig, ScratchConfig, StitchConfig};
 pub use objectives::{
     ConceptEncoderKind, DistillConfig, DistillLossKind, MlmConfig, NerConfig, NerObjective,
-    TcConfig,
 };
 pub(crate) use parse::RENAMED_KEYS;
+pub use tc::{TcConfig, TcDistillConfig};
 pub use train::{Composition, GroupConfig, TrainConfig};
 
 use crate::error::{Result, TrainError};
@@ -183,13 +184,15 @@ impl PrefinetuneConfig {
         let tokenizer =
             Some(&mut self.scratch.tokenizer).filter(|path| !path.as_os_str().is_empty());
         let paths = corpora.map(|corpus| &mut corpus.path).chain(tokenizer);
-        paths.chain(&mut self.ner.teacher_cache).chain(&mut self.ner.distill.adapter)
+        let of_ner = self.ner.teacher_cache.iter_mut().chain(&mut self.ner.distill.adapter);
+        paths.chain(of_ner).chain(&mut self.tc.teacher_cache)
     }
 
     /// All encoders in the configuration: directories, files or hub ids.
     pub(crate) fn models_mut(&mut self) -> impl Iterator<Item = &mut String> {
         let scratch = self.starts_from_scratch();
-        Some(&mut self.backbone).filter(|_| !scratch).into_iter().chain(&mut self.ner.teacher)
+        let backbone = Some(&mut self.backbone).filter(|_| !scratch);
+        backbone.into_iter().chain(&mut self.ner.teacher).chain(&mut self.tc.teacher)
     }
 
     /// The same configuration with all optional values filled in, so that it has every key.
@@ -201,7 +204,17 @@ impl PrefinetuneConfig {
         ner.teacher.get_or_insert_default();
         ner.teacher_cache.get_or_insert_default();
         ner.distill.adapter.get_or_insert_default();
-        let groups = [&mut ner.projection_group, &mut ner.concept_group, &mut config.adapter.group];
+        let tc = &mut config.tc;
+        tc.teacher.get_or_insert_default();
+        tc.teacher_precision.get_or_insert_default();
+        tc.teacher_cache.get_or_insert_default();
+        let distill = tc.distill.insert(self.tc.distill());
+        let groups = [
+            &mut ner.projection_group,
+            &mut ner.concept_group,
+            &mut distill.projection_group,
+            &mut config.adapter.group,
+        ];
         for group in groups {
             group.schedule.get_or_insert(train.schedule);
             group.warmup.get_or_insert(train.warmup);

@@ -1,8 +1,8 @@
-//! The settings of the objectives: `[ner]`, `[tc]` and `[mlm]`.
+//! The settings of the objectives `[ner]` and `[mlm]`.
 
 use super::GroupConfig;
 use espalier_data::CorpusConfig;
-use espalier_encoder::{Compute, Pooling};
+use espalier_encoder::Compute;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::path::PathBuf;
 
@@ -164,42 +164,6 @@ impl Default for DistillConfig {
             layer_weight: 1.0,
             temperature: 2.0,
             adapter: None,
-        }
-    }
-}
-
-/// The settings of the classification objective, contrast of text pairs.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[non_exhaustive]
-pub struct TcConfig {
-    /// Corpora of text pairs. The weight of a file multiplies the weights of its sources.
-    pub corpora: Vec<CorpusConfig>,
-    /// The number of pairs of a batch.
-    pub batch: usize,
-    /// The number of texts that are embedded at a time, for batches whose activations do not fit
-    /// into memory; 0 for all texts of the batch.
-    pub chunk: usize,
-    /// The weight of the loss.
-    pub weight: f32,
-    /// tau of InfoNCE.
-    pub temperature: f32,
-    /// How hidden states are pooled to text vectors.
-    pub pooling: Pooling,
-    /// The probability of a source is proportional to size^source_exponent.
-    pub source_exponent: f64,
-}
-
-impl Default for TcConfig {
-    fn default() -> Self {
-        Self {
-            corpora: Vec::new(),
-            batch: 64,
-            chunk: 0,
-            weight: 1.0,
-            temperature: 0.05,
-            pooling: Pooling::Mean,
-            source_exponent: 0.5,
         }
     }
 }

@@ -7,10 +7,12 @@ pub mod distill;
 pub mod mlm;
 pub mod pairs;
 mod sentences;
+mod teacher;
 
 pub use concept::ConceptModel;
 pub use distill::Teacher;
 pub(crate) use mlm::MLM_HEAD;
+pub use pairs::TextTeacher;
 
 use crate::config::{NerObjective, PrefinetuneConfig};
 use crate::error::{Result, TrainError};
@@ -72,6 +74,7 @@ pub(crate) struct BatchReport {
 pub(crate) fn create<'a>(
     backbone: &'a Backbone,
     teacher: Option<&'a Teacher>,
+    text_teacher: Option<&'a TextTeacher>,
     config: &PrefinetuneConfig,
 ) -> Result<Vec<Box<dyn Objective + 'a>>> {
     let create = |kind: &ObjectiveKind| -> Result<Box<dyn Objective + 'a>> {
@@ -83,7 +86,11 @@ pub(crate) fn create<'a>(
                 let teacher = teacher.ok_or(TrainError::NoTeacher)?;
                 Box::new(distill::Distillation::new(backbone, teacher, config)?)
             }
-            (ObjectiveKind::Tc, _) => Box::new(pairs::PairContrast::new(backbone, config)?),
+            (ObjectiveKind::Tc, _) => {
+                let given = || text_teacher.ok_or(TrainError::NoTextTeacher);
+                let teacher = config.tc.teacher.is_some().then(given).transpose()?;
+                Box::new(pairs::PairContrast::new(backbone, teacher, config)?)
+            }
             (ObjectiveKind::Mlm, _) => Box::new(mlm::MaskedLm::new(backbone, config)?),
         })
     };

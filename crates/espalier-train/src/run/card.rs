@@ -105,7 +105,7 @@ fn data(config: &PrefinetuneConfig, summary: &Summary) -> String {
     for &objective in config.strategy.objectives {
         let batch = match objective {
             ObjectiveKind::Ner => format!("{} sentences{}", config.ner.batch, teacher(config)),
-            ObjectiveKind::Tc => format!("{} pairs", config.tc.batch),
+            ObjectiveKind::Tc => format!("{} pairs{}", config.tc.batch, text_teacher(config)),
             ObjectiveKind::Mlm => {
                 format!("{} texts of up to {} tokens", config.mlm.batch, config.mlm.max_tokens)
             }
@@ -127,6 +127,12 @@ fn teacher(config: &PrefinetuneConfig) -> String {
         }
         _ => String::new(),
     }
+}
+
+/// The teacher of text vectors, if there is one.
+fn text_teacher(config: &PrefinetuneConfig) -> String {
+    let named = config.tc.teacher.as_ref();
+    named.map_or(String::new(), |teacher| format!(", distilled from {}", markdown(teacher)))
 }
 
 fn losses(metrics: &[Line], summary: &Summary) -> String {

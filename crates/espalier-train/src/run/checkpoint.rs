@@ -126,10 +126,16 @@ impl Checkpoints {
             let directory = self.directory.parent().unwrap_or(&self.directory).to_path_buf();
             return Err(RunError::OtherConfig { directory, differences });
         }
-        if state.origin.teacher != self.origin.teacher {
-            let name = |teacher: &Option<String>| teacher.clone().unwrap_or("no teacher".into());
-            let (expected, found) = (name(&state.origin.teacher), name(&self.origin.teacher));
-            return Err(RunError::OtherTeacher { checkpoint: path.to_path_buf(), expected, found });
+        let (then, now) = (&state.origin, &self.origin);
+        for (then, now) in [(&then.teacher, &now.teacher), (&then.text_teacher, &now.text_teacher)]
+        {
+            if then != now {
+                let name =
+                    |teacher: &Option<String>| teacher.clone().unwrap_or("no teacher".into());
+                let (expected, found) = (name(then), name(now));
+                let checkpoint = path.to_path_buf();
+                return Err(RunError::OtherTeacher { checkpoint, expected, found });
+            }
         }
         let trained = Backbone::open(&path.join("backbone"))?;
         if trained.weights().len() != backbone.weights().len() {

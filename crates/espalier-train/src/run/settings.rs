@@ -4,13 +4,13 @@ use super::error::{Result, RunError};
 use crate::config::{PrefinetuneConfig, RENAMED_KEYS};
 use crate::error::TrainError;
 use espalier_encoder::{Compute, Precision, digest};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, absolute};
 use toml::{Table, Value};
 
 /// Settings that may change when a run is resumed: those that do not affect the result, and the
 /// names of encoders, which are identified by their fingerprints.
-const MAY_CHANGE: [&str; 7] = [
+const MAY_CHANGE: [&str; 9] = [
     "backbone",
     "train.checkpoint_every",
     "train.keep_checkpoints",
@@ -18,11 +18,14 @@ const MAY_CHANGE: [&str; 7] = [
     "ner.teacher",
     "ner.teacher_cache",
     "ner.distill.adapter",
+    "tc.teacher",
+    "tc.teacher_cache",
 ];
 
 /// The configuration with everything resolved that depends on the machine or the current directory:
 /// the precision `auto`, and relative paths, so that the run can be resumed from any directory. The
-/// weight of the NER loss is filled in too, because its default may change between versions.
+/// weight of the NER loss is filled in too, because its default may change between versions, and so
+/// is `tc.distill` if there is a teacher of text vectors.
 pub(super) fn resolved(config: &PrefinetuneConfig) -> PrefinetuneConfig {
     let mut config = config.clone();
     config.train.precision = match config.train.precision.precision() {
@@ -30,6 +33,9 @@ pub(super) fn resolved(config: &PrefinetuneConfig) -> PrefinetuneConfig {
         _ => Compute::F32,
     };
     config.ner.weight = Some(config.ner.weight());
+    if config.tc.teacher.is_some() {
+        config.tc.distill = Some(config.tc.distill());
+    }
     let resolve = |path: &Path| absolute(path).unwrap_or_else(|_| path.to_path_buf());
     config.all_paths_mut().for_each(|path| *path = resolve(path));
     for model in config.models_mut().filter(|model| Path::new(model).exists()) {
@@ -48,8 +54,9 @@ pub(super) fn check(
     let differs =
         |key: &&String| !MAY_CHANGE.contains(&key.as_str()) && then.get(*key) != now.get(*key);
     let show = |value: Option<&Value>| value.map_or("unset".to_string(), Value::to_string);
-    let differences: Vec<String> = now
-        .keys()
+    let keys: BTreeSet<&String> = then.keys().chain(now.keys()).collect();
+    let differences: Vec<String> = keys
+        .into_iter()
         .filter(differs)
         .map(|key| format!("{key} was {}, but is {}", show(then.get(key)), show(now.get(key))))
         .collect();
@@ -134,6 +141,32 @@ mod tests {
         );
         let message = refusal(|now| (now.seed, now.tc.batch) = (1, 2)).unwrap_err();
         assert!(message.contains("seed was 0, but is 1, tc.batch was 64, but is 2"), "{message}");
+    }
+
+    /// The settings of a teacher of text vectors are left out where there is none: earlier versions
+    /// did not have them, and their checkpoints must still be resumed.
+    #[test]
+    fn a_teacher_of_text_vectors_is_identified_by_its_content() {
+        let without = resolved(&PrefinetuneConfig::default());
+        assert!(!without.to_toml().contains("similarity_weight"), "{}", without.to_toml());
+        let mut with = without.clone();
+        with.tc.teacher = Some("teacher".into());
+        let with = resolved(&with);
+        assert!(with.to_toml().contains("similarity_weight = 1.0"), "{}", with.to_toml());
+        let mut moved = with.clone();
+        (moved.tc.teacher, moved.tc.teacher_cache) = (Some("copy".into()), Some("cache".into()));
+        assert_eq!(fingerprint(&moved).unwrap(), fingerprint(&with).unwrap());
+        assert_ne!(fingerprint(&without).unwrap(), fingerprint(&with).unwrap());
+        let message = check(Path::new("run"), &without, &with).unwrap_err().to_string();
+        assert!(
+            message.contains("tc.distill.similarity_weight was unset, but is 1.0"),
+            "{message}"
+        );
+        let message = check(Path::new("run"), &with, &without).unwrap_err().to_string();
+        assert!(
+            message.contains("tc.distill.similarity_weight was 1.0, but is unset"),
+            "{message}"
+        );
     }
 
     #[test]

@@ -33,6 +33,9 @@ pub(super) struct Origin {
     /// The identity of the teacher, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) teacher: Option<String>,
+    /// The identity of the teacher of text vectors, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) text_teacher: Option<String>,
 }
 
 impl Origin {
@@ -43,6 +46,7 @@ impl Origin {
             corpora: corpora::checksums(config)?,
             settings: Some(settings::fingerprint(config)?),
             teacher: encoders.teacher.map(|teacher| teacher.identity().to_string()),
+            text_teacher: encoders.text_teacher.map(|teacher| teacher.identity().to_string()),
         })
     }
 }

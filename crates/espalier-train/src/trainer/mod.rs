@@ -92,7 +92,7 @@ pub(crate) struct Trainer<'a> {
 impl<'a> Trainer<'a> {
     /// A run before its first step.
     pub(crate) fn new(encoders: Encoders<'a>, config: &'a PrefinetuneConfig) -> Result<Self> {
-        let backbone = encoders.backbone;
+        let Encoders { backbone, teacher, text_teacher } = encoders;
         config.check()?;
         memory::check_encoder(&backbone.encoder.config, config)?;
         let train = &config.train;
@@ -111,7 +111,7 @@ impl<'a> Trainer<'a> {
             config,
             encoder: SharedEncoder::new(backbone, config),
             adapters: family_adapters(&backbone.encoder, config)?,
-            objectives: objectives::create(backbone, encoders.teacher, config)?,
+            objectives: objectives::create(backbone, teacher, text_teacher, config)?,
             separate_gradient,
             optimizer: Optimizer::new(optimizer),
             activations: NetworkActivations::default(),

@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::initialization::normal;
 use crate::memory;
 use crate::network::SecondEncoder;
-use crate::objectives::{ConceptModel, Teacher};
+use crate::objectives::{ConceptModel, Teacher, TextTeacher};
 use espalier_data::sampling::generator;
 use espalier_encoder::{
     Adapter, AdapterCard, Architecture, Backbone, Compute, EncoderConfig, Family, Lora, Output,
@@ -14,26 +14,33 @@ use espalier_encoder::{
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// The encoders that a run needs. `&Backbone` converts to one without a teacher.
+/// The encoders that a run needs. `&Backbone` converts to one without teachers.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Encoders<'a> {
     /// The encoder that is trained.
     pub backbone: &'a Backbone,
-    /// The teacher, for distillation.
+    /// The teacher of word vectors or tag scores, for distillation (`ner.teacher`).
     pub teacher: Option<&'a Teacher>,
+    /// The teacher of text vectors (`tc.teacher`).
+    pub text_teacher: Option<&'a TextTeacher>,
 }
 
 impl<'a> Encoders<'a> {
-    /// Adds a teacher, for distillation.
+    /// Adds a teacher of word vectors or tag scores, for distillation.
     pub fn with_teacher(self, teacher: Option<&'a Teacher>) -> Self {
         Self { teacher, ..self }
+    }
+
+    /// Adds a teacher of text vectors, for the objective of the classification family.
+    pub fn with_text_teacher(self, text_teacher: Option<&'a TextTeacher>) -> Self {
+        Self { text_teacher, ..self }
     }
 }
 
 impl<'a> From<&'a Backbone> for Encoders<'a> {
     fn from(backbone: &'a Backbone) -> Self {
-        Self { backbone, teacher: None }
+        Self { backbone, teacher: None, text_teacher: None }
     }
 }
 

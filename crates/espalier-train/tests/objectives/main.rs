@@ -1,11 +1,12 @@
-//! The losses of text pairs and of concepts, and all their gradients, against PyTorch and against
-//! finite differences.
+//! The losses of text pairs, of the match with a teacher and of concepts, and all their gradients,
+//! against PyTorch and against finite differences.
 //!
-//! The numbers of PyTorch were recorded by scripts/make_parity_fixtures.py, in f64, and are stored
-//! as f32.
+//! The numbers of PyTorch were recorded by scripts/make_parity_fixtures.py and
+//! scripts/make_text_teacher_fixtures.py, in f64, and are stored as f32.
 
 mod concepts;
 mod pairs;
+mod text_teacher;
 
 use espalier_encoder::{Activations, Backbone, Batch, Gradients};
 use espalier_testing::compare::assert_close;

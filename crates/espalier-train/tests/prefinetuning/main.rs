@@ -16,5 +16,7 @@ mod resuming;
 mod runs;
 mod strategies;
 mod teacher_cache;
+mod text_teacher;
+mod text_teacher_gradients;
 mod training;
 mod trial;

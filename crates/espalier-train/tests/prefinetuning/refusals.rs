@@ -4,7 +4,7 @@ use crate::corpora::{Corpora, run};
 use espalier_data::DataError;
 use espalier_encoder::Module;
 use espalier_train::config::DistillLossKind;
-use espalier_train::config::{Composition, NerObjective};
+use espalier_train::config::{Composition, NerObjective, TcDistillConfig};
 use espalier_train::strategy::ObjectiveKind;
 use espalier_train::strategy::Strategy;
 use espalier_train::{PrefinetuneConfig, TrainError};
@@ -13,6 +13,12 @@ use serde_json::json;
 /// The error of a run that must fail.
 fn refusal(config: &PrefinetuneConfig) -> TrainError {
     run(config).err().unwrap_or_else(|| panic!("accepted, but should be refused: {config:?}"))
+}
+
+/// The settings of a teacher of text vectors, of which there is one.
+fn taught(config: &mut PrefinetuneConfig) -> &mut TcDistillConfig {
+    config.tc.teacher = Some("teacher".into());
+    config.tc.distill.get_or_insert_default()
 }
 
 #[test]
@@ -111,7 +117,7 @@ fn sources_of_only_one_pair_are_refused() {
 #[test]
 fn values_out_of_range_are_refused() {
     type Spoil = fn(&mut PrefinetuneConfig);
-    let cases: [(&str, Spoil); 44] = [
+    let cases: [(&str, Spoil); 52] = [
         ("train.steps", |config| config.train.steps = 0),
         ("train.learning_rate", |config| config.train.learning_rate = f32::NAN),
         ("train.learning_rate", |config| config.train.learning_rate = -1e-3),
@@ -166,6 +172,21 @@ fn values_out_of_range_are_refused() {
         ("tc.weight", |config| config.tc.weight = f32::INFINITY),
         ("tc.temperature", |config| config.tc.temperature = 0.0),
         ("tc.source_exponent", |config| config.tc.source_exponent = f64::NAN),
+        ("tc.distill", |config| config.tc.distill = Some(TcDistillConfig::default())),
+        ("tc.teacher", |config| config.tc.teacher = Some(String::new())),
+        ("tc.distill.similarity_weight", |config| taught(config).similarity_weight = -1.0),
+        ("tc.distill.vector_weight", |config| taught(config).vector_weight = f32::NAN),
+        ("tc.distill.vector_weight", |config| {
+            let distill = taught(config);
+            (distill.similarity_weight, distill.vector_weight) = (0.0, 0.0)
+        }),
+        ("tc.distill.temperature", |config| taught(config).temperature = Some(0.0)),
+        ("tc.distill.projection_group.learning_rate", |config| {
+            taught(config).projection_group.learning_rate = -1.0
+        }),
+        ("tc.distill.projection_group.warmup", |config| {
+            taught(config).projection_group.warmup = Some(2.0)
+        }),
         ("adapter.rank", |config| config.adapter.rank = 0),
         ("adapter.alpha", |config| config.adapter.alpha = -2.0),
         ("adapter.modules", |config| config.adapter.modules.clear()),

@@ -1,8 +1,10 @@
 //! Resuming: the result is the same as without an interruption, and the inputs must be the same.
 
+use crate::text_teacher::add_teacher;
 use crate::trial::{Trial, metrics, model};
 use espalier_encoder::Compute;
 use espalier_testing::fixtures::{copy_of, fixture, tiny_bert};
+use espalier_testing::tensors;
 use espalier_train::config::{Composition, ConceptEncoderKind, NerObjective, PrefinetuneConfig};
 use espalier_train::prefinetune;
 use espalier_train::run::{Outcome, RunDirectory, RunError, RunEvent};
@@ -90,6 +92,59 @@ fn every_objective_can_be_resumed() {
         assert_eq!(saved(&resumed), saved(&uninterrupted));
         assert!(saved(&uninterrupted).iter().all(|file| file.is_some() == teacher.is_none()));
     }
+}
+
+/// A checkpoint includes the projection to the teacher's vectors, and its moments.
+#[test]
+fn a_run_with_a_teacher_of_text_vectors_can_be_resumed() {
+    let cases = [
+        (Strategy::TPL, Composition::Both, 0, 1.0),
+        (Strategy::TPL, Composition::Alternating, 3, 0.5),
+        (Strategy::PCGRAD, Composition::Both, 0, 0.0),
+    ];
+    for (strategy, composition, chunk, vector_weight) in cases {
+        let mut uninterrupted = Trial::new(strategy);
+        let config = &mut uninterrupted.config;
+        add_teacher(config, &fixture("kin/mpnet/model"));
+        config.tc.distill.get_or_insert_default().vector_weight = vector_weight;
+        (config.train.composition, config.tc.chunk, config.train.patience) =
+            (composition, chunk, 9);
+        config.tc.teacher_cache = Some(uninterrupted.directory.path().join("cache"));
+        let resumed = Trial { config: uninterrupted.config.clone(), ..Trial::new(strategy) };
+        uninterrupted.train(false, None).unwrap();
+        resumed.train(false, Some(3)).unwrap();
+        assert_eq!(resumed.train(true, None).unwrap().1, ["resumed after 3"]);
+        assert_eq!(model(&resumed.path()), model(&uninterrupted.path()), "{strategy}");
+        assert_eq!(metrics(&resumed.path()), metrics(&uninterrupted.path()), "{strategy}");
+
+        let vectors = tensors::read(&resumed.checkpoint(6).join("state.safetensors"));
+        for name in ["projection", "projection.first_moment", "projection.second_moment"] {
+            let found = vectors.contains_key(&format!("objective.tc.{name}"));
+            assert_eq!(found, vector_weight > 0.0, "{strategy}: {name}");
+        }
+    }
+}
+
+#[test]
+fn a_run_is_resumed_only_with_the_same_teacher_of_text_vectors() {
+    let mut trial = Trial::new(Strategy::TC);
+    add_teacher(&mut trial.config, &fixture("kin/mpnet/model"));
+    trial.train(false, Some(3)).unwrap();
+    add_teacher(&mut trial.config, &fixture("kin/roberta/model"));
+    let (error, message) = trial.expect_error();
+    assert!(matches!(error, RunError::OtherTeacher { .. }), "{message}");
+    trial.config.tc.teacher = None;
+    let (error, message) = trial.expect_error();
+    assert!(matches!(error, RunError::OtherConfig { .. }), "{message}");
+    assert!(message.contains("tc.distill.vector_weight was 1.0, but is unset"), "{message}");
+
+    // The same teacher in another directory.
+    let copy = copy_of("kin/mpnet/model");
+    add_teacher(&mut trial.config, copy.path());
+    trial.train(true, None).unwrap();
+    let card = fs::read_to_string(trial.path().join("README.md")).unwrap();
+    let teacher = format!("6 pairs, distilled from {}", copy.path().file_name().unwrap().display());
+    assert!(card.contains(&teacher) && !card.contains(copy.path().to_str().unwrap()), "{card}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Short runs in a directory.
 
 use crate::corpora::Corpora;
-use crate::distillation;
+use crate::{distillation, text_teacher};
 use espalier_testing::fixtures::tiny_bert;
 use espalier_train::config::{NerObjective, PrefinetuneConfig};
 use espalier_train::run::{Outcome, RunDirectory, RunError, RunEvent};
@@ -46,7 +46,11 @@ impl Trial {
         let (backbone, distills) =
             (tiny_bert(), self.config.ner.objective() == NerObjective::Distill);
         let teacher = distills.then(|| distillation::teacher(&self.config)).transpose()?;
+        let is_taught = self.config.tc.teacher.is_some();
+        let text_teacher =
+            is_taught.then(|| text_teacher::text_teacher(&self.config)).transpose()?;
         let encoders = Encoders::from(&backbone).with_teacher(teacher.as_ref());
+        let encoders = encoders.with_text_teacher(text_teacher.as_ref());
         let outcome =
             RunDirectory::new(self.path()).train(encoders, &self.config, resume, |event| {
                 match event {

@@ -158,8 +158,8 @@ fn kl(y: &mut [f32], t: &[f32], classes: usize, tau: f32, share: impl Fn(usize) 
     loss
 }
 
-/// log(softmax(scores / tau)).
-fn log_softmax(scores: &[f32], tau: f32) -> Vec<f64> {
+/// log(softmax(scores / tau)). A score of minus infinity has the probability 0.
+pub(crate) fn log_softmax(scores: &[f32], tau: f32) -> Vec<f64> {
     let max = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let scaled: Vec<f64> =
         scores.iter().map(|score| f64::from(score - max) / f64::from(tau)).collect();

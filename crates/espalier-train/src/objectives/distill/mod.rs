@@ -1,7 +1,6 @@
 //! Distillation on sentences: the student's word vectors learn to match the teacher's output for
 //! the same words. The two may split words into different tokens.
 
-mod cache;
 pub mod loss;
 mod teacher;
 mod words;
@@ -10,16 +9,14 @@ pub use teacher::Teacher;
 pub use words::WordPooling;
 
 use super::sentences::{Sentences, first_text, mean_loss};
+use super::teacher::{CachedTeacher, initial_projection, random_map};
 use super::{BatchReport, Objective};
 use crate::config::{DistillLossKind, PrefinetuneConfig};
 use crate::error::Result;
-use crate::initialization::uniform;
 use crate::network::Pass;
 use crate::optimizer::{ParameterGroup, Parameters};
 use crate::strategy::ObjectiveKind;
 use crate::trained::objective_group;
-use cache::CachedTeacher;
-use espalier_data::sampling::generator;
 use espalier_data::{Annotation, ConceptSentence, CorpusPosition};
 use espalier_encoder::{Backbone, Batch, Encoded, Head, Tokenizer};
 use loss::{DistillLoss, WordBatch};
@@ -34,7 +31,7 @@ pub(super) struct Distillation<'a> {
     weight: f32,
     entity_weight: f32,
     terms: Vec<Term>,
-    teacher: CachedTeacher<'a>,
+    teacher: CachedTeacher<'a, Teacher>,
     tokenizer: Arc<Tokenizer>,
 }
 
@@ -68,7 +65,8 @@ impl<'a> Distillation<'a> {
             let columns = end..end + outputs;
             end = columns.end;
             let kl = ner.distill.loss == DistillLossKind::Kl;
-            let map = initial_map(width, outputs, kl, config.seed, name);
+            let initial = if kl { random_map } else { initial_projection };
+            let map = initial(width, outputs, config.seed, name);
             // Only kl trains the bias; with the other losses it stays zero.
             let trained = if kl { map.values.len() } else { width * outputs };
             let settings = &ner.projection_group;
@@ -163,18 +161,6 @@ impl Objective for Distillation<'_> {
             .map(|term| Parameters::new(term.name, &mut term.map.values, &mut term.group))
             .collect()
     }
-}
-
-/// The initial map: the identity if student and teacher have the same width, otherwise, and for
-/// scores, a random one. `name` is the name of its parameters.
-fn initial_map(width: usize, outputs: usize, kl: bool, seed: u64, name: &str) -> Head {
-    if width != outputs || kl {
-        let purpose = name.trim_start_matches("objective.").replace('.', " ");
-        return Head::random_init(width, outputs, uniform(&mut generator(seed, &purpose)));
-    }
-    let mut values = vec![0.0; width * width + width];
-    (0..width).for_each(|i| values[i * width + i] = 1.0);
-    Head { classes: width, values }
 }
 
 /// A range of columns of a matrix with `width` columns.

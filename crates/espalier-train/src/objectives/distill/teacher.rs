@@ -1,15 +1,12 @@
 //! The teacher of distillation: an encoder that gives an output for every word.
 
-use super::words::{TeacherOutput, WordPooling};
+use super::words::WordPooling;
 use crate::config::{DistillLossKind, NerConfig};
 use crate::error::{Result, TrainError};
-use espalier_encoder::digest::{hex, sha256_of_file};
-use espalier_encoder::{
-    Adapter, AnyBackbone, Batch, Encoded, EncoderError, Head, Lora, TextEncoder,
-};
+use crate::objectives::teacher::{Teach, TeacherOutput, checksum, identity};
+use espalier_encoder::{Adapter, AnyBackbone, Batch, Encoded, Head, Lora};
 use espalier_kernels::Bf16;
 use rayon::prelude::*;
-use sha2::{Digest, Sha256};
 use std::ops::Range;
 use std::path::Path;
 
@@ -94,7 +91,11 @@ impl Teacher {
                 (adapter, OutputKind::HiddenStates { layer: (layer > 0).then_some(layer) })
             }
         };
-        let identity = identity(path, &backbone, adapter.as_ref())?;
+        let mut identity = identity(path, &backbone)?;
+        if let Some(lora) = &adapter {
+            // The values are enough: an adapter of another shape has other values.
+            identity += &format!(", adapter {}", checksum(&lora.values));
+        }
         Ok(Self { backbone, adapter, output, identity })
     }
 
@@ -112,14 +113,21 @@ impl Teacher {
             OutputKind::Scores(head) => vec![head.classes],
         }
     }
+}
 
-    /// D, the total width of its output for a word.
-    pub(super) fn width(&self) -> usize {
+impl Teach for Teacher {
+    /// A sentence, as its words.
+    type Input = [String];
+
+    fn words(sentence: &[String]) -> Vec<&str> {
+        sentence.iter().map(String::as_str).collect()
+    }
+
+    fn width(&self) -> usize {
         self.widths().iter().sum()
     }
 
-    /// A text with everything that its output for a word depends on: the key of the cache.
-    pub(super) fn description(&self) -> String {
+    fn description(&self) -> String {
         let output = match &self.output {
             OutputKind::HiddenStates { layer: None } => "vectors of the last layer".into(),
             OutputKind::HiddenStates { layer: Some(layer) } => {
@@ -131,8 +139,7 @@ impl Teacher {
         format!("{}, {longest} tokens at most, words joined by spaces, {output}", self.identity)
     }
 
-    /// The output for each sentence, given as its words.
-    pub(super) fn infer(&self, sentences: &[&[String]]) -> Vec<TeacherOutput> {
+    fn infer(&self, sentences: &[&[String]]) -> Vec<TeacherOutput> {
         let (encoder, tokenizer) = (&self.backbone.encoder, &self.backbone.tokenizer);
         let encode = |words: &&[String]| tokenizer.encode_words(words);
         let encoded: Vec<Encoded> = sentences.par_iter().map(encode).collect();
@@ -187,26 +194,4 @@ fn concatenated(parts: &[Vec<f32>], width: usize) -> Vec<f32> {
     let rows = parts.first().map_or(0, |part| part.len() / width);
     let row = |row: usize| parts.iter().flat_map(move |part| &part[row * width..][..width]);
     (0..rows).flat_map(row).copied().collect()
-}
-
-/// The encoder's fingerprint, its precision, the checksum of a packed file (whose numbers may be
-/// rounded), and the checksum of the adapter.
-fn identity(path: &Path, backbone: &TextEncoder, adapter: Option<&Lora>) -> Result<String> {
-    let mut identity = format!("{} in {}", backbone.fingerprint(), backbone.precision());
-    if path.is_file() {
-        let checksum = sha256_of_file(path).map_err(EncoderError::io(path))?;
-        identity += &format!(", packed sha256:{checksum}");
-    }
-    if let Some(lora) = adapter {
-        // The values are enough: an adapter of another shape has other values.
-        identity += &format!(", adapter {}", checksum(&lora.values));
-    }
-    Ok(identity)
-}
-
-/// The SHA-256 of values.
-fn checksum(values: &[f32]) -> String {
-    let mut hash = Sha256::new();
-    values.iter().for_each(|value| hash.update(value.to_le_bytes()));
-    format!("sha256:{}", hex(&hash.finalize()))
 }

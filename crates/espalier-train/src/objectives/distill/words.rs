@@ -1,8 +1,8 @@
 //! Word vectors, and the words of a batch that student and teacher have in common.
 
+use crate::objectives::teacher::TeacherOutput;
 use espalier_data::ConceptSentence;
 use espalier_encoder::{Batch, Encoded};
-use espalier_kernels::Bf16;
 use std::ops::Range;
 
 /// Mean pooling over words: the vector of a word is the mean of the hidden states of its tokens.
@@ -53,24 +53,6 @@ impl WordPooling {
     }
 }
 
-/// The teacher's output for the words of a sentence, in bfloat16.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct TeacherOutput {
-    /// For each word whether it has an output. Truncated words, and words without tokens, have
-    /// none.
-    pub(super) present: Vec<bool>,
-    /// The outputs of the words that have one, [m, D].
-    pub(super) rows: Vec<Bf16>,
-}
-
-impl TeacherOutput {
-    /// For each word its output of `width` numbers, if it has one.
-    pub(super) fn words(&self, width: usize) -> impl Iterator<Item = Option<&[Bf16]>> {
-        let mut rows = self.rows.chunks_exact(width);
-        self.present.iter().map(move |&present| if present { rows.next() } else { None })
-    }
-}
-
 /// The words of a batch for which both student and teacher have all tokens.
 pub(super) struct AlignedWords {
     /// Their tokens in the student's batch.
@@ -114,10 +96,10 @@ impl AlignedWords {
 
 #[cfg(test)]
 mod tests {
-    use super::super::cache::CachedTeacher;
     use super::super::teacher::Teacher;
     use super::*;
     use crate::config::NerConfig;
+    use crate::objectives::teacher::{CachedTeacher, Teach};
     use espalier_data::ConceptSpan;
     use espalier_encoder::{Backbone, Compute, Tokenizer};
     use std::path::{Path, PathBuf};

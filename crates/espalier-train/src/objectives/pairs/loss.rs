@@ -1,15 +1,10 @@
 //! The loss of text pairs: symmetric InfoNCE with in-batch and hard negatives (arXiv 1807.03748,
 //! 2103.00020, 2004.04906).
 
-use espalier_kernels::gemm::{Matrix, MatrixMut, Start, Update, gemm};
+use super::scores::PairScores;
 use espalier_kernels::loss::cross_entropy;
-use espalier_kernels::pooling::{l2_normalize, l2_normalize_backward};
 use std::collections::HashSet;
 use std::hash::Hash;
-
-/// Scores are computed for this many texts at a time, so that memory is linear and not quadratic in
-/// the size of the batch.
-const ROWS: usize = 256;
 
 /// Symmetric InfoNCE on n pairs of text vectors (a_i, p_i) and q hard negatives:
 ///
@@ -57,81 +52,12 @@ impl InfoNce {
         excluded: &[bool],
         weight: f32,
     ) -> f64 {
-        let (n, m) = (anchors.len() / width, candidates.len() / width);
-        let fits = n <= m && (excluded.is_empty() || excluded.len() == n * m);
-        assert!(fits, "InfoNce: shapes do not fit");
-        let (mut anchor_norms, mut candidate_norms) = (vec![0.0; n], vec![0.0; m]);
-        l2_normalize(anchors, width, &mut anchor_norms);
-        l2_normalize(candidates, width, &mut candidate_norms);
-
-        let (mut d_anchors, mut d_candidates) = (vec![0.0; n * width], vec![0.0; m * width]);
-        let is_excluded = |i: usize, j: usize| !excluded.is_empty() && excluded[i * m + j];
-        let one_direction =
-            OneDirection { temperature: self.temperature, width, weight: 0.5 * weight };
-        let from_anchors =
-            one_direction.loss(anchors, candidates, is_excluded, &mut d_anchors, &mut d_candidates);
-        let (positives, d_positives) = (&candidates[..n * width], &mut d_candidates[..n * width]);
-        let is_excluded = |j: usize, i: usize| is_excluded(i, j);
-        let from_positives =
-            one_direction.loss(positives, anchors, is_excluded, d_positives, &mut d_anchors);
-
-        l2_normalize_backward(anchors, &anchor_norms, width, &mut d_anchors);
-        l2_normalize_backward(candidates, &candidate_norms, width, &mut d_candidates);
-        anchors.copy_from_slice(&d_anchors);
-        candidates.copy_from_slice(&d_candidates);
-        0.5 * (from_anchors + from_positives)
-    }
-}
-
-/// One of the two terms: the cross-entropy of queries against keys, where key i is the positive of
-/// query i.
-struct OneDirection {
-    temperature: f32,
-    width: usize,
-    weight: f32,
-}
-
-impl OneDirection {
-    /// The mean loss of `queries` [n, H] against `keys` [m, H], all of length one. Adds the
-    /// gradients of `weight * loss`.
-    fn loss(
-        &self,
-        queries: &[f32],
-        keys: &[f32],
-        excluded: impl Fn(usize, usize) -> bool,
-        d_queries: &mut [f32],
-        d_keys: &mut [f32],
-    ) -> f64 {
-        let width = self.width;
-        let (n, m) = (queries.len() / width, keys.len() / width);
-        let k = Matrix::new(keys, m, width);
-        let (mut total, mut scores) = (0.0, Vec::new());
-        for start in (0..n).step_by(ROWS) {
-            let rows = ROWS.min(n - start);
-            let block = start * width..(start + rows) * width;
-            let q = Matrix::new(&queries[block.clone()], rows, width);
-            scores.resize(rows * m, 0.0);
-            let update = Update { alpha: 1.0 / self.temperature, start: Start::Zero };
-            gemm(q, k.t(), update, MatrixMut::new(&mut scores, rows, m));
-            for (i, row) in scores.chunks_exact_mut(m).enumerate() {
-                for (j, score) in
-                    row.iter_mut().enumerate().filter(|(j, _)| excluded(start + i, *j))
-                {
-                    debug_assert_ne!(j, start + i, "the positive of a query cannot be excluded");
-                    *score = f32::NEG_INFINITY;
-                }
-            }
-            let targets: Vec<Option<u32>> = (start..start + rows).map(|i| Some(i as u32)).collect();
-            let share = rows as f64 / n as f64; // the weight of this block in the mean
-            total += share * cross_entropy(&mut scores, &targets, m);
-
-            let factor = self.weight * share as f32 / self.temperature;
-            let d_scores = Matrix::new(&scores, rows, m);
-            let update = Update { alpha: factor, start: Start::Accumulate };
-            gemm(d_scores, k, update, MatrixMut::new(&mut d_queries[block], rows, width));
-            gemm(d_scores.t(), q, update, MatrixMut::new(d_keys, m, width));
-        }
-        total
+        let scores = PairScores { width, temperature: self.temperature, excluded };
+        scores.loss(anchors, candidates, weight, |_, rows, scores| {
+            let keys = scores.len() / rows.len();
+            let targets: Vec<Option<u32>> = rows.map(|i| Some(i as u32)).collect();
+            cross_entropy(scores, &targets, keys)
+        })
     }
 }
 

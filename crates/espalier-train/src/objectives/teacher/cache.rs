@@ -9,12 +9,13 @@
 //! | a byte for each word: 1 if it has a row | rows [m, D], bfloat16
 //! ```
 //!
+//! For a teacher of text vectors each text is a sentence of one word.
+//!
 //! Records are only appended, under a lock, so that several runs may share the file. An incomplete
 //! record, from a process that was killed or a disk that was full, is truncated before the next one
 //! is appended. A damaged record counts as missing.
 
-use super::teacher::Teacher;
-use super::words::TeacherOutput;
+use super::{Teach, TeacherOutput};
 use crate::error::Result;
 use crate::tfrecord;
 use espalier_data::read_at;
@@ -28,33 +29,33 @@ use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 /// A teacher, and the cache of its outputs if there is a directory for it.
-pub(super) struct CachedTeacher<'a> {
-    teacher: &'a Teacher,
+pub(crate) struct CachedTeacher<'a, T> {
+    teacher: &'a T,
     cache: Option<Cache>,
 }
 
-impl<'a> CachedTeacher<'a> {
+impl<'a, T: Teach> CachedTeacher<'a, T> {
     /// Opens the cache in a directory, if one is given.
-    pub(super) fn new(teacher: &'a Teacher, directory: Option<&Path>) -> Result<Self> {
+    pub(crate) fn new(teacher: &'a T, directory: Option<&Path>) -> Result<Self> {
         let open = |directory| Cache::open(directory, &teacher.description(), teacher.width());
         Ok(Self { teacher, cache: directory.map(open).transpose()? })
     }
 
     /// D, the width of an output.
-    pub(super) fn width(&self) -> usize {
+    pub(crate) fn width(&self) -> usize {
         self.teacher.width()
     }
 
-    /// The output for each sentence, given as its words.
-    pub(super) fn infer(&mut self, sentences: &[&[String]]) -> Result<Vec<TeacherOutput>> {
-        let Some(cache) = &mut self.cache else { return Ok(self.teacher.infer(sentences)) };
-        let mut known: Vec<_> = sentences.iter().map(|words| cache.get(words)).collect();
-        let missing: Vec<usize> = (0..known.len()).filter(|&s| known[s].is_none()).collect();
+    /// The output for each input.
+    pub(crate) fn infer(&mut self, inputs: &[&T::Input]) -> Result<Vec<TeacherOutput>> {
+        let Some(cache) = &mut self.cache else { return Ok(self.teacher.infer(inputs)) };
+        let mut known: Vec<_> = inputs.iter().map(|input| cache.get(&T::words(input))).collect();
+        let missing: Vec<usize> = (0..known.len()).filter(|&i| known[i].is_none()).collect();
         if !missing.is_empty() {
-            let sentences: Vec<&[String]> = missing.iter().map(|&s| sentences[s]).collect();
-            let outputs = self.teacher.infer(&sentences);
-            cache.append(sentences.into_iter().zip(&outputs))?;
-            missing.into_iter().zip(outputs).for_each(|(s, output)| known[s] = Some(output));
+            let inputs: Vec<&T::Input> = missing.iter().map(|&i| inputs[i]).collect();
+            let outputs = self.teacher.infer(&inputs);
+            cache.append(inputs.into_iter().map(T::words).zip(&outputs))?;
+            missing.into_iter().zip(outputs).for_each(|(i, output)| known[i] = Some(output));
         }
         Ok(known.into_iter().flatten().collect())
     }
@@ -106,7 +107,7 @@ impl Cache {
     }
 
     /// The output for a sentence, if it is cached.
-    fn get(&self, words: &[String]) -> Option<TeacherOutput> {
+    fn get(&self, words: &[&str]) -> Option<TeacherOutput> {
         let key = key(words);
         let &(offset, length) = self.records.get(&key)?;
         let mut record = vec![0; usize::try_from(length).ok()?];
@@ -121,12 +122,12 @@ impl Cache {
     /// Appends the outputs for sentences.
     fn append<'s>(
         &mut self,
-        outputs: impl Iterator<Item = (&'s [String], &'s TeacherOutput)>,
+        outputs: impl Iterator<Item = (Vec<&'s str>, &'s TeacherOutput)>,
     ) -> Result<()> {
         let mut bytes = Vec::new();
         for (words, output) in outputs {
             // Writing to a Vec cannot fail.
-            let _ = tfrecord::write(&mut bytes, &encode(&key(words), output));
+            let _ = tfrecord::write(&mut bytes, &encode(&key(&words), output));
         }
         self.with_lock(|cache| {
             cache.file.seek(SeekFrom::Start(cache.end))?;
@@ -185,7 +186,7 @@ impl Cache {
 }
 
 /// The key of a sentence, given as its words.
-fn key(words: &[String]) -> Key {
+fn key(words: &[&str]) -> Key {
     let mut hash = Sha256::new();
     for word in words {
         hash.update((word.len() as u64).to_le_bytes());
@@ -213,4 +214,55 @@ fn decode(payload: &[u8], width: usize) -> Option<TeacherOutput> {
         rows.as_chunks().0.iter().map(|&bits| Bf16::from_bits(u16::from_le_bytes(bits))).collect();
     let count = present.iter().filter(|&&present| present).count();
     (rows.len() == count * width).then_some(TeacherOutput { present, rows })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    /// A teacher that counts the texts that it has read. Its output for a text is its length.
+    #[derive(Default)]
+    struct Counting {
+        texts: Cell<usize>,
+    }
+
+    impl Teach for Counting {
+        type Input = str;
+
+        fn words(text: &str) -> Vec<&str> {
+            vec![text]
+        }
+
+        fn description(&self) -> String {
+            "counting".into()
+        }
+
+        fn width(&self) -> usize {
+            1
+        }
+
+        fn infer(&self, texts: &[&str]) -> Vec<TeacherOutput> {
+            self.texts.set(self.texts.get() + texts.len());
+            let rows = |text: &&str| vec![Bf16::from_f32(text.len() as f32)];
+            let output = |text| TeacherOutput { present: vec![true], rows: rows(text) };
+            texts.iter().map(output).collect()
+        }
+    }
+
+    #[test]
+    fn only_texts_that_are_not_in_the_cache_run_through_the_teacher() {
+        let (directory, teacher) = (tempfile::tempdir().unwrap(), Counting::default());
+        let infer = |texts: &[&str]| {
+            let mut cached = CachedTeacher::new(&teacher, Some(directory.path())).unwrap();
+            cached.infer(texts).unwrap()
+        };
+        let first = infer(&["one", "three"]);
+        assert_eq!(teacher.texts.get(), 2);
+        assert_eq!(infer(&["one", "three"]), first);
+        assert_eq!(teacher.texts.get(), 2, "a second run does not run the teacher");
+        let rows = infer(&["three", "seventeen", "one"]).into_iter().flat_map(|found| found.rows);
+        assert_eq!(rows.map(|x| x.to_f32()).collect::<Vec<_>>(), [5.0, 9.0, 3.0]);
+        assert_eq!(teacher.texts.get(), 3);
+    }
 }
