@@ -2,11 +2,11 @@
 
 use espalier_encoder::Backbone;
 use espalier_study::grid::{
-    ModelSource, Record, Results, Shard, StudyConfig, StudyError, StudyEvent, Summary, merge, run,
+    ModelSource, Record, Results, Shard, StudyConfig, StudyError, StudyEvent, Summary, Teachers,
+    merge, run,
 };
 use espalier_testing::fixtures::tiny_bert;
 use espalier_train::PrefinetuneConfig;
-use espalier_train::objectives::Teacher;
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs;
@@ -21,11 +21,8 @@ impl ModelSource for Tiny {
         if name == "tiny" { Ok(tiny_bert()) } else { Err("there is no such backbone".into()) }
     }
 
-    fn teacher(
-        &self,
-        _: &PrefinetuneConfig,
-    ) -> Result<Option<Teacher>, Box<dyn Error + Send + Sync>> {
-        Ok(None)
+    fn teachers(&self, _: &PrefinetuneConfig) -> Result<Teachers, Box<dyn Error + Send + Sync>> {
+        Ok(Teachers::default())
     }
 }
 

@@ -1,5 +1,5 @@
 use super::only_ours;
-use super::training::{losses, open_teacher, quoted};
+use super::training::{losses, open_teacher, open_text_teacher, quoted};
 use crate::backbone;
 use crate::interrupt::{Interrupted, Stop};
 use crate::output;
@@ -8,11 +8,10 @@ use anyhow::Context;
 use espalier_encoder::{Backbone, Compute, files};
 use espalier_study::grid::{
     self, CellPlan, ModelSource, Plan, Record, Results, Shard, StudyConfig, StudyError, StudyEvent,
-    Summary,
+    Summary, Teachers,
 };
 use espalier_study::report::{study_csv, study_html, study_markdown};
 use espalier_train::PrefinetuneConfig;
-use espalier_train::objectives::Teacher;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -164,11 +163,11 @@ impl ModelSource for Models {
         Ok(backbone::open_trainable(name, Compute::F32)?)
     }
 
-    fn teacher(
+    fn teachers(
         &self,
         config: &PrefinetuneConfig,
-    ) -> Result<Option<Teacher>, Box<dyn Error + Send + Sync>> {
-        Ok(open_teacher(config)?)
+    ) -> Result<Teachers, Box<dyn Error + Send + Sync>> {
+        Ok(Teachers { ner: open_teacher(config)?, tc: open_text_teacher(config)? })
     }
 }
 

@@ -6,7 +6,7 @@ use super::plan::EncoderPlan;
 use super::results::{EncoderRecord, Record, TuningRecord};
 use super::run::{Study, StudyEvent};
 use espalier_encoder::{Backbone, Family};
-use espalier_train::objectives::Teacher;
+use espalier_train::objectives::{Teacher, TextTeacher};
 use espalier_train::run::{Outcome, RunDirectory, RunEvent, Summary};
 use espalier_train::strategy::ObjectiveKind;
 use espalier_train::trainer::Encoders;
@@ -25,14 +25,23 @@ pub trait ModelSource {
     /// Why it cannot be opened.
     fn backbone(&self, name: &str) -> Result<Backbone, Box<dyn Error + Send + Sync>>;
 
-    /// Opens the teacher, if these settings distil from one.
+    /// Opens the teachers that these settings name.
     ///
     /// # Errors
-    /// Why it cannot be opened.
-    fn teacher(
+    /// Why one cannot be opened.
+    fn teachers(
         &self,
         config: &PrefinetuneConfig,
-    ) -> Result<Option<Teacher>, Box<dyn Error + Send + Sync>>;
+    ) -> Result<Teachers, Box<dyn Error + Send + Sync>>;
+}
+
+/// The teachers of a strategy, if it has any.
+#[derive(Debug, Default)]
+pub struct Teachers {
+    /// `ner.teacher`.
+    pub ner: Option<Teacher>,
+    /// `tc.teacher`.
+    pub tc: Option<TextTeacher>,
 }
 
 impl Study<'_> {
@@ -83,10 +92,11 @@ impl Study<'_> {
         config: &PrefinetuneConfig,
         directory: &Path,
     ) -> Result<Summary> {
-        let name = || config.ner.teacher.clone().unwrap_or_default();
-        let teacher = self.models.teacher(config);
-        let teacher = teacher.map_err(|cause| StudyError::Model { name: name(), cause })?;
-        let encoders = Encoders::from(backbone).with_teacher(teacher.as_ref());
+        let name = || format!("the teachers of {}", plan.row.name);
+        let teachers = self.models.teachers(config);
+        let teachers = teachers.map_err(|cause| StudyError::Model { name: name(), cause })?;
+        let encoders = Encoders::from(backbone).with_teacher(teachers.ner.as_ref());
+        let encoders = encoders.with_text_teacher(teachers.tc.as_ref());
         let run = RunDirectory::new(directory);
         let outcome = run.train(encoders, config, true, |event| match event {
             RunEvent::Step(step) => (self.observer)(StudyEvent::Prefinetune(plan, step)),

@@ -24,7 +24,7 @@ mod summary;
 mod tasks;
 
 pub use config::{BackboneEntry, FinetuneGrid, Limits, StrategyRow, StudyConfig, TuningConfig};
-pub use encoders::ModelSource;
+pub use encoders::{ModelSource, Teachers};
 pub use error::{Result, StudyError};
 pub use plan::{CellPlan, EncoderPlan, Plan, Shard};
 pub use results::{CellRecord, EncoderRecord, Record, Results, TuningRecord, merge};

@@ -146,18 +146,16 @@ fn encoder_address(
     struct Key<'a> {
         format: u32,
         backbone: &'a str,
-        /// The settings of pre-finetuning, the teacher among them; `None` if there is none.
-        settings: Option<(String, Option<String>)>,
+        /// The settings of pre-finetuning and its teachers; `None` if there is none.
+        settings: Option<(String, Vec<Option<String>>)>,
         tuning: Option<&'a TuningConfig>,
         /// The shape of adapters, with pre-finetuning and without.
         adapter: &'a AdapterConfig,
     }
     let trains = !config.strategy.objectives.is_empty();
-    let name = |teacher: &String| {
-        Path::new(teacher).file_name().unwrap_or_default().to_string_lossy().into_owned()
-    };
-    let teacher = config.ner.teacher.as_ref().map(name);
-    let settings = if trains { Some((settings_fingerprint(config)?, teacher)) } else { None };
+    let teachers = [&config.ner.teacher, &config.tc.teacher];
+    let teachers = teachers.map(|teacher| teacher.as_deref().map(name_of_teacher)).to_vec();
+    let settings = if trains { Some((settings_fingerprint(config)?, teachers)) } else { None };
     Ok(address(&Key {
         format: FORMAT,
         backbone: &backbone.name,
@@ -165,6 +163,13 @@ fn encoder_address(
         tuning: study.tuning.as_ref().filter(|_| trains),
         adapter: &config.adapter,
     }))
+}
+
+/// The end of a teacher's path, such as `large/backbone`, or its id: directories may move.
+fn name_of_teacher(path: &str) -> String {
+    let parts: Vec<_> = Path::new(path).components().map(|part| part.as_os_str()).collect();
+    let end = &parts[parts.len().saturating_sub(2)..];
+    end.iter().collect::<std::path::PathBuf>().to_string_lossy().into_owned()
 }
 
 fn cell_address(
@@ -217,6 +222,15 @@ mod tests {
         for wrong in ["", "2", "0/3", "4/3", "a/b", "1/0", "-1/2"] {
             assert!(wrong.parse::<Shard>().unwrap_err().contains("I/N"), "{wrong}");
         }
+    }
+
+    #[test]
+    fn teachers_are_known_by_the_end_of_their_path() {
+        let name = name_of_teacher;
+        assert_eq!(name("/data/large/backbone"), name("here/large/backbone"));
+        assert_ne!(name("large/backbone"), name("small/backbone"));
+        assert_eq!(name("sentence-transformers/all-mpnet-base-v2").matches('/').count(), 1);
+        assert_eq!([name("teacher"), name("")], ["teacher", ""]);
     }
 
     #[test]
