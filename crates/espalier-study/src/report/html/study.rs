@@ -50,17 +50,27 @@ fn backbones(summary: &Summary) -> Vec<&str> {
     names.into_iter().collect()
 }
 
-/// The colour of a row: a strategy's own, or one by its place.
-fn colour(name: &str, place: usize) -> String {
+/// The colour of a row among others: a strategy's own, or that of a strategy that is no row.
+fn colour(name: &str, rows: &[&str]) -> String {
     let known: Vec<&str> = Strategy::ALL.iter().map(|strategy| strategy.name).collect();
-    let name = if known.contains(&name) { name } else { known[place % known.len()] };
+    if known.contains(&name) {
+        return format!("--strategy: var(--{name})");
+    }
+    let free: Vec<&&str> = known.iter().filter(|name| !rows.contains(*name)).collect();
+    let mut others = rows.iter().filter(|row| !known.contains(*row));
+    let place = others.position(|row| *row == name).unwrap_or_default();
+    let name = if free.is_empty() { known[0] } else { free[place % free.len()] };
     format!("--strategy: var(--{name})")
 }
 
-fn row_head(name: &str, place: usize) -> String {
+fn row_names(table: &Table) -> Vec<&str> {
+    table.rows.iter().map(|row| row.name.as_str()).collect()
+}
+
+fn row_head(name: &str, rows: &[&str]) -> String {
     format!(
         "<th scope=\"row\"><span class=\"swatch\" style=\"{}\"></span>{}</th>",
-        colour(name, place),
+        colour(name, rows),
         escape(name)
     )
 }
@@ -88,8 +98,8 @@ fn means(tables: &[&Table], family: Family) -> String {
         }
     }
     let mut body = String::new();
-    for (place, name) in names.iter().enumerate() {
-        let _ = write!(body, "<tr>{}", row_head(name, place));
+    for name in &names {
+        let _ = write!(body, "<tr>{}", row_head(name, &names));
         for table in &tables {
             let row = table.rows.iter().find(|row| row.name == *name);
             let result = row.and_then(|row| row.families.get(&family));
@@ -125,10 +135,11 @@ fn curves(tables: &[&Table]) -> String {
         return String::new();
     }
     let charts: String = FAMILIES.into_iter().filter_map(|family| curve(tables, family)).collect();
-    format!("<div class=\"charts\">\n{charts}</div>\n")
+    format!("<h3>By fraction of the labels</h3>\n<div class=\"charts\">\n{charts}</div>\n")
 }
 
 fn curve(tables: &[&Table], family: Family) -> Option<String> {
+    const LINE: f64 = 14.0;
     let frame =
         Frame { width: 520.0, height: 300.0, left: 62.0, right: 380.0, top: 10.0, bottom: 258.0 };
     let mut lines: Vec<(&str, Vec<(f64, f64)>)> = Vec::new();
@@ -157,8 +168,9 @@ fn curve(tables: &[&Table], family: Family) -> Option<String> {
         );
     }
     let mut ends: Vec<(f64, String)> = Vec::new();
-    for (place, (name, points)) in lines.iter().enumerate() {
-        let colour = colour(name, place);
+    let names: Vec<&str> = lines.iter().map(|(name, _)| *name).collect();
+    for (name, points) in &lines {
+        let colour = colour(name, &names);
         let path: Vec<String> =
             points.iter().map(|&(a, b)| format!("{:.1},{:.1}", at(a), y.at(b))).collect();
         let _ = writeln!(
@@ -175,7 +187,13 @@ fn curve(tables: &[&Table], family: Family) -> Option<String> {
     // From below, so that names do not overlap and none is pushed onto the axis.
     ends.sort_by(|a, b| a.0.total_cmp(&b.0));
     for i in (1..ends.len()).rev() {
-        ends[i - 1].0 = ends[i - 1].0.min(ends[i].0 - 14.0);
+        ends[i - 1].0 = ends[i - 1].0.min(ends[i].0 - LINE);
+    }
+    // Then from above, so that none is pushed out of the figure.
+    let mut lowest = frame.top;
+    for end in &mut ends {
+        end.0 = end.0.max(lowest);
+        lowest = end.0 + LINE;
     }
     for (height, text) in &ends {
         if let Some((attributes, name)) = text.split_once('|') {
@@ -188,9 +206,7 @@ fn curve(tables: &[&Table], family: Family) -> Option<String> {
     }
     let title = family_title(family);
     let svg = frame.svg(&format!("{title}: mean over tasks by fraction of the labels"), &out);
-    Some(format!(
-        "<figure><figcaption>{title}: fraction of the labels</figcaption>\n{svg}</figure>\n"
-    ))
+    Some(format!("<figure><figcaption>{title}</figcaption>\n{svg}</figure>\n"))
 }
 
 /// Differences, scores by task and gains by task, of one backbone and fraction.
@@ -211,9 +227,10 @@ fn details(table: &Table) -> String {
 
 fn differences(table: &Table, family: Family) -> String {
     let mut body = String::new();
-    for (place, row) in table.rows.iter().enumerate() {
+    let names = row_names(table);
+    for row in &table.rows {
         let Some(result) = row.families.get(&family) else { continue };
-        let head = row_head(&row.name, place);
+        let head = row_head(&row.name, &names);
         let rank = result.rank.map_or(NOTHING.into(), |rank| format!("{rank:.1}"));
         let far = result.without_close.as_ref().map_or(NOTHING.into(), interval);
         let mut start = format!(
@@ -287,9 +304,9 @@ fn by_task(table: &Table, family: Family) -> String {
 /// A figure of the gains over none by task, with intervals: of tpl, or of the last row.
 fn gains(table: &Table, family: Family) -> String {
     const LINE: f64 = 22.0;
-    let with_gains = || table.rows.iter().enumerate().filter(|(_, row)| !row.gains.is_empty());
-    let tpl = with_gains().find(|(_, row)| row.name == "tpl").or_else(|| with_gains().next_back());
-    let Some((place, row)) = tpl else { return String::new() };
+    let with_gains = || table.rows.iter().filter(|row| !row.gains.is_empty());
+    let tpl = with_gains().find(|row| row.name == "tpl").or_else(|| with_gains().next_back());
+    let Some(row) = tpl else { return String::new() };
     let mut gains: Vec<(&str, &Interval)> = table
         .tasks
         .iter()
@@ -311,7 +328,7 @@ fn gains(table: &Table, family: Family) -> String {
         "<line class=\"reference\" x1=\"{zero:.1}\" x2=\"{zero:.1}\" y1=\"{}\" y2=\"{}\"/>",
         frame.top, frame.bottom
     );
-    let colour = colour(&row.name, place);
+    let colour = colour(&row.name, &row_names(table));
     for (number, (task, gain)) in gains.iter().enumerate() {
         let y = frame.top + LINE * (number as f64 + 0.5);
         let [low, mean, high] = [gain.low, gain.mean, gain.high].map(|gain| x.at(100.0 * gain));
@@ -429,8 +446,10 @@ mod tests {
     }
 
     #[test]
-    fn rows_of_other_names_have_colours_too() {
-        assert_eq!(colour("tpl", 0), "--strategy: var(--tpl)");
-        assert_eq!(colour("tpl + teachers", 9), "--strategy: var(--ner)");
+    fn rows_of_other_names_have_colours_of_their_own() {
+        let rows = ["none", "tpl", "tpl + teachers", "tpl, slow"];
+        let colours = rows.map(|row| colour(row, &rows));
+        assert_eq!(colours[1], "--strategy: var(--tpl)");
+        assert_eq!(colours.iter().collect::<BTreeSet<_>>().len(), 4);
     }
 }
