@@ -43,10 +43,10 @@
 //!
 //! # Training
 //!
-//! [`TrainableModel::forward`] saves what [`TrainableModel::backward`] needs in [`Activations`]. Weights, gradients
-//! and optimizer state are flat vectors, and a [`Layout`](layout::Layout) says where each tensor
-//! is. The [`model`] module has the formulas and an example. Optimizers and objectives are in
-//! `espalier-train`.
+//! [`TrainableModel::forward`] saves what [`TrainableModel::backward`] needs in [`Activations`].
+//! Weights, gradients and optimizer state are flat vectors, and a [`Layout`](layout::Layout) says
+//! where each tensor is. The [`model`] module has the formulas and an example. Optimizers and
+//! objectives are in `espalier-train`.
 //!
 //! # Threads
 //!

@@ -23,6 +23,12 @@ pub mod statistics;
 pub use compare::{Cell, Comparison, ComparisonConfig, Event, Outcome, compare, family_scores};
 pub use evaluate::{Scores, evaluate};
 
+/// The instructions and threads that compute: the part of the machine that results depend on.
+fn processor() -> String {
+    let instructions = format!("{:?}", espalier_kernels::instruction_set()).to_lowercase();
+    format!("{instructions}, {} threads", rayon::current_num_threads())
+}
+
 /// The program in the README compiles.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

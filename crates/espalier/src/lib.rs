@@ -13,8 +13,8 @@
 //! This page is a tour. Its programs run on a tiny model with random weights; put a model id such
 //! as `"sentence-transformers/all-MiniLM-L6-v2"` in its place for real answers.
 //!
-//! Run your program with `--release`: without optimisation it is many times slower. For debug builds,
-//! add `[profile.dev.package."*"]` with `opt-level = 2` to its `Cargo.toml`.
+//! Run your program with `--release`: without optimisation it is many times slower. For debug
+//! builds, add `[profile.dev.package."*"]` with `opt-level = 2` to its `Cargo.toml`.
 //!
 //! # Load a backbone and embed texts
 //!

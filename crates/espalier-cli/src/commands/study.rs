@@ -20,10 +20,11 @@ use std::path::{Path, PathBuf};
 
 /// Compare strategies of pre-finetuning over backbones, tasks, label fractions and seeds
 ///
-/// STUDY.toml names what is compared (docs/study.md). Every strategy is pre-finetuned once per seed,
-/// then an adapter is trained for every task, fraction and seed, and scored on test. Each result is
-/// a line of DIR/results.jsonl. What is there is not computed again: a study that was stopped goes
-/// on, one that was extended computes what is new, and several machines can share the work.
+/// STUDY.toml names what is compared (docs/study.md). Every strategy is pre-finetuned once per
+/// seed, then an adapter is trained for every task, fraction and seed, and scored on test. Each
+/// result is a line of DIR/results.jsonl. What is there is not computed again: a study that was
+/// stopped goes on, one that was extended computes what is new, and several machines can share the
+/// work.
 #[derive(clap::Args)]
 #[command(
     args_conflicts_with_subcommands = true,

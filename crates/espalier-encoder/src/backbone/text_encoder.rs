@@ -67,7 +67,8 @@ impl TextEncoder {
         &self.fingerprint
     }
 
-    /// The model for inference, with an adapter or without. The weights are packed at the first call.
+    /// The model for inference, with an adapter or without. The weights are packed at the first
+    /// call.
     pub fn model<'a>(&'a self, adapter: Option<&'a Lora>) -> Model<'a> {
         let packed = self.packed.get_or_init(|| Arc::new(self.pack()));
         Model { encoder: &self.encoder, weights: self.flat_weights(), packed, adapter }

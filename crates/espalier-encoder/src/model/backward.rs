@@ -95,8 +95,8 @@ impl TrainableModel<'_> {
         self.backward_until(layers, stop, batch, activations, d, gradients);
     }
 
-    /// As [`TrainableModel::backward`], but always goes through all layers of the forward pass, and leaves
-    /// the gradient at their input in `d` [T, H]. The embeddings get no gradients.
+    /// As [`TrainableModel::backward`], but always goes through all layers of the forward pass, and
+    /// leaves the gradient at their input in `d` [T, H]. The embeddings get no gradients.
     ///
     /// # Panics
     /// As [`TrainableModel::backward`].

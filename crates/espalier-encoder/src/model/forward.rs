@@ -18,8 +18,8 @@ impl TrainableModel<'_> {
         self.forward_layers(0..self.encoder.layers(), None, batch, activations);
     }
 
-    /// As [`TrainableModel::forward`], but runs only some layers: on the hidden states `input` [T, H] or, if
-    /// `None`, on the embeddings of the batch.
+    /// As [`TrainableModel::forward`], but runs only some layers: on the hidden states `input` [T,
+    /// H] or, if `None`, on the embeddings of the batch.
     pub fn forward_layers(
         &self,
         layers: Range<usize>,

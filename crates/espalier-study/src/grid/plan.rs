@@ -109,8 +109,8 @@ impl Plan {
         Ok(Self { encoders, cells })
     }
 
-    /// The cells of a shard: a contiguous part, so that few encoders are needed for it. Cells of one
-    /// encoder and one task stay together.
+    /// The cells of a shard: a contiguous part, so that few encoders are needed for it. Cells of
+    /// one encoder and one task stay together.
     pub fn shard(&self, shard: Shard) -> Vec<&CellPlan> {
         let together = |a: &CellPlan, b: &CellPlan| (a.encoder, a.task) == (b.encoder, b.task);
         let groups: Vec<&[CellPlan]> = self.cells.chunk_by(together).collect();
@@ -126,7 +126,8 @@ fn encoder(
     seed: u64,
 ) -> Result<EncoderPlan> {
     let config = study.prefinetuning(backbone, row, seed, &[])?;
-    let first = study.prefinetuning(backbone, row, row.seeds[0], &[])?;
+    let mut first = config.clone();
+    first.seed = row.seeds[0];
     Ok(EncoderPlan {
         address: encoder_address(study, backbone, &config)?,
         tuning: encoder_address(study, backbone, &first)?,

@@ -7,6 +7,7 @@ use super::plan::{CellPlan, EncoderPlan, Plan, Shard};
 use super::results::{CellRecord, EncoderRecord, Record, Results, TuningRecord};
 use super::tasks::StudyTask;
 use crate::evaluate::Scores;
+use crate::processor;
 use espalier_data::Examples;
 use espalier_encoder::Adapter;
 use espalier_train::finetune::{CachedExamples, predict_cached};
@@ -42,7 +43,7 @@ pub enum StudyEvent<'a> {
 pub(super) struct Study<'a> {
     pub(super) config: &'a StudyConfig,
     pub(super) directory: &'a Path,
-    pub(super) tasks: Vec<StudyTask>,
+    pub(super) tasks: &'a [StudyTask],
     pub(super) results: Results,
     pub(super) models: &'a dyn ModelSource,
     /// The processor and this program's version.
@@ -51,7 +52,8 @@ pub(super) struct Study<'a> {
 }
 
 impl StudyConfig {
-    /// The encoders and cells of the study. Opens the tasks, whose content is part of the addresses.
+    /// The encoders and cells of the study. Opens the tasks, whose content is part of the
+    /// addresses.
     ///
     /// # Errors
     /// [`StudyError::Train`] if a task cannot be read.
@@ -72,16 +74,17 @@ pub fn run(
     models: &dyn ModelSource,
     observe: &mut dyn FnMut(StudyEvent) -> ControlFlow<()>,
 ) -> Result<()> {
+    let tasks = open_tasks(study)?;
     let mut study = Study {
         config: study,
         directory,
-        tasks: open_tasks(study)?,
+        tasks: &tasks,
         results: Results::of(directory),
         models,
         machine: machine(),
         observer: observe,
     };
-    let plan = Plan::new(study.config, &study.tasks)?;
+    let plan = Plan::new(study.config, &tasks)?;
     let cells = plan.shard(shard);
     let missing = study.missing(&cells)?.len();
     study.observe(StudyEvent::Start { missing, cells: cells.len() })?;
@@ -104,9 +107,7 @@ fn open_tasks(study: &StudyConfig) -> Result<Vec<StudyTask>> {
 
 /// The processor and this program's version.
 fn machine() -> String {
-    let instructions = format!("{:?}", espalier_kernels::instruction_set()).to_lowercase();
-    let threads = rayon::current_num_threads();
-    format!("espalier {}, {instructions}, {threads} threads", env!("CARGO_PKG_VERSION"))
+    format!("espalier {}, {}", env!("CARGO_PKG_VERSION"), processor())
 }
 
 /// The examples of a task as one encoder's trunk has run over them.
@@ -156,15 +157,14 @@ impl Study<'_> {
 
         let used: BTreeSet<usize> = subsets.iter().flatten().copied().collect();
         let used: Vec<usize> = used.into_iter().collect();
-        let (train, dev) = (task.train.select(&used), task.dev.clone());
-        let (test, test_count) = (task.test.clone(), task.test.len());
+        let train = task.train.select(&used);
         let layers = trunk_layers(encoder, &plan.config, &train);
         let searches = self.config.finetune.learning_rates.len() > 1;
         let cached = CachedTask {
             train: CachedExamples::new(encoder, &train, layers),
-            dev: searches.then(|| CachedExamples::new(encoder, &dev, layers)),
+            dev: searches.then(|| CachedExamples::new(encoder, &task.dev, layers)),
         };
-        let test = CachedExamples::new(encoder, &test, layers);
+        let test = CachedExamples::new(encoder, &task.test, layers);
 
         // Small tasks have the same examples at several fractions.
         let mut done: BTreeMap<(u64, Vec<usize>), CellRecord> = BTreeMap::new();
@@ -189,7 +189,7 @@ impl Study<'_> {
                         cell,
                         chosen,
                         &scores,
-                        (subset.len(), test_count),
+                        (subset.len(), task.test.len()),
                         seconds,
                     )
                 }

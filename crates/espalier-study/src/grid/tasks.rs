@@ -2,7 +2,7 @@
 
 use super::config::Limits;
 use super::error::Result;
-use espalier_data::{Examples, Task, fraction, fraction_indices};
+use espalier_data::{DataError, Examples, Task, fraction, fraction_indices};
 use espalier_encoder::{Family, digest};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -25,20 +25,19 @@ pub(super) struct StudyTask {
 impl StudyTask {
     /// Opens the folder of a task.
     pub(super) fn open(folder: &Path, limits: &Limits) -> Result<Self> {
-        let test = Task::open_split(folder, "test")?; // the error names the missing file
         let task = Task::open(folder)?;
+        let test = task.test.ok_or_else(|| missing(folder, "test"))?;
         let content = content(&[Some(&task.train), task.dev.as_ref(), Some(&test)]);
         let (train, dev) = match task.dev {
             Some(dev) => (task.train, dev),
             None => hold_out(&task.train, limits.dev)?,
         };
-        let limited = |examples: Examples, most| at_most(examples, most);
         Ok(Self {
             name: task.name,
             content,
-            train: limited(train, limits.train)?,
-            dev: limited(dev, limits.dev)?,
-            test: limited(test, limits.test)?,
+            train: at_most(train, limits.train)?,
+            dev: at_most(dev, limits.dev)?,
+            test: at_most(test, limits.test)?,
         })
     }
 
@@ -56,6 +55,10 @@ impl StudyTask {
     pub(super) fn effective(&self, f: f64, min_train: usize) -> f64 {
         f.max(min_train as f64 / self.train.len() as f64).min(1.0)
     }
+}
+
+fn missing(folder: &Path, split: &str) -> DataError {
+    DataError::MissingSplit { dir: folder.to_owned(), split: split.to_owned() }
 }
 
 /// Splits off a dev set. Every class that has two examples keeps one to train on.

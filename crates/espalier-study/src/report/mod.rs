@@ -1,5 +1,5 @@
-//! The result of a comparison, for scripts (JSON, by serde) and for people ([`table`], [`html`]), and
-//! that of a study ([`study_html`], [`study_markdown`], [`study_csv`]).
+//! The result of a comparison, for scripts (JSON, by serde) and for people ([`table`], [`html`]),
+//! and that of a study ([`study_html`], [`study_markdown`], [`study_csv`]).
 
 mod html;
 mod study;
@@ -8,6 +8,7 @@ pub use html::{conflict_figures, conflict_html, html, study_html};
 pub use study::{study_csv, study_markdown};
 
 use crate::compare::{Cell, Comparison, ComparisonConfig, family_scores};
+use crate::processor;
 use crate::statistics::Mean;
 use espalier_data::Task;
 use espalier_encoder::Family;
@@ -122,11 +123,10 @@ impl Report {
                 steps: outcome.steps.clone(),
             }
         });
-        let instruction_set = format!("{:?}", espalier_kernels::instruction_set()).to_lowercase();
         Self {
             backbone: config.prefinetune.backbone.clone(),
             version: env!("CARGO_PKG_VERSION"),
-            machine: format!("{instruction_set}, {} threads", rayon::current_num_threads()),
+            machine: processor(),
             seconds: comparison.seconds,
             tasks: tasks.iter().map(summary).collect(),
             strategies: strategies.collect(),

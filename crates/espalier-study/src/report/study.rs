@@ -80,8 +80,13 @@ fn cell(name: &str) -> String {
 pub(super) fn labels(fraction: f64) -> String {
     match fraction {
         1.0 => "all labels".into(),
-        fraction => format!("{} % of the labels", (1e6 * fraction).round() / 1e4),
+        fraction => format!("{} of the labels", percent(fraction)),
     }
+}
+
+/// `0.5 %`.
+pub(super) fn percent(fraction: f64) -> String {
+    format!("{} %", (1e6 * fraction).round() / 1e4)
 }
 
 /// `61.3 [60.2, 62.4]`.

@@ -72,8 +72,8 @@ impl<'a> Finetuner<'a> {
     }
 
     /// Sets an adapter to start from, such as a family's adapter from pre-finetuning
-    /// ([`Prefinetuned::adapters`](crate::Prefinetuned)) or the field `lora` of a saved adapter. The
-    /// default is a randomly initialized one.
+    /// ([`Prefinetuned::adapters`](crate::Prefinetuned)) or the field `lora` of a saved adapter.
+    /// The default is a randomly initialized one.
     pub fn init(self, init: Option<&'a Lora>) -> Self {
         Self { init, ..self }
     }
@@ -137,8 +137,8 @@ impl<'a> Finetuner<'a> {
 }
 
 impl Finetuner<'_> {
-    /// The adapter that training starts from. Checks the settings and the memory of a batch, so that
-    /// an error comes before the trunk runs.
+    /// The adapter that training starts from. Checks the settings and the memory of a batch, so
+    /// that an error comes before the trunk runs.
     fn initial_adapter(&self, train: &Examples) -> Result<Lora> {
         self.config.check()?;
         if train.is_empty() {

@@ -4,7 +4,7 @@ use espalier_data::sampling::generator;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The number of resamples.
 const RESAMPLES: usize = 2000;
@@ -31,63 +31,95 @@ pub(super) type TaskScores = BTreeMap<(u64, u64), f64>;
 /// A row's scores, by task.
 pub(super) type Scores = BTreeMap<String, TaskScores>;
 
+/// A row's scores, or its difference to another row's, on the tasks that both have.
+struct Sample<'a> {
+    /// The row and, for a difference, the other.
+    sides: Vec<&'a Scores>,
+    tasks: Vec<&'a String>,
+    /// For each side the seeds of pre-finetuning.
+    encoders: Vec<Vec<u64>>,
+    /// For each task the seeds of fine-tuning that all sides have.
+    seeds: Vec<Vec<u64>>,
+}
+
+impl<'a> Sample<'a> {
+    /// `None` if no task has a common seed of fine-tuning.
+    fn new(scores: &'a Scores, reference: Option<&'a Scores>) -> Option<Self> {
+        let sides: Vec<&Scores> = [Some(scores), reference].into_iter().flatten().collect();
+        let common = |task: &&String| {
+            sides.iter().all(|side| side.contains_key(*task))
+                && !fine_tuning_seeds(&sides, task).is_empty()
+        };
+        let tasks: Vec<&String> = scores.keys().filter(common).collect();
+        let encoders = sides.iter().map(|side| pre_finetuning_seeds(side, &tasks)).collect();
+        let seeds = tasks.iter().map(|task| fine_tuning_seeds(&sides, task)).collect();
+        (!tasks.is_empty()).then_some(Self { sides, tasks, encoders, seeds })
+    }
+
+    /// The score of a side on a task, or the difference of both sides.
+    fn task(&self, task: usize, encoders: &[Vec<u64>], seeds: &[u64]) -> f64 {
+        let mean =
+            |side: usize| mean_of(&self.sides[side][self.tasks[task]], &encoders[side], seeds);
+        mean(0) - if self.sides.len() > 1 { mean(1) } else { 0.0 }
+    }
+
+    fn mean(&self) -> f64 {
+        let each =
+            (0..self.tasks.len()).map(|task| self.task(task, &self.encoders, &self.seeds[task]));
+        each.sum::<f64>() / self.tasks.len() as f64
+    }
+
+    /// The mean of one resample.
+    fn resample(&self, rng: &mut ChaCha8Rng) -> f64 {
+        let tasks = draw(&(0..self.tasks.len()).collect::<Vec<_>>(), rng);
+        let encoders: Vec<Vec<u64>> = self.encoders.iter().map(|all| draw(all, rng)).collect();
+        let mut sum = 0.0;
+        for &task in &tasks {
+            let seeds = draw(&self.seeds[task], rng);
+            sum += self.task(task, &encoders, &seeds);
+        }
+        sum / tasks.len() as f64
+    }
+}
+
 /// The mean over tasks of the difference between two rows, on the tasks that both have. Without a
 /// second row it is the mean of the first.
-///
-/// The interval is the percentile interval of a bootstrap that draws tasks, for each task seeds of
-/// fine-tuning (the same for both rows: the difference is a paired one), and for each row seeds of
-/// pre-finetuning (the same for all tasks, for an encoder is good or bad for all of them).
+pub(super) fn mean(scores: &Scores, reference: Option<&Scores>) -> Option<f64> {
+    Some(Sample::new(scores, reference)?.mean())
+}
+
+/// [`mean`] with its interval: the percentile interval of a bootstrap that draws tasks, for each
+/// task seeds of fine-tuning (the same for both rows: the difference is a paired one), and for each
+/// row seeds of pre-finetuning (the same for all tasks, for an encoder is good or bad for all of
+/// them).
 pub(super) fn interval(scores: &Scores, reference: Option<&Scores>) -> Option<Interval> {
-    let sides: Vec<&Scores> = [Some(scores), reference].into_iter().flatten().collect();
-    let tasks: Vec<&String> =
-        scores.keys().filter(|task| sides.iter().all(|side| side.contains_key(*task))).collect();
-    if tasks.is_empty() {
-        return None;
-    }
-    let all = |side: &Scores| -> Vec<u64> {
-        let keys = tasks.iter().flat_map(|task| side[*task].keys());
-        let seeds: std::collections::BTreeSet<u64> = keys.map(|(encoder, _)| *encoder).collect();
-        seeds.into_iter().collect()
-    };
-    let encoders: Vec<Vec<u64>> = sides.iter().map(|side| all(side)).collect();
-    let seeds: Vec<Vec<u64>> = tasks.iter().map(|task| fine_tuning_seeds(&sides, task)).collect();
-
-    let value = |tasks_drawn: &[usize], encoders: &[Vec<u64>], rng: Option<&mut ChaCha8Rng>| {
-        let mut rng = rng;
-        let mut sum = 0.0;
-        for &index in tasks_drawn {
-            let seeds = match &mut rng {
-                Some(rng) => draw(&seeds[index], rng),
-                None => seeds[index].clone(),
-            };
-            let mean = |side: usize| mean_of(&sides[side][tasks[index]], &encoders[side], &seeds);
-            sum += mean(0) - if sides.len() > 1 { mean(1) } else { 0.0 };
-        }
-        sum / tasks_drawn.len() as f64
-    };
-
-    let each: Vec<usize> = (0..tasks.len()).collect();
-    let mean = value(&each, &encoders, None);
+    let sample = Sample::new(scores, reference)?;
     let mut rng = generator(0, "bootstrap");
-    let mut resampled: Vec<f64> = (0..RESAMPLES)
-        .map(|_| {
-            let drawn = draw(&each, &mut rng);
-            let encoders: Vec<Vec<u64>> = encoders.iter().map(|all| draw(all, &mut rng)).collect();
-            value(&drawn, &encoders, Some(&mut rng))
-        })
-        .filter(|value| value.is_finite())
-        .collect();
+    let resampled = (0..RESAMPLES).map(|_| sample.resample(&mut rng));
+    let mut resampled: Vec<f64> = resampled.filter(|mean| mean.is_finite()).collect();
     resampled.sort_by(f64::total_cmp);
-    let quantile = |q: f64| resampled[((resampled.len() - 1) as f64 * q).round() as usize];
-    let n = tasks.iter().map(|task| scores[*task].len()).sum();
-    Some(Interval { mean, low: quantile(0.025), high: quantile(0.975), tasks: tasks.len(), n })
+    let last = resampled.len().checked_sub(1)?;
+    let quantile = |q: f64| resampled[(last as f64 * q).round() as usize];
+    Some(Interval {
+        mean: sample.mean(),
+        low: quantile(0.025),
+        high: quantile(0.975),
+        tasks: sample.tasks.len(),
+        n: sample.tasks.iter().map(|task| scores[*task].len()).sum(),
+    })
+}
+
+/// The seeds of pre-finetuning that a side has on these tasks.
+fn pre_finetuning_seeds(side: &Scores, tasks: &[&String]) -> Vec<u64> {
+    let keys = tasks.iter().flat_map(|task| side[*task].keys());
+    let seeds: BTreeSet<u64> = keys.map(|(encoder, _)| *encoder).collect();
+    seeds.into_iter().collect()
 }
 
 /// The seeds of fine-tuning that every side has on a task.
 fn fine_tuning_seeds(sides: &[&Scores], task: &str) -> Vec<u64> {
-    let of = |side: &Scores| -> std::collections::BTreeSet<u64> {
-        side[task].keys().map(|(_, seed)| *seed).collect()
-    };
+    let of =
+        |side: &Scores| -> BTreeSet<u64> { side[task].keys().map(|(_, seed)| *seed).collect() };
     let mut common = of(sides[0]);
     for side in &sides[1..] {
         let other = of(side);
@@ -187,5 +219,8 @@ mod tests {
         let difference = interval(&all, Some(&fewer)).unwrap();
         assert_eq!((difference.mean, difference.tasks), (0.0, 2));
         assert_eq!(interval(&all, Some(&Scores::new())), None);
+        // A study that has just begun: the rows have no seed in common.
+        let alone = |seed| Scores::from([("a".to_string(), BTreeMap::from([((0, seed), 0.5)]))]);
+        assert_eq!(interval(&alone(0), Some(&alone(1))), None);
     }
 }

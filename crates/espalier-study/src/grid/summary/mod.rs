@@ -5,7 +5,7 @@ mod bootstrap;
 pub use bootstrap::Interval;
 
 use super::results::{CellRecord, EncoderRecord, Record};
-use bootstrap::{Scores, TaskScores, interval};
+use bootstrap::{Scores, TaskScores, interval, mean};
 use espalier_encoder::Family;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -231,8 +231,8 @@ fn family_result(
 
 /// The better one of the strategies `ner` and `tc`, which train with one family's objective.
 fn best_single_family(scores: &ByRow) -> Option<String> {
-    let mean = |row: &&str| Some((interval(scores.get(*row)?, None)?.mean, row.to_string()));
-    let means = ["ner", "tc"].iter().filter_map(mean);
+    let named = |row: &&str| Some((mean(scores.get(*row)?, None)?, row.to_string()));
+    let means = ["ner", "tc"].iter().filter_map(named);
     means.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, row)| row)
 }
 
@@ -241,7 +241,7 @@ fn difference(own: &Scores, row: String, other: &Scores) -> Option<Difference> {
     let (mut wins, mut ties, mut losses) = (0, 0, 0);
     for task in own.keys() {
         let one = |scores: &Scores| on(scores, |name| name == task);
-        match interval(&one(own), Some(&one(other))).map(|interval| interval.mean) {
+        match mean(&one(own), Some(&one(other))) {
             Some(difference) if difference > TIE => wins += 1,
             Some(difference) if difference < -TIE => losses += 1,
             Some(_) => ties += 1,

@@ -62,6 +62,21 @@ fn round_step(step: f64) -> f64 {
     factor.unwrap_or(10.0) * power
 }
 
+/// Moves the heights of labels, sorted, apart by at least `line`: upwards, and downwards where that
+/// would be above `top`.
+pub fn spread<'a>(heights: impl IntoIterator<Item = &'a mut f64>, line: f64, top: f64) {
+    let mut heights: Vec<&mut f64> = heights.into_iter().collect();
+    // From below, so that labels are pushed upwards and none onto the axis.
+    for i in (1..heights.len()).rev() {
+        *heights[i - 1] = heights[i - 1].min(*heights[i] - line);
+    }
+    let mut least = top;
+    for height in heights {
+        *height = height.max(least);
+        least = *height + line;
+    }
+}
+
 /// A figure's size and the margins of its plot, pixels.
 pub struct Frame {
     /// Width of the figure.
@@ -179,6 +194,17 @@ mod tests {
         let axis = Axis::over([0.0, 10.0], (200.0, 20.0)).unwrap();
         assert_eq!((axis.at(0.0), axis.at(5.0), axis.at(10.0)), (200.0, 110.0, 20.0));
         assert_eq!((axis.within(-1e9), axis.within(1e9)), (200.0, 20.0));
+    }
+
+    #[test]
+    fn labels_are_moved_apart_and_stay_in_the_figure() {
+        let moved = |mut heights: [f64; 3], top| {
+            spread(&mut heights, 15.0, top);
+            heights
+        };
+        assert_eq!(moved([50.0, 100.0, 120.0], 10.0), [50.0, 100.0, 120.0]);
+        assert_eq!(moved([100.0, 101.0, 102.0], 10.0), [72.0, 87.0, 102.0]);
+        assert_eq!(moved([12.0, 13.0, 14.0], 10.0), [10.0, 25.0, 40.0]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The figure of losses during pre-finetuning.
 
-use super::chart::{Axis, Frame};
+use super::chart::{Axis, Frame, spread};
 use super::text::{FAMILIES, family_title};
 use crate::report::Report;
 use espalier_encoder::Family;
@@ -73,7 +73,7 @@ fn chart(report: &Report, family: Family) -> Option<String> {
             );
         }
     }
-    out.push_str(&names(&lines, &x, &y));
+    out.push_str(&names(&lines, &x, &y, frame.top));
     let title = family_title(family);
     let svg = frame.svg(&format!("{title}: loss of each strategy over the steps"), &out);
     Some(format!("<figure><figcaption>{title}</figcaption>\n{svg}</figure>\n"))
@@ -107,7 +107,7 @@ fn mean(points: &[(f64, f64)]) -> (f64, f64) {
 }
 
 /// Each line's strategy next to its end; names that would overlap are moved.
-fn names(lines: &[Line], x: &Axis, y: &Axis) -> String {
+fn names(lines: &[Line], x: &Axis, y: &Axis, top: f64) -> String {
     const LINE_HEIGHT: f64 = 15.0;
     let ends = lines.iter().filter_map(|line| {
         let (step, loss) = (line.raw.last()?.0, line.smooth.last()?.1);
@@ -115,10 +115,7 @@ fn names(lines: &[Line], x: &Axis, y: &Axis) -> String {
     });
     let mut ends: Vec<(f64, f64, Strategy)> = ends.collect();
     ends.sort_by(|a, b| a.0.total_cmp(&b.0));
-    // From below, so that names are pushed upwards and never onto the axis.
-    for i in (1..ends.len()).rev() {
-        ends[i - 1].0 = ends[i - 1].0.min(ends[i].0 - LINE_HEIGHT);
-    }
+    spread(ends.iter_mut().map(|end| &mut end.0), LINE_HEIGHT, top);
     let name = |&(y, x, strategy): &(f64, f64, Strategy)| {
         let (x, y) = (x + 8.0, y + 4.0);
         format!(

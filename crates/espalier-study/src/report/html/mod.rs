@@ -2,8 +2,8 @@
 //! The page is also well-formed XML, so that tools can check and take apart what it holds.
 //!
 //! A section of the page is a file, in the order of the page: [`conclusion`], [`scores`],
-//! [`means`], [`curves`], [`settings`]. [`chart`] and [`text`] are what they share. [`study`] is the
-//! page of a study, [`conflict`] that of the conflict meter.
+//! [`means`], [`curves`], [`settings`]. [`chart`] and [`text`] are what they share. [`study`] is
+//! the page of a study, [`conflict`] that of the conflict meter.
 
 mod chart;
 mod conclusion;

@@ -1,5 +1,5 @@
-//! Contrast of text pairs: the objective of the classification family. A teacher of text vectors may
-//! be matched as well.
+//! Contrast of text pairs: the objective of the classification family. A teacher of text vectors
+//! may be matched as well.
 
 mod batch;
 mod embedder;
